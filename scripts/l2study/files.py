@@ -1,0 +1,52 @@
+"""Files that are either complete under their final name or not there at all."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[Path]:
+    """Give a path beside `path` to write to, and rename it to `path` once the block has succeeded.
+
+    The data is on disk before the rename, so a reader, a crash or a full disk never meets half a
+    file under the final name. If the block raises, the unfinished file is removed and `path` is as
+    it was. Missing parent folders are created.
+
+    Raises:
+        OSError: the file cannot be written, synced or renamed.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # the suffixes stay last: np.save, Keras and matplotlib choose the format by them
+    unfinished = path.with_name(f".unfinished-{os.getpid()}-{path.name}")
+    try:
+        yield unfinished
+        with open(unfinished, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write `text` to `path` as UTF-8, whole or not at all."""
+    with replacing(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | os.PathLike, value: object) -> None:
+    """Write `value` to `path` as indented JSON, whole or not at all.
+
+    Raises:
+        ValueError: a number is not finite (JSON has no NaN; use None).
+    """
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: str | os.PathLike) -> dict:
+    """Return the JSON object in the file at `path`."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))

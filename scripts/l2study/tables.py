@@ -1,0 +1,32 @@
+"""How tables are read and written."""
+
+import io
+import os
+
+import pandas as pd
+
+from l2study.columns import GAPS, HISTORY_COLUMNS
+from l2study.files import write_text
+from l2study.labels import l2_label
+
+__all__ = ["GAPS", "HISTORY_COLUMNS", "read_table", "write_table"]
+
+
+def write_table(table: pd.DataFrame, path: str | os.PathLike) -> None:
+    """Write `table` as CSV, whole or not at all.
+
+    Numbers keep their shortest spelling that reads back as the same number; columns named `l2` or
+    ending in `_l2` hold canonical labels; missing values are empty.
+    """
+    labels = [column for column in table.columns if column == "l2" or column.endswith("_l2")]
+    table = table.assign(
+        **{c: [l2_label(v) if pd.notna(v) else "" for v in table[c]] for c in labels}
+    )
+    buffer = io.StringIO()
+    table.to_csv(buffer, index=False, lineterminator="\n")
+    write_text(path, buffer.getvalue())
+
+
+def read_table(path: str | os.PathLike) -> pd.DataFrame:
+    """Return the CSV at `path` with every number as it was written (round-trip parsing)."""
+    return pd.read_csv(path, float_precision="round_trip")
