@@ -1,0 +1,49 @@
+"""Prepare a study's data: read it, check it, split it, and write it in a form quick to load.
+
+Reads the keys `dataset` and `validation` of the configuration. Writes the manifest (JSON: counts,
+image shape, number of classes, checksums) to OUTPUT and, beside it, the arrays, with `.images.npy`
+and `.labels.npy` in place of `.json`: training rows first, then validation, then test.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from l2study.config import ConfigError, read_config
+from l2study.data import DataError, load, prepare
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    result = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="example:\n  "
+        "python scripts/prepare.py --config config.yaml --output results/mnist/data.json",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    result.add_argument(
+        "--config",
+        required=True,
+        help="a YAML or JSON file, or the JSON text itself; a missing key has its default",
+    )
+    result.add_argument("--output", required=True, type=Path, help="manifest to write, data.json")
+    return result
+
+
+def main() -> None:
+    """Prepare the data and say in one line what there is."""
+    arguments = parser().parse_args()
+    try:
+        prepare(read_config(arguments.config), arguments.output)
+        data = load(arguments.output)
+    except (ConfigError, DataError) as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        sys.exit(f"error: {arguments.output}: cannot be written: {error.strerror}")
+    counts = ", ".join(f"{count} {part}" for part, count in data.counts.items())
+    shape = " x ".join(str(size) for size in data.shape)
+    print(f"{data.source}: {counts} rows of {shape}, {data.classes} classes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,878 @@
+import gzip
+import hashlib
+import json
+import os
+import struct
+import subprocess
+import sys
+import types
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from sklearn.model_selection import train_test_split
+
+from l2study import data
+from l2study.config import ConfigError, check
+from l2study.data import (
+    DataError,
+    check_against_data,
+    chosen_rows,
+    load,
+    outline,
+    prepare,
+    read_idx,
+    source_fingerprint,
+    split_rows,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+FASHION = Path("/usr/share/datasets/fashion-mnist")
+
+# of the arrays of any copy of MNIST, as published with the embedded one
+MNIST_TEST_IMAGES = "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161"
+MNIST_TEST_LABELS = "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5"
+
+quick = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+
+
+def arrays(train=30, test=9, shape=(4, 3), classes=3, seed=0):
+    """Return a small valid data set: random uint8 images, labels 0, 1, 2, 0, 1, 2 and so on."""
+    rng = np.random.default_rng(seed)
+    return {
+        "x_train": rng.integers(0, 256, (train, *shape)).astype(np.uint8),
+        "y_train": (np.arange(train) % classes).astype(np.uint8),
+        "x_test": rng.integers(0, 256, (test, *shape)).astype(np.uint8),
+        "y_test": (np.arange(test) % classes).astype(np.uint8),
+    }
+
+
+def idx_bytes(array):
+    """Return an array as an IDX file, written out from the description of the format."""
+    codes = {"u1": 8, "i1": 9, "i2": 11, "i4": 12, "f4": 13, "f8": 14}
+    code = codes[array.dtype.str[1:]]
+    header = struct.pack(">BBBB", 0, 0, code, array.ndim)
+    sizes = b"".join(struct.pack(">I", size) for size in array.shape)
+    return header + sizes + array.astype(array.dtype.newbyteorder(">")).tobytes()
+
+
+def write_npz(path, content):
+    np.savez_compressed(path, **content)
+    return path
+
+
+def write_idx(folder, content, packed=True):
+    folder.mkdir(exist_ok=True)
+    names = {"x_train": "train-images", "y_train": "train-labels"}
+    names |= {"x_test": "t10k-images", "y_test": "t10k-labels"}
+    for name, start in names.items():
+        raw = idx_bytes(content[name])
+        path = folder / f"{start}-idx{content[name].ndim}-ubyte{'.gz' if packed else ''}"
+        path.write_bytes(gzip.compress(raw) if packed else raw)
+    return folder
+
+
+def config_of(path, **changes):
+    dataset = {"path": str(path)} | changes.pop("dataset", {})
+    training = {"batch_size": 1} | changes.pop("training", {})
+    return check({"dataset": dataset, "training": training, **changes})
+
+
+def prepared(path, output, **changes):
+    prepare(config_of(path, **changes), output)
+    return load(output)
+
+
+def one_line(caught):
+    message = str(caught.value)
+    assert message and len(message.splitlines()) == 1
+    return message
+
+
+# ---- what is prepared
+
+
+def test_the_rows_are_training_validation_test_in_file_order(tmp_path):
+    content = arrays()
+    path = write_npz(tmp_path / "mine.npz", content)
+    known = prepared(path, tmp_path / "out" / "data.json", validation={"fraction": 0.2})
+    assert known.counts == {"train": 24, "validation": 6, "test": 9}
+    assert (known.classes, known.scale, known.shape) == (3, 1 / 255, (4, 3))
+    assert known.source == "mine.npz"
+    assert known.images.dtype == np.uint8
+    assert isinstance(known.images, np.memmap)
+    assert known.labels.dtype == np.int32
+    for part, name, rows in [
+        (known.train, "train", slice(0, 24)),
+        (known.validation, "train", slice(24, 30)),
+        (known.test, "test", slice(0, 9)),
+    ]:
+        np.testing.assert_array_equal(known.images[part], content[f"x_{name}"][rows])
+        np.testing.assert_array_equal(known.labels[part], content[f"y_{name}"][rows])
+
+
+def test_the_manifest_is_small_and_says_what_is_there(tmp_path):
+    path = write_npz(tmp_path / "mine.npz", arrays())
+    prepare(config_of(path), tmp_path / "data.json")
+    text = (tmp_path / "data.json").read_text()
+    manifest = json.loads(text)
+    images = np.load(tmp_path / "data.images.npy")
+    labels = np.load(tmp_path / "data.labels.npy")
+    assert manifest["images_sha256"] == hashlib.sha256(images.tobytes()).hexdigest()
+    assert manifest["labels_sha256"] == hashlib.sha256(labels.tobytes()).hexdigest()
+    assert manifest["shape"] == [4, 3] and manifest["dtype"] == "uint8"
+    assert str(tmp_path) not in text
+    assert len(text) < 1000
+    assert sorted(p.name for p in tmp_path.glob("data*")) == [
+        *("data.images.npy", "data.json", "data.labels.npy")
+    ]
+
+
+def test_the_same_data_gives_the_same_bytes(tmp_path):
+    content = arrays()
+    changes = {"validation": {"split": "stratified"}, "dataset": {"train_size": 12}}
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        write_npz(tmp_path / name / "mine.npz", content)
+        prepare(config_of(tmp_path / name / "mine.npz", **changes), tmp_path / name / "data.json")
+    for name in ("data.json", "data.images.npy", "data.labels.npy"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_the_checksum_is_that_of_the_content_whatever_its_container(tmp_path):
+    content = arrays()
+    column = content | {"y_train": content["y_train"].astype(np.int64)[:, None]}
+    fortran = {name: np.asfortranarray(array) for name, array in content.items()}
+    sources = [
+        write_npz(tmp_path / "a.npz", content),
+        write_npz(tmp_path / "b.npz", column),
+        write_npz(tmp_path / "c.npz", fortran),
+        write_idx(tmp_path / "packed", content),
+        write_idx(tmp_path / "plain", content, packed=False),
+    ]
+    found = {
+        (prepared(path, tmp_path / "data.json").sha256, (tmp_path / "data.images.npy").read_bytes())
+        for path in sources
+    }
+    assert len(found) == 1
+
+
+def test_the_checksum_changes_with_anything_that_training_sees(tmp_path):
+    content = arrays()
+    found = []
+
+    def add(content, **changes):
+        path = write_npz(tmp_path / "mine.npz", content)
+        found.append(prepared(path, tmp_path / "data.json", **changes).sha256)
+
+    add(content)
+    add(content, validation={"split": "stratified"})
+    add(content, validation={"fraction": 0.2})
+    add(content, dataset={"train_size": 20})
+    for name in content:
+        changed = {key: array.copy() for key, array in content.items()}
+        changed[name].flat[0] ^= 1
+        add(changed)
+    add(content | {name: content[name].astype(np.float32) for name in ("x_train", "x_test")})
+    add(content | {name: content[name].reshape(-1, 12) for name in ("x_train", "x_test")})
+    assert len(set(found)) == len(found) == 10
+
+
+@pytest.mark.parametrize("shape", [(5,), (2, 2), (3, 2, 3), (2, 2, 2, 2)])
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, ">f8"])
+def test_images_of_any_shape_may_be_floats_which_stay_as_they_are(tmp_path, shape, kind):
+    content = arrays(shape=shape)
+    for name in ("x_train", "x_test"):
+        content[name] = (content[name] / 16 - 3).astype(kind)
+    known = prepared(write_npz(tmp_path / "mine.npz", content), tmp_path / "data.json")
+    assert (known.scale, known.shape, known.images.dtype) == (1.0, shape, np.float32)
+    np.testing.assert_array_equal(known.images[known.train], content["x_train"][:27])
+
+
+def test_classes_are_counted_in_the_training_labels(tmp_path):
+    content = arrays()
+    content["y_test"][:] = 0
+    content["y_train"][content["y_train"] == 1] = 0
+    known = prepared(write_npz(tmp_path / "mine.npz", content), tmp_path / "data.json")
+    assert known.classes == 3
+
+
+# ---- the embedded data
+
+
+def test_mnist_is_embedded_unchanged(tmp_path):
+    config = check({})
+    prepare(config, tmp_path / "data.json")
+    known = load(tmp_path / "data.json")
+    assert known.counts == {"train": 54000, "validation": 6000, "test": 10000}
+    assert (known.source, known.classes, known.shape) == ("mnist", 10, (28, 28))
+    images = hashlib.sha256(known.images[known.test].tobytes()).hexdigest()
+    labels = hashlib.sha256(known.labels[known.test].astype(np.uint8).tobytes()).hexdigest()
+    assert (images, labels) == (MNIST_TEST_IMAGES, MNIST_TEST_LABELS)
+    # the sizes of the classes, from the MNIST literature
+    counts = np.bincount(known.labels[: known.validation.stop])
+    assert counts.tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    with np.load(ROOT / "resources" / "mnist.npz") as original:
+        tail = original["y_train"][-6000:]
+    np.testing.assert_array_equal(known.labels[known.validation], tail)
+
+
+def embedded(folder, content):
+    """Return a resources folder with `content` as the embedded data and its true checksums."""
+    path = write_npz(folder / "mnist.npz", content)
+    checksums = {name: hashlib.sha256(a.tobytes()).hexdigest() for name, a in content.items()}
+    checksums["mnist.npz"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (folder / "checksums.json").write_text(json.dumps(checksums))
+    return checksums
+
+
+def test_a_file_that_is_not_the_original_is_refused(tmp_path):
+    config = check({"training": {"batch_size": 5}})
+    checksums = embedded(tmp_path, arrays())
+    prepare(config, tmp_path / "data.json", tmp_path)
+    check_against_data(config, tmp_path)
+    write_npz(tmp_path / "mnist.npz", arrays(seed=1))
+    for action in (prepare, lambda c, _, r: check_against_data(c, r)):
+        with pytest.raises(DataError) as caught:
+            action(config, tmp_path / "other.json", tmp_path)
+        message = one_line(caught)
+        assert "SHA-256 of mnist.npz" in message and checksums["mnist.npz"] not in message
+    assert not (tmp_path / "other.json").exists()
+
+
+@pytest.mark.parametrize("name", data.ARRAYS)
+def test_an_array_that_is_not_the_original_is_refused(tmp_path, name):
+    checksums = embedded(tmp_path, arrays())
+    checksums[name] = "0" * 64
+    (tmp_path / "checksums.json").write_text(json.dumps(checksums))
+    with pytest.raises(DataError, match=f"the SHA-256 of {name} is"):
+        prepare(check({}), tmp_path / "data.json", tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"mnist.npz": 1}', None])
+def test_checksums_that_are_damaged_are_refused(tmp_path, text):
+    embedded(tmp_path, arrays())
+    path = tmp_path / "checksums.json"
+    path.unlink() if text is None else path.write_text(text)
+    with pytest.raises(DataError) as caught:
+        prepare(check({}), tmp_path / "data.json", tmp_path)
+    one_line(caught)
+
+
+def test_the_embedded_file_can_be_absent(tmp_path):
+    with pytest.raises(DataError, match=r"mnist\.npz.*No such file"):
+        check_against_data(check({}), tmp_path)
+
+
+# ---- rows
+
+
+@given(st.integers(2, 2000), st.floats(0.001, 0.999))
+@example(60000, 0.1)
+@example(60000, 1 / 3)
+@example(100, 0.29)
+@quick
+def test_the_tail_is_where_keras_cuts(rows, fraction):
+    from keras.src.trainers.data_adapters.array_slicing import train_validation_split
+
+    try:
+        expected = train_validation_split(np.arange(rows), fraction)
+    except ValueError:
+        with pytest.raises(ConfigError, match=r"validation\.fraction"):
+            split_rows(np.zeros(rows, int), "tail", fraction)
+        return
+    for part, keras_part in zip(
+        split_rows(np.zeros(rows, int), "tail", fraction), expected, strict=True
+    ):
+        np.testing.assert_array_equal(part, keras_part[:])
+
+
+def test_the_default_tail_is_the_last_6000_of_mnist():
+    train, held_out = split_rows(np.zeros(60000, int), "tail", 0.1)
+    assert (train[0], train[-1], held_out[0], held_out[-1]) == (0, 53999, 54000, 59999)
+
+
+LABELS = st.lists(st.integers(0, 5), min_size=30, max_size=300).map(np.array)
+
+
+@given(LABELS, st.floats(0.1, 0.9))
+@quick
+def test_a_stratified_split_has_every_class_in_proportion(labels, fraction):
+    try:
+        train, held_out = split_rows(labels, "stratified", fraction)
+    except ConfigError as error:
+        assert np.bincount(labels)[np.unique(labels)].min() < 1 / min(fraction, 1 - fraction) + 1
+        assert "in proportion none of class" in str(error)
+        return
+    assert len(train) == len(split_rows(labels, "tail", fraction)[0])
+    assert sorted([*train, *held_out]) == list(range(len(labels)))
+    for label in np.unique(labels):
+        members = np.sum(labels == label)
+        assert abs(np.sum(labels[train] == label) - members * len(train) / len(labels)) < 1
+        assert 0 < np.sum(labels[held_out] == label) < members
+
+
+def test_a_stratified_split_has_the_class_sizes_of_scikit_learn():
+    # sizes for which no two remainders tie, where libraries may differ
+    labels = np.repeat([0, 1, 2], [503, 211, 97])
+    train, held_out = split_rows(labels, "stratified", 0.2)
+    ours = np.bincount(labels[train]), np.bincount(labels[held_out])
+    theirs = train_test_split(labels, test_size=len(held_out), stratify=labels, random_state=0)
+    for own, other in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(own, np.bincount(other))
+
+
+def test_a_stratified_split_is_random_shuffled_and_always_the_same():
+    labels = np.arange(600) % 3
+    train, held_out = split_rows(labels, "stratified", 0.1)
+    for part in (train, held_out):
+        # rows in random order have a rank correlation of 0 with their place, give or take
+        correlation = np.corrcoef(part, np.arange(len(part)))[0, 1]
+        assert abs(correlation) < 4 / np.sqrt(len(part))
+    assert held_out.mean() == pytest.approx(300, abs=4 * 173 / np.sqrt(60))
+    again = split_rows(labels, "stratified", 0.1)
+    np.testing.assert_array_equal(train, again[0])
+    np.testing.assert_array_equal(held_out, again[1])
+
+
+@pytest.mark.parametrize("split", ["tail", "stratified"])
+def test_train_size_takes_of_the_training_rows_only_and_keeps_their_order(split):
+    labels = np.array([0, 1, 1, 2] * 100)
+    whole = {"validation": {"split": split}}
+    train, held_out = chosen_rows(labels, check(whole))
+    few, same = chosen_rows(labels, check(whole | {"dataset": {"train_size": 40}}))
+    np.testing.assert_array_equal(same, held_out)
+    assert np.bincount(labels[few]).tolist() == [10, 20, 10]
+    place = {row: i for i, row in enumerate(train)}
+    places = [place[row] for row in few]
+    assert places == sorted(places) and len(set(places)) == 40
+    assert places != list(range(40))
+    every, _ = chosen_rows(labels, check(whole | {"dataset": {"train_size": len(train)}}))
+    np.testing.assert_array_equal(every, train)
+
+
+def test_the_rows_do_not_depend_on_seeds_or_lambdas(tmp_path):
+    path = write_npz(tmp_path / "mine.npz", arrays())
+    changes = {"validation": {"split": "stratified"}, "dataset": {"train_size": 12}}
+    first = prepared(path, tmp_path / "a.json", **changes, seeds=2, lambdas=[0])
+    other = prepared(path, tmp_path / "b.json", **changes, seeds=[8, 9], lambdas=[0.1])
+    assert first.sha256 == other.sha256
+
+
+@pytest.mark.parametrize(
+    ("labels", "config", "words"),
+    [
+        (
+            [0, 1] * 5,
+            {"validation": {"fraction": 1e-17}},
+            "validation.fraction: 1e-17 of 10 rows",
+        ),
+        ([0, 1] * 5, {"validation": {"fraction": 0.99}}, "leaves none for training"),
+        ([0, 1] * 5, {"dataset": {"train_size": 10}}, "dataset.train_size: 10 is more than the 9"),
+        (
+            [0] * 99 + [1],
+            {"validation": {"split": "stratified"}},
+            "validation.fraction: 0.1 with split: stratified takes 10 of 100 rows, in proportion"
+            " none of class 1, which has 1;",
+        ),
+        (
+            [3] + [5] * 99,
+            {"dataset": {"train_size": 20}, "validation": {"fraction": 0.5}},
+            "dataset.train_size: 20 takes 20 of 50 rows, in proportion none of class 3, which",
+        ),
+    ],
+)
+def test_rows_that_cannot_be_chosen_are_refused(labels, config, words):
+    with pytest.raises(ConfigError) as caught:
+        chosen_rows(np.array(labels), check(config))
+    message = one_line(caught)
+    assert message.startswith(words) or words in message
+    assert "allowed: " in message
+
+
+# ---- IDX
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (b"\0\0\x08\x01\0\0\0\x03\x00\x01\xff", np.array([0, 1, 255], "u1")),
+        (b"\0\0\x09\x01\0\0\0\x02\x80\x7f", np.array([-128, 127], "i1")),
+        (b"\0\0\x0b\x01\0\0\0\x02\x01\x00\xff\xfe", np.array([256, -2], "i2")),
+        (b"\0\0\x0c\x01\0\0\0\x01\x00\x01\x00\x02", np.array([65538], "i4")),
+        (b"\0\0\x0d\x01\0\0\0\x01\x3f\x80\0\0", np.array([1], "f4")),
+        (b"\0\0\x0e\x01\0\0\0\x01\x40\0\0\0\0\0\0\0", np.array([2], "f8")),
+        (b"\0\0\x08\x02\0\0\0\x02\0\0\0\x02\1\2\3\4", np.array([[1, 2], [3, 4]], "u1")),
+        (b"\0\0\x08\x03\0\0\0\x01\0\0\0\x02\0\0\0\x01\7\t", np.array([[[7], [9]]], "u1")),
+    ],
+)
+def test_idx_is_read_as_the_format_says(tmp_path, raw, expected, packed):
+    path = tmp_path / "a"
+    path.write_bytes(gzip.compress(raw) if packed else raw)
+    found = read_idx(path)
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.skipif(not FASHION.is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
+def test_debians_fashion_mnist_is_read(tmp_path):
+    known = prepared(FASHION, tmp_path / "data.json")
+    assert known.counts == {"train": 54000, "validation": 6000, "test": 10000}
+    assert (known.source, known.shape, known.classes) == ("fashion-mnist", (28, 28), 10)
+    # balanced by construction; the first image is an ankle boot
+    assert np.bincount(known.labels[: known.validation.stop]).tolist() == [6000] * 10
+    assert np.bincount(known.labels[known.test]).tolist() == [1000] * 10
+    assert known.labels[0] == 9
+    assert outline({"path": str(FASHION)}) == (60000, 10000, (28, 28))
+
+
+@pytest.mark.parametrize("name", ["train-images.idx3-ubyte", "train-images-idx3-ubyte.gz"])
+def test_the_usual_names_of_idx_files_are_found(tmp_path, name):
+    content = arrays()
+    folder = write_idx(tmp_path / "mine", content, packed=False)
+    (folder / "train-images-idx3-ubyte").rename(folder / name)
+    (folder / "train-images.png").write_bytes(b"something else")
+    known = prepared(folder, tmp_path / "data.json")
+    np.testing.assert_array_equal(known.images[known.train], content["x_train"][:27])
+
+
+def test_an_unpacked_file_goes_before_a_packed_one(tmp_path):
+    folder = write_idx(tmp_path / "mine", arrays(seed=1), packed=True)
+    content = arrays()
+    write_idx(folder, content, packed=False)
+    known = prepared(folder, tmp_path / "data.json")
+    np.testing.assert_array_equal(known.images[known.train], content["x_train"][:27])
+
+
+def test_gzip_in_several_pieces_is_read(tmp_path):
+    content = arrays()
+    folder = write_idx(tmp_path / "mine", content)
+    raw = idx_bytes(content["x_train"])
+    path = folder / "train-images-idx3-ubyte.gz"
+    path.write_bytes(gzip.compress(raw[:100]) + gzip.compress(raw[100:]))
+    assert outline({"path": str(folder)}).train == 30
+    known = prepared(folder, tmp_path / "data.json")
+    np.testing.assert_array_equal(known.images[known.train], content["x_train"][:27])
+
+
+# ---- before anything starts
+
+
+@pytest.mark.parametrize("shape", [(5,), (4, 3), (2, 2, 3)])
+def test_the_outline_is_that_of_the_arrays(tmp_path, shape):
+    content = arrays(shape=shape)
+    npz = write_npz(tmp_path / "a.npz", content)
+    assert outline({"path": str(npz)}) == (30, 9, shape)
+    for packed in (True, False):
+        folder = write_idx(tmp_path / f"idx{packed}", content, packed=packed)
+        assert outline({"path": str(folder)}) == (30, 9, shape)
+
+
+def test_the_outline_of_a_download_is_not_known():
+    assert outline({"name": "cifar10"}) is None
+    check_against_data(check({"dataset": {"name": "cifar10"}, "training": {"batch_size": 10**6}}))
+
+
+def test_the_default_study_fits_its_data():
+    assert outline({"name": "mnist"}) == (60000, 10000, (28, 28))
+    check_against_data(check({}))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"training": {"batch_size": 28}}, "training.batch_size: 28 is more than the 27 training"),
+        (
+            {"training": {"batch_size": 13}, "dataset": {"train_size": 12}},
+            "training.batch_size: 13 is more than the 12 training rows; allowed: 1 to 12",
+        ),
+        (
+            {"dataset": {"train_size": 28}},
+            "dataset.train_size: 28 is more than the 27 rows that the validation split leaves for"
+            " training; allowed: 1 to 27",
+        ),
+        ({"validation": {"fraction": 1e-17}}, "validation.fraction: 1e-17 of 30 rows"),
+        ({"dataset": {"train_size": 2}}, "dataset.train_size: 2 takes 2 of 27 rows"),
+    ],
+)
+def test_a_study_that_does_not_fit_its_data_is_refused(tmp_path, change, words):
+    path = write_npz(tmp_path / "mine.npz", arrays())
+    check_against_data(config_of(path, training={"batch_size": 27}))
+    with pytest.raises(ConfigError) as caught:
+        check_against_data(config_of(path, **change))
+    assert one_line(caught).startswith(words)
+
+
+# ---- data that is damaged or of the wrong kind
+
+
+def changed(name, change):
+    """Return a fault: the array `name` of a valid data set is replaced by `change` of it."""
+
+    def write(folder):
+        content = arrays()
+        content[name] = change(content[name])
+        return write_npz(folder / "mine.npz", content)
+
+    return write
+
+
+def without(*names):
+    def write(folder):
+        return write_npz(folder / "mine.npz", {k: v for k, v in arrays().items() if k not in names})
+
+    return write
+
+
+def label(name, value):
+    def change(array):
+        array = array.astype(np.int64)
+        array[2] = value
+        return array
+
+    return changed(name, change)
+
+
+def cut(size):
+    def write(folder):
+        path = write_npz(folder / "mine.npz", arrays())
+        path.write_bytes(path.read_bytes()[:size])
+        return path
+
+    return write
+
+
+def text_file(folder):
+    (folder / "mine.npz").write_text("x_train,y_train\n1,2\n")
+    return folder / "mine.npz"
+
+
+def npy_file(folder):
+    np.save(folder / "mine.npy", arrays()["x_train"])
+    return folder / "mine.npy"
+
+
+def damaged_npz(folder):
+    """Write an .npz whose x_train has an element changed behind its checksum's back."""
+    path = folder / "mine.npz"
+    np.savez(path, **arrays(shape=(40, 40)))
+    raw = bytearray(path.read_bytes())
+    raw[20000] ^= 0xFF
+    path.write_bytes(raw)
+    return path
+
+
+def no_array_in_member(folder):
+    path = folder / "mine.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in data.ARRAYS:
+            archive.writestr(f"{name}.npy", b"no array")
+    return path
+
+
+def idx_fault(name, change, packed=False):
+    def write(folder):
+        path = write_idx(folder / "mine", arrays(), packed=packed) / name
+        path.write_bytes(change(path.read_bytes()))
+        return path.parent
+
+    return write
+
+
+def idx_without(name):
+    def write(folder):
+        path = write_idx(folder / "mine", arrays())
+        (path / f"{name}.gz").unlink()
+        return path
+
+    return write
+
+
+def nan(array):
+    array = array.astype(np.float64)
+    array[5, 0, 0] = np.nan
+    return array
+
+
+IMAGES, LABEL_FILE = "train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
+
+# fault, file it is in, what is said of it; whether it is found before anything starts
+FAULTS = {
+    "absent": (lambda folder: folder / "absent.npz", "absent.npz", "no such file", True),
+    "empty folder": (lambda folder: folder, "", "no file for x_train", True),
+    "empty file": (cut(0), "mine.npz", "not a complete .npz file", True),
+    "cut in the middle": (cut(300), "mine.npz", "not a complete .npz file", True),
+    "cut at the end": (cut(-1), "mine.npz", "not a complete .npz file", True),
+    "text": (text_file, "mine.npz", "not a complete .npz file", True),
+    "a single array": (npy_file, "mine.npy", "not a complete .npz file", True),
+    "no arrays": (no_array_in_member, "mine.npz", "x_train cannot be read", True),
+    "element changed": (damaged_npz, "mine.npz", "x_train cannot be read: Bad CRC", False),
+    "x_train missing": (without("x_train"), "mine.npz", "no array x_train; it holds y_train", True),
+    "y_test missing": (without("y_test"), "mine.npz", "no array y_test", True),
+    "objects": (changed("x_train", lambda a: a.astype(object)), "mine.npz", "type object", True),
+    "label objects": (changed("y_test", lambda a: a.astype(object)), "mine.npz", "y_test", True),
+    "images 1-d": (changed("x_train", np.ravel), "mine.npz", "x_train has shape (360,)", True),
+    "a number": (
+        changed("x_train", lambda a: a[0, 0, 0]),
+        "mine.npz",
+        "x_train has shape ()",
+        True,
+    ),
+    "no rows": (changed("x_test", lambda a: a[:0]), "mine.npz", "x_test has shape (0, 4, 3)", True),
+    "no pixels": (changed("x_train", lambda a: a[:, :0]), "mine.npz", "shape (30, 0, 3)", True),
+    "int images": (changed("x_train", lambda a: a.astype(int)), "mine.npz", "type int64", True),
+    "mixed": (changed("x_test", lambda a: a / 255), "mine.npz", "x_test has type float64", True),
+    "other shape": (changed("x_test", lambda a: a[:, :2]), "mine.npz", "x_test have shape", True),
+    "fewer images": (changed("x_train", lambda a: a[1:]), "mine.npz", "29 rows and y_train", True),
+    "fewer labels": (changed("y_test", lambda a: a[1:]), "mine.npz", "9 rows and y_test 8", True),
+    "one-hot": (changed("y_train", lambda a: np.eye(3, dtype=int)[a]), "mine.npz", "(30, 3)", True),
+    "label is a number": (
+        changed("y_test", lambda a: a[0]),
+        "mine.npz",
+        "y_test has shape ()",
+        True,
+    ),
+    "float labels": (changed("y_train", lambda a: a / 1), "mine.npz", "y_train has type", True),
+    "text labels": (changed("y_train", lambda a: a.astype(str)), "mine.npz", "y_train", True),
+    "negative label": (label("y_train", -1), "mine.npz", "y_train has the label -1", True),
+    "negative test label": (label("y_test", -7), "mine.npz", "y_test has the label -7", True),
+    "label 3 of 0 to 2": (label("y_test", 3), "mine.npz", "y_test has the label 3", True),
+    "huge label": (label("y_train", 2**40), "mine.npz", "y_train is 1099511627776", True),
+    "one class": (changed("y_train", lambda a: 0 * a), "mine.npz", "y_train is 0; allowed", True),
+    "IDX magic": (idx_fault(IMAGES, lambda b: b"\1" + b[1:]), IMAGES, "not begin as", True),
+    "IDX type": (idx_fault(IMAGES, lambda b: b"\0\0\7" + b[3:]), IMAGES, "not begin as", True),
+    "IDX empty": (idx_fault(LABEL_FILE, lambda b: b""), LABEL_FILE, "not begin as", True),
+    "IDX header cut": (idx_fault(IMAGES, lambda b: b[:9]), IMAGES, "header is cut short", True),
+    "IDX cut": (idx_fault(IMAGES, lambda b: b[:-1]), IMAGES, "359 bytes of elements", True),
+    "IDX too long": (idx_fault(IMAGES, lambda b: b + b"\0"), IMAGES, "361 bytes", True),
+    "IDX sizes": (
+        idx_fault(IMAGES, lambda b: b[:4] + b"\x7f" * 4 + b[8:]),
+        IMAGES,
+        "bytes",
+        True,
+    ),
+    "gzip cut": (
+        idx_fault(f"{IMAGES}.gz", lambda b: b[:-20], packed=True),
+        *(IMAGES, "x_train cannot be read: Compressed file ended", True),
+    ),
+    "gzip damaged": (
+        idx_fault(f"{IMAGES}.gz", lambda b: b[:50] + bytes([b[50] ^ 255]) + b[51:], packed=True),
+        *(IMAGES, "x_train cannot be read", False),
+    ),
+    "IDX file missing": (idx_without(LABEL_FILE), "mine", f"y_test; {LABEL_FILE}", True),
+    "not finite": (
+        lambda folder: write_npz(
+            folder / "mine.npz", arrays() | {n: nan(arrays()[n]) for n in ("x_train", "x_test")}
+        ),
+        *("mine.npz", "x_train has a value that is not finite as a 32-bit float, in row 5", False),
+    ),
+    "beyond float32": (
+        lambda folder: write_npz(
+            folder / "mine.npz", arrays() | {n: arrays()[n] * 1e300 for n in ("x_train", "x_test")}
+        ),
+        *("mine.npz", "not finite as a 32-bit float", False),
+    ),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("fault", FAULTS)
+def test_one_line_names_the_file_and_what_is_wrong(tmp_path, fault):
+    write, name, words, early = FAULTS[fault]
+    config = config_of(write(tmp_path))
+    with pytest.raises(DataError) as caught:
+        prepare(config, tmp_path / "out" / "data.json")
+    message = one_line(caught)
+    assert message.startswith(str(tmp_path)) and name in message and words in message
+    assert not (tmp_path / "out").exists()
+    if early:
+        with pytest.raises(DataError) as caught:
+            check_against_data(config)
+        assert one_line(caught) == message
+    else:
+        check_against_data(config)
+
+
+@pytest.mark.parametrize("path", ["a\0b", "x" * 300, "x.npz/y"])
+def test_a_path_that_no_file_can_have_is_refused(tmp_path, path):
+    (tmp_path / "x.npz").write_bytes(b"")
+    for action in (lambda c: prepare(c, tmp_path / "data.json"), check_against_data):
+        with pytest.raises(DataError) as caught:
+            action(config_of(tmp_path / path))
+        one_line(caught)
+
+
+@given(st.integers(0, 2000), st.binary(min_size=1, max_size=20), st.booleans(), st.booleans())
+@quick
+def test_damage_anywhere_is_a_data_error_or_harmless(tmp_path, place, damage, npz, cut_there):
+    if npz:
+        path = write_npz(tmp_path / "fuzz.npz", arrays())
+        file = path
+    else:
+        path = write_idx(tmp_path / "fuzz", arrays())
+        file = path / "train-images-idx3-ubyte.gz"
+    raw = file.read_bytes()
+    place %= len(raw)
+    file.write_bytes(raw[:place] + damage + (b"" if cut_there else raw[place + len(damage) :]))
+    for action in (lambda c: prepare(c, tmp_path / "data.json"), check_against_data):
+        try:
+            action(config_of(path))
+        except (DataError, ConfigError) as error:
+            assert len(str(error).splitlines()) == 1
+
+
+# ---- what Keras downloads
+
+
+def fake_keras(monkeypatch, loader):
+    module = types.ModuleType("keras")
+    module.datasets = types.SimpleNamespace(cifar10=types.SimpleNamespace(load_data=loader))
+    monkeypatch.setitem(sys.modules, "keras", module)
+
+
+def test_a_failing_download_says_what_to_do(tmp_path, monkeypatch):
+    def fails():
+        raise Exception("URL fetch failure on https://x: None --\n [Errno -2] Name not known")
+
+    fake_keras(monkeypatch, fails)
+    with pytest.raises(DataError) as caught:
+        prepare(check({"dataset": {"name": "cifar10"}}), tmp_path / "data.json")
+    message = one_line(caught)
+    assert message.startswith("dataset.name: cifar10 could not be downloaded")
+    assert "Name not known" in message and "dataset.path" in message
+
+
+def test_what_keras_loads_is_prepared(tmp_path, monkeypatch):
+    content = arrays(shape=(4, 4, 3))
+    labels = {name: content[f"y_{name}"][:, None] for name in ("train", "test")}
+    fake_keras(
+        monkeypatch,
+        lambda: ((content["x_train"], labels["train"]), (content["x_test"], labels["test"])),
+    )
+    prepare(check({"dataset": {"name": "cifar10"}}), tmp_path / "data.json")
+    known = load(tmp_path / "data.json")
+    assert (known.source, known.shape, known.classes) == ("cifar10", (4, 4, 3), 3)
+    np.testing.assert_array_equal(known.labels[known.test], content["y_test"])
+
+
+# ---- loading what was prepared
+
+
+def test_loaded_images_can_be_written_to_without_changing_the_file(tmp_path):
+    path = write_npz(tmp_path / "mine.npz", arrays())
+    known = prepared(path, tmp_path / "data.json")
+    before = (tmp_path / "data.images.npy").read_bytes()
+    known.images[0] = 0
+    assert (tmp_path / "data.images.npy").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("data.json", None),
+        ("data.json", lambda raw: raw[:-20]),
+        ("data.json", lambda raw: b"[]"),
+        ("data.json", lambda raw: b"{}"),
+        ("data.json", lambda raw: raw.replace(b"counts", b"count")),
+        ("data.json", lambda raw: raw.replace(b'"train": 27', b'"train": "27"')),
+        ("data.json", lambda raw: raw.replace(b'"train": 27', b'"train": 26')),
+        ("data.json", lambda raw: raw.replace(b"uint8", b"float32")),
+        ("data.json", lambda raw: raw.replace(b"uint8", b"uint9")),
+        ("data.images.npy", None),
+        ("data.images.npy", lambda raw: b""),
+        ("data.images.npy", lambda raw: raw[:-1]),
+        ("data.images.npy", lambda raw: b"not an array"),
+        ("data.labels.npy", None),
+        ("data.labels.npy", lambda raw: raw[:-1]),
+        ("data.labels.npy", lambda raw: raw.replace(b"<i4", b"<f4")),
+    ],
+)
+def test_prepared_data_that_is_damaged_is_refused(tmp_path, name, change):
+    prepared(write_npz(tmp_path / "mine.npz", arrays()), tmp_path / "data.json")
+    path = tmp_path / name
+    path.unlink() if change is None else path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(DataError) as caught:
+        load(tmp_path / "data.json")
+    assert one_line(caught).startswith(str(tmp_path / "data."))
+
+
+def test_prepared_arrays_of_another_data_set_are_refused(tmp_path):
+    prepared(write_npz(tmp_path / "a.npz", arrays()), tmp_path / "a.json")
+    prepared(write_npz(tmp_path / "b.npz", arrays(train=40)), tmp_path / "b.json")
+    os.replace(tmp_path / "b.images.npy", tmp_path / "a.images.npy")
+    with pytest.raises(DataError, match="prepare the data again"):
+        load(tmp_path / "a.json")
+
+
+# ---- what a workflow has to notice
+
+
+def test_the_fingerprint_changes_with_the_files_alone(tmp_path):
+    path = write_npz(tmp_path / "a.npz", arrays())
+    first = source_fingerprint({"path": str(path)})
+    assert first == [hashlib.sha256(path.read_bytes()).hexdigest()]
+    os.utime(path, (1, 1))
+    assert source_fingerprint({"path": str(path)}) == first
+    write_npz(path, arrays(seed=1))
+    assert source_fingerprint({"path": str(path)}) != first
+    assert source_fingerprint({"name": "cifar10"}) == []
+    folder = write_idx(tmp_path / "idx", arrays())
+    assert len(set(source_fingerprint({"path": str(folder)}))) == 4
+    with pytest.raises(DataError):
+        source_fingerprint({"path": str(tmp_path / "absent")})
+
+
+def test_reading_an_outline_loads_nothing_heavy():
+    code = (
+        "import sys; from l2study.data import outline; outline({'name': 'mnist'});"
+        "print([m for m in ('pandas', 'scipy', 'sklearn', 'keras') if m in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT / "scripts", capture_output=True, text=True
+    )
+    assert result.stdout == "[]\n", result.stderr
+
+
+# ---- the program
+
+
+def program(*arguments):
+    return subprocess.run(
+        [sys.executable, ROOT / "scripts" / "prepare.py", *arguments],
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_program_says_what_it_has_prepared(tmp_path):
+    path = write_npz(tmp_path / "mine.npz", arrays())
+    config = json.dumps({"dataset": {"path": str(path)}})
+    result = program("--config", config, "--output", tmp_path / "data.json")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == "mine.npz: 27 train, 3 validation, 9 test rows of 4 x 3, 3 classes\n"
+    assert load(tmp_path / "data.json").classes == 3
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ("absent.yaml", "absent.yaml: cannot be read: No such file or directory"),
+        ('{"dataset": {"nam": 1}}', "dataset.nam: unknown key"),
+        ('{"dataset": {"path": "absent.npz"}}', "absent.npz: there is no such file or folder"),
+        ('{"dataset": {"train_size": 54001}}', "dataset.train_size: 54001 is more than the 54000"),
+    ],
+)
+def test_the_program_ends_with_one_line(tmp_path, config, words):
+    result = program("--config", config, "--output", tmp_path / "data.json")
+    assert result.returncode != 0
+    assert len(result.stderr.splitlines()) == 1 and words in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_program_explains_itself():
+    result = program("--help")
+    assert result.returncode == 0 and "example:" in result.stdout
