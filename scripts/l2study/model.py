@@ -1,0 +1,69 @@
+"""The Keras model of a run: dense layers, L2 on their kernels, and an optimizer."""
+
+from l2study.backend import keras, tf
+from l2study.streams import stream
+
+_OPTIMIZERS = {
+    "adam": keras.optimizers.Adam,
+    "adamw": keras.optimizers.AdamW,
+    "rmsprop": keras.optimizers.RMSprop,
+    "sgd": keras.optimizers.SGD,
+}
+
+
+def build_model(
+    architecture: dict,
+    training: dict,
+    l2: float,
+    seed: int,
+    input_shape: tuple[int, ...],
+    classes: int,
+) -> keras.Model:
+    """Return `Flatten -> Dense(..., kernel_regularizer=L2(l2)) ... -> Dense(softmax)`, compiled.
+
+    Args:
+        architecture: `hidden_units` (a list, one entry per hidden layer), `activation` and
+            `regularize_output`, as in the configuration.
+        training: `optimizer`, `learning_rate` and perhaps `momentum`, as in the configuration.
+        l2: the coefficient; the penalty is l2 * sum(W**2), without one half.
+        seed: fixes the initial weights, the same for every l2.
+        input_shape: shape of one image.
+        classes: number of classes; labels are integers from 0.
+
+    The loss is the cross-entropy of integer labels, and accuracy is compiled as a metric, so that
+    the model can be given to `model.fit` as it is.
+    """
+    regularizer = keras.regularizers.L2(l2)
+    seeds = stream("initial weights", seed)
+
+    def dense(units: int, activation: str, regularized: bool) -> keras.layers.Layer:
+        return keras.layers.Dense(
+            units,
+            activation=activation,
+            kernel_initializer=keras.initializers.GlorotUniform(seed=int(seeds.integers(2**31))),
+            kernel_regularizer=regularizer if regularized else None,
+        )
+
+    hidden = [dense(n, architecture["activation"], True) for n in architecture["hidden_units"]]
+    output = dense(classes, "softmax", architecture["regularize_output"])
+    model = keras.Sequential([keras.Input(input_shape), keras.layers.Flatten(), *hidden, output])
+    options = {key: training[key] for key in ("learning_rate", "momentum") if key in training}
+    model.compile(
+        optimizer=_OPTIMIZERS[training["optimizer"]](**options),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    # As a variable the coefficient is fed to compiled programs instead of being a constant inside
+    # them, and one program serves every lambda. Keras multiplies by it either way.
+    regularizer.l2 = tf.Variable(regularizer.l2, trainable=False, dtype=tf.float32)
+    return model
+
+
+def dense_layers(model: keras.Model) -> list[keras.layers.Dense]:
+    """Return the dense layers of `model`, from the input to the output."""
+    return [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+
+
+def regularized_kernels(model: keras.Model) -> list[keras.Variable]:
+    """Return the kernels that carry the regulariser, from the input to the output."""
+    return [layer.kernel for layer in dense_layers(model) if layer.kernel_regularizer is not None]

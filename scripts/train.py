@@ -1,0 +1,210 @@
+"""Train one run of the study: one lambda, one seed.
+
+Reads the prepared data and writes three files to the output folder: history.csv, one row per epoch
+with epoch 0 the model before any step; weights.weights.h5, the final weights; and run.json, what
+ran, where, how long, how it ended, and what was measured with the final weights. Every epoch is
+printed as it passes.
+"""
+
+import argparse
+import os
+import platform
+import resource
+import shutil
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from l2study import warm
+from l2study.config import read_config
+from l2study.labels import l2_label
+
+STARTED = time.perf_counter()
+
+
+def parse_arguments(arguments: list[str]) -> argparse.Namespace:
+    """Return the command line, checked as far as it can be without loading anything."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example:\n  python scripts/train.py --config config.yaml --data "
+        "results/mnist/data.json \\\n      --l2 1e-4 --seed 0 --output one-run",
+    )
+    parser.add_argument(
+        "--config",
+        required=True,
+        help="a study's configuration (YAML or JSON file, or the JSON itself); "
+        "its keys model and training are used",
+    )
+    parser.add_argument("--data", required=True, type=Path, help="data.json of prepare.py")
+    parser.add_argument("--l2", required=True, help="the regularisation coefficient, 0 or more")
+    parser.add_argument("--seed", required=True, type=int, help="fixes weights and batch order")
+    parser.add_argument("--threads", type=int, default=1, help="threads to compute with (1)")
+    parser.add_argument("--output", required=True, type=Path, help="folder to write to")
+    return parser.parse_args(arguments)
+
+
+def train(config: dict, data_path: Path, l2: str, seed: int, threads: int, output: Path) -> None:
+    """Train the run (`l2`, `seed`) of `config` and write its files to the folder `output`.
+
+    Args:
+        config: a canonical configuration; only `model` and `training` are read.
+        data_path: the manifest of the prepared data.
+        l2: the label of the coefficient.
+
+    Raises:
+        DataError: the prepared data are not as their manifest says.
+    """
+    # First: it sets what NumPy reads when it is imported.
+    from l2study.backend import configure, keras, tf  # isort: skip
+
+    import numpy as np
+
+    from l2study import data, files
+    from l2study.columns import HISTORY_COLUMNS
+    from l2study.engine import Data, Engine
+    from l2study.measures import final_measures, lit_inputs, weight_histogram
+    from l2study.model import build_model, regularized_kernels
+    from l2study.streams import stream
+
+    started = datetime.now(UTC)
+    configure(threads)
+    prepared = data.load(data_path)
+    model = build_model(
+        config["model"],
+        config["training"],
+        float(l2),
+        seed,
+        prepared.shape,
+        prepared.classes,
+    )
+    parts = {"train": prepared.train, "val": prepared.validation, "test": prepared.test}
+    parts = {name: range(rows.start, rows.stop) for name, rows in parts.items()}
+    device_data = Data(prepared.images, prepared.labels, prepared.scale)
+    engine = Engine(model, device_data, parts, config["training"]["batch_size"])
+    seconds = {"setup": time.perf_counter() - STARTED, "train": 0.0, "evaluate": 0.0}
+
+    history, diverged_epoch = [], None
+    for epoch in range(config["training"]["epochs"] + 1):
+        epoch_started = time.perf_counter()
+        running = (None, None)
+        if epoch > 0:
+            order = stream("batch order", seed, epoch).permutation(parts["train"])
+            running = engine.train_epoch(order)
+        trained = time.perf_counter()
+        row = {
+            "l2": l2,
+            "seed": seed,
+            "epoch": epoch,
+            "train_loss_running": running[0],
+            "train_accuracy_running": running[1],
+            **engine.evaluate(),
+        }
+        evaluated = time.perf_counter()
+        seconds["train"] += trained - epoch_started
+        seconds["evaluate"] += evaluated - trained
+        row["seconds"] = round(evaluated - epoch_started, 6)
+        numbers = [value for value in row.values() if isinstance(value, float)]
+        if not np.isfinite(numbers).all():
+            diverged_epoch = epoch
+            print(f"epoch {epoch}: diverged, the loss is not finite", flush=True)
+            break
+        history.append(row)
+        print(
+            f"epoch {epoch}/{config['training']['epochs']}: "
+            + ", ".join(f"{name} {row[name]:.4f}" for name in _PRINTED),
+            flush=True,
+        )
+
+    measuring = time.perf_counter()
+    measures = {}
+    if diverged_epoch is None:
+        lit = lit_inputs(prepared.images[prepared.train])
+        measures = final_measures(model, device_data, prepared.labels, parts, lit)
+    seconds["measures"] = time.perf_counter() - measuring
+    histogram = weight_histogram(model)
+
+    with files.replacing(output / "weights.weights.h5") as unfinished:
+        model.save_weights(unfinished)
+    lines = [",".join(HISTORY_COLUMNS)]
+    lines += [",".join(_cell(row[column]) for column in HISTORY_COLUMNS) for row in history]
+    files.write_text(output / "history.csv", "\n".join(lines) + "\n")
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    seconds["total"] = time.perf_counter() - STARTED
+    files.write_json(
+        output / "run.json",
+        {
+            "l2": l2,
+            "seed": seed,
+            "status": "completed" if diverged_epoch is None else "diverged",
+            "diverged_epoch": diverged_epoch,
+            "config": {"model": config["model"], "training": config["training"]},
+            "data_sha256": prepared.sha256,
+            "regularised_kernels": [list(kernel.shape) for kernel in regularized_kernels(model)],
+            "measures": measures,
+            "weight_histogram": histogram,
+            "cost": {
+                **{f"seconds_{phase}": round(value, 3) for phase, value in seconds.items()},
+                "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
+                "peak_memory_mb": round(usage.ru_maxrss / 1024, 1),
+            },
+            "environment": {
+                "hostname": platform.node(),
+                "cpu": _cpu(),
+                "devices": [d.name for d in tf.config.list_physical_devices()],
+                "threads": threads,
+                "platform": platform.platform(),
+                "python": platform.python_version(),
+                "tensorflow": tf.__version__,
+                "keras": keras.__version__,
+                "numpy": np.__version__,
+            },
+            "started": started.isoformat(timespec="seconds"),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
+    )
+
+
+_PRINTED = ["train_ce", "val_ce", "train_accuracy", "val_accuracy", "penalty", "weight_norm"]
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _cpu() -> str:
+    """Return the processor's model name, as far as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def main(arguments: list[str]) -> None:
+    """Run the program in this process; on bad input, end with one line that says what to change."""
+    options = parse_arguments(arguments)
+    try:
+        config, l2 = read_config(options.config), l2_label(options.l2)
+        train(config, options.data, l2, options.seed, options.threads, options.output)
+    except ValueError as error:
+        sys.exit(f"train.py: {error}")
+    except Exception as error:
+        cached = os.environ.get("TF_XLA_FLAGS")
+        if not cached or not type(error).__module__.startswith("tensorflow"):
+            raise
+        # A damaged file in the cache of compiled programs ends the first call of its program.
+        from l2study.backend import compile_cache
+
+        print(f"once more, without the cache of compiled programs: {error}", flush=True)
+        shutil.rmtree(compile_cache(), ignore_errors=True)
+        os.environ["TF_XLA_FLAGS"] = ""
+        os.environ.pop(warm.ADDRESS, None)
+        os.execv(sys.executable, [sys.executable, __file__, *arguments])
+
+
+if __name__ == "__main__":
+    status = warm.request(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]) if status is None else status)

@@ -1,0 +1,58 @@
+"""A data set of 5 x 5 images in three classes, and programs run on it as a user runs them."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+PROJECT = Path(__file__).resolve().parents[1]
+CONFIG = {
+    "model": {"hidden_units": [8]},
+    "training": {"learning_rate": 0.01, "batch_size": 32, "epochs": 3},
+}
+
+
+def write_npz(path, rows=300, test_rows=90, seed=0):
+    """Write images whose class is a bright row, with two pixels that are never lit."""
+    random = np.random.default_rng(seed)
+    arrays = {}
+    for part, n in {"train": rows, "test": test_rows}.items():
+        labels = random.integers(0, 3, n)
+        images = random.integers(0, 120, (n, 5, 5))
+        images[np.arange(n), labels] += 60
+        images[:, 4, 3:] = 0
+        arrays |= {f"x_{part}": images.astype(np.uint8), f"y_{part}": labels.astype(np.uint8)}
+    np.savez(path, **arrays)
+
+
+def train_command(data, output, l2="0.001", seed=0, config=CONFIG):
+    options = {"config": json.dumps(config), "data": data, "l2": l2, "seed": seed, "output": output}
+    script = str(PROJECT / "scripts" / "train.py")
+    return [sys.executable, script, *(f"--{key}={value}" for key, value in options.items())]
+
+
+def train(data, output, environment=None, **options):
+    """Run train.py and return what it printed, after checking that it succeeded."""
+    done = subprocess.run(
+        train_command(data, output, **options),
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def history(folder):
+    with open(Path(folder) / "history.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def without_seconds(folder):
+    """The text of history.csv without its last column, `seconds`."""
+    lines = (Path(folder) / "history.csv").read_text().splitlines()
+    return "\n".join(line.rpartition(",")[0] for line in lines)

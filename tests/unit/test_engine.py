@@ -1,0 +1,165 @@
+"""The engine against Keras's own `fit` and `evaluate` on a model built here, not by the project."""
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+L2 = 0.003
+SHAPE, CLASSES = (6, 5), 4
+PARTS = {"train": range(0, 330), "val": range(330, 390), "test": range(390, 480)}
+BATCH = 64  # does not divide the 330 training rows
+
+
+def images_and_labels():
+    random = np.random.default_rng(11)
+    labels = random.integers(0, CLASSES, 480)
+    prototypes = random.integers(0, 256, (CLASSES, *SHAPE))
+    noise = random.normal(0, 60, (480, *SHAPE))
+    images = np.clip(prototypes[labels] + noise, 0, 255).astype(np.uint8)
+    return images, labels.astype(np.int32)
+
+
+def engine_model(optimizer, architecture):
+    from l2study.model import build_model
+
+    training = {"optimizer": optimizer, "learning_rate": 0.01}
+    if optimizer in ("sgd", "rmsprop"):
+        training["momentum"] = 0.5
+    return build_model(architecture, training, L2, seed=3, input_shape=SHAPE, classes=CLASSES)
+
+
+def plain_model(optimizer, architecture):
+    """The same model as a student would write it, with the coefficient as a constant."""
+    from l2study.backend import keras
+
+    layers = [keras.Input(SHAPE), keras.layers.Flatten()]
+    for units in architecture["hidden_units"]:
+        layers.append(
+            keras.layers.Dense(
+                units,
+                activation=architecture["activation"],
+                kernel_regularizer=keras.regularizers.L2(L2),
+            )
+        )
+    output = keras.regularizers.L2(L2) if architecture["regularize_output"] else None
+    layers.append(
+        keras.layers.Dense(CLASSES, activation="softmax", kernel_regularizer=output),
+    )
+    model = keras.Sequential(layers)
+    options = {
+        "adam": lambda: keras.optimizers.Adam(0.01),
+        "adamw": lambda: keras.optimizers.AdamW(0.01),
+        "sgd": lambda: keras.optimizers.SGD(0.01, momentum=0.5),
+        "rmsprop": lambda: keras.optimizers.RMSprop(0.01, momentum=0.5),
+    }
+    model.compile(options[optimizer](), "categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+ONE = {"hidden_units": [24], "activation": "relu", "regularize_output": False}
+TWO = {"hidden_units": [20, 12], "activation": "tanh", "regularize_output": True}
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "architecture"),
+    [("adam", ONE), ("adamw", ONE), ("sgd", TWO), ("rmsprop", ONE), ("adam", TWO)],
+)
+def test_three_epochs_equal_those_of_fit(optimizer, architecture):
+    from l2study.engine import Data, Engine
+
+    images, labels = images_and_labels()
+    model, plain = engine_model(optimizer, architecture), plain_model(optimizer, architecture)
+    plain.set_weights(model.get_weights())
+    engine = Engine(model, Data(images, labels, 1 / 255), PARTS, BATCH)
+    x, y = (images / 255).astype(np.float32), np.eye(CLASSES, dtype=np.float32)[labels]
+
+    def assert_same_evaluation():
+        measured = engine.evaluate()
+        kernels = [
+            layer.kernel.numpy().astype(float)
+            for layer in plain.layers
+            if getattr(layer, "kernel_regularizer", None)
+        ]
+        penalty = L2 * sum(np.square(kernel).sum() for kernel in kernels)
+        for part, rows in PARTS.items():
+            span = slice(rows.start, rows.stop)
+            loss, accuracy = plain.evaluate(x[span], y[span], batch_size=32, verbose=0)
+            right = plain.predict(x[span], verbose=0)[np.arange(len(rows)), labels[span]]
+            assert measured[f"{part}_loss"] == pytest.approx(loss, abs=1e-5)
+            assert measured[f"{part}_accuracy"] == pytest.approx(accuracy, abs=1e-6)
+            assert measured[f"{part}_ce"] == pytest.approx(-np.log(right).mean(), abs=1e-5)
+            assert measured[f"{part}_loss"] == pytest.approx(
+                measured[f"{part}_ce"] + measured["penalty"], abs=1e-6
+            )
+        assert measured["penalty"] == pytest.approx(penalty, abs=1e-5)
+        assert measured["weight_norm"] == pytest.approx(
+            np.sqrt(sum(np.square(kernel).sum() for kernel in kernels)), abs=1e-5
+        )
+        assert measured["weight_max_abs"] == pytest.approx(
+            max(np.abs(kernel).max() for kernel in kernels), abs=1e-6
+        )
+        assert measured["spectral_norm"] == pytest.approx(
+            max(np.linalg.svd(kernel, compute_uv=False)[0] for kernel in kernels), abs=1e-5
+        )
+
+    assert_same_evaluation()
+    for epoch in range(3):
+        order = np.random.default_rng(epoch).permutation(PARTS["train"])
+        loss, accuracy = engine.train_epoch(order)
+        log = plain.fit(x[order], y[order], batch_size=BATCH, shuffle=False, verbose=0).history
+        assert loss == pytest.approx(log["loss"][0], abs=1e-5)
+        assert accuracy == pytest.approx(log["accuracy"][0], abs=1e-6)
+        for ours, theirs in zip(model.get_weights(), plain.get_weights(), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
+        assert_same_evaluation()
+
+
+def test_one_program_serves_every_lambda():
+    """The coefficient is read when the program runs, not when it is compiled."""
+    from l2study.engine import Data, Engine
+    from l2study.model import dense_layers
+
+    images, labels = images_and_labels()
+    model = engine_model("sgd", ONE)
+    engine = Engine(model, Data(images, labels, 1 / 255), PARTS, BATCH)
+    before = engine.evaluate()
+    dense_layers(model)[0].kernel_regularizer.l2.assign(2 * L2)
+    after = engine.evaluate()
+    assert after["penalty"] == pytest.approx(2 * before["penalty"], rel=1e-6)
+    assert after["train_ce"] == before["train_ce"]
+
+
+@pytest.mark.parametrize(("rows", "size"), [(10, 3), (9, 3), (2, 3), (3, 3)])
+def test_fold_covers_every_row_once(rows, size):
+    from l2study.backend import tf
+    from l2study.engine import compiled, fold
+
+    def step(first, length, seen):
+        return (tf.tensor_scatter_nd_add(seen, (first + tf.range(length))[:, None], [1] * length),)
+
+    (seen,) = compiled(lambda: fold(step, rows, size, (tf.zeros(rows, tf.int32),)))()
+    assert seen.numpy().tolist() == [1] * rows
+
+
+def test_mapped_images_are_not_copied(tmp_path):
+    from l2study.engine import resident
+
+    np.save(tmp_path / "images.npy", np.arange(1000, dtype=np.uint8).reshape(10, 100))
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="c")
+    tensor = resident(mapped)
+    mapped[3, 4] = 77
+    assert tensor[3, 4] == 77
+    unaligned = np.arange(1001, dtype=np.uint8)[1:]
+    assert resident(unaligned).numpy().tolist() == unaligned.tolist()
+
+
+def test_spectral_norm_is_the_largest_singular_value():
+    from l2study.engine import spectral_norm
+
+    random = np.random.default_rng(0)
+    for shape in [(7, 3), (3, 7), (5, 5)]:
+        matrix = random.normal(size=shape).astype(np.float32)
+        expected = np.linalg.svd(matrix.astype(float), compute_uv=False)[0]
+        assert spectral_norm(matrix) == pytest.approx(expected, rel=1e-9)
+    assert np.isnan(spectral_norm(np.array([[1.0, np.inf]])))

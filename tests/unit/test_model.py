@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+TRAINING = {"optimizer": "adam", "learning_rate": 0.001}
+
+
+def build(l2=0.01, seed=0, input_shape=(28, 28), training=TRAINING, **architecture):
+    from l2study.model import build_model
+
+    architecture = {
+        "hidden_units": [128],
+        "activation": "relu",
+        "regularize_output": False,
+    } | architecture
+    return build_model(architecture, training, l2, seed, input_shape, classes=10)
+
+
+def test_initial_weights_depend_on_the_seed_and_not_on_lambda():
+    weights = [build(l2, seed).get_weights() for l2, seed in [(0.0, 0), (0.5, 0), (0.0, 1)]]
+    assert all(np.array_equal(a, b) for a, b in zip(weights[0], weights[1], strict=True))
+    assert not np.array_equal(weights[0][0], weights[2][0])
+
+
+def test_initial_penalty_agrees_with_glorot():
+    """Var(W) = 2 / (fan_in + fan_out), so E sum(W**2) = 2 * 784 * 128 / (784 + 128) = 220.07."""
+    penalties = [float(build(l2=0.01, seed=seed).losses[0]) for seed in range(5)]
+    assert np.mean(penalties) == pytest.approx(0.01 * 220.07, rel=0.005)
+
+
+def test_layers_are_those_of_the_configuration():
+    from l2study.backend import keras
+    from l2study.model import dense_layers, regularized_kernels
+
+    model = build(hidden_units=[20, 12], activation="tanh", input_shape=(4, 3, 2))
+    assert [layer.units for layer in dense_layers(model)] == [20, 12, 10]
+    assert [layer.activation.__name__ for layer in dense_layers(model)] == [
+        "tanh",
+        "tanh",
+        "softmax",
+    ]
+    assert [tuple(kernel.shape) for kernel in regularized_kernels(model)] == [(24, 20), (20, 12)]
+    assert isinstance(dense_layers(model)[0].kernel_regularizer, keras.regularizers.L2)
+    with_output = build(hidden_units=[20], regularize_output=True)
+    assert [tuple(kernel.shape) for kernel in regularized_kernels(with_output)] == [
+        (784, 20),
+        (20, 10),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "extra", "expected"),
+    [
+        ("adam", {}, {}),
+        ("adamw", {}, {}),
+        ("sgd", {"momentum": 0.9}, {"momentum": 0.9}),
+        ("sgd", {}, {"momentum": 0.0}),
+        ("rmsprop", {"momentum": 0.3}, {"momentum": 0.3}),
+    ],
+)
+def test_optimizer_is_that_of_the_configuration(name, extra, expected):
+    training = {"optimizer": name, "learning_rate": 0.02, **extra}
+    optimizer = build(training=training, hidden_units=[4]).optimizer
+    assert type(optimizer).__name__.lower() == name
+    assert float(optimizer.learning_rate) == pytest.approx(0.02)
+    for key, value in expected.items():
+        assert getattr(optimizer, key) == value

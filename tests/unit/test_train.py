@@ -1,0 +1,217 @@
+"""train.py and the warm process, run as programs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from l2study import warm
+from l2study.columns import HISTORY_COLUMNS
+from l2study.config import check
+from l2study.data import prepare
+from tiny import CONFIG, PROJECT, history, train, train_command, without_seconds, write_npz
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    write_npz(folder / "tiny.npz")
+    prepare(check({"dataset": {"path": str(folder / "tiny.npz")}}), folder / "data.json")
+    return folder / "data.json"
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+    """One run, trained in a process of its own."""
+    folder = tmp_path_factory.mktemp("run")
+    train(data, folder)
+    return folder
+
+
+@pytest.fixture
+def warm_process(monkeypatch):
+    monkeypatch.delenv(warm.ADDRESS, raising=False)
+    process = warm.start()
+    if process is None:
+        pytest.skip("this system has no warm process")
+    yield process
+    process.stdin.close()
+    process.wait(timeout=10)
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_until(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "timed out"
+        time.sleep(0.02)
+
+
+def children(pid):
+    return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_history_has_every_column_and_epoch(run):
+    rows = history(run)
+    assert list(rows[0]) == HISTORY_COLUMNS
+    assert [row["epoch"] for row in rows] == ["0", "1", "2", "3"]
+    assert {(row["l2"], row["seed"]) for row in rows} == {("0.001", "0")}
+    running = [(row["train_loss_running"], row["train_accuracy_running"]) for row in rows]
+    assert running[0] == ("", "")
+    assert all(loss and accuracy for loss, accuracy in running[1:])
+    assert all(value for row in rows[1:] for value in row.values())
+    for row in rows:
+        penalty = 0.001 * float(row["weight_norm"]) ** 2
+        assert float(row["penalty"]) == pytest.approx(penalty, rel=1e-5)
+        for part in ("train", "val"):
+            ce, loss = float(row[f"{part}_ce"]), float(row[f"{part}_loss"])
+            assert loss == pytest.approx(ce + float(row["penalty"]), abs=1e-6)
+    assert float(rows[-1]["train_accuracy"]) > float(rows[0]["train_accuracy"])
+
+
+def test_record_says_what_ran(run, data):
+    record = json.loads((run / "run.json").read_text())
+    assert (record["l2"], record["seed"], record["status"]) == ("0.001", 0, "completed")
+    assert record["config"]["training"]["batch_size"] == 32
+    assert record["config"]["model"]["activation"] == "relu"
+    assert record["data_sha256"] == json.loads(data.read_text())["sha256"]
+    assert record["regularised_kernels"] == [[25, 8]]
+    assert record["measures"]["weight_norm_never_lit"] > 0
+    split = record["measures"]["weight_norm_lit"], record["measures"]["weight_norm_never_lit"]
+    assert sum(part**2 for part in split) == pytest.approx(
+        float(history(run)[-1]["weight_norm"]) ** 2, rel=1e-5
+    )
+    phases = [record["cost"][f"seconds_{p}"] for p in ("setup", "train", "evaluate", "measures")]
+    assert all(seconds > 0 for seconds in phases)
+    assert sum(phases) < record["cost"]["seconds_total"]
+    assert (run / "weights.weights.h5").stat().st_size > 0
+
+
+def test_runs_of_a_seed_start_alike_for_every_lambda(run, data, tmp_path):
+    train(data, tmp_path, l2="0", config=CONFIG | {"training": {"epochs": 1}})
+    ours, theirs = history(tmp_path)[0], history(run)[0]
+    assert ours["penalty"] == "0.0"
+    for column in ("train_ce", "val_ce", "test_ce", "weight_norm", "spectral_norm"):
+        assert ours[column] == theirs[column]
+
+
+def test_a_run_repeats_byte_for_byte_cold_warm_and_beside_others(
+    run, data, tmp_path, warm_process, monkeypatch
+):
+    """Compiled afresh in a process of its own, and in children of the warm process side by side."""
+    cold = {warm.ADDRESS: "", "TF_XLA_FLAGS": ""}
+    train(data, tmp_path / "cold", environment=cold)
+    jobs = [
+        subprocess.Popen(train_command(data, tmp_path / f"warm{i}"), stdout=subprocess.DEVNULL)
+        for i in range(3)
+    ]
+    wait_until(lambda: len(children(warm_process.pid)) > 0)
+    assert [job.wait(timeout=120) for job in jobs] == [0, 0, 0]
+    for name in ("cold", "warm0", "warm1", "warm2"):
+        assert without_seconds(tmp_path / name) == without_seconds(run)
+
+
+def test_a_damaged_cache_of_compiled_programs_is_replaced(run, data, tmp_path):
+    cache = {"L2STUDY_CACHE": str(tmp_path / "cache"), warm.ADDRESS: ""}
+    train(data, tmp_path / "first", environment=cache)
+    programs = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert programs
+    for program in programs:
+        program.write_bytes(b"not a program")
+    printed = train(data, tmp_path / "second", environment=cache)
+    assert "without the cache" in printed
+    assert not any(program.exists() for program in programs)
+    assert without_seconds(tmp_path / "second") == without_seconds(run)
+
+
+def test_a_diverging_run_is_recorded_and_keeps_its_epochs(data, tmp_path):
+    training = {"optimizer": "sgd", "learning_rate": 10, "batch_size": 32, "epochs": 30}
+    train(data, tmp_path, l2="1e6", config={"training": training})
+    record = json.loads((tmp_path / "run.json").read_text())
+    rows = history(tmp_path)
+    assert record["status"] == "diverged"
+    assert record["diverged_epoch"] == len(rows)
+    assert [row["epoch"] for row in rows] == [str(epoch) for epoch in range(len(rows))]
+    assert record["measures"] == {}
+
+
+def test_bad_input_is_one_line(data, tmp_path, warm_process):
+    """In the warm process as on its own: output, error and exit status are the job's."""
+    for environment in ({}, {warm.ADDRESS: ""}):
+        done = subprocess.run(
+            train_command(data, tmp_path / "none", l2="-1"),
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 1
+        assert done.stdout == ""
+        assert done.stderr.splitlines() == ["train.py: '-1' is negative"]
+        assert not (tmp_path / "none").exists()
+
+
+LONG = CONFIG | {"training": {"epochs": 100000}}
+
+
+def test_a_job_that_is_killed_takes_its_child_with_it(data, tmp_path, warm_process):
+    job = subprocess.Popen(train_command(data, tmp_path, config=LONG), stdout=subprocess.DEVNULL)
+    wait_until(lambda: children(warm_process.pid))
+    (child,) = children(warm_process.pid)
+    job.kill()
+    job.wait()
+    wait_until(lambda: not alive(child))
+    assert alive(warm_process.pid)
+
+
+def test_nothing_is_left_when_the_workflow_is_killed(data, tmp_path):
+    workflow = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys, time; from l2study import warm\n"
+            "print(warm.start().pid, flush=True)\n"
+            "import subprocess; subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)\n"
+            "time.sleep(600)",
+            *train_command(data, tmp_path, config=LONG),
+        ],
+        cwd=PROJECT / "scripts",
+        env={key: value for key, value in os.environ.items() if key != warm.ADDRESS},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    server = int(workflow.stdout.readline())
+    wait_until(lambda: children(server))
+    (child,) = children(server)
+    (job,) = [pid for pid in children(workflow.pid) if pid != server]
+    workflow.send_signal(signal.SIGKILL)
+    wait_until(lambda: not any(alive(pid) for pid in (server, child, job)))
+    workflow.wait()
+    assert "has been killed" in workflow.stderr.read()
+
+
+def test_a_child_that_is_killed_fails_its_job_only(data, tmp_path, warm_process):
+    job = subprocess.Popen(train_command(data, tmp_path, config=LONG), stdout=subprocess.DEVNULL)
+    wait_until(lambda: children(warm_process.pid))
+    os.kill(children(warm_process.pid)[0], signal.SIGKILL)
+    assert job.wait(timeout=10) == 128 + signal.SIGKILL
+    train(data, tmp_path / "next")
+    assert history(tmp_path / "next")
+
+
+def test_another_interpreter_is_not_served(warm_process, monkeypatch):
+    monkeypatch.setattr(warm.sys, "executable", "/another/python")
+    assert warm.request(["--help"]) is None
+    monkeypatch.setenv(warm.ADDRESS, "nobody-listens-here")
+    assert warm.request(["--help"]) is None
