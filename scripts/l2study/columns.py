@@ -34,3 +34,6 @@ GAPS = {
 }
 """Every gap as (minuend, subtrahend) among the history columns. For every run and epoch,
 reported = lag + generalisation + split."""
+
+NOISE_LEVELS = (0.1, 0.2, 0.3)
+"""Standard deviations of the input noise, in units of the scaled input (a pixel is 0 to 1)."""

@@ -3,12 +3,10 @@
 import numpy as np
 
 from l2study.backend import keras, tf
+from l2study.columns import NOISE_LEVELS
 from l2study.engine import Data, compiled, count_correct, fold
 from l2study.model import dense_layers, regularized_kernels
 from l2study.streams import stream
-
-NOISE_LEVELS = (0.1, 0.2, 0.3)
-"""Standard deviations of the input noise, in units of the scaled input (a pixel is 0 to 1)."""
 
 CALIBRATION_BINS = 15
 """Equal-width bins of confidence in the expected calibration error, as in Guo et al. 2017."""
@@ -36,7 +34,8 @@ def final_measures(
     the scaled input, the same noise for every run.
     `weight_norm_lit` and `weight_norm_never_lit` split the Frobenius norm of the first regularised
     kernel by its rows. `inactive_share` is the share of hidden ReLU units that no training image
-    activates (None for another activation, or without hidden units). `ece` and `brier` are of the test set.
+    activates (None for another activation, or without hidden units). `ece` and `brier` are of the
+    test set.
     """
     test = parts["test"]
     labels = labels[test.start : test.stop]

@@ -5,11 +5,8 @@ import os
 
 import pandas as pd
 
-from l2study.columns import GAPS, HISTORY_COLUMNS
 from l2study.files import write_text
 from l2study.labels import l2_label
-
-__all__ = ["GAPS", "HISTORY_COLUMNS", "read_table", "write_table"]
 
 
 def write_table(table: pd.DataFrame, path: str | os.PathLike) -> None:
@@ -28,5 +25,5 @@ def write_table(table: pd.DataFrame, path: str | os.PathLike) -> None:
 
 
 def read_table(path: str | os.PathLike) -> pd.DataFrame:
-    """Return the CSV at `path` with every number as it was written (round-trip parsing)."""
-    return pd.read_csv(path, float_precision="round_trip")
+    """Return the CSV at `path` with every number as it was written; lists of seeds are text."""
+    return pd.read_csv(path, dtype={"diverged_seeds": str})

@@ -1,0 +1,71 @@
+"""Turn the runs of a study into its tables: gaps, contrasts, choice of lambda, claims.
+
+Every run that the config promises is checked first. Runs on disk that it does not promise are
+ignored. Nothing is written unless all of them are sound.
+
+Example:
+    python scripts/aggregate.py --config config.yaml --claims reports/claims.yaml \\
+        --results results/mnist
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from l2study import aggregate, claims
+from l2study.config import ConfigError, read_config
+from l2study.tables import write_table
+
+
+def write_tables(config: dict, ledger: Path, results: Path) -> None:
+    """Write every table of the study under `results`/tables.
+
+    Args:
+        config: a canonical config; only `lambdas`, `seeds`, `reference_lambda`, `confidence` and
+            `training.epochs` matter.
+        ledger: the claims and the rules that judge them, YAML.
+        results: the study's results folder, with its runs.
+
+    Raises:
+        DamagedRunError: a promised run is missing or damaged.
+        LedgerError: the ledger is not as it should be.
+    """
+    epochs, confidence = config["training"]["epochs"], config["confidence"]
+    reference = float(config["reference_lambda"])
+    judged = claims.read_ledger(ledger)
+    found = aggregate.read_runs(results, config["lambdas"], config["seeds"], epochs)
+    histories, runs = aggregate.histories_table(found), aggregate.runs_table(found)
+    kernels = aggregate.regularised_kernels(found)
+    tables = {
+        "histories": histories,
+        "runs": runs,
+        "gap": aggregate.gap_table(histories, runs, epochs, confidence),
+        "contrasts": aggregate.contrasts_table(runs, reference, confidence),
+        "choice": aggregate.choice_table(runs, reference, confidence),
+        "power": aggregate.power_table(runs, reference, confidence),
+        "weight_histogram": aggregate.histogram_table(found),
+        "claims": claims.claims_table(judged, histories, runs, kernels, confidence),
+    }
+    for name, table in tables.items():
+        write_table(table, results / "tables" / f"{name}.csv")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; exit with one line for each thing that is wrong."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", required=True, help="YAML or JSON file, or the JSON itself")
+    parser.add_argument("--claims", required=True, type=Path, help="the claims ledger, YAML")
+    parser.add_argument(
+        "--results", required=True, type=Path, help="the study's folder: holds runs/, gets tables/"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        write_tables(read_config(options.config), options.claims, options.results)
+    except (ConfigError, aggregate.DamagedRunError, claims.LedgerError) as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,462 @@
+"""From the files of the runs to the tables of the study; `statistics` computes, this arranges.
+
+Losses (`train_loss`, `val_loss`, `train_loss_running`) contain the penalty, which grows with lambda
+by definition, and `penalty` is nothing else: none of them is compared between lambdas. The tables
+of comparisons have cross-entropies, accuracies, gaps, norms and the end-of-run measures instead.
+
+A diverged run is in histories.csv with the epochs it kept and in runs.csv with its status and cost.
+Every mean, interval and comparison is of completed runs, and the table names the seeds left out.
+"""
+
+import csv
+import itertools
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from l2study import statistics
+from l2study.columns import GAPS, HISTORY_COLUMNS, NOISE_LEVELS
+from l2study.labels import l2_label
+
+LAST_EPOCH_MEASURES = HISTORY_COLUMNS[3:-1]
+"""The history columns that runs.csv repeats at the last epoch."""
+
+CREEP_MEASURES = ["val_ce_min", "val_ce_min_epoch", "val_ce_creep", "generalisation_loss"]
+
+FINAL_MEASURES = [
+    "jacobian_norm",
+    "loss_gradient_norm",
+    *(f"test_accuracy_noise_{sd}" for sd in NOISE_LEVELS),
+    "weight_norm_lit",
+    "weight_norm_never_lit",
+    "inactive_share",
+    "ece",
+    "brier",
+]
+"""The keys of `measures` in run.json."""
+
+COSTS = [
+    "seconds_setup",
+    "seconds_train",
+    "seconds_evaluate",
+    "seconds_measures",
+    "seconds_total",
+    "cpu_seconds",
+    "peak_memory_mb",
+]
+"""The keys of `cost` in run.json."""
+
+RUN_MEASURES = [
+    *LAST_EPOCH_MEASURES,
+    *CREEP_MEASURES,
+    *(f"gap_{kind}" for kind in GAPS),
+    *FINAL_MEASURES,
+]
+RUN_COLUMNS = ["l2", "seed", "status", "epochs", *RUN_MEASURES, *COSTS]
+
+NOT_COMPARED = {"train_loss", "val_loss", "train_loss_running", "penalty"}
+CONTRAST_MEASURES = [measure for measure in RUN_MEASURES if measure not in NOT_COMPARED]
+
+GAP_COLUMNS = [
+    "l2",
+    "epoch",
+    "gap",
+    "n",
+    "mean",
+    "variance",
+    "sd",
+    "mean_low",
+    "mean_high",
+    "variance_low",
+    "variance_high",
+    "diverged_seeds",
+]
+CONTRAST_COLUMNS = [
+    "l2",
+    "reference_l2",
+    "measure",
+    "n",
+    "mean_difference",
+    "low",
+    "high",
+    "p_t",
+    "p_sign_flip",
+    "p_holm",
+    "d_z",
+    "probability_improvement",
+    "p_variance",
+    "diverged_seeds",
+]
+CHOICE_COLUMNS = [
+    "rule",
+    "l2",
+    "val_ce_mean",
+    "val_ce_se",
+    "test_accuracy_mean",
+    "low",
+    "high",
+    "n",
+    "diverged_seeds",
+]
+POWER_COLUMNS = ["l2", "gap", "sd_difference", "difference", "seeds"]
+HISTOGRAM_COLUMNS = ["l2", "seed", "low", "high", "count"]
+
+POWER_GAPS = ["reported", "generalisation", "endpoint"]
+POWER_DIFFERENCES = [0.001, 0.002, 0.005]
+POWER = 0.8
+
+_EMPTY_AT_START = ("train_loss_running", "train_accuracy_running")
+
+
+class DamagedRunError(ValueError):
+    """Runs that were promised are missing or damaged: one line for each, and what to do."""
+
+
+class Run(NamedTuple):
+    """One run as read: its history, shape (epochs, columns of the file), and its run.json."""
+
+    l2: str
+    seed: int
+    history: np.ndarray
+    record: dict
+
+
+def run_folder(results: Path, l2: str, seed: int) -> Path:
+    """Return the folder of a run."""
+    return Path(results) / "runs" / f"l2~{l2}" / f"seed~{seed}"
+
+
+def read_runs(
+    results: Path, lambdas: Iterable[str], seeds: Iterable[int], epochs: int
+) -> list[Run]:
+    """Return every promised run, in the order of lambdas, then seeds; others are not looked at.
+
+    Args:
+        results: the study's results folder.
+        lambdas: canonical labels.
+        seeds: whole numbers.
+        epochs: the epochs that a completed run has after epoch 0.
+
+    Raises:
+        DamagedRunError: a run is missing or damaged, or is not the run its path promises.
+    """
+    runs, faults = [], []
+    for l2, seed in itertools.product(lambdas, seeds):
+        folder = run_folder(results, l2, seed)
+        try:
+            runs.append(_read_run(folder, l2, seed, epochs))
+        except DamagedRunError as fault:
+            faults.append(
+                f"{fault}. To redo this run alone: delete the folder {folder}"
+                " and give the same command again"
+            )
+    if faults:
+        raise DamagedRunError("\n".join(faults))
+    return runs
+
+
+def _read_run(folder: Path, l2: str, seed: int, epochs: int) -> Run:
+    record = _read_record(folder / "run.json", l2, seed)
+    path = folder / "history.csv"
+    history = _read_history(path, l2, seed)
+    if len(history) > epochs + 1:
+        raise DamagedRunError(f"{path}: has epochs after {epochs}, the last of the study")
+    if record["status"] == "completed" and len(history) <= epochs:
+        raise DamagedRunError(
+            f"{path}: the run completed, but has {len(history)} of the {epochs + 1} epochs"
+            f" 0 to {epochs}"
+        )
+    return Run(l2, seed, history, record)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DamagedRunError(f"{path}: missing") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DamagedRunError(f"{path}: cannot be read ({error})") from None
+
+
+def _read_history(path: Path, l2: str, seed: int) -> np.ndarray:
+    lines = csv.reader(_read(path).splitlines())
+    header = next(lines, [])
+    if header != HISTORY_COLUMNS:
+        odd = [*(set(HISTORY_COLUMNS) - set(header)), *(set(header) - set(HISTORY_COLUMNS))]
+        what = f"differ in {', '.join(sorted(odd))}" if odd else "are not in the order expected"
+        raise DamagedRunError(f"{path}: the columns {what}")
+    rows = []
+    for epoch, line in enumerate(lines):
+        where = f"{path}: line {epoch + 2}"
+        if len(line) != len(HISTORY_COLUMNS):
+            raise DamagedRunError(f"{where} has {len(line)} of {len(HISTORY_COLUMNS)} columns")
+        try:
+            row = [float(cell) if cell else math.nan for cell in line]
+        except ValueError as error:
+            raise DamagedRunError(f"{where}: {error}") from None
+        if row[0] != float(l2) or row[1] != seed:
+            raise DamagedRunError(f"{where} is of l2 {line[0]}, seed {line[1]}, another run")
+        if row[2] != epoch:
+            raise DamagedRunError(f"{where} is of epoch {line[2]}, but epoch {epoch} is expected")
+        for column, value in zip(HISTORY_COLUMNS, row, strict=True):
+            empty = epoch == 0 and column in (*_EMPTY_AT_START, "seconds")
+            if not math.isfinite(value) and not (empty and math.isnan(value)):
+                raise DamagedRunError(f"{where}: {column} is not a finite number")
+        rows.append(row)
+    return np.array(rows).reshape(-1, len(HISTORY_COLUMNS))
+
+
+def _read_record(path: Path, l2: str, seed: int) -> dict:
+    text = _read(path)
+    try:
+        record = json.loads(text)
+        label, number, status = l2_label(record["l2"]), record["seed"], record["status"]
+        measures, cost = record["measures"], record["cost"]
+        complete = status == "completed"
+        missing = [name for name in FINAL_MEASURES if complete and name not in measures]
+        missing += [name for name in COSTS if name not in cost]
+    except (ValueError, TypeError):
+        raise DamagedRunError(f"{path}: is not the JSON that a run leaves") from None
+    except KeyError as error:
+        raise DamagedRunError(f"{path}: has no {error.args[0]}") from None
+    if missing:
+        raise DamagedRunError(f"{path}: has no {', '.join(missing)}")
+    if (label, number) != (l2, seed):
+        raise DamagedRunError(f"{path}: is of l2 {label}, seed {number}, another run")
+    if status not in ("completed", "diverged"):
+        raise DamagedRunError(f"{path}: status is {status!r}, neither completed nor diverged")
+    return record
+
+
+def histories_table(runs: list[Run]) -> pd.DataFrame:
+    """Return all rows of all runs by `HISTORY_COLUMNS`, in the order of the runs."""
+    rows = np.concatenate([run.history for run in runs])
+    table = pd.DataFrame(rows, columns=HISTORY_COLUMNS)
+    return table.astype({"seed": int, "epoch": int})
+
+
+def runs_table(runs: list[Run]) -> pd.DataFrame:
+    """Return one row per run by `RUN_COLUMNS`: measures at its last epoch, and what it cost.
+
+    `epochs` is the last epoch kept. `val_ce_creep` is the last validation cross-entropy minus the
+    smallest of all epochs, `generalisation_loss` the same in percent of the smallest (Prechelt
+    1998). All measures of a diverged run are NaN.
+    """
+    rows = []
+    for run in runs:
+        row = {"l2": float(run.l2), "seed": run.seed, "status": run.record["status"]}
+        row |= {"epochs": len(run.history) - 1 if len(run.history) else None}
+        row |= {name: run.record["cost"][name] for name in COSTS}
+        if run.record["status"] == "completed":
+            row |= _measures(run)
+        rows.append(row)
+    table = pd.DataFrame(rows, columns=RUN_COLUMNS).astype({"epochs": "Int64"})
+    return table.astype(dict.fromkeys([*RUN_MEASURES, *COSTS], float))
+
+
+def _measures(run: Run) -> dict[str, float]:
+    last = dict(zip(HISTORY_COLUMNS, run.history[-1].tolist(), strict=True))
+    val_ce = run.history[:, HISTORY_COLUMNS.index("val_ce")]
+    epoch = int(val_ce.argmin())
+    val_ce_min = float(val_ce[epoch])
+    creep = last["val_ce"] - val_ce_min
+    return {
+        **{name: last[name] for name in LAST_EPOCH_MEASURES},
+        "val_ce_min": val_ce_min,
+        "val_ce_min_epoch": epoch,
+        "val_ce_creep": creep,
+        "generalisation_loss": 100 * creep / val_ce_min if val_ce_min > 0 else math.nan,
+        **{f"gap_{kind}": last[a] - last[b] for kind, (a, b) in GAPS.items()},
+        **{name: run.record["measures"][name] for name in FINAL_MEASURES},
+    }
+
+
+def diverged_seeds(runs: pd.DataFrame, *lambdas: float) -> str:
+    """Return the seeds whose run diverged at any of `lambdas`, as "3 7"; empty if none did."""
+    lost = runs.loc[runs["l2"].isin(lambdas) & (runs["status"] == "diverged"), "seed"]
+    return " ".join(str(seed) for seed in sorted(set(lost)))
+
+
+def gap_table(
+    histories: pd.DataFrame, runs: pd.DataFrame, epochs: int, confidence: float
+) -> pd.DataFrame:
+    """Return mean and variance of every gap over the completed runs, by `GAP_COLUMNS`.
+
+    One row per lambda, epoch and kind of gap; at epoch 0 none for the kinds that need a running
+    mean. The runs are the same at every epoch, so a curve has no survivors' bias. A lambda whose
+    runs have all diverged has its rows, with n = 0.
+    """
+    completed = runs.loc[runs["status"] == "completed", ["l2", "seed"]]
+    kept = histories.merge(completed, on=["l2", "seed"])
+    cells = dict(tuple(kept.groupby("l2")))
+    rows = []
+    for l2 in sorted(set(runs["l2"])):
+        n = int((completed["l2"] == l2).sum())
+        lost = diverged_seeds(runs, l2)
+        for kind, (first, second) in GAPS.items():
+            shape = (n, epochs + 1)
+            gaps = (cells[l2][first] - cells[l2][second]).to_numpy() if n else np.empty(0)
+            for epoch, values in enumerate(gaps.reshape(shape).T):
+                if epoch == 0 and first in _EMPTY_AT_START:
+                    continue
+                mean = statistics.mean_interval(values, confidence)
+                variance = statistics.variance_interval(values, confidence)
+                rows.append(
+                    {
+                        "l2": l2,
+                        "epoch": epoch,
+                        "gap": kind,
+                        "n": n,
+                        "mean": mean.value,
+                        "variance": variance.value,
+                        "sd": math.sqrt(variance.value),
+                        "mean_low": mean.low,
+                        "mean_high": mean.high,
+                        "variance_low": variance.low,
+                        "variance_high": variance.high,
+                        "diverged_seeds": lost,
+                    }
+                )
+    table = pd.DataFrame(rows, columns=GAP_COLUMNS)
+    return table.sort_values(["l2", "epoch"], kind="stable", ignore_index=True)
+
+
+def by_lambda(runs: pd.DataFrame) -> dict[float, pd.DataFrame]:
+    """Return the runs of every lambda, indexed by seed."""
+    return {l2: cell.set_index("seed") for l2, cell in runs.groupby("l2")}
+
+
+def paired_values(
+    cells: dict[float, pd.DataFrame], measure: str, l2: float, reference: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return `measure` at `l2` and at `reference` seed by seed, from `by_lambda`."""
+    first, second = cells[l2][measure].align(cells[reference][measure])
+    return first.to_numpy(float), second.to_numpy(float)
+
+
+def contrasts_table(runs: pd.DataFrame, reference: float, confidence: float) -> pd.DataFrame:
+    """Return every lambda against the reference, paired by seed, by `CONTRAST_COLUMNS`.
+
+    One row per measure of `CONTRAST_MEASURES` and lambda; the difference is the value at the lambda
+    minus that at the reference. No rows if the study does not have the reference.
+
+    `p_holm` is `p_t` adjusted over the lambdas of a measure. `probability_improvement` is the share
+    of seeds that are better at the lambda, ties one half: accuracies are better when higher, all
+    else (cross-entropies, gaps, norms, errors) when lower. `low` and `high` are not adjusted.
+    """
+    cells = by_lambda(runs)
+    if reference not in cells:
+        return pd.DataFrame(columns=CONTRAST_COLUMNS)
+    lambdas = [l2 for l2 in cells if l2 != reference]
+    lost = {l2: diverged_seeds(runs, l2, reference) for l2 in lambdas}
+    rows = []
+    for measure in CONTRAST_MEASURES:
+        family = []
+        for l2 in lambdas:
+            first, second = paired_values(cells, measure, l2, reference)
+            difference = statistics.differences(first, second)
+            mean = statistics.mean_interval(difference, confidence)
+            family.append(
+                {
+                    "l2": l2,
+                    "reference_l2": reference,
+                    "measure": measure,
+                    "n": mean.n,
+                    "mean_difference": mean.value,
+                    "low": mean.low,
+                    "high": mean.high,
+                    "p_t": statistics.paired_t(difference),
+                    "p_sign_flip": statistics.sign_flip(difference),
+                    "d_z": statistics.cohen_d_z(difference),
+                    "probability_improvement": statistics.probability_improvement(
+                        difference, higher_is_better="accuracy" in measure
+                    ),
+                    "p_variance": statistics.pitman_morgan(first, second),
+                    "diverged_seeds": lost[l2],
+                }
+            )
+        adjusted = statistics.holm([row["p_t"] for row in family])
+        rows += [row | {"p_holm": p} for row, p in zip(family, adjusted, strict=True)]
+    return pd.DataFrame(rows, columns=CONTRAST_COLUMNS)
+
+
+def choice_table(runs: pd.DataFrame, reference: float, confidence: float) -> pd.DataFrame:
+    """Return the choice of lambda by validation cross-entropy, by `CHOICE_COLUMNS`.
+
+    Rows `best`, `one_standard_error` and `reference`; the interval is that of the mean test
+    accuracy, which decides nothing. A lambda at which a run diverged is not chosen: its mean
+    over all seeds is not finite, and the survivors' mean would flatter it. Without a lambda to
+    choose, or without the reference, the row has no values.
+    """
+    columns = ["val_ce_mean", "val_ce_se", "test_accuracy_mean", "low", "high", "n"]
+    rows = {}
+    for l2, cell in runs.groupby("l2"):
+        accuracy = statistics.mean_interval(cell["test_accuracy"], confidence)
+        ce = statistics.mean_interval(cell["val_ce"], confidence).value
+        error = statistics.standard_error(cell["val_ce"])
+        rows[l2] = dict(zip(columns, (ce, error, *accuracy), strict=True))
+        rows[l2] |= {"l2": l2, "diverged_seeds": diverged_seeds(runs, l2)}
+    nothing = {"n": 0, "diverged_seeds": ""}
+    eligible = [row for row in rows.values() if not row["diverged_seeds"]]
+    best = simplest = nothing
+    if eligible:
+        places = statistics.one_standard_error(
+            *([row[name] for row in eligible] for name in ("l2", "val_ce_mean", "val_ce_se"))
+        )
+        best, simplest = (eligible[place] for place in places)
+    chosen = [
+        {"rule": "best"} | best,
+        {"rule": "one_standard_error"} | simplest,
+        {"rule": "reference"} | rows.get(reference, nothing),
+    ]
+    return pd.DataFrame(chosen, columns=CHOICE_COLUMNS)
+
+
+def power_table(runs: pd.DataFrame, reference: float, confidence: float) -> pd.DataFrame:
+    """Return how many seeds a paired t-test needs to resolve a difference in a gap.
+
+    By `POWER_COLUMNS`: one row per lambda, kind of `POWER_GAPS` and difference of
+    `POWER_DIFFERENCES` (fractions), at power `POWER`, two-sided at 1 - confidence, from the
+    observed spread `sd_difference` of the paired differences to the reference. No rows if the
+    study does not have the reference.
+    """
+    cells = by_lambda(runs)
+    lambdas = [l2 for l2 in cells if l2 != reference] if reference in cells else []
+    rows = []
+    for l2, kind in itertools.product(lambdas, POWER_GAPS):
+        values = statistics.differences(*paired_values(cells, f"gap_{kind}", l2, reference))
+        sd = math.sqrt(statistics.variance_interval(values, confidence).value)
+        rows += [
+            (l2, kind, sd, d, statistics.seeds_needed(sd, d, confidence, POWER))
+            for d in POWER_DIFFERENCES
+        ]
+    table = pd.DataFrame(rows, columns=POWER_COLUMNS)
+    return table.astype({"seeds": "Int64"})
+
+
+def histogram_table(runs: list[Run]) -> pd.DataFrame:
+    """Return the histogram of the final weights of every completed run, by `HISTOGRAM_COLUMNS`."""
+    rows = []
+    for run in runs:
+        histogram = run.record.get("weight_histogram") or {}
+        edges, counts = histogram.get("edges") or [], histogram.get("counts") or []
+        if run.record["status"] == "completed":
+            bins = itertools.pairwise(edges)
+            rows += [
+                (float(run.l2), run.seed, low, high, count)
+                for (low, high), count in zip(bins, counts, strict=True)
+            ]
+    return pd.DataFrame(rows, columns=HISTOGRAM_COLUMNS)
+
+
+def regularised_kernels(runs: list[Run]) -> list[tuple[int, int]] | None:
+    """Return the shapes of the kernels that carry the regulariser, or None if no run says."""
+    for run in runs:
+        if kernels := run.record.get("regularised_kernels"):
+            return [tuple(shape) for shape in kernels]
+    return None

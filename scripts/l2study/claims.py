@@ -1,0 +1,459 @@
+"""The claims ledger: every claim of the exercise with the verdict that this study gives it.
+
+`reports/claims.yaml` holds the claims and the rules of decision, and explains them; this module
+computes. It knows no claim and no figure.
+
+Derived measures, one value per run, of completed runs except for the first:
+
+- `penalty_error`: the largest over epochs, in training and validation, of
+  |loss - cross-entropy - l2 * weight norm squared|, relative to the loss where that is above 1;
+- `penalty_start_ratio`: the penalty of epoch 0 over its expectation;
+- `start_loss`: the training loss of epoch 0; `first_running_loss`: the running loss of epoch 1;
+- `val_loss_creep`: the last minus the smallest `val_loss`;
+- `creep_hidden`: `val_ce_creep` minus `val_loss_creep`;
+- `accuracy_lost_<sd>`: test accuracy minus that under input noise.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+
+from l2study import statistics
+from l2study.aggregate import (
+    RUN_MEASURES,
+    by_lambda,
+    diverged_seeds,
+    paired_values,
+)
+from l2study.columns import NOISE_LEVELS
+from l2study.labels import l2_label
+from l2study.statistics import Estimate
+
+SUPPORTED, CONTRADICTED, NOT_RESOLVED = "supported", "contradicted", "not resolved"
+ARTEFACT, NOT_JUDGED = "artefact", "not judged"
+OVERALL = "overall"
+
+CLAIM_COLUMNS = [
+    "id",
+    "claim",
+    "given",
+    "estimand",
+    "estimate",
+    "low",
+    "high",
+    "verdict",
+    "evidence",
+]
+
+DERIVED_MEASURES = [
+    "penalty_error",
+    "penalty_start_ratio",
+    "start_loss",
+    "first_running_loss",
+    "val_loss_creep",
+    "creep_hidden",
+    *(f"accuracy_lost_{sd}" for sd in NOISE_LEVELS),
+]
+
+_STATISTICS = ["mean", "difference", "ratio", "trend", "association", "largest"]
+_MEASURE = {"enum": [*RUN_MEASURES, *DERIVED_MEASURES]}
+_TEXT = {"type": "string", "minLength": 1}
+_LAMBDAS = {"type": "array", "minItems": 1, "items": {"type": "number", "minimum": 0}}
+_ROW = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["estimand", "statistic", "measure", "holds", "because", "evidence"],
+    "properties": {
+        "estimand": _TEXT,
+        "given": _TEXT,
+        "statistic": {"enum": _STATISTICS},
+        "measure": _MEASURE,
+        "with": _MEASURE,
+        "at": {"anyOf": [{"const": "every"}, _LAMBDAS]},
+        "against": {"type": "number", "minimum": 0},
+        "holds": {
+            "type": "object",
+            "additionalProperties": False,
+            "minProperties": 1,
+            "properties": {"above": {"type": "number"}, "below": {"type": "number"}},
+        },
+        "because": _TEXT,
+        "decides": {"type": "boolean"},
+        "as_reported": {"type": "boolean"},
+        "needs_minimum_at": {"type": "number", "minimum": 0},
+        "evidence": {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["table", "figure"],
+            "properties": {"table": _TEXT, "figure": _TEXT},
+        },
+    },
+    "allOf": [
+        {  # a trend has a direction, not a size
+            "if": {"properties": {"statistic": {"const": "trend"}}},
+            "then": {
+                "properties": {
+                    "holds": {
+                        "maxProperties": 1,
+                        "properties": {"above": {"const": 0}, "below": {"const": 0}},
+                    }
+                }
+            },
+        },
+        *(
+            {
+                "if": {"properties": {"statistic": {"const": name}}},
+                "then": {"required": keys},
+            }
+            for name, keys in {
+                "mean": ["at"],
+                "largest": ["at"],
+                "difference": ["at", "against"],
+                "ratio": ["at", "against"],
+                "association": ["with"],
+            }.items()
+        ),
+    ],
+}
+_LEDGER = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["decided_at", "claims"],
+    "properties": {
+        "decided_at": _LAMBDAS,
+        "claims": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["id", "claim", "rows"],
+                "properties": {
+                    "id": _TEXT,
+                    "claim": _TEXT,
+                    "given": _TEXT,
+                    "artefact_if": {
+                        "type": "array",
+                        "items": {"enum": [CONTRADICTED, NOT_RESOLVED]},
+                    },
+                    "rows": {"type": "array", "minItems": 1, "items": _ROW},
+                },
+            },
+        },
+    },
+}
+
+
+class LedgerError(ValueError):
+    """The claims ledger is not as it should be. The message is one line."""
+
+
+class Study(NamedTuple):
+    """The runs of a study with the derived measures, and the confidence of its intervals."""
+
+    cells: dict[float, pd.DataFrame]
+    """The runs of every lambda, ascending, indexed by seed."""
+    lost: dict[float, str]
+    """The seeds that diverged, for every lambda."""
+    confidence: float
+
+
+class Judged(NamedTuple):
+    """A row of the ledger, for one lambda if it is for several, with its verdict.
+
+    `strict_verdict` is the verdict with the interval widened for all deciding rows of the claim.
+    """
+
+    row: dict
+    estimand: str
+    estimate: Estimate
+    verdict: str
+    strict_verdict: str
+    decides: bool
+    as_reported: bool
+
+
+def read_ledger(path: str | Path) -> dict:
+    """Return the ledger in the YAML file at `path`.
+
+    Raises:
+        LedgerError: the file cannot be read or is not a ledger.
+    """
+    try:
+        ledger = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise LedgerError(f"{path}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise LedgerError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if error := best_match(Draft202012Validator(_LEDGER).iter_errors(ledger)):
+        place = ".".join(str(step) for step in error.absolute_path) or "the ledger"
+        raise LedgerError(f"{path}: {place}: {error.message[:300]}")
+    return ledger
+
+
+def claims_table(
+    ledger: dict,
+    histories: pd.DataFrame,
+    runs: pd.DataFrame,
+    kernels: Sequence[tuple[int, int]] | None,
+    confidence: float,
+) -> pd.DataFrame:
+    """Return every row of every claim with estimate, interval and verdict, by `CLAIM_COLUMNS`.
+
+    The last row of a claim is its `overall` verdict. `estimand` says what is estimated, where it
+    must lie, which seeds are left out because they diverged, and which lambda to add where the row
+    is not judged. `given` is the exercise's figure, `evidence` a table and a figure.
+
+    Args:
+        ledger: from `read_ledger`.
+        histories: the table of all histories.
+        runs: the table of all runs.
+        kernels: the shapes of the regularised kernels; without them, and for a row that needs
+            them, there is no estimate.
+        confidence: of the intervals.
+    """
+    cells = by_lambda(derived(histories, runs, kernels))
+    study = Study(cells, {l2: diverged_seeds(runs, l2) for l2 in cells}, confidence)
+    decided_at = [float(l2) for l2 in ledger["decided_at"]]
+    rows = []
+    for claim in ledger["claims"]:
+        judged = judge_claim(claim, study, decided_at)
+        common = {"id": claim["id"], "claim": claim["claim"]}
+        rows += [
+            common
+            | {
+                "given": item.row.get("given", ""),
+                "estimand": item.estimand,
+                "estimate": item.estimate.value,
+                "low": item.estimate.low,
+                "high": item.estimate.high,
+                "verdict": item.verdict,
+                "evidence": _evidence(item.row),
+            }
+            for item in judged
+        ]
+        rows.append(
+            common
+            | {
+                "given": claim.get("given", ""),
+                "estimand": OVERALL,
+                "estimate": math.nan,
+                "low": math.nan,
+                "high": math.nan,
+                "verdict": overall(judged, claim.get("artefact_if", [])),
+                "evidence": _evidence(claim["rows"][0]),
+            }
+        )
+    return pd.DataFrame(rows, columns=CLAIM_COLUMNS)
+
+
+def expected_square_norm(kernels: Iterable[tuple[int, int]]) -> float:
+    """Return the expected sum of squares of Glorot-uniform kernels of these shapes.
+
+    A weight of an (m, n) kernel is uniform within sqrt(6 / (m + n)), so its square is 2 / (m + n)
+    on average (Glorot and Bengio 2010): 220.07 for (784, 128).
+    """
+    return sum(2 * m * n / (m + n) for m, n in kernels)
+
+
+def derived(
+    histories: pd.DataFrame, runs: pd.DataFrame, kernels: Sequence[tuple[int, int]] | None
+) -> pd.DataFrame:
+    """Return `runs` with the derived measures as further columns."""
+    table = runs.set_index(["l2", "seed"])
+    histories = histories.set_index(["l2", "seed"])
+    squares = histories.index.get_level_values("l2") * histories["weight_norm"] ** 2
+    errors = pd.concat(
+        [
+            (histories[loss] - histories[ce] - squares).abs() / histories[loss].clip(lower=1)
+            for loss, ce in (("train_loss", "train_ce"), ("val_loss", "val_ce"))
+        ],
+        axis=1,
+    ).max(axis=1)
+    table["penalty_error"] = errors.groupby(level=["l2", "seed"]).max()
+    start = histories[histories["epoch"] == 0]
+    first = histories[histories["epoch"] == 1]
+    expected = expected_square_norm(kernels) if kernels else math.nan
+    l2 = table.index.get_level_values("l2").to_numpy()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        table["penalty_start_ratio"] = start["penalty"].reindex(table.index) / (l2 * expected)
+    table["start_loss"] = start["train_loss"]
+    table["first_running_loss"] = first["train_loss_running"]
+    smallest = histories["val_loss"].groupby(level=["l2", "seed"]).min()
+    table["val_loss_creep"] = table["val_loss"] - smallest
+    table["creep_hidden"] = table["val_ce_creep"] - table["val_loss_creep"]
+    for sd in NOISE_LEVELS:
+        table[f"accuracy_lost_{sd}"] = table["test_accuracy"] - table[f"test_accuracy_noise_{sd}"]
+    of_completed = [name for name in DERIVED_MEASURES if name != "penalty_error"]
+    table.loc[table["status"] != "completed", of_completed] = math.nan
+    return table.reset_index()
+
+
+def judge_claim(claim: dict, study: Study, decided_at: Sequence[float]) -> list[Judged]:
+    """Return every row of a claim, at every lambda it is for, judged.
+
+    Args:
+        claim: an entry of the ledger.
+        study: the runs.
+        decided_at: of the rows for every lambda, those at these lambdas decide, or all if the
+            study has none of them.
+    """
+    present = list(study.cells)
+    chosen = {l2 for l2 in present if l2 in decided_at} or set(present)
+    cases = []
+    for row in claim["rows"]:
+        for l2 in _lambdas(row, present):
+            counts = row.get("at") != "every" or l2 is None or l2 in chosen
+            cases.append((row, l2, counts and row.get("decides", True), counts))
+    # Bonferroni: one false contradiction among the deciding rows would contradict the claim
+    rows = max(1, sum(decides for _, _, decides, _ in cases))
+    strict = study._replace(confidence=1 - (1 - study.confidence) / rows)
+    judged = []
+    for row, l2, decides, counts in cases:
+        lacking = _lacking(row, l2, present)
+        if lacking:
+            estimate, verdict, strict_verdict = Estimate(), NOT_JUDGED, NOT_JUDGED
+        else:
+            estimate, verdict = _judge(row, l2, study)
+            _, strict_verdict = _judge(row, l2, strict)
+        words = _words(row, l2, study, lacking)
+        reported = counts and row.get("as_reported", False)
+        judged.append(Judged(row, words, estimate, verdict, strict_verdict, decides, reported))
+    return judged
+
+
+def overall(judged: Iterable[Judged], artefact_if: Iterable[str]) -> str:
+    """Return the verdict on a whole claim from its rows, as the ledger explains it."""
+    judged = list(judged)
+    reported = [row for row in judged if row.as_reported]
+    deciding = [row for row in judged if row.decides]
+    if reported and all(row.verdict == SUPPORTED for row in reported):
+        fair = _all_of([row for row in deciding if not row.as_reported])
+        if fair in artefact_if:
+            return ARTEFACT
+    return _all_of(deciding)
+
+
+def _all_of(rows: list[Judged]) -> str:
+    if any(row.verdict == NOT_JUDGED for row in rows):
+        return NOT_JUDGED
+    if any(row.strict_verdict == CONTRADICTED for row in rows):
+        return CONTRADICTED
+    return SUPPORTED if all(row.verdict == SUPPORTED for row in rows) else NOT_RESOLVED
+
+
+def _lambdas(row: dict, present: list[float]) -> list[float | None]:
+    """Return the lambdas that a row is for; None for a row that is not for single lambdas."""
+    if row.get("at") != "every":
+        return [float(l2) for l2 in row.get("at", [])] or [None]
+    if "against" in row and float(row["against"]) not in present:
+        return [None]
+    return [l2 for l2 in present if l2 > 0] or [None]
+
+
+def _lacking(row: dict, l2: float | None, present: list[float]) -> str:
+    """Return in words what the study needs before a row can be judged; empty if nothing."""
+    needed = [l2, row.get("against"), row.get("needs_minimum_at")]
+    missing = sorted({float(value) for value in needed if value is not None} - set(present))
+    if missing:
+        return f"lambda {' and '.join(l2_label(value) for value in missing)}"
+    if "at" in row and l2 is None:
+        return "a lambda above 0"
+    if row["statistic"] == "trend" and len(present) < 2:
+        return "a second lambda"
+    return ""
+
+
+def _words(row: dict, l2: float | None, study: Study, lacking: str) -> str:
+    """Return a row's estimand with its bounds and with what the reader must know of this study."""
+    name = "above 0" if l2 is None else l2_label(l2)
+    words = row["estimand"].format(l2=name)
+    words += "; holds if " + " and ".join(f"{side} {row['holds'][side]:g}" for side in row["holds"])
+    if lacking:
+        return f"{words}; to judge it, add {lacking}"
+    places = list(study.cells) if l2 is None else [l2, float(row.get("against", l2))]
+    lost = {l2_label(place): study.lost[place] for place in places if study.lost[place]}
+    if lost and row["statistic"] != "largest":
+        listed = ", ".join(f"{seeds} at lambda {place}" for place, seeds in lost.items())
+        words += f"; diverged and left out: seeds {listed}"
+    if _still_falling(row, study):
+        words += "; the cross-entropy is still falling at the last epoch, so train for longer"
+    return words
+
+
+def _still_falling(row: dict, study: Study) -> bool:
+    if "needs_minimum_at" not in row:
+        return False
+    cell = study.cells[float(row["needs_minimum_at"])]
+    completed = cell[cell["status"] == "completed"]
+    return bool((completed["val_ce_min_epoch"] == completed["epochs"]).all())
+
+
+def _judge(row: dict, l2: float | None, study: Study) -> tuple[Estimate, str]:
+    """Return the estimate of a row that can be judged, and its verdict."""
+    measure, holds = row["measure"], row["holds"]
+    cells, confidence = study.cells, study.confidence
+    match row["statistic"]:
+        case "trend":
+            return _trend(cells, measure, holds, confidence)
+        case "largest":
+            value = cells[l2][measure].max()
+            return Estimate(value), _verdict(value, value, holds)
+        case "mean":
+            estimate = statistics.mean_interval(cells[l2][measure], confidence)
+        case "difference":
+            pairs = paired_values(cells, measure, l2, float(row["against"]))
+            estimate = statistics.mean_interval(statistics.differences(*pairs), confidence)
+        case "ratio":
+            pairs = paired_values(cells, measure, l2, float(row["against"]))
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ratio = statistics.mean_interval(np.log(pairs[0] / pairs[1]), confidence)
+            estimate = Estimate(*(math.exp(value) for value in ratio[:3]), ratio.n)
+        case "association":
+            runs = pd.concat(cells.values())
+            values = runs[row["with"]], runs[measure]
+            estimate = statistics.kendall(*values, runs.index, confidence)
+    if _still_falling(row, study):
+        return Estimate(estimate.value, n=estimate.n), NOT_RESOLVED
+    return estimate, _verdict(estimate.low, estimate.high, holds)
+
+
+def _trend(
+    cells: dict[float, pd.DataFrame], measure: str, holds: dict, confidence: float
+) -> tuple[Estimate, str]:
+    """Return the mean rank correlation of a measure with lambda, and Page's test's verdict.
+
+    A lambda without a value is left out, and a seed without a value at one of the others.
+    """
+    table = pd.concat({l2: cells[l2][measure] for l2 in cells}, axis=1)
+    table = table.dropna(axis=1, how="all").dropna().to_numpy()
+    page = statistics.page_trend(table)
+    if math.isnan(page.correlation):
+        return Estimate(), NOT_RESOLVED
+    estimate = statistics.mean_interval(statistics.rank_correlations(table), confidence)
+    estimate = estimate._replace(low=max(-1.0, estimate.low), high=min(1.0, estimate.high))
+    level = (1 - confidence) / 2
+    rising, falling = page.p_increasing < level, page.p_decreasing < level
+    if not (rising or falling):
+        return estimate, NOT_RESOLVED
+    return estimate, SUPPORTED if rising == ("above" in holds) else CONTRADICTED
+
+
+def _verdict(low: float, high: float, holds: dict) -> str:
+    """Return the verdict of an interval on where the estimand must lie."""
+    above, below = holds.get("above", -math.inf), holds.get("below", math.inf)
+    if math.isnan(low) or math.isnan(high):
+        return NOT_RESOLVED
+    if low > above and high < below:
+        return SUPPORTED
+    return CONTRADICTED if high <= above or low >= below else NOT_RESOLVED
+
+
+def _evidence(row: dict) -> str:
+    return f"{row['evidence']['table']}; {row['evidence']['figure']}"

@@ -1,0 +1,300 @@
+"""Made-up studies, for tests only: run folders in the real layout whose truth is known.
+
+No number written here is a result. `Effects` says what regularisation does in the made-up world, so
+a test can build a study in which a claim holds, fails or cannot be told, and see what comes out.
+"""
+
+import csv
+import json
+import math
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from l2study.columns import HISTORY_COLUMNS
+from l2study.labels import l2_label
+
+KERNELS = ((784, 128),)
+NEVER_LIT = 67 / 784
+NOISE_SDS = ("0.1", "0.2", "0.3")
+
+
+@dataclass(frozen=True)
+class Effects:
+    """Final values as (without L2, at lambda 0.01); other lambdas lie between, on a log scale.
+
+    `spread` multiplies all noise between runs; 0 makes every seed of a lambda alike.
+    """
+
+    test_accuracy: tuple[float, float] = (0.978, 0.955)
+    generalisation: tuple[float, float] = (0.018, 0.001)
+    lag: tuple[float, float] = (0.0005, -0.0035)
+    split: tuple[float, float] = (-0.002, -0.0105)
+    gap_ce: tuple[float, float] = (0.06, 0.002)
+    val_ce_min: tuple[float, float] = (0.08, 0.16)
+    creep: tuple[float, float] = (0.03, 0.001)
+    weight_norm: tuple[float, float] = (17.0, 3.0)
+    never_lit_norm: tuple[float, float] = (4.3, 0.01)
+    jacobian_norm: tuple[float, float] = (9.0, 2.0)
+    noise_loss: tuple[float, float] = (0.08, 0.02)
+    first_epoch_ce: tuple[float, float] = (0.45, 0.65)
+    ece: tuple[float, float] = (0.01, 0.04)
+    penalty_factor: float = 1.0
+    spread: float = 1.0
+
+
+HELPFUL = Effects(test_accuracy=(0.960, 0.980), lag=(0.0, 0.0), split=(0.0, 0.0))
+"""A world where L2 does all that the exercise says, measured without bias."""
+
+NOTHING = Effects(
+    **{
+        field.name: (field.default[0],) * 2
+        for field in fields(Effects)
+        if isinstance(field.default, tuple)
+    }
+)
+"""A world where L2 changes nothing (its penalty is still added to the loss)."""
+
+HARMFUL = Effects(
+    test_accuracy=(0.978, 0.940),
+    generalisation=(0.002, 0.020),
+    creep=(0.001, 0.050),
+    weight_norm=(5.0, 17.0),
+    never_lit_norm=(1.0, 4.0),
+    jacobian_norm=(9.0, 2.0),
+    noise_loss=(0.08, 0.02),
+    lag=(0.0005, 0.0005),
+    split=(0.002, 0.004),
+)
+"""A world where every direction is the other way round."""
+
+
+def strength(l2: float) -> float:
+    """Return 0 without L2, 1 at lambda 0.01, and between on a log scale (0 at 1e-6)."""
+    return 0.0 if l2 == 0 else float(np.clip((math.log10(l2) + 6) / 4, 0, 1))
+
+
+def glorot_square_norm(kernels: Iterable[tuple[int, int]]) -> float:
+    """Return the expected squared Frobenius norm of Glorot-uniform kernels."""
+    return sum(2 * m * n / (m + n) for m, n in kernels)
+
+
+def study_config(
+    lambdas: Iterable[object],
+    seeds: Iterable[int],
+    epochs: int,
+    *,
+    study: str = "made-up",
+    reference_lambda: object = 0,
+    confidence: float = 0.95,
+) -> dict:
+    """Return a canonical config with every key, as `read_config` would."""
+    return {
+        "study": study,
+        "dataset": {"name": "mnist"},
+        "validation": {"split": "tail", "fraction": 0.1},
+        "model": {"hidden_units": [128], "activation": "relu", "regularize_output": False},
+        "training": {
+            "optimizer": "adam",
+            "learning_rate": 0.001,
+            "batch_size": 200,
+            "epochs": epochs,
+        },
+        "lambdas": sorted((l2_label(v) for v in lambdas), key=float),
+        "seeds": sorted(seeds),
+        "reference_lambda": l2_label(reference_lambda),
+        "confidence": confidence,
+    }
+
+
+def write_study(
+    folder: str | Path,
+    *,
+    lambdas: Iterable[object] = (0, 1e-4, 1e-3, 1e-2),
+    seeds: Iterable[int] = range(6),
+    epochs: int = 8,
+    diverged: Mapping[tuple[object, int], int] | None = None,
+    effects: Effects = Effects(),
+    random_state: int = 0,
+    study: str = "made-up",
+    reference_lambda: object = 0,
+    confidence: float = 0.95,
+    kernels: tuple[tuple[int, int], ...] = KERNELS,
+) -> dict:
+    """Write the run folders of a made-up study under `folder`/runs and return its config.
+
+    Args:
+        folder: the study's results folder.
+        lambdas: any spellings of lambdas.
+        seeds: the seeds; noise shared by all lambdas of a seed makes them paired.
+        epochs: epochs of a completed run, at least 1.
+        diverged: {(l2, seed): epoch} of runs that diverged in that epoch; those before are kept.
+        effects: what L2 does.
+        random_state: seed of the noise.
+        study: name of the study.
+        reference_lambda: goes into the config.
+        confidence: goes into the config.
+        kernels: shapes of the regularised kernels.
+    """
+    config = study_config(
+        lambdas,
+        seeds,
+        epochs,
+        study=study,
+        reference_lambda=reference_lambda,
+        confidence=confidence,
+    )
+    lost = {(l2_label(l2), seed): epoch for (l2, seed), epoch in (diverged or {}).items()}
+    for l2 in config["lambdas"]:
+        for seed in config["seeds"]:
+            write_run(
+                folder, config, l2, seed, lost.get((l2, seed)), effects, random_state, kernels
+            )
+    return config
+
+
+def write_run(
+    folder: str | Path,
+    config: dict,
+    l2: str,
+    seed: int,
+    diverged_epoch: int | None,
+    effects: Effects,
+    random_state: int,
+    kernels: tuple[tuple[int, int], ...] = KERNELS,
+) -> None:
+    """Write history.csv and run.json of one made-up run."""
+    epochs = config["training"]["epochs"]
+    rows, measures = _run(float(l2), l2, seed, epochs, effects, random_state, kernels)
+    if diverged_epoch is not None:
+        rows = rows[:diverged_epoch]
+        measures = dict.fromkeys(measures)
+    run = {
+        "l2": l2,
+        "seed": seed,
+        "status": "completed" if diverged_epoch is None else "diverged",
+        "diverged_epoch": diverged_epoch,
+        "config": {"model": config["model"], "training": config["training"]},
+        "data_sha256": "0" * 64,
+        "regularised_kernels": [list(shape) for shape in kernels],
+        "measures": measures,
+        "weight_histogram": {"edges": [-0.5, -0.1, 0.1, 0.5], "counts": [10, 80, 10]}
+        if diverged_epoch is None
+        else {"edges": [], "counts": []},
+        "cost": {
+            "seconds_setup": 1.0,
+            "seconds_train": 0.5 * epochs,
+            "seconds_evaluate": 0.2 * epochs,
+            "seconds_measures": 0.5,
+            "seconds_total": 1.5 + 0.7 * epochs,
+            "cpu_seconds": 2.0 + 0.7 * epochs,
+            "peak_memory_mb": 600.0,
+        },
+        "environment": {
+            "hostname": "made-up",
+            "cpu": "made-up",
+            "threads": 1,
+            "platform": "Linux",
+            "python": "3.12.0",
+            "tensorflow": "2.0",
+            "keras": "3.0",
+            "numpy": "2.0",
+        },
+        "started": "2025-01-01T00:00:00+00:00",
+        "finished": "2025-01-01T00:00:10+00:00",
+    }
+    place = Path(folder) / "runs" / f"l2~{l2}" / f"seed~{seed}"
+    place.mkdir(parents=True, exist_ok=True)
+    with open(place / "history.csv", "w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(HISTORY_COLUMNS)
+        writer.writerows(rows)
+    (place / "run.json").write_text(json.dumps(run, indent=2) + "\n")
+
+
+def _run(l2, label, seed, epochs, effects, random_state, kernels):
+    own = np.random.default_rng([random_state, seed, zlib.crc32(label.encode())])
+    shared = np.random.default_rng([random_state, seed])
+    s = strength(l2)
+
+    def final(name, sd=None):
+        none, strong = getattr(effects, name)
+        value = none + (strong - none) * s
+        sd = 0.02 * abs(value) if sd is None else sd
+        return value + effects.spread * sd * (0.8 * shared.normal() + 0.6 * own.normal())
+
+    accuracy = final("test_accuracy", 0.001)
+    generalisation = final("generalisation", 0.0006)
+    lag = final("lag", 0.0003)
+    split = final("split", 0.0005)
+    gap_ce = final("gap_ce")
+    floor = final("val_ce_min")
+    creep = abs(final("creep"))
+    norm = final("weight_norm")
+    never = min(final("never_lit_norm"), 0.9 * norm)
+    jacobian = final("jacobian_norm")
+    noise_loss = final("noise_loss")
+    first_ce = final("first_epoch_ce")
+    ece = final("ece")
+    start_norm = math.sqrt(glorot_square_norm(kernels)) * (
+        1 + effects.spread * 0.001 * shared.normal()
+    )
+    bottom = max(1, epochs // 2)
+
+    rows = []
+    for epoch in range(epochs + 1):
+        shape = -math.expm1(-4 * epoch / epochs) / -math.expm1(-4)
+        test = 0.1 + (accuracy - 0.1) * shape
+        train = test + generalisation * shape
+        val = test - split * shape
+        val_ce = floor + (math.log(10) - floor) * max(0.0, 1 - epoch / bottom) ** 2
+        if epoch > bottom:
+            val_ce += creep * (epoch - bottom) / (epochs - bottom)
+        train_ce = val_ce - gap_ce * shape
+        weight_norm = start_norm + (norm - start_norm) * shape
+        penalty = effects.penalty_factor * l2 * weight_norm**2
+        if epoch:
+            before = start_norm + (norm - start_norm) * shape / 2
+            running = [
+                (first_ce if epoch == 1 else train_ce + 0.01) + l2 * before**2,
+                train + lag * shape,
+            ]
+        else:
+            running = ["", ""]
+        rows.append(
+            [
+                label,
+                seed,
+                epoch,
+                *running,
+                train_ce,
+                train,
+                val_ce,
+                val,
+                val_ce + 0.01 * shape,
+                test,
+                penalty,
+                train_ce + penalty,
+                val_ce + penalty,
+                weight_norm,
+                0.05 + 0.02 * weight_norm,
+                0.3 * weight_norm,
+                0.7,
+            ]
+        )
+    measures = {
+        "jacobian_norm": jacobian,
+        "loss_gradient_norm": 0.05 * jacobian,
+        **{
+            f"test_accuracy_noise_{sd}": accuracy - noise_loss * float(sd) / 0.3 for sd in NOISE_SDS
+        },
+        "weight_norm_lit": math.sqrt(norm**2 - never**2),
+        "weight_norm_never_lit": never,
+        "inactive_share": 0.1 * s,
+        "ece": ece,
+        "brier": 0.04 + 0.04 * s,
+    }
+    return rows, measures

@@ -1,0 +1,514 @@
+import json
+import math
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+import aggregate as command
+import synthetic
+from l2study import aggregate
+from l2study.tables import read_table, write_table
+
+ROOT = Path(__file__).parents[2]
+LEDGER = ROOT / "reports" / "claims.yaml"
+LOST = {(0.01, 3): 2, (0.001, 0): 1}
+TABLES = [
+    "choice",
+    "claims",
+    "contrasts",
+    "gap",
+    "histories",
+    "power",
+    "runs",
+    "weight_histogram",
+]
+
+
+def raw(folder, l2, seed):
+    return pd.read_csv(folder / "runs" / f"l2~{l2}" / f"seed~{seed}" / "history.csv")
+
+
+def last(folder, l2, seeds, column):
+    return np.array([raw(folder, l2, seed)[column].iloc[-1] for seed in seeds])
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """The folder of a study with two diverged runs, its config, and its tables as read back."""
+    folder = tmp_path_factory.mktemp("study")
+    config = synthetic.write_study(folder, diverged=LOST)
+    command.write_tables(config, LEDGER, folder)
+    tables = {name: read_table(folder / "tables" / f"{name}.csv") for name in TABLES}
+    return folder, config, tables
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A study of two lambdas, two seeds and two epochs, to be copied and damaged."""
+    folder = tmp_path_factory.mktemp("small")
+    return folder, synthetic.write_study(folder, lambdas=[0, 0.01], seeds=[0, 7], epochs=2)
+
+
+class TestHistories:
+    def test_are_the_files_bound_together(self, study):
+        folder, config, tables = study
+        expected = pd.concat(
+            [raw(folder, l2, seed) for l2 in config["lambdas"] for seed in config["seeds"]],
+            ignore_index=True,
+        )
+        pd.testing.assert_frame_equal(tables["histories"], expected, check_exact=True)
+
+    def test_labels_are_canonical(self, tmp_path):
+        config = synthetic.write_study(tmp_path, lambdas=[0, "1e-5", 10], seeds=[1, 2], epochs=1)
+        found = aggregate.read_runs(tmp_path, config["lambdas"], config["seeds"], 1)
+        write_table(aggregate.histories_table(found), tmp_path / "t.csv")
+        lines = (tmp_path / "t.csv").read_text().splitlines()[1:]
+        assert [line.split(",")[0] for line in lines[::4]] == ["0", "1e-5", "10"]
+
+    def test_runs_that_are_not_promised_are_ignored(self, study, tmp_path):
+        folder, config, _ = study
+        shutil.copytree(folder / "runs", tmp_path / "runs")
+        (tmp_path / "runs" / "l2~0.5" / "seed~0").mkdir(parents=True)
+        (tmp_path / "runs" / "l2~0" / "seed~99").mkdir()
+        (tmp_path / "runs" / "l2~0" / "seed~99" / "history.csv").write_text("nonsense")
+        command.write_tables(config, LEDGER, tmp_path)
+        for name in TABLES:
+            again = (tmp_path / "tables" / f"{name}.csv").read_bytes()
+            assert again == (folder / "tables" / f"{name}.csv").read_bytes()
+
+
+class TestRuns:
+    def test_columns_and_order(self, study):
+        _, config, tables = study
+        runs = tables["runs"]
+        assert list(runs) == aggregate.RUN_COLUMNS
+        assert list(runs)[:5] == ["l2", "seed", "status", "epochs", "train_loss_running"]
+        expected = [(float(l2), seed) for l2 in config["lambdas"] for seed in config["seeds"]]
+        assert list(zip(runs["l2"], runs["seed"], strict=True)) == expected
+
+    def test_measures_of_a_completed_run(self, study):
+        folder, _, tables = study
+        runs = tables["runs"].set_index(["l2", "seed"])
+        history = raw(folder, "0.0001", 4)
+        record = json.loads((folder / "runs/l2~0.0001/seed~4/run.json").read_text())
+        row = runs.loc[(0.0001, 4)]
+        end = history.iloc[-1]
+        assert (row["status"], row["epochs"]) == ("completed", 8)
+        for column in ("train_loss_running", "val_ce", "spectral_norm", "penalty"):
+            assert row[column] == end[column]
+        assert row["val_ce_min"] == history["val_ce"].min()
+        assert row["val_ce_min_epoch"] == history["val_ce"].idxmin() == 4
+        assert row["val_ce_creep"] == end["val_ce"] - history["val_ce"].min()
+        prechelt = 100 * (end["val_ce"] / history["val_ce"].min() - 1)
+        assert row["generalisation_loss"] == pytest.approx(prechelt, rel=1e-10)
+        assert row["gap_reported"] == end["train_accuracy_running"] - end["val_accuracy"]
+        assert row["gap_ce"] == end["val_ce"] - end["train_ce"]
+        for name, value in {**record["measures"], **record["cost"]}.items():
+            assert row[name] == value
+
+    def test_a_diverged_run_has_status_and_cost_only(self, study):
+        _, _, tables = study
+        runs = tables["runs"].set_index(["l2", "seed"])
+        row = runs.loc[(0.01, 3)]
+        assert (row["status"], row["epochs"]) == ("diverged", 1)
+        assert row[aggregate.RUN_MEASURES].isna().all()
+        assert row[aggregate.COSTS].notna().all()
+        assert (runs["status"] == "diverged").sum() == 2
+        assert len(tables["histories"].query("l2 == 0.01 and seed == 3")) == 2
+
+    def test_measures_may_be_null_or_the_history_empty(self, tmp_path):
+        config = synthetic.write_study(
+            tmp_path, lambdas=[0], seeds=[0, 1], epochs=1, diverged={(0, 0): 0}
+        )
+        path = tmp_path / "runs/l2~0/seed~1/run.json"
+        record = json.loads(path.read_text())
+        record["measures"]["inactive_share"] = None
+        path.write_text(json.dumps(record))
+        path = tmp_path / "runs/l2~0/seed~0/run.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"measures": {}}))
+        command.write_tables(config, LEDGER, tmp_path)
+        runs = read_table(tmp_path / "tables" / "runs.csv")
+        assert runs["inactive_share"].isna().all()
+        assert math.isnan(runs.loc[0, "epochs"])
+
+
+class TestGap:
+    def test_against_arithmetic(self, study):
+        folder, _, tables = study
+        gap = tables["gap"].set_index(["l2", "epoch", "gap"])
+        seeds = [0, 1, 2, 4, 5]
+        values = np.array(
+            [
+                raw(folder, "0.01", s).loc[6, "train_accuracy"]
+                - raw(folder, "0.01", s).loc[6, "test_accuracy"]
+                for s in seeds
+            ]
+        )
+        row = gap.loc[(0.01, 6, "generalisation")]
+        assert row["n"] == 5
+        assert row["mean"] == pytest.approx(sum(values) / 5)
+        variance = sum((values - sum(values) / 5) ** 2) / 4
+        assert row["variance"] == pytest.approx(variance)
+        assert row["sd"] == pytest.approx(math.sqrt(variance))
+        half = 2.776445 * math.sqrt(variance / 5)  # t(4) at 0.975
+        assert row["mean_low"] == pytest.approx(row["mean"] - half, rel=1e-6)
+        assert row["mean_high"] == pytest.approx(row["mean"] + half, rel=1e-6)
+        # chi2(4) at 0.975 and 0.025
+        assert row["variance_low"] == pytest.approx(4 * variance / 11.143287, rel=1e-6)
+        assert row["variance_high"] == pytest.approx(4 * variance / 0.484419, rel=1e-5)
+        assert row["diverged_seeds"] == "3"
+
+    def test_rows(self, study):
+        _, config, tables = study
+        gap = tables["gap"]
+        assert list(gap) == aggregate.GAP_COLUMNS
+        # six kinds at epochs 1 to 8 and four of them at epoch 0
+        assert len(gap) == len(config["lambdas"]) * (6 * 8 + 4)
+        assert set(gap[gap["epoch"] == 0]["gap"]) == {"generalisation", "split", "endpoint", "ce"}
+        assert gap["l2"].is_monotonic_increasing
+        assert not gap.duplicated(["l2", "epoch", "gap"]).any()
+
+    def test_reported_is_the_sum_of_its_parts(self, study):
+        _, _, tables = study
+        mean = tables["gap"].query("epoch > 0").pivot_table("mean", ["l2", "epoch"], "gap")
+        total = mean["lag"] + mean["generalisation"] + mean["split"]
+        np.testing.assert_allclose(mean["reported"], total, atol=1e-15)
+
+    def test_the_same_runs_at_every_epoch(self, study):
+        _, _, tables = study
+        counts = tables["gap"].groupby("l2")["n"].unique().map(list)
+        assert counts.to_dict() == {0.0: [6], 0.0001: [6], 0.001: [5], 0.01: [5]}
+
+    def test_one_run_or_none(self, tmp_path):
+        config = synthetic.write_study(
+            tmp_path,
+            lambdas=[0, 0.01],
+            seeds=[3, 7],
+            epochs=2,
+            diverged={(0, 3): 1, (0.01, 3): 1, (0.01, 7): 2},
+        )
+        command.write_tables(config, LEDGER, tmp_path)
+        gap = read_table(tmp_path / "tables" / "gap.csv")
+        alone, nobody = gap[gap["l2"] == 0], gap[gap["l2"] == 0.01]
+        assert len(alone) == len(nobody) == 2 * 6 + 4
+        rest = ["variance", "sd", "mean_low", "mean_high", "variance_low", "variance_high"]
+        assert (alone["n"] == 1).all()
+        assert alone["mean"].notna().all()
+        assert alone[rest].isna().all(axis=None)
+        assert (nobody["n"] == 0).all()
+        assert nobody[["mean", *rest]].isna().all(axis=None)
+        assert set(nobody["diverged_seeds"]) == {"3 7"}
+
+
+class TestContrasts:
+    def test_against_scipy(self, study):
+        folder, _, tables = study
+        rows = tables["contrasts"].set_index(["measure", "l2"])
+        seeds = [0, 1, 2, 4, 5]
+        first = last(folder, "0.01", seeds, "test_accuracy")
+        second = last(folder, "0", seeds, "test_accuracy")
+        row = rows.loc[("test_accuracy", 0.01)]
+        test = stats.ttest_rel(first, second)
+        low, high = test.confidence_interval(0.95)
+        assert row["n"] == 5
+        assert row["mean_difference"] == pytest.approx((first - second).mean())
+        assert (row["low"], row["high"]) == pytest.approx((low, high))
+        assert row["p_t"] == pytest.approx(test.pvalue)
+        assert row["p_sign_flip"] == 2 / 2**5
+        assert row["d_z"] == pytest.approx(test.statistic / math.sqrt(5))
+        assert row["probability_improvement"] == 0
+        r = stats.pearsonr(first + second, first - second)
+        assert row["p_variance"] == pytest.approx(r.pvalue)
+        assert row["diverged_seeds"] == "3"
+        assert row["reference_l2"] == 0
+
+    def test_improvement_is_higher_accuracy_and_lower_everything_else(self, tmp_path):
+        config = synthetic.write_study(tmp_path, lambdas=[0, 0.01], effects=synthetic.HELPFUL)
+        command.write_tables(config, LEDGER, tmp_path)
+        table = read_table(tmp_path / "tables" / "contrasts.csv").set_index("measure")
+        share = table["probability_improvement"]
+        better = ["test_accuracy", "gap_generalisation", "gap_ce", "weight_norm", "jacobian_norm"]
+        assert (share[[*better, "val_ce_creep", "test_accuracy_noise_0.3"]] == 1).all()
+        assert (share[["val_ce", "ece", "brier"]] == 0).all()
+
+    def test_holm_is_over_the_lambdas_of_a_measure(self, study):
+        _, _, tables = study
+        family = tables["contrasts"].query("measure == 'gap_lag'")
+        assert len(family) == 3
+        ordered = sorted(family["p_t"])
+        smallest = family.loc[family["p_t"].idxmin(), "p_holm"]
+        assert smallest == pytest.approx(3 * ordered[0])
+        assert family["p_holm"].max() == pytest.approx(max(2 * ordered[1], ordered[2]))
+
+    def test_losses_are_not_compared(self, study):
+        _, _, tables = study
+        measures = set(tables["contrasts"]["measure"])
+        assert not measures & {"train_loss", "val_loss", "train_loss_running", "penalty"}
+        assert {"val_ce", "gap_reported", "val_ce_creep", "ece", "train_accuracy"} <= measures
+        assert not measures & set(aggregate.COSTS)
+
+    def test_without_the_reference(self, tmp_path):
+        config = synthetic.write_study(tmp_path, lambdas=[0.001, 0.01], seeds=[0, 1], epochs=2)
+        command.write_tables(config, LEDGER, tmp_path)
+        assert (tmp_path / "tables" / "contrasts.csv").read_text() == ",".join(
+            aggregate.CONTRAST_COLUMNS
+        ) + "\n"
+        assert read_table(tmp_path / "tables" / "power.csv").empty
+        choice = read_table(tmp_path / "tables" / "choice.csv").set_index("rule")
+        assert choice.loc["reference"].drop("n").isna().all()
+
+    def test_a_reference_that_has_all_diverged(self, tmp_path):
+        config = synthetic.write_study(
+            tmp_path, lambdas=[0, 0.01], seeds=[0, 1], epochs=2, diverged={(0, 0): 1, (0, 1): 1}
+        )
+        command.write_tables(config, LEDGER, tmp_path)
+        table = pd.read_csv(tmp_path / "tables" / "contrasts.csv")
+        assert (table["n"] == 0).all()
+        assert (table["diverged_seeds"] == "0 1").all()
+        assert table[["mean_difference", "p_t", "p_sign_flip", "p_holm"]].isna().all(axis=None)
+
+    def test_identical_runs_are_no_evidence(self, tmp_path):
+        nothing = synthetic.Effects(
+            **{k: (v[0],) * 2 for k, v in vars(synthetic.NOTHING).items() if isinstance(v, tuple)},
+            spread=0,
+        )
+        config = synthetic.write_study(tmp_path, lambdas=[0, 0.01], effects=nothing)
+        command.write_tables(config, LEDGER, tmp_path)
+        table = read_table(tmp_path / "tables" / "contrasts.csv")
+        row = table.set_index("measure").loc["test_accuracy"]
+        assert (row["mean_difference"], row["low"], row["high"]) == (0, 0, 0)
+        assert (row["p_t"], row["p_sign_flip"], row["probability_improvement"]) == (1, 1, 0.5)
+        assert row[["d_z", "p_variance"]].isna().all()
+
+
+class TestChoice:
+    def runs(self, val_ce, accuracy=0.9, diverged=()):
+        """Return runs of the given {l2: [val_ce per seed]}."""
+        rows = [
+            {"l2": l2, "seed": seed, "val_ce": ce, "test_accuracy": accuracy + 0.01 * seed}
+            | {"status": "completed"}
+            for l2, values in val_ce.items()
+            for seed, ce in enumerate(values)
+        ]
+        table = pd.DataFrame(rows)
+        for l2, seed in diverged:
+            here = (table["l2"] == l2) & (table["seed"] == seed)
+            table.loc[here, ["val_ce", "test_accuracy"]] = math.nan
+            table.loc[here, "status"] = "diverged"
+        return table
+
+    # mean 1.0 at 0.1 with standard error 0.1
+    VAL_CE = {0.0: [1.3, 1.3], 0.1: [0.9, 1.1], 0.2: [1.05, 1.1], 0.3: [1.2, 1.2]}  # noqa: RUF012
+
+    def test_by_validation_cross_entropy(self):
+        table = aggregate.choice_table(self.runs(self.VAL_CE), 0.0, 0.95).set_index("rule")
+        assert table["l2"].to_dict() == {"best": 0.1, "one_standard_error": 0.2, "reference": 0.0}
+        best = table.loc["best"]
+        assert (best["val_ce_mean"], best["val_ce_se"], best["n"]) == pytest.approx((1, 0.1, 2))
+        # test accuracy 0.90 and 0.91: 0.905 -+ 12.7062 * 0.005
+        assert (best["test_accuracy_mean"], best["low"], best["high"]) == pytest.approx(
+            (0.905, 0.905 - 0.063531, 0.905 + 0.063531), abs=1e-6
+        )
+
+    def test_test_accuracy_decides_nothing(self):
+        runs = self.runs(self.VAL_CE)
+        swapped = runs.assign(test_accuracy=runs["l2"])
+        first, second = (aggregate.choice_table(table, 0.0, 0.95) for table in (runs, swapped))
+        assert first["l2"].tolist() == second["l2"].tolist()
+
+    def test_a_lambda_that_diverged_is_not_chosen(self):
+        runs = self.runs(self.VAL_CE, diverged=[(0.1, 1)])
+        table = aggregate.choice_table(runs, 0.1, 0.95).set_index("rule")
+        assert table.loc["best", "l2"] == 0.2
+        assert table.loc["reference", ["l2", "n", "diverged_seeds"]].tolist() == [0.1, 1, "1"]
+
+    def test_no_lambda_to_choose(self):
+        runs = self.runs({0.0: [1, 2]}, diverged=[(0.0, 0)])
+        table = aggregate.choice_table(runs, 0.0, 0.95).set_index("rule")
+        assert table.loc[["best", "one_standard_error"], "l2"].isna().all()
+        assert table.loc["best", "n"] == 0
+
+
+class TestOtherTables:
+    def test_power(self, study):
+        folder, _, tables = study
+        power = tables["power"]
+        assert len(power) == 3 * 3 * 3
+        row = power.query("l2 == 0.0001 and gap == 'endpoint' and difference == 0.001").iloc[0]
+        gaps = [
+            last(folder, l2, range(6), "train_accuracy")
+            - last(folder, l2, range(6), "val_accuracy")
+            for l2 in ("0.0001", "0")
+        ]
+        assert row["sd_difference"] == pytest.approx((gaps[0] - gaps[1]).std(ddof=1))
+
+        # power of the paired t-test from the noncentral t distribution
+        def reached(n):
+            shift = 0.001 / row["sd_difference"] * math.sqrt(n)
+            return stats.nct.sf(stats.t.ppf(0.975, n - 1), n - 1, shift)
+
+        assert reached(row["seeds"]) >= 0.8 > reached(row["seeds"] - 1)
+
+    def test_weight_histogram(self, study):
+        _, _, tables = study
+        table = tables["weight_histogram"]
+        assert len(table) == 22 * 3
+        assert table.iloc[1].tolist() == [0, 0, -0.1, 0.1, 80]
+        assert table.query("l2 == 0.01 and seed == 3").empty
+
+
+def damage(path, change):
+    path.write_text(change(path.read_text()))
+
+
+def without_line(number):
+    return lambda text: "\n".join(line for i, line in enumerate(text.splitlines()) if i != number)
+
+
+def with_cell(line, column, value):
+    def change(text):
+        rows = [row.split(",") for row in text.splitlines()]
+        rows[line][rows[0].index(column)] = value
+        return "\n".join(",".join(row) for row in rows) + "\n"
+
+    return change
+
+
+def replacing(old, new, count=-1):
+    return lambda text: text.replace(old, new, count)
+
+
+def last_line_again(text):
+    return text + text.splitlines()[-1] + "\n"
+
+
+def an_epoch_more(text):
+    return text + text.splitlines()[-1].replace(",2,", ",3,", 1) + "\n"
+
+
+def all_lines_again(text):
+    return text + "\n".join(text.splitlines()[1:])
+
+
+class TestDamage:
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (None, "missing"),
+            (without_line(3), "has 2 of the 3 epochs 0 to 2"),
+            (without_line(2), "epoch 2, but epoch 1 is expected"),
+            (without_line(1), "epoch 1, but epoch 0 is expected"),
+            (last_line_again, "epoch 2, but epoch 3"),
+            (an_epoch_more, "epochs after 2"),
+            (all_lines_again, "epoch 0, but epoch 3"),
+            (replacing("val_ce", "val_cross"), "the columns differ in val_ce, val_cross"),
+            (replacing("l2,seed", "seed,l2"), "not in the order"),
+            (lambda text: text[:-40], "of 18 columns"),
+            (lambda text: "", "the columns differ in"),
+            (with_cell(2, "l2", "0.001"), "line 3 is of l2 0.001, seed 7, another run"),
+            (with_cell(2, "seed", "0"), "line 3 is of l2 0.01, seed 0, another run"),
+            (with_cell(3, "epoch", "x"), "line 4: could not convert"),
+            (with_cell(1, "val_ce", "nan"), "line 2: val_ce is not a finite number"),
+            (with_cell(2, "train_loss_running", ""), "train_loss_running is not a finite"),
+            (with_cell(2, "penalty", "inf"), "line 3: penalty is not a finite number"),
+        ],
+    )
+    def test_of_a_history(self, small, tmp_path, change, message):
+        self.check(small, tmp_path, "history.csv", change, message)
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (None, "missing"),
+            (lambda text: text[:100], "not the JSON"),
+            (lambda text: "[]", "not the JSON"),
+            (replacing('"l2": "0.01"', '"l2": "0.1"'), "is of l2 0.1, seed 7, another run"),
+            (replacing('"seed": 7', '"seed": 0'), "is of l2 0.01, seed 0, another run"),
+            (replacing('"completed"', '"fine"'), "status is 'fine'"),
+            (replacing('"ece"', '"x"'), "has no ece"),
+            (replacing('"cost"', '"x"'), "has no cost"),
+            (replacing('"l2": "0.01"', '"l2": "many"'), "not the JSON"),
+        ],
+    )
+    def test_of_a_record(self, small, tmp_path, change, message):
+        self.check(small, tmp_path, "run.json", change, message)
+
+    def check(self, small, tmp_path, name, change, message):
+        """Damage one file, and expect one line that names it and says what to do."""
+        folder, config = small
+        shutil.copytree(folder, tmp_path / "results")
+        run = tmp_path / "results/runs/l2~0.01/seed~7"
+        if change is None:
+            (run / name).unlink()
+        else:
+            damage(run / name, change)
+        options = ["--config", json.dumps(config), "--claims", LEDGER]
+        with pytest.raises(SystemExit) as stopped:
+            command.main([*map(str, options), "--results", str(tmp_path / "results")])
+        line = stopped.value.code
+        assert "\n" not in line
+        assert line.startswith(f"{run / name}: ")
+        fault, advice = line.removeprefix(str(run / name)).split(". To redo this run alone: ")
+        assert message in fault
+        assert advice == f"delete the folder {run} and give the same command again"
+        assert not (tmp_path / "results/tables").exists()
+
+    def test_a_line_for_every_run(self, small, tmp_path):
+        folder, config = small
+        shutil.copytree(folder / "runs", tmp_path / "runs")
+        shutil.rmtree(tmp_path / "runs/l2~0/seed~7")
+        (tmp_path / "runs/l2~0.01/seed~0/run.json").unlink()
+        with pytest.raises(aggregate.DamagedRunError) as stopped:
+            aggregate.read_runs(tmp_path, config["lambdas"], config["seeds"], 2)
+        lines = str(stopped.value).splitlines()
+        assert len(lines) == 2
+        assert "l2~0/seed~7" in lines[0]
+        assert "l2~0.01/seed~0" in lines[1]
+
+    def test_a_diverged_run_may_be_short_but_not_patchy(self, small, tmp_path):
+        folder, config = small
+        shutil.copytree(folder / "runs", tmp_path / "runs")
+        run = tmp_path / "runs/l2~0.01/seed~7"
+        damage(run / "run.json", lambda t: t.replace('"completed"', '"diverged"'))
+        damage(run / "history.csv", without_line(3))
+        aggregate.read_runs(tmp_path, config["lambdas"], config["seeds"], 2)
+        damage(run / "history.csv", without_line(1))
+        with pytest.raises(aggregate.DamagedRunError, match="epoch 0 is expected"):
+            aggregate.read_runs(tmp_path, config["lambdas"], config["seeds"], 2)
+
+
+class TestCommand:
+    def run(self, *arguments):
+        return subprocess.run(
+            [sys.executable, ROOT / "scripts" / "aggregate.py", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def test_writes_every_table(self, small, tmp_path):
+        folder, config = small
+        shutil.copytree(folder / "runs", tmp_path / "runs")
+        done = self.run("--config", json.dumps(config), "--claims", LEDGER, "--results", tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert sorted(path.stem for path in (tmp_path / "tables").iterdir()) == TABLES
+
+    def test_bad_input_is_one_line(self, tmp_path):
+        done = self.run("--config", "{}", "--claims", LEDGER, "--results", tmp_path)
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+        assert all("delete the folder" in line for line in done.stderr.splitlines())
+        done = self.run("--config", tmp_path / "no.yaml", "--claims", LEDGER, "--results", tmp_path)
+        assert done.returncode == 1
+        assert len(done.stderr.splitlines()) == 1
+
+    def test_help(self):
+        done = self.run("--help")
+        assert done.returncode == 0
+        assert "Example:" in done.stdout

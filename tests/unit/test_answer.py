@@ -1,0 +1,210 @@
+import re
+from pathlib import Path
+
+import pytest
+from scipy import stats
+
+import aggregate as command
+import synthetic
+from l2study.answer import answer
+from l2study.tables import read_table
+from synthetic import HARMFUL, HELPFUL, NOTHING, Effects
+
+LEDGER = Path(__file__).parents[2] / "reports" / "claims.yaml"
+LAMBDAS = (0, 0.0001, 0.001, 0.01)
+
+
+def read(folder, **options):
+    """Return the tables of a made-up study as read from their files, and its config."""
+    config = synthetic.write_study(folder, **options)
+    command.write_tables(config, LEDGER, folder)
+    names = ("runs", "gap", "choice")
+    return {name: read_table(folder / "tables" / f"{name}.csv") for name in names}, config
+
+
+def written(folder, **options):
+    return answer(*read(folder, **options))
+
+
+def numbers(text):
+    return [float(n) for n in re.findall(r"\d+\.\d+", text.replace("−", "-"))]
+
+
+def expected(runs, measure, l2, base, scale):
+    """Return difference and interval as scipy has them, without their signs, ascending."""
+    wide = runs.pivot_table(measure, "seed", "l2").dropna()
+    test = stats.ttest_rel(wide[l2], wide[base])
+    low, high = test.confidence_interval(0.95)
+    ends = sorted([abs(scale * low), abs(scale * high)])
+    return [abs(scale * (wide[l2] - wide[base]).mean()), *ends]
+
+
+class TestComparison:
+    def test_numbers(self, tmp_path):
+        tables, config = read(tmp_path)
+        shown = numbers(answer(tables, config)[0].replace("lambda 0.01", ""))
+        gap = expected(tables["runs"], "gap_generalisation", 0.01, 0.0, 100)
+        norm = expected(tables["runs"], "weight_norm", 0.01, 0.0, 1)
+        accuracy = expected(tables["runs"], "test_accuracy", 0.01, 0.0, 100)
+        assert shown[:3] == pytest.approx(gap, abs=0.006)
+        assert shown[3:6] == pytest.approx(norm, abs=0.06)
+        assert shown[6:] == pytest.approx(accuracy, abs=0.006)
+
+    @pytest.mark.parametrize(
+        ("effects", "gap", "weights", "accuracy"),
+        [
+            (Effects(), "lower", "lower", "lower"),
+            (HELPFUL, "lower", "lower", "higher"),
+            (HARMFUL, "higher", "higher", "lower"),
+        ],
+    )
+    def test_directions(self, tmp_path, effects, gap, weights, accuracy):
+        text = written(tmp_path, effects=effects)[0]
+        assert text.startswith("At lambda 0.01, compared with lambda 0, the generalisation gap")
+        assert re.search(rf"accuracy\) is [\d.]+ points {gap} \(95 % interval", text)
+        assert re.search(rf"weight norm is [\d.]+ {weights} \(", text)
+        assert re.search(rf"test accuracy is [\d.]+ points {accuracy} \(", text)
+        assert text.endswith("This rests on 6 seeds, each trained at both lambdas.")
+
+    def test_nothing_resolved(self, tmp_path):
+        text = written(tmp_path, effects=NOTHING)[0]
+        assert text.count("has no resolved change") == 3
+        assert not re.search("lower|higher", text)
+
+    def test_confidence_is_the_study_s(self, tmp_path):
+        assert "(99 % interval" in written(tmp_path, confidence=0.99)[0]
+
+    def test_two_seeds(self, tmp_path):
+        text = written(tmp_path, seeds=[0, 1])[0]
+        assert text.endswith("This rests on 2 seeds and is a first look, no more.")
+
+    def test_no_lambda_0(self, tmp_path):
+        text = written(tmp_path, lambdas=[0.0001, 0.01])[0]
+        assert text.startswith("At lambda 0.01, compared with lambda 0.0001,")
+        assert text.endswith("The reference, lambda 0, is not in the study.")
+
+    def test_the_reference_is_the_largest(self, tmp_path):
+        text = written(tmp_path, reference_lambda=0.01)[0]
+        assert text.startswith("At lambda 0, compared with lambda 0.01,")
+        assert "weight norm is 14" in text
+        assert "higher" in text
+
+    def test_one_lambda(self, tmp_path):
+        tables, config = read(tmp_path, lambdas=[0])
+        (text,) = answer(tables, config)
+        assert text.startswith(
+            "Only lambda 0 has completed runs (6), so there is nothing to compare"
+        )
+        runs = tables["runs"]
+        assert f"{100 * runs['gap_generalisation'].mean():.2f} points" in text
+        assert f"{100 * runs['test_accuracy'].mean():.2f} %" in text
+
+
+class TestDiverged:
+    def test_pairs_are_counted(self, tmp_path):
+        tables, config = read(tmp_path, diverged={(0.01, 3): 2})
+        text = answer(tables, config)[0]
+        assert "rests on 5 seeds" in text
+        target = expected(tables["runs"], "test_accuracy", 0.01, 0.0, 100)
+        assert f"test accuracy is {target[0]:.2f} points lower" in text
+
+    def test_a_lambda_of_which_nothing_is_left(self, tmp_path):
+        text = written(tmp_path, diverged={(0.01, s): 2 for s in range(6)})[0]
+        assert text.startswith("At lambda 0.001, compared with lambda 0,")
+        assert text.endswith("All runs at lambda 0.01 diverged.")
+
+    def test_the_reference_of_which_nothing_is_left(self, tmp_path):
+        text = written(tmp_path, diverged={(0, s): 2 for s in range(6)})[0]
+        assert text.startswith("At lambda 0.01, compared with lambda 0.0001,")
+        assert text.endswith("All runs at lambda 0 diverged.")
+        assert "not in the study" not in text
+
+    def test_all_of_them(self, tmp_path):
+        diverged = {(l2, s): 1 for l2 in LAMBDAS for s in range(6)}
+        assert written(tmp_path, diverged=diverged) == [
+            "All runs diverged, so this study cannot say what regularisation does."
+        ]
+
+    def test_no_seed_at_both(self, tmp_path):
+        diverged = {(0, 0): 1, (0.01, 1): 1}
+        text = written(tmp_path, seeds=[0, 1], lambdas=[0, 0.01], diverged=diverged)
+        assert text == [
+            "At lambda 0.01, compared with lambda 0, nothing can be said: no seed completed at"
+            " both.",
+            "Validation chooses no lambda: at each of them a run diverged.",
+        ]
+
+    def test_one_seed_at_both(self, tmp_path):
+        text = written(tmp_path, seeds=[0, 1], lambdas=[0, 0.01], diverged={(0, 0): 1})[0]
+        assert text.count("(one seed, no interval)") == 3
+        assert "rests on a single seed and is a first look" in text
+
+    def test_a_choice_among_the_others(self, tmp_path):
+        text = written(tmp_path, diverged={(0, 2): 3})[-1]
+        assert text.startswith(
+            "Validation cross-entropy is lowest among the lambdas without a diverged run at lambda"
+            " 0.0001, where test accuracy"
+        )
+        assert "no larger one of these" in text
+
+
+class TestNegativeGap:
+    def test_is_explained_by_its_parts(self, tmp_path):
+        tables, config = read(tmp_path)
+        text = answer(tables, config)[1]
+        gap = tables["gap"].query("l2 == 0.01 and epoch == 8").set_index("gap")
+        shown = numbers(text.replace("lambda 0.01", ""))
+        kinds = ["reported", "lag", "split", "generalisation"]
+        target = 100 * gap.loc[kinds, ["mean", "mean_low", "mean_high"]].abs().to_numpy().ravel()
+        assert shown[0] == 1.34
+        assert [abs(n) for n in shown] == pytest.approx(target, abs=0.006)
+        assert "easier than the test images" in text
+
+    @pytest.mark.parametrize(
+        ("at_strongest", "words"),
+        [
+            (0.004, "so the model does worse on the test images"),
+            (0.0, "which is not resolved from zero"),
+            (-0.005, "so the model does do better on the test images"),
+        ],
+    )
+    def test_conclusion(self, tmp_path, at_strongest, words):
+        effects = Effects(generalisation=(0.018, at_strongest))
+        assert words in written(tmp_path, effects=effects, lambdas=[0, 0.01])[1]
+
+    @pytest.mark.parametrize(
+        ("at_strongest", "words"),
+        [(0.005, "harder than the test images"), (0.0, "is not resolved from zero, and")],
+    )
+    def test_split(self, tmp_path, at_strongest, words):
+        effects = Effects(split=(0, at_strongest), generalisation=(0.018, -0.02))
+        assert words in written(tmp_path, effects=effects, lambdas=[0, 0.01])[1]
+
+    def test_is_not_spoken_of_where_there_is_none(self, tmp_path):
+        assert "negative" not in " ".join(written(tmp_path, effects=HELPFUL))
+
+
+class TestChoice:
+    def test_the_lambda_compared_with(self, tmp_path):
+        assert written(tmp_path)[-1] == (
+            "Validation cross-entropy is lowest at lambda 0; no larger lambda is within one"
+            " standard error of it."
+        )
+
+    def test_another_lambda(self, tmp_path):
+        effects = Effects(val_ce_min=(0.16, 0.08), test_accuracy=(0.95, 0.97))
+        tables, config = read(tmp_path, effects=effects)
+        text = answer(tables, config)[-1]
+        target = expected(tables["runs"], "test_accuracy", 0.01, 0.0, 100)
+        assert text.startswith(
+            "Validation cross-entropy is lowest at lambda 0.01, where test accuracy is"
+            f" {target[0]:.2f} points higher (95 % interval {target[1]:.2f} to {target[2]:.2f})"
+        )
+
+    def test_one_standard_error(self, tmp_path):
+        tables, config = read(tmp_path, effects=NOTHING)
+        label = tables["choice"].set_index("rule").loc["one_standard_error", "l2"]
+        assert label == 0.01
+        assert answer(tables, config)[-1].endswith(
+            "the largest lambda within one standard error of it is 0.01."
+        )

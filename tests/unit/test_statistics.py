@@ -1,0 +1,362 @@
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
+from statsmodels.stats.weightstats import DescrStatsW
+
+from l2study import statistics
+
+# Student 1908, extra hours of sleep of ten patients under two drugs
+SLEEP = (
+    np.array([1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]),
+    np.array([0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]),
+)
+# Darwin's plants, differences of height in eighths of an inch (Fisher 1935, section 21)
+DARWIN = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
+
+
+def normal(seed=0, size=10, **parameters):
+    return np.random.default_rng(seed).normal(size=size, **parameters)
+
+
+class TestMeanInterval:
+    def test_sleep_as_r_prints_it(self):
+        estimate = statistics.mean_interval(statistics.differences(*SLEEP), 0.95)
+        assert estimate == pytest.approx((1.58, 0.7001142, 2.4598858, 10), abs=1e-7)
+
+    @pytest.mark.parametrize("confidence", [0.5, 0.9, 0.99])
+    def test_against_statsmodels(self, confidence):
+        values = normal(size=7)
+        low, high = DescrStatsW(values).tconfint_mean(alpha=1 - confidence)
+        estimate = statistics.mean_interval(values, confidence)
+        assert estimate[:3] == pytest.approx((values.mean(), low, high), rel=1e-12)
+
+    def test_nan_is_left_out(self):
+        assert statistics.mean_interval([1, math.nan, 3], 0.95) == statistics.mean_interval(
+            [1, 3], 0.95
+        )
+
+    def test_few_values(self):
+        assert statistics.mean_interval([], 0.95) == pytest.approx(
+            (math.nan, math.nan, math.nan, 0), nan_ok=True
+        )
+        assert statistics.mean_interval([2.5], 0.95) == pytest.approx(
+            (2.5, math.nan, math.nan, 1), nan_ok=True
+        )
+        # t(1) at 0.975 is 12.7062: 1.5 -+ 12.7062 * 0.5
+        assert statistics.mean_interval([1, 2], 0.95) == pytest.approx(
+            (1.5, 1.5 - 6.3531, 1.5 + 6.3531, 2), abs=1e-4
+        )
+
+    def test_equal_values_have_no_width(self):
+        assert statistics.mean_interval([0.1, 0.1, 0.1], 0.95) == (0.1, 0.1, 0.1, 3)
+
+    def test_coverage(self):
+        draws = normal(size=(2000, 10), loc=3, scale=2)
+        intervals = [statistics.mean_interval(draw, 0.95) for draw in draws]
+        covered = np.mean([i.low <= 3 <= i.high for i in intervals])
+        assert 0.93 < covered < 0.97
+
+
+class TestVarianceInterval:
+    def test_with_quantiles_from_a_printed_table(self):
+        values = np.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
+        # sum of squares 82.5; chi2(9) is 19.023 at 0.975 and 2.700 at 0.025
+        estimate = statistics.variance_interval(values, 0.95)
+        assert estimate == pytest.approx((82.5 / 9, 82.5 / 19.023, 82.5 / 2.700, 10), rel=2e-4)
+
+    def test_few_values(self):
+        for values in ([], [3.0]):
+            estimate = statistics.variance_interval(values, 0.95)
+            assert estimate.n == len(values)
+            assert np.isnan(estimate[:3]).all()
+        assert statistics.variance_interval([0.1, 0.1, 0.1], 0.95) == (0, 0, 0, 3)
+
+    def test_coverage(self):
+        draws = normal(seed=1, size=(2000, 10), loc=3, scale=2)
+        intervals = [statistics.variance_interval(draw, 0.95) for draw in draws]
+        covered = np.mean([i.low <= 4 <= i.high for i in intervals])
+        assert 0.93 < covered < 0.97
+
+
+class TestPairs:
+    def test_differences_leave_out_incomplete_pairs(self):
+        first, second = [1, math.nan, 3, 4], [0.5, 1, math.nan, 1]
+        assert statistics.differences(first, second).tolist() == [0.5, 3]
+
+    def test_rounding_is_no_difference(self):
+        assert statistics.differences([0.3, 2], [0.1 + 0.2, 1]).tolist() == [0, 1]
+
+    def test_unequal_lengths(self):
+        with pytest.raises(ValueError, match="one length"):
+            statistics.differences([1, 2], [1])
+
+    def test_paired_t_sleep(self):
+        # published by R's t.test(paired = TRUE): t = 4.0621, p = 0.002833
+        assert statistics.paired_t(statistics.differences(*SLEEP)) == pytest.approx(
+            0.002833, abs=5e-7
+        )
+
+    def test_paired_t_without_spread_takes_the_limit(self):
+        assert statistics.paired_t([0, 0, 0]) == 1
+        assert statistics.paired_t([0.1, 0.1, 0.1]) == 0
+
+    def test_paired_t_needs_two(self):
+        assert math.isnan(statistics.paired_t([1.0]))
+        assert math.isnan(statistics.paired_t([1.0, math.nan]))
+
+    def test_cohen_d_z(self):
+        # sleep: mean 1.58, sd 1.229995 as published
+        assert statistics.cohen_d_z(statistics.differences(*SLEEP)) == pytest.approx(
+            1.58 / 1.229995, rel=1e-6
+        )
+        assert math.isnan(statistics.cohen_d_z([1, 1]))
+        assert math.isnan(statistics.cohen_d_z([1]))
+
+    def test_probability_improvement(self):
+        difference = [-1, -2, 0, 3]
+        assert statistics.probability_improvement(difference, higher_is_better=False) == 2.5 / 4
+        assert statistics.probability_improvement(difference, higher_is_better=True) == 1.5 / 4
+        assert math.isnan(statistics.probability_improvement([], higher_is_better=True))
+
+
+class TestSignFlip:
+    def test_darwin_as_fisher_counted(self):
+        # Fisher: 863 of 2^15 sums are at least 314, the sum as it was, and as many at most -314
+        assert statistics.sign_flip(DARWIN) == pytest.approx(2 * 863 / 2**15, abs=1e-12)
+
+    @pytest.mark.parametrize("n", [2, 3, 9])
+    def test_against_scipy(self, n):
+        values = normal(seed=n, size=n, loc=0.5)
+        reference = stats.permutation_test(
+            (values,), lambda x, axis: x.mean(axis), permutation_type="samples", vectorized=True
+        )
+        assert statistics.sign_flip(values) == pytest.approx(reference.pvalue, abs=1e-12)
+
+    def test_smallest_p_value(self):
+        assert statistics.sign_flip([1, 2, 3]) == 2 / 2**3
+        assert statistics.sign_flip([0.1] * 5) == 2 / 2**5
+
+    def test_ties_count_as_far(self):
+        # of the 8 sums, those of +-0.3: 0.1 + 0.2 is not 0.3 in floating point
+        assert statistics.sign_flip([0.1, 0.2, 0.0]) == 4 / 8
+        assert statistics.sign_flip([0, 0, 0]) == 1
+
+    def test_no_difference(self):
+        assert math.isnan(statistics.sign_flip([]))
+        assert statistics.sign_flip([5.0]) == 1
+
+    def test_many_pairs_are_drawn(self):
+        values = np.random.default_rng(4).integers(-20, 30, size=24)
+        counts = {0: 1}
+        for value in values.tolist():
+            counts = {
+                total: counts.get(total - value, 0) + counts.get(total + value, 0)
+                for total in {t + s * value for t in counts for s in (1, -1)}
+            }
+        observed = abs(values.sum())
+        exact = sum(c for t, c in counts.items() if abs(t) >= observed) / 2**24
+        error = math.sqrt(exact * (1 - exact) / statistics.RANDOM_FLIPS)
+        assert 0.001 < exact < 0.999
+        assert statistics.sign_flip(values) == pytest.approx(exact, abs=4 * error)
+        assert statistics.sign_flip(values) == statistics.sign_flip(values)
+
+    def test_drawn_p_value_is_never_zero(self):
+        assert statistics.sign_flip([1.0] * 40) == 1 / (statistics.RANDOM_FLIPS + 1)
+
+    @given(st.lists(st.floats(-10, 10), min_size=1, max_size=8))
+    def test_sign_and_order_do_not_matter(self, values):
+        p = statistics.sign_flip(values)
+        assert 2 / 2 ** len(values) <= p <= 1 or len(values) == 1
+        assert statistics.sign_flip([-v for v in reversed(values)]) == pytest.approx(p)
+
+
+class TestHolm:
+    def test_published_example(self):
+        # Wikipedia, "Holm-Bonferroni method": 0.01, 0.04, 0.03, 0.005
+        assert statistics.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+    @settings(max_examples=25, deadline=None)
+    @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+    def test_against_statsmodels(self, p_values):
+        assert statistics.holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1])
+
+    def test_missing_p_values_are_no_tests(self):
+        adjusted = statistics.holm([math.nan, 0.03, 0.01])
+        assert math.isnan(adjusted[0])
+        assert adjusted[1:] == pytest.approx([0.03, 0.02])
+        assert statistics.holm([]).size == 0
+        assert np.isnan(statistics.holm([math.nan, math.nan])).all()
+
+    def test_family_wise_error(self):
+        draws = normal(seed=3, size=(2000, 3, 10))
+        wrong = [
+            min(statistics.holm([statistics.paired_t(row) for row in draw])) < 0.05
+            for draw in draws
+        ]
+        assert 0.03 < np.mean(wrong) < 0.065
+
+
+class TestPitmanMorgan:
+    def test_against_the_formula(self):
+        # Snedecor and Cochran: t = (F - 1) sqrt(n - 2) / (2 sqrt(F (1 - r^2))), n - 2 degrees
+        rng = np.random.default_rng(5)
+        shared = rng.normal(size=15)
+        first, second = shared + rng.normal(size=15), 0.3 * shared + 0.4 * rng.normal(size=15)
+        ratio = first.var(ddof=1) / second.var(ddof=1)
+        r = np.corrcoef(first, second)[0, 1]
+        t = (ratio - 1) * math.sqrt(13) / (2 * math.sqrt(ratio * (1 - r**2)))
+        expected = 2 * stats.t.sf(abs(t), 13)
+        assert 1e-4 < expected < 0.5
+        assert statistics.pitman_morgan(first, second) == pytest.approx(expected, rel=1e-9)
+
+    def test_level(self):
+        rng = np.random.default_rng(6)
+        pairs = rng.multivariate_normal([0, 0], [[1, 0.7], [0.7, 1]], size=(2000, 10))
+        wrong = np.mean([statistics.pitman_morgan(*pair.T) < 0.05 for pair in pairs])
+        assert 0.035 < wrong < 0.065
+
+    def test_where_it_does_not_exist(self):
+        assert math.isnan(statistics.pitman_morgan([1, 2], [2, 1]))
+        assert math.isnan(statistics.pitman_morgan([1, 2, 3], [2, 3, 4]))
+        assert math.isnan(statistics.pitman_morgan([1, 2, 3], [3, 2, 1]))
+        assert math.isnan(statistics.pitman_morgan([], []))
+
+
+class TestPageTrend:
+    # Siegel and Castellan 1988, ratings by ten students of three seminars, with L = 133.5
+    RATINGS = np.array(
+        [
+            [3, 4, 3], [2, 2, 4], [3, 3, 5], [1, 3, 2], [2, 3, 2],
+            [2, 4, 5], [1, 2, 4], [3, 4, 4], [2, 4, 5], [1, 3, 4],
+        ]
+    )  # fmt: skip
+
+    def test_published_example(self):
+        trend = statistics.page_trend(self.RATINGS)
+        assert trend.correlation == pytest.approx(12 * 133.5 / (10 * 3 * 8) - 3 * 4 / 2)
+        assert trend.p_increasing == pytest.approx(0.0018191161948127822)
+        assert trend.n == 10
+
+    def test_against_enumeration(self):
+        table = normal(seed=7, size=(3, 3)) + np.array([0, 0.4, 0.8])
+        ranks = stats.rankdata(table, axis=1)
+        observed = (ranks @ [1, 2, 3]).sum()
+        rows = [np.dot(p, [1, 2, 3]) for p in itertools.permutations([1, 2, 3])]
+        totals = np.array([sum(t) for t in itertools.product(rows, repeat=3)])
+        trend = statistics.page_trend(table)
+        assert trend.p_increasing == pytest.approx((totals >= observed).mean())
+        assert trend.p_decreasing == pytest.approx((totals <= observed).mean())
+        correlations = [stats.spearmanr([1, 2, 3], row).statistic for row in table]
+        assert trend.correlation == pytest.approx(np.mean(correlations))
+
+    def test_two_columns_are_the_sign_test(self):
+        trend = statistics.page_trend([[1, 2], [1, 3], [5, 6], [2, 1], [4, 4]])
+        assert trend.correlation == pytest.approx((3 - 1) / 5)
+        # of four signs, at least three: 5 / 16; at most three: 15 / 16
+        assert (trend.p_increasing, trend.p_decreasing) == pytest.approx((5 / 16, 15 / 16))
+        assert statistics.page_trend([[1, 1]]) == (0, 1, 1, 1)
+
+    def test_incomplete_rows_are_left_out(self):
+        table = np.vstack([self.RATINGS, [math.nan, 1, 2]])
+        assert statistics.page_trend(table) == statistics.page_trend(self.RATINGS)
+
+    def test_too_little(self):
+        assert np.isnan(statistics.page_trend(np.ones((3, 1)))[:3]).all()
+        assert np.isnan(statistics.page_trend(np.empty((0, 4)))[:3]).all()
+        single = statistics.page_trend([[1, 2, 3]])
+        assert single.correlation == pytest.approx(1)
+        assert math.isnan(single.p_increasing)
+
+
+class TestKendall:
+    def test_tau_is_scipy_s(self):
+        first, second = normal(seed=8, size=12), normal(seed=9, size=12).round(0)
+        estimate = statistics.kendall(first, second, np.arange(12) // 3, 0.95)
+        assert estimate.value == pytest.approx(stats.kendalltau(first, second).statistic)
+        assert estimate.n == 12
+
+    def test_jackknife_written_out(self):
+        first = np.array([1, 2, 3, 4, 5, 6.0])
+        second = np.array([2, 1, 3, 5, 6, 4.0])
+        # wrong order: (2, 1), (5, 4) and (6, 4) of 15 pairs, so tau = (12 - 3) / 15
+        estimate = statistics.kendall(first, second, [0, 0, 1, 2, 2, 1], 0.9)
+        assert estimate.value == pytest.approx(9 / 15)
+        # without cluster 0: 3 5 6 4, wrong (5, 4), (6, 4); without 1: 2 1 5 6, wrong (2, 1);
+        # without 2: 2 1 3 4, wrong (2, 1); each of 6 pairs
+        without = [2 / 6, 4 / 6, 4 / 6]
+        error = math.sqrt(2 / 3 * sum((t - np.mean(without)) ** 2 for t in without))
+        half = 2.919986 * error  # t(2) at 0.95
+        assert estimate[1:3] == pytest.approx((9 / 15 - half, min(1, 9 / 15 + half)), rel=1e-5)
+
+    def test_coverage(self):
+        rng = np.random.default_rng(10)
+        rho, n = 0.5, 20
+        true = 2 / math.pi * math.asin(rho)  # of a bivariate normal
+        pairs = rng.multivariate_normal([0, 0], [[1, rho], [rho, 1]], size=(300, n))
+        intervals = [statistics.kendall(*pair.T, np.arange(n), 0.95) for pair in pairs]
+        assert 0.91 < np.mean([i.low <= true <= i.high for i in intervals]) < 0.99
+
+    def test_few_clusters_or_constant(self):
+        two = statistics.kendall([1, 2, 3, 4], [1, 2, 4, 3], [0, 0, 1, 1], 0.95)
+        assert two.value == pytest.approx(4 / 6)
+        assert math.isnan(two.low)
+        assert math.isnan(statistics.kendall([1, 1, 1], [1, 2, 3], [0, 1, 2], 0.95).value)
+        assert math.isnan(statistics.kendall([], [], [], 0.95).value)
+
+    def test_missing_values(self):
+        first, second, clusters = [1, 2, math.nan, 4, 3], [1, 2, 9, 3, math.nan], [0, 1, 2, 3, 4]
+        assert statistics.kendall(first, second, clusters, 0.95).n == 3
+
+
+class TestOneStandardError:
+    def test_largest_within_one_error(self):
+        l2 = [0, 0.1, 0.2, 0.3, 0.4]
+        mean = [1.2, 1.0, 1.05, 1.1, 1.11]
+        assert statistics.one_standard_error(l2, mean, [9, 0.1, 9, 9, 9]) == (1, 3)
+        assert statistics.one_standard_error(l2, mean, [9, 0.04, 9, 9, 9]) == (1, 1)
+
+    def test_order_of_lambdas_does_not_matter(self):
+        assert statistics.one_standard_error([0.3, 0, 0.1], [1.1, 1.2, 1.0], [0, 0, 0.1]) == (2, 0)
+
+    def test_a_lambda_between_may_be_worse(self):
+        assert statistics.one_standard_error([0, 1, 2], [1.0, 2.0, 1.01], [0.1, 0, 0]) == (0, 2)
+
+    def test_the_larger_lambda_of_a_tie(self):
+        assert statistics.one_standard_error([0, 1, 2], [1.0, 1.0, 3.0], [0.1, 0.1, 0.1]) == (1, 1)
+
+    def test_missing(self):
+        assert statistics.one_standard_error([0, 1], [math.nan, 1.0], [math.nan] * 2) == (1, 1)
+        with pytest.raises(ValueError, match="no lambda"):
+            statistics.one_standard_error([0, 1], [math.nan] * 2, [math.nan] * 2)
+
+
+class TestSeedsNeeded:
+    @pytest.mark.parametrize(
+        ("effect", "seeds"), [(0.3, 90), (0.5, 34), (0.8, 15), (1.0, 10), (1.5, 6)]
+    )
+    def test_known_numbers(self, effect, seeds):
+        assert statistics.seeds_needed(1, effect, 0.95) == seeds
+        assert statistics.seeds_needed(0.002, effect * 0.002, 0.95) == seeds
+
+    @pytest.mark.parametrize("effect", [0.21, 0.47, 0.9])
+    def test_against_solve_power(self, effect):
+        solved = TTestPower().solve_power(effect, alpha=0.1, power=0.9)
+        assert statistics.seeds_needed(1, effect, 0.9, 0.9) == math.ceil(solved)
+
+    def test_at_least_two(self):
+        assert statistics.seeds_needed(1, 1000, 0.95) == 2
+        assert statistics.seeds_needed(0, 0.1, 0.95) == 2
+
+    def test_without_spread_known(self):
+        assert math.isnan(statistics.seeds_needed(math.nan, 0.1, 0.95))
+
+    def test_no_difference_to_resolve(self):
+        with pytest.raises(ValueError, match="not above 0"):
+            statistics.seeds_needed(1, 0, 0.95)
