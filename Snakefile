@@ -1,0 +1,26 @@
+# The study of one config: data -> one training job per (lambda, seed) -> tables -> report.
+#
+#     snakemake --cores 4                             the default study, config.yaml
+#     snakemake --cores 4 --configfile mine.yaml      the same with keys of your own
+#
+# What is built is here; how, one stage per file, in rules/.
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/prepare.smk"
+include: "rules/train.smk"
+include: "rules/aggregate.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        TABLES,
+        REPORT,

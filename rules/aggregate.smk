@@ -1,0 +1,35 @@
+TABLES = expand(
+    f"{RESULTS}/tables/{{table}}.csv",
+    table=[
+        "histories",
+        "runs",
+        "gap",
+        "contrasts",
+        "choice",
+        "power",
+        "weight_histogram",
+        "claims",
+    ],
+)
+
+
+rule aggregate:
+    input:
+        code=code("scripts/aggregate.py"),
+        claims="reports/claims.yaml",
+        histories=runs("history.csv"),
+        runs=runs("run.json"),
+    output:
+        TABLES,
+    log:
+        f"{LOGS}/aggregate.log",
+    conda:
+        "../envs/analyse.yaml"
+    params:
+        config=settings(
+            "study", "lambdas", "seeds", "reference_lambda", "confidence", "training.epochs"
+        ),
+        results=subpath(output[0], ancestor=2),
+    shell:
+        "python scripts/aggregate.py --config {params.config:q} --claims {input.claims:q}"
+        " --results {params.results:q} > {log:q} 2>&1"

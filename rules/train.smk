@@ -1,0 +1,32 @@
+rule train:
+    input:
+        code=code("scripts/train.py"),
+        # The manifest holds the checksum of the arrays, which are too large to be compared here.
+        data=f"{RESULTS}/data.json",
+        images=ancient(f"{RESULTS}/data.images.npy"),
+        labels=ancient(f"{RESULTS}/data.labels.npy"),
+    output:
+        history=f"{RUN}/history.csv",
+        run=f"{RUN}/run.json",
+        weights=f"{RUN}/weights.weights.h5",
+    log:
+        f"{LOGS}/train/l2~{{l2}}/seed~{{seed}}.log",
+    wildcard_constraints:
+        l2="[0-9.e-]+",
+        seed="[0-9]+",
+    conda:
+        "../envs/train.yaml"
+    threads: 1
+    params:
+        config=settings("model", "training"),
+        folder=subpath(output.history, parent=True),
+    shell:
+        "python scripts/train.py --config {params.config:q} --data {input.data:q}"
+        " --l2 {wildcards.l2} --seed {wildcards.seed} --threads {threads}"
+        " --output {params.folder:q} > {log:q} 2>&1"
+
+
+onstart:
+    # On this machine, jobs share one import of TensorFlow; on a cluster, each node has its own.
+    if workflow.local_exec:
+        warm.start()

@@ -1,0 +1,59 @@
+"""The code is as its tools want it, and the environments are those of the lock."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+PROJECT = Path(__file__).resolve().parents[1]
+BIN = Path(sys.executable).parent
+RULES = [str(path.relative_to(PROJECT)) for path in sorted(PROJECT.glob("rules/*.smk"))]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["ruff", "check"],
+        ["ruff", "format", "--check"],
+        ["snakefmt", "--check", "Snakefile", *RULES],
+        ["snakemake", "--lint"],
+    ],
+    ids=" ".join,
+)
+def test_tool_finds_nothing(command):
+    done = subprocess.run(
+        [str(BIN / command[0]), *command[1:]], cwd=PROJECT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_snakefile_shows_the_study_at_a_glance():
+    assert len((PROJECT / "Snakefile").read_text().splitlines()) < 60
+
+
+def locked_versions():
+    lock = (PROJECT / "envs" / "requirements.txt").read_text()
+    return dict(re.findall(r"^([a-z0-9-]+)==([^ ;\\]+)", lock, re.MULTILINE))
+
+
+@pytest.mark.parametrize("path", sorted(PROJECT.glob("envs/*.yaml")), ids=lambda path: path.name)
+def test_environment_has_the_versions_of_the_lock(path):
+    *_, pip = yaml.safe_load(path.read_text())["dependencies"]
+    lock = locked_versions()
+    assert pip["pip"]
+    for requirement in pip["pip"]:
+        name, version = requirement.split("==")
+        assert lock[name] == version
+
+
+def test_lock_has_a_hash_for_everything_and_no_address():
+    lock = (PROJECT / "envs" / "requirements.txt").read_text()
+    entries = re.split(r"^(?=[a-z])", lock, flags=re.MULTILINE)[1:]
+    assert len(entries) > 50
+    assert all("--hash=sha256:" in entry for entry in entries)
+    assert "://" not in lock
+    wanted = re.findall(r"^[a-z][a-z0-9-]*", (PROJECT / "envs/requirements.in").read_text(), re.M)
+    assert set(wanted) <= set(locked_versions())

@@ -1,0 +1,66 @@
+"""A copy of the project, and a tiny study run in it by real Snakemake."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tiny import PROJECT, write_npz
+
+STUDY = {
+    "study": "tiny",
+    "dataset": {"path": "tiny.npz"},
+    "validation": {"fraction": 0.2},
+    "model": {"hidden_units": [8]},
+    "training": {"learning_rate": 0.01, "batch_size": 32, "epochs": 3},
+    "lambdas": [0, 0.001, 0.03],
+    "seeds": 3,
+}
+
+_NOT_COPIED = (".*", "results", "logs", "__pycache__", "tests", "benchmarks")
+
+
+class Project:
+    """A copy of the project in a folder of its own."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        shutil.copytree(
+            PROJECT, folder, ignore=shutil.ignore_patterns(*_NOT_COPIED), dirs_exist_ok=True
+        )
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results" / "tiny"
+
+    def configure(self, **changes) -> None:
+        """Write tiny.yaml: the tiny study with these keys in place of its own."""
+        text = yaml.safe_dump(STUDY | changes, sort_keys=False)
+        (self.folder / "tiny.yaml").write_text(text)
+
+    def snakemake(self, *arguments: str, cores: int = 2) -> subprocess.CompletedProcess:
+        """Run Snakemake on tiny.yaml and return what happened."""
+        return subprocess.run(
+            [str(Path(sys.executable).parent / "snakemake"), "--cores", str(cores)]
+            + ["--configfile", "tiny.yaml", *arguments],
+            cwd=self.folder,
+            # not the environment of this test run's tools: as a user would start it
+            env={key: value for key, value in os.environ.items() if not key.startswith("L2STUDY")},
+            capture_output=True,
+            text=True,
+        )
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """The tiny study, run to its end. Tests that use it only look."""
+    project = Project(tmp_path_factory.mktemp("study"))
+    write_npz(project.folder / "tiny.npz")
+    project.configure()
+    done = project.snakemake()
+    assert done.returncode == 0, done.stdout + done.stderr
+    return project
