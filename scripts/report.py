@@ -1,0 +1,193 @@
+"""Write the report of a study: notebook, page, summary and figures.
+
+Reads the tables of the study and the records of its runs, executes the notebook, and writes to
+RESULTS/report: report.ipynb (executed), report.html (one file that needs no network), summary.md,
+and figures/*.png and *.svg. Every figure that has a caption is drawn. Nothing is written unless all
+of it could be made.
+
+Example:
+    python scripts/report.py --config config.yaml --notebook reports/report.ipynb \\
+        --captions reports/captions --results results/mnist
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import re
+import signal
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+import nbformat
+
+from l2study import figures, page, summary
+from l2study.config import ConfigError
+from l2study.files import write_text
+from l2study.study import ReportError, Study, read_study
+
+KERNEL = "python3"
+
+
+def write_report(config: str, notebook: Path, captions: Path, results: Path) -> None:
+    """Write the report of a study to the folder `results`/report.
+
+    Args:
+        config: path of the configuration, or its JSON text.
+        notebook: the notebook to execute; its folder holds the page's template, page/.
+        captions: folder of one .rst file per figure.
+        results: the study's results folder.
+
+    Raises:
+        ConfigError: the configuration is not valid.
+        ReportError: something that the report needs is missing or damaged, or the notebook failed.
+    """
+    study = read_study(config, results, captions)
+    if unknown := sorted(set(study.captions) - set(figures.FIGURES)):
+        raise ReportError(f"{captions / unknown[0]}.rst: there is no figure of this name")
+    in_order = {name: study.captions[name] for name in figures.FIGURES if name in study.captions}
+    study = dataclasses.replace(study, captions=in_order)
+    title = f"L2 regularisation study: {study.config['study']}"
+    report = results / "report"
+    with tempfile.TemporaryDirectory(prefix=".report-", dir=results) as folder:
+        drawn = Path(folder) / "figures"
+        parameters = {
+            "config": config,
+            "results": str(results),
+            "captions": str(captions),
+            "figures": str(drawn),
+        }
+        executed = execute(notebook, parameters, Path(folder))
+        relocate(executed, drawn, report / "figures")
+        check_figures(study, drawn)
+        texts = {
+            "report.ipynb": nbformat.writes(executed),
+            "report.html": page.to_html(executed, notebook.parent, title),
+            "summary.md": summary.summary(study),
+        }
+        for name, text in texts.items():
+            write_text(Path(folder) / name, text)
+        (report / "figures").mkdir(parents=True, exist_ok=True)
+        for path in [*sorted(drawn.iterdir()), *(Path(folder) / name for name in texts)]:
+            os.replace(path, report / path.relative_to(folder))
+
+
+def execute(notebook: Path, parameters: dict, folder: Path) -> nbformat.NotebookNode:
+    """Return `notebook` executed with `parameters` by the interpreter that runs this program.
+
+    The notebook sees the packages of this program, and no settings of the person who runs it. What
+    Jupyter writes while it works goes to `folder`.
+
+    Raises:
+        ReportError: the notebook cannot be read, or one of its cells failed.
+    """
+    prepare_kernel(folder)
+    import papermill
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            executed = papermill.execute_notebook(
+                str(notebook),
+                str(folder / "report.ipynb"),
+                parameters=parameters,
+                kernel_name=KERNEL,
+                language="python",
+                progress_bar=False,
+                log_output=False,
+            )
+    except papermill.PapermillExecutionError as error:
+        trace = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
+        print(trace, file=sys.stderr)
+        reason = " ".join(f"{error.ename}: {error.evalue}".split())
+        cell = error.source.strip().partition("\n")[0]
+        raise ReportError(f"{notebook}: the cell {cell!r} failed: {reason}") from None
+    except (OSError, ValueError, nbformat.ValidationError) as error:
+        reason = " ".join(str(error).split())
+        raise ReportError(f"{notebook}: cannot be executed: {reason}") from None
+    return without_traces(executed)
+
+
+def prepare_kernel(folder: Path) -> None:
+    """Make `KERNEL` this very interpreter with this program's packages, set up in `folder`."""
+    kernel = folder / "jupyter" / "kernels" / KERNEL
+    kernel.mkdir(parents=True)
+    scripts, inherited = str(Path(__file__).resolve().parent), os.environ.get("PYTHONPATH")
+    specification = {
+        "argv": [
+            sys.executable,
+            "-m",
+            "ipykernel_launcher",
+            "-f",
+            "{connection_file}",
+            "--log-level=ERROR",
+        ],
+        "display_name": "Python 3",
+        "language": "python",
+        "env": {"PYTHONPATH": os.pathsep.join(filter(None, [scripts, inherited]))},
+    }
+    (kernel / "kernel.json").write_text(json.dumps(specification), encoding="utf-8")
+    os.environ |= {
+        "JUPYTER_PATH": str(folder / "jupyter"),
+        "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
+        "JUPYTER_CONFIG_DIR": str(folder / "config"),
+        "JUPYTER_NO_CONFIG": "1",
+        "IPYTHONDIR": str(folder / "ipython"),
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }
+
+
+def without_traces(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Return `notebook` without the times and random names of its execution."""
+    notebook.metadata.pop("papermill", None)
+    for cell in notebook.cells:
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.id = "injected-parameters"
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+    return notebook
+
+
+def relocate(notebook: nbformat.NotebookNode, old: Path, new: Path) -> None:
+    """Let the parameters that `notebook` shows name the folder `new` instead of `old`."""
+    for cell in notebook.cells:
+        cell.source = cell.source.replace(str(old), str(new))
+
+
+def check_figures(study: Study, folder: Path) -> None:
+    """Raise ReportError if `folder` has not exactly the figures that have a caption."""
+    expected = {f"{name}.{kind}" for name in study.captions for kind in ("png", "svg")}
+    found = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    if missing := sorted(expected - found):
+        raise ReportError(f"{missing[0]}: has a caption, but the notebook does not draw it")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; exit with one line for what is wrong."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", required=True, help="YAML or JSON file, or the JSON itself")
+    parser.add_argument("--notebook", required=True, type=Path, help="the notebook template")
+    parser.add_argument(
+        "--captions", required=True, type=Path, help="folder with one .rst file per figure"
+    )
+    parser.add_argument(
+        "--results",
+        required=True,
+        type=Path,
+        help="the study's folder: tables/, runs/; gets report/",
+    )
+    options = parser.parse_args(arguments)
+    # a stop request cleans up like an error does
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped before the report was complete"))
+    try:
+        write_report(options.config, options.notebook, options.captions, options.results)
+    except (ConfigError, ReportError) as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Made-up studies taken as far as their tables, for tests of what the report shows."""
+
+import json
+
+from aggregate import write_tables
+from l2study.study import Study, read_study
+from synthetic import write_study
+from tiny import PROJECT
+
+CAPTIONS = PROJECT / "reports" / "captions"
+NOTEBOOK = PROJECT / "reports" / "report.ipynb"
+
+ODD = {
+    "one lambda, two seeds": {"lambdas": [1e-3], "seeds": [3, 8], "epochs": 3},
+    "only lambda 0, one epoch": {"lambdas": [0], "seeds": [0, 1], "epochs": 1},
+    "no lambda 0": {
+        "lambdas": [1e-4, 1e-2], "seeds": [0, 1, 2], "epochs": 3, "reference_lambda": 1e-4,
+    },
+    "reference not in the study": {
+        "lambdas": [1e-4, 1e-2], "seeds": [0, 1], "epochs": 3, "reference_lambda": 0,
+    },
+    "a lambda with every run diverged, another with one left": {
+        "lambdas": [0, 1e-3, 1e-2],
+        "seeds": [0, 1],
+        "epochs": 3,
+        "diverged": {(1e-2, 0): 2, (1e-2, 1): 1, (1e-3, 1): 3},
+    },
+    "every run diverged": {
+        "lambdas": [0, 1e-2],
+        "seeds": [0, 1],
+        "epochs": 2,
+        "diverged": {(l2, seed): 1 for l2 in (0, 1e-2) for seed in (0, 1)},
+    },
+    "twelve lambdas": {
+        "lambdas": [0, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1],
+        "seeds": [0, 1],
+        "epochs": 2,
+    },
+    "two hidden layers": {
+        "lambdas": [0, 1e-3], "seeds": [0, 1], "epochs": 2, "kernels": ((784, 32), (32, 16)),
+    },
+}  # fmt: skip
+
+
+def write_results(folder, **options) -> str:
+    """Write a made-up study with its tables to `folder` and return its configuration as JSON."""
+    config = write_study(folder, **options)
+    write_tables(config, PROJECT / "reports" / "claims.yaml", folder)
+    return json.dumps(config)
+
+
+def made_up(folder, **options) -> Study:
+    """Return a made-up study as the report reads it."""
+    return read_study(write_results(folder, **options), folder, CAPTIONS)

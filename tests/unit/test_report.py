@@ -1,0 +1,241 @@
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import nbformat
+import pandas as pd
+import pytest
+
+import report
+from l2study import figures, page
+from l2study.study import read_captions
+from reported import CAPTIONS, NOTEBOOK, made_up, write_results
+from tiny import PROJECT
+
+
+def run_report(results, config, notebook=NOTEBOOK, captions=CAPTIONS, **environment):
+    options = {"config": config, "notebook": notebook, "captions": captions, "results": results}
+    return subprocess.run(
+        [
+            sys.executable,
+            str(PROJECT / "scripts" / "report.py"),
+            *(f"--{key}={value}" for key, value in options.items()),
+        ],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+class Page(HTMLParser):
+    """What a page loads, its headings and anchors, and its images with their captions."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.loaded, self.images, self.anchors, self.links = [], [], [], set(), []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.tags.append(tag)
+        self.anchors.add(attributes.get("id"))
+        if tag == "img":
+            self.images.append(attributes)
+        if tag == "a":
+            self.links.append(attributes["href"])
+        if "src" in attributes:
+            self.loaded.append(attributes["src"])
+        if tag == "link":
+            self.loaded.append(attributes["href"])
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    results = tmp_path_factory.mktemp("a study")
+    config = write_results(
+        results, lambdas=[0, 1e-2], seeds=[0, 1, 2], epochs=3, diverged={(1e-2, 2): 2}
+    )
+    done = run_report(results, config, HOME=str(tmp_path_factory.mktemp("home")))
+    assert done.returncode == 0, done.stderr
+    return results, done, config
+
+
+def test_stored_notebook_has_parameters_and_no_outputs():
+    notebook = nbformat.read(NOTEBOOK, 4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell for cell in code if cell.outputs or cell.execution_count] == []
+    assert [cell.id for cell in code if "parameters" in cell.metadata.get("tags", [])] == [
+        "parameters"
+    ]
+
+
+def test_notebook_prose_has_no_results():
+    notebook = nbformat.read(NOTEBOOK, 4)
+    prose = " ".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    # the power of the seed calculation, epochs 0 and 1; L2 is a name
+    assert set(re.findall(r"(?<![\w.])\d+(?:\.\d+)?", prose)) <= {"0", "1", "0.8"}
+
+
+def test_report_folder_has_everything_and_nothing_else(made):
+    results, done, _ = made
+    folder = results / "report"
+    drawn = {f"{name}.{kind}" for name in figures.FIGURES for kind in ("png", "svg")}
+    assert {path.name for path in (folder / "figures").iterdir()} == drawn
+    assert {path.name for path in folder.iterdir()} == {
+        "figures",
+        "report.ipynb",
+        "report.html",
+        "summary.md",
+    }
+    assert {path.name for path in results.iterdir()} == {"runs", "tables", "report"}
+    assert done.stderr == ""
+
+
+def test_executed_notebook_says_nothing_of_where_and_when(made):
+    results, _, _ = made
+    text = (results / "report" / "report.ipynb").read_text()
+    assert ".report-" not in text
+    assert "start_time" not in text
+    notebook = nbformat.reads(text, 4)
+    (injected,) = [c for c in notebook.cells if "injected-parameters" in c.metadata.get("tags", [])]
+    assert f'figures = "{results}/report/figures"' in injected.source
+    assert not [
+        o for c in notebook.cells for o in c.get("outputs", []) if o.output_type == "stream"
+    ]
+
+
+def test_page_loads_nothing_from_anywhere(made):
+    text = (made[0] / "report" / "report.html").read_text()
+    parsed = Page(text)
+    assert parsed.loaded
+    assert all(source.startswith("data:") for source in parsed.loaded)
+    assert "script" not in parsed.tags
+    assert "@import" not in text
+    assert not re.search(r"url\(\s*['\"]?(?!data:)", text)
+
+
+def test_page_has_contents_headings_and_working_links(made):
+    parsed = Page((made[0] / "report" / "report.html").read_text())
+    inside = [link[1:] for link in parsed.links if link.startswith("#")]
+    assert len(inside) > 15
+    assert set(inside) <= parsed.anchors
+    beside = {link for link in parsed.links if not link.startswith("#")}
+    folder = made[0] / "report"
+    assert beside
+    assert [link for link in sorted(beside) if not (folder / link).exists()] == []
+    assert parsed.tags.count("h1") == 1
+
+
+def test_every_figure_on_the_page_has_alternative_text_and_caption(made):
+    text = (made[0] / "report" / "report.html").read_text()
+    parsed = Page(text)
+    described = {caption.description for caption in read_captions(CAPTIONS).values()}
+    assert len(parsed.images) == len(figures.FIGURES)
+    assert {image["alt"] for image in parsed.images} == described
+    blocks = re.findall(r"<figure.*?</figure>", text, re.DOTALL)
+    assert len(blocks) == len(figures.FIGURES)
+    assert all(re.search(r"<figcaption>.*<p>.{80,}</p>", block, re.DOTALL) for block in blocks)
+
+
+def test_answer_and_diverged_runs_come_first(made):
+    text = (made[0] / "report" / "report.html").read_text()
+    top = text[: text.index("<figure")]
+    assert 'class="answer"' in top
+    assert "1 diverged and left out of every mean (lambda 0.01 seed 2)" in top
+
+
+def test_code_is_there_and_folded(made):
+    text = (made[0] / "report" / "report.html").read_text()
+    assert re.search(r'<details class="code"><summary>', text)
+    outside = re.sub(r'<details class="code">.*?</details>', "", text, flags=re.DOTALL)
+    assert "highlight" in text
+    assert 'class="highlight' not in outside
+    assert "<details open" not in text
+
+
+def test_page_shows_the_tables_numbers(made):
+    text = (made[0] / "report" / "report.html").read_text()
+    runs = pd.read_csv(made[0] / "tables" / "runs.csv")
+    for _, group in runs.groupby("l2"):
+        assert f"<td>{100 * group['test_accuracy'].mean():.2f}</td>" in text
+
+
+def test_again_gives_the_same_bytes(made):
+    results, _, config = made
+    first = {p: p.read_bytes() for p in (results / "report").rglob("*") if p.is_file()}
+    done = run_report(results, config)
+    assert done.returncode == 0, done.stderr
+    assert {p.name for p in first if first[p] != p.read_bytes()} == set()
+
+
+def failing(tmp_path, source):
+    notebook = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_code_cell("", metadata={"tags": ["parameters"]}, id="parameters"),
+            nbformat.v4.new_code_cell(source, id="body"),
+        ],
+        metadata={"kernelspec": {"name": "python3", "language": "python", "display_name": "x"}},
+    )
+    path = tmp_path / "failing.ipynb"
+    nbformat.write(notebook, path)
+    return path
+
+
+def test_failing_notebook_ends_in_one_clear_line_and_leaves_the_old_report(made, tmp_path):
+    results, _, config = made
+    before = {p: p.read_bytes() for p in results.rglob("*") if p.is_file()}
+    done = run_report(results, config, failing(tmp_path, "raise RuntimeError('no\\nway')"))
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.endswith(
+        "failing.ipynb: the cell \"raise RuntimeError('no\\\\nway')\" failed: RuntimeError: no way"
+    )
+    assert {p: p.read_bytes() for p in results.rglob("*") if p.is_file()} == before
+
+
+def test_missing_table_is_one_line(tmp_path):
+    config = write_results(tmp_path, lambdas=[0], seeds=[0, 1], epochs=1)
+    (tmp_path / "tables" / "claims.csv").unlink()
+    done = run_report(tmp_path, config)
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        f"{tmp_path}/tables/claims.csv: missing; run aggregate.py on the study first"
+    )
+    assert not (tmp_path / "report").exists()
+
+
+def test_caption_without_figure_is_refused(tmp_path):
+    config = write_results(tmp_path, lambdas=[0], seeds=[0, 1], epochs=1)
+    captions = tmp_path / "captions"
+    captions.mkdir()
+    (captions / "nonsense.rst").write_text("What it shows.\n\nHow to read it.\n")
+    done = run_report(tmp_path, config, captions=captions)
+    assert done.returncode == 1
+    assert done.stderr.strip() == f"{captions}/nonsense.rst: there is no figure of this name"
+
+
+def test_figure_that_the_notebook_forgets_is_an_error(tmp_path):
+    study = made_up(tmp_path, lambdas=[0], seeds=[0, 1], epochs=1)
+    with pytest.raises(report.ReportError, match="the notebook does not draw it"):
+        report.check_figures(study, tmp_path / "figures")
+
+
+def test_cells_are_escaped_and_verdicts_marked():
+    table = page.table(
+        pd.DataFrame({"Claim": ["a < b"], "Verdict": ["not resolved"], "x": ["1.0 (0.5 to 1.5)"]}),
+        'so "called"',
+    ).data
+    assert "a &lt; b" in table
+    assert '<span class="verdict not-resolved">not resolved</span>' in table
+    assert "1.0<br><small>0.5 to 1.5</small>" in table
+    assert 'aria-label="so &quot;called&quot;"' in table
+    assert page.table(pd.DataFrame(), "Nothing").data == "<p>Nothing: none.</p>"
+
+
+def test_contents_name_every_section():
+    text = page.with_contents("<!-- contents --><h2>A &amp; b?</h2><h2>C</h2>")
+    assert '<li><a href="#a-b">A &amp; b?</a></li><li><a href="#c">C</a></li>' in text
+    assert '<h2 id="a-b">' in text
