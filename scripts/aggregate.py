@@ -1,7 +1,7 @@
 """Turn the runs of a study into its tables: gaps, contrasts, choice of lambda, claims.
 
 Every run that the config promises is checked first. Runs on disk that it does not promise are
-ignored. Nothing is written unless all of them are sound.
+ignored. Nothing is written unless all of them are sound, and of this config and these data.
 
 Example:
     python scripts/aggregate.py --config config.yaml --claims reports/claims.yaml \\
@@ -17,14 +17,16 @@ from l2study.config import ConfigError, read_config
 from l2study.tables import write_table
 
 
-def write_tables(config: dict, ledger: Path, results: Path) -> None:
+def write_tables(
+    config: dict, ledger: Path, results: Path, *, allow_missing: bool = False
+) -> None:
     """Write every table of the study under `results`/tables.
 
     Args:
-        config: a canonical config; only `lambdas`, `seeds`, `reference_lambda`, `confidence` and
-            `training.epochs` matter.
+        config: a canonical config; `dataset` and `validation` do not matter.
         ledger: the claims and the rules that judge them, YAML.
         results: the study's results folder, with its runs.
+        allow_missing: leave out promised runs that are not there, and use the others.
 
     Raises:
         DamagedRunError: a promised run is missing or damaged.
@@ -33,7 +35,10 @@ def write_tables(config: dict, ledger: Path, results: Path) -> None:
     epochs, confidence = config["training"]["epochs"], config["confidence"]
     reference = float(config["reference_lambda"])
     judged = claims.read_ledger(ledger)
-    found = aggregate.read_runs(results, config["lambdas"], config["seeds"], epochs)
+    found = aggregate.read_runs(
+        results, config["lambdas"], config["seeds"], epochs, allow_missing=allow_missing
+    )
+    aggregate.check_alike(found, config, results)
     histories, runs = aggregate.histories_table(found), aggregate.runs_table(found)
     kernels = aggregate.regularised_kernels(found)
     tables = {
@@ -60,9 +65,17 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--results", required=True, type=Path, help="the study's folder: holds runs/, gets tables/"
     )
+    parser.add_argument(
+        "--allow-missing", action="store_true", help="use the runs that are there, if some are not"
+    )
     options = parser.parse_args(arguments)
     try:
-        write_tables(read_config(options.config), options.claims, options.results)
+        write_tables(
+            read_config(options.config),
+            options.claims,
+            options.results,
+            allow_missing=options.allow_missing,
+        )
     except (ConfigError, aggregate.DamagedRunError, claims.LedgerError) as error:
         sys.exit(str(error))
 

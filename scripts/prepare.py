@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 from l2study.config import ConfigError, read_config
-from l2study.data import DataError, load, prepare
+from l2study.data import prepare
+from l2study.prepared import DataError, load
 
 
 def parser() -> argparse.ArgumentParser:

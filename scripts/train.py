@@ -61,7 +61,7 @@ def train(config: dict, data_path: Path, l2: str, seed: int, threads: int, outpu
 
     import numpy as np
 
-    from l2study import data, files
+    from l2study import files, prepared
     from l2study.columns import HISTORY_COLUMNS
     from l2study.engine import Data, Engine
     from l2study.measures import final_measures, lit_inputs, weight_histogram
@@ -70,18 +70,18 @@ def train(config: dict, data_path: Path, l2: str, seed: int, threads: int, outpu
 
     started = datetime.now(UTC)
     configure(threads)
-    prepared = data.load(data_path)
+    data = prepared.load(data_path)
     model = build_model(
         config["model"],
         config["training"],
         float(l2),
         seed,
-        prepared.shape,
-        prepared.classes,
+        data.shape,
+        data.classes,
     )
-    parts = {"train": prepared.train, "val": prepared.validation, "test": prepared.test}
+    parts = {"train": data.train, "val": data.validation, "test": data.test}
     parts = {name: range(rows.start, rows.stop) for name, rows in parts.items()}
-    device_data = Data(prepared.images, prepared.labels, prepared.scale)
+    device_data = Data(data.images, data.labels, data.scale)
     engine = Engine(model, device_data, parts, config["training"]["batch_size"])
     seconds = {"setup": time.perf_counter() - STARTED, "train": 0.0, "evaluate": 0.0}
 
@@ -120,8 +120,8 @@ def train(config: dict, data_path: Path, l2: str, seed: int, threads: int, outpu
     measuring = time.perf_counter()
     measures = {}
     if diverged_epoch is None:
-        lit = lit_inputs(prepared.images[prepared.train])
-        measures = final_measures(model, device_data, prepared.labels, parts, lit)
+        lit = lit_inputs(data.images[data.train])
+        measures = final_measures(model, device_data, data.labels, parts, lit)
     seconds["measures"] = time.perf_counter() - measuring
     histogram = weight_histogram(model)
 
@@ -140,7 +140,7 @@ def train(config: dict, data_path: Path, l2: str, seed: int, threads: int, outpu
             "status": "completed" if diverged_epoch is None else "diverged",
             "diverged_epoch": diverged_epoch,
             "config": {"model": config["model"], "training": config["training"]},
-            "data_sha256": prepared.sha256,
+            "data_sha256": data.sha256,
             "regularised_kernels": [list(kernel.shape) for kernel in regularized_kernels(model)],
             "measures": measures,
             "weight_histogram": histogram,

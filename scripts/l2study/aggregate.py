@@ -21,6 +21,7 @@ import pandas as pd
 
 from l2study import statistics
 from l2study.columns import GAPS, HISTORY_COLUMNS, NOISE_LEVELS
+from l2study.files import read_json
 from l2study.labels import l2_label
 
 LAST_EPOCH_MEASURES = HISTORY_COLUMNS[3:-1]
@@ -132,7 +133,12 @@ def run_folder(results: Path, l2: str, seed: int) -> Path:
 
 
 def read_runs(
-    results: Path, lambdas: Iterable[str], seeds: Iterable[int], epochs: int
+    results: Path,
+    lambdas: Iterable[str],
+    seeds: Iterable[int],
+    epochs: int,
+    *,
+    allow_missing: bool = False,
 ) -> list[Run]:
     """Return every promised run, in the order of lambdas, then seeds; others are not looked at.
 
@@ -141,23 +147,59 @@ def read_runs(
         lambdas: canonical labels.
         seeds: whole numbers.
         epochs: the epochs that a completed run has after epoch 0.
+        allow_missing: leave out runs without run.json, the last file that a run writes.
 
     Raises:
-        DamagedRunError: a run is missing or damaged, or is not the run its path promises.
+        DamagedRunError: a run is missing or damaged, or is not the run its path promises; or all
+            are missing.
     """
     runs, faults = [], []
     for l2, seed in itertools.product(lambdas, seeds):
         folder = run_folder(results, l2, seed)
+        if allow_missing and not (folder / "run.json").exists():
+            continue
         try:
             runs.append(_read_run(folder, l2, seed, epochs))
         except DamagedRunError as fault:
-            faults.append(
-                f"{fault}. To redo this run alone: delete the folder {folder}"
-                " and give the same command again"
-            )
+            faults.append(_redo(fault, folder))
     if faults:
         raise DamagedRunError("\n".join(faults))
+    if not runs:
+        raise DamagedRunError(f"{results}: has none of the runs of the study")
     return runs
+
+
+def check_alike(runs: list[Run], config: dict, results: Path) -> None:
+    """Check that every run was trained as `config` says, on the data in `results`.
+
+    A run of another configuration or of other data would otherwise be averaged in: one copied here
+    by hand, or written by a job that has outlived its workflow.
+
+    Raises:
+        DamagedRunError: a run was not.
+    """
+    expected = {
+        "config": {part: config[part] for part in ("model", "training")},
+        "data_sha256": runs[0].record.get("data_sha256"),
+    }
+    if (manifest := Path(results) / "data.json").exists():
+        expected["data_sha256"] = read_json(manifest)["sha256"]
+    faults = []
+    for run in runs:
+        folder = run_folder(results, run.l2, run.seed)
+        for key, what in (("config", "another configuration"), ("data_sha256", "other data")):
+            if run.record.get(key) != expected[key]:
+                fault = f"{folder / 'run.json'}: the run was trained with {what}"
+                faults.append(_redo(fault, folder))
+    if faults:
+        raise DamagedRunError("\n".join(faults))
+
+
+def _redo(fault: object, folder: Path) -> str:
+    return (
+        f"{fault}. To redo this run alone: delete the folder {folder}"
+        " and give the same command again"
+    )
 
 
 def _read_run(folder: Path, l2: str, seed: int, epochs: int) -> Run:

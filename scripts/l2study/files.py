@@ -1,5 +1,6 @@
 """Files that are either complete under their final name or not there at all."""
 
+import glob
 import json
 import os
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 
     The data is on disk before the rename, so a reader, a crash or a full disk never meets half a
     file under the final name. If the block raises, the unfinished file is removed and `path` is as
-    it was. Missing parent folders are created.
+    it was. Missing parent folders are created, and what a killed process left there is removed.
 
     Raises:
         OSError: the file cannot be written, synced or renamed.
@@ -22,6 +23,8 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     # the suffixes stay last: np.save, Keras and matplotlib choose the format by them
     unfinished = path.with_name(f".unfinished-{os.getpid()}-{path.name}")
+    for left in path.parent.glob(f".unfinished-*-{glob.escape(path.name)}"):
+        left.unlink(missing_ok=True)
     try:
         yield unfinished
         with open(unfinished, "rb") as file:

@@ -53,7 +53,7 @@ def header(study: Study) -> HTML:
 def answer(study: Study) -> HTML:
     """Return the answer in two or three sentences, and how many runs it rests on."""
     texts = [*sentences(study.tables, study.config), summary.runs_sentence(study)]
-    lost = (study.tables["runs"]["status"] == "diverged").any()
+    lost = (study.tables["runs"]["status"] == "diverged").any() or summary.missing(study)
     classes = ["", *[""] * (len(texts) - 2), ' class="diverged"' if lost else ' class="note"']
     paragraphs = (
         f"<p{kind}>{html.escape(text)}</p>" for kind, text in zip(classes, texts, strict=True)

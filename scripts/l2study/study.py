@@ -13,6 +13,7 @@ from docutils.core import publish_doctree, publish_parts
 
 from l2study.config import read_config
 from l2study.files import read_json
+from l2study.labels import l2_label
 from l2study.tables import read_table
 
 TABLES = ("histories", "runs", "gap", "contrasts", "claims", "choice", "power")
@@ -74,7 +75,7 @@ def read_study(config: str, results: Path, captions: Path) -> Study:
         config=settings,
         tables=tables,
         captions=read_captions(captions),
-        environments=_environments(results, settings),
+        environments=_environments(results, tables["runs"]),
         data=_json(manifest) if manifest.exists() else {},
     )
 
@@ -126,12 +127,11 @@ def _json(path: Path) -> dict:
         raise ReportError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
 
 
-def _environments(results: Path, config: dict) -> list[tuple[dict, int]]:
+def _environments(results: Path, runs: pd.DataFrame) -> list[tuple[dict, int]]:
     """Return the distinct environments of the study's runs, the most frequent first."""
     records = [
-        _json(results / "runs" / f"l2~{l2}" / f"seed~{seed}" / "run.json")
-        for l2 in config["lambdas"]
-        for seed in config["seeds"]
+        _json(results / "runs" / f"l2~{l2_label(l2)}" / f"seed~{seed}" / "run.json")
+        for l2, seed in zip(runs["l2"], runs["seed"], strict=True)
     ]
     counted = Counter(json.dumps(record["environment"], sort_keys=True) for record in records)
     return [(json.loads(text), count) for text, count in counted.most_common()]

@@ -139,11 +139,14 @@ def cost_table(study: Study) -> pd.DataFrame:
 
 
 def runs_sentence(study: Study) -> str:
-    """Return one sentence on how many runs completed, naming every diverged one."""
+    """Return a sentence on how many runs completed, naming every missing and diverged one."""
     runs = study.tables["runs"]
     total, complete = len(runs), int((runs["status"] == "completed").sum())
     lambdas = runs["l2"].nunique()
     text = f"{total} runs ({_plural(lambdas, 'lambda')}, {_plural(total // lambdas, 'seed')} each)"
+    if absent := missing(study):
+        promised = len(study.config["lambdas"]) * len(study.config["seeds"])
+        text = f"Only {total} of the {promised} runs of this study are there (missing: {absent})"
     if complete == total:
         return f"{text}, all completed."
     lost = runs[runs["status"] == "diverged"]
@@ -154,6 +157,16 @@ def runs_sentence(study: Study) -> str:
         f"{text}: {complete} completed, {total - complete} diverged and left out of every mean "
         f"({names})."
     )
+
+
+def missing(study: Study) -> str:
+    """Return the promised runs that are not in the tables, as "lambda 0 seed 1; ..."."""
+    runs, lines = study.tables["runs"], []
+    for l2 in study.config["lambdas"]:
+        seeds = set(study.config["seeds"]) - set(runs.loc[runs["l2"] == float(l2), "seed"])
+        if seeds:
+            lines.append(f"lambda {l2} {seed_list(seeds)}")
+    return "; ".join(lines)
 
 
 def _plural(count: int, noun: str) -> str:

@@ -15,19 +15,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
-from l2study import data
+from l2study import sources
 from l2study.config import ConfigError, check
-from l2study.data import (
-    DataError,
-    check_against_data,
-    chosen_rows,
-    load,
-    outline,
-    prepare,
-    read_idx,
-    source_fingerprint,
-    split_rows,
-)
+from l2study.data import check_against_data, chosen_rows, prepare, split_rows
+from l2study.prepared import DataError, load
+from l2study.sources import outline, read_idx, source_fingerprint
 
 ROOT = Path(__file__).resolve().parents[2]
 FASHION = Path("/usr/share/datasets/fashion-mnist")
@@ -243,7 +235,7 @@ def test_a_file_that_is_not_the_original_is_refused(tmp_path):
     assert not (tmp_path / "other.json").exists()
 
 
-@pytest.mark.parametrize("name", data.ARRAYS)
+@pytest.mark.parametrize("name", sources.ARRAYS)
 def test_an_array_that_is_not_the_original_is_refused(tmp_path, name):
     checksums = embedded(tmp_path, arrays())
     checksums[name] = "0" * 64
@@ -569,7 +561,7 @@ def damaged_npz(folder):
 def no_array_in_member(folder):
     path = folder / "mine.npz"
     with zipfile.ZipFile(path, "w") as archive:
-        for name in data.ARRAYS:
+        for name in sources.ARRAYS:
             archive.writestr(f"{name}.npy", b"no array")
     return path
 
@@ -828,7 +820,7 @@ def test_the_fingerprint_changes_with_the_files_alone(tmp_path):
 
 def test_reading_an_outline_loads_nothing_heavy():
     code = (
-        "import sys; from l2study.data import outline; outline({'name': 'mnist'});"
+        "import sys; from l2study.sources import outline; outline({'name': 'mnist'});"
         "print([m for m in ('pandas', 'scipy', 'sklearn', 'keras') if m in sys.modules])"
     )
     result = subprocess.run(
