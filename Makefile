@@ -1,5 +1,6 @@
 # make study                    create .venv and run the study of config.yaml on all cores
 # make study CONFIG=mine.yaml   the same with the keys of mine.yaml in place of config.yaml's
+# make plan [CONFIG=mine.yaml]  what that would run, and roughly how long it will take
 # make test                     everything that is checked
 # make setup                    create .venv alone
 PYTHON ?= python3
@@ -7,10 +8,13 @@ CONFIG ?=
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 
-.PHONY: study test setup lock clean
+.PHONY: study plan test setup lock clean
 
 study: setup
 	@$(BIN)/snakemake --cores all $(if $(CONFIG),--configfile $(CONFIG))
+
+plan: setup
+	@$(BIN)/python scripts/plan.py $(if $(CONFIG),--configfile $(CONFIG))
 
 test: setup
 	@PATH="$(BIN):$$PATH" $(BIN)/python -m pytest

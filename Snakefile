@@ -19,8 +19,19 @@ include: "rules/aggregate.smk"
 include: "rules/report.smk"
 
 
+onstart:
+    start_work()
+
+
+onerror:
+    print(failures(workflow), file=sys.stderr)
+
+
 rule all:
     default_target: True
     input:
+        # A run that has been deleted is made again, though the report may be there.
+        runs("history.csv"),
+        runs("run.json"),
         TABLES,
         REPORT,

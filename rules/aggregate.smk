@@ -17,6 +17,7 @@ rule aggregate:
     input:
         code=code("scripts/aggregate.py"),
         claims="reports/claims.yaml",
+        data=f"{RESULTS}/data.json",
         histories=runs("history.csv"),
         runs=runs("run.json"),
     output:
@@ -27,9 +28,16 @@ rule aggregate:
         "../envs/analyse.yaml"
     params:
         config=settings(
-            "study", "lambdas", "seeds", "reference_lambda", "confidence", "training.epochs"
+            "study",
+            "model",
+            "training",
+            "lambdas",
+            "seeds",
+            "reference_lambda",
+            "confidence",
         ),
+        missing="--allow-missing" if MISSING else "",
         results=subpath(output[0], ancestor=2),
     shell:
         "python scripts/aggregate.py --config {params.config:q} --claims {input.claims:q}"
-        " --results {params.results:q} > {log:q} 2>&1"
+        " --results {params.results:q} {params.missing} > {log:q} 2>&1"

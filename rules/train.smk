@@ -8,12 +8,14 @@ rule train:
     output:
         history=f"{RUN}/history.csv",
         run=f"{RUN}/run.json",
-        weights=f"{RUN}/weights.weights.h5",
+        weights=f"{RUN}/weights.npz",
     log:
         f"{LOGS}/train/l2~{{l2}}/seed~{{seed}}.log",
     wildcard_constraints:
         l2="[0-9.e-]+",
         seed="[0-9]+",
+    # A job that is killed, for want of memory or by a failing node, gets a second chance.
+    retries: 1
     conda:
         "../envs/train.yaml"
     threads: 1
@@ -24,9 +26,3 @@ rule train:
         "python scripts/train.py --config {params.config:q} --data {input.data:q}"
         " --l2 {wildcards.l2} --seed {wildcards.seed} --threads {threads}"
         " --output {params.folder:q} > {log:q} 2>&1"
-
-
-onstart:
-    # On this machine, jobs share one import of TensorFlow; on a cluster, each node has its own.
-    if workflow.local_exec:
-        warm.start()

@@ -14,12 +14,11 @@ from pathlib import Path
 
 from l2study import aggregate, claims
 from l2study.config import ConfigError, read_config
+from l2study.files import read_json
 from l2study.tables import write_table
 
 
-def write_tables(
-    config: dict, ledger: Path, results: Path, *, allow_missing: bool = False
-) -> None:
+def write_tables(config: dict, ledger: Path, results: Path, *, allow_missing: bool = False) -> None:
     """Write every table of the study under `results`/tables.
 
     Args:
@@ -35,10 +34,17 @@ def write_tables(
     epochs, confidence = config["training"]["epochs"], config["confidence"]
     reference = float(config["reference_lambda"])
     judged = claims.read_ledger(ledger)
+    promised = {"config": {part: config[part] for part in ("model", "training")}}
+    if (manifest := results / "data.json").exists():
+        promised["data_sha256"] = read_json(manifest)["sha256"]
     found = aggregate.read_runs(
-        results, config["lambdas"], config["seeds"], epochs, allow_missing=allow_missing
+        results,
+        config["lambdas"],
+        config["seeds"],
+        epochs,
+        promised=promised,
+        allow_missing=allow_missing,
     )
-    aggregate.check_alike(found, config, results)
     histories, runs = aggregate.histories_table(found), aggregate.runs_table(found)
     kernels = aggregate.regularised_kernels(found)
     tables = {
@@ -49,7 +55,7 @@ def write_tables(
         "choice": aggregate.choice_table(runs, reference, confidence),
         "power": aggregate.power_table(runs, reference, confidence),
         "weight_histogram": aggregate.histogram_table(found),
-        "claims": claims.claims_table(judged, histories, runs, kernels, confidence),
+        "claims": claims.claims_table(judged, histories, runs, kernels, epochs, confidence),
     }
     for name, table in tables.items():
         write_table(table, results / "tables" / f"{name}.csv")

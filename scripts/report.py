@@ -15,6 +15,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import signal
 import sys
 import tempfile
@@ -51,6 +52,8 @@ def write_report(config: str, notebook: Path, captions: Path, results: Path) -> 
     study = dataclasses.replace(study, captions=in_order)
     title = f"L2 regularisation study: {study.config['study']}"
     report = results / "report"
+    for left in results.glob(".report-*"):  # by a report that was killed
+        shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=".report-", dir=results) as folder:
         drawn = Path(folder) / "figures"
         parameters = {

@@ -1,9 +1,9 @@
 """Train one run of the study: one lambda, one seed.
 
 Reads the prepared data and writes three files to the output folder: history.csv, one row per epoch
-with epoch 0 the model before any step; weights.weights.h5, the final weights; and run.json, what
-ran, where, how long, how it ended, and what was measured with the final weights. Every epoch is
-printed as it passes.
+with epoch 0 the model before any step; weights.npz, the final weights by name, in the order that
+`model.set_weights` takes; and run.json, what ran, where, how long, how it ended, and what was
+measured with the final weights. Every epoch is printed as it passes.
 """
 
 import argparse
@@ -17,8 +17,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from l2study import warm
-from l2study.config import read_config
-from l2study.labels import l2_label
 
 STARTED = time.perf_counter()
 
@@ -125,8 +123,9 @@ def train(config: dict, data_path: Path, l2: str, seed: int, threads: int, outpu
     seconds["measures"] = time.perf_counter() - measuring
     histogram = weight_histogram(model)
 
-    with files.replacing(output / "weights.weights.h5") as unfinished:
-        model.save_weights(unfinished)
+    # Not as HDF5, which ends the process on a full disk, or says nothing.
+    with files.replacing(output / "weights.npz") as unfinished:
+        np.savez(unfinished, **{weight.path: weight.numpy() for weight in model.weights})
     lines = [",".join(HISTORY_COLUMNS)]
     lines += [",".join(_cell(row[column]) for column in HISTORY_COLUMNS) for row in history]
     files.write_text(output / "history.csv", "\n".join(lines) + "\n")
@@ -186,11 +185,17 @@ def _cpu() -> str:
 def main(arguments: list[str]) -> None:
     """Run the program in this process; on bad input, end with one line that says what to change."""
     options = parse_arguments(arguments)
+    # Not above: where a warm process runs this, the job that asks for it does not wait for these.
+    from l2study.config import read_config
+    from l2study.labels import l2_label
+
     try:
         config, l2 = read_config(options.config), l2_label(options.l2)
         train(config, options.data, l2, options.seed, options.threads, options.output)
     except ValueError as error:
         sys.exit(f"train.py: {error}")
+    except OSError as error:  # a full disk above all
+        sys.exit(f"train.py: {options.output}: {' '.join(str(error).split())}")
     except Exception as error:
         cached = os.environ.get("TF_XLA_FLAGS")
         if not cached or not type(error).__module__.startswith("tensorflow"):

@@ -39,6 +39,8 @@ class Effects:
     weight_norm: tuple[float, float] = (17.0, 3.0)
     never_lit_norm: tuple[float, float] = (4.3, 0.01)
     jacobian_norm: tuple[float, float] = (9.0, 2.0)
+    softmax_jacobian_norm: tuple[float, float] = (0.3, 0.1)
+    output_kernel_norm: tuple[float, float] = (5.0, 8.0)
     noise_loss: tuple[float, float] = (0.08, 0.02)
     first_epoch_ce: tuple[float, float] = (0.45, 0.65)
     ece: tuple[float, float] = (0.01, 0.04)
@@ -64,8 +66,8 @@ HARMFUL = Effects(
     creep=(0.001, 0.050),
     weight_norm=(5.0, 17.0),
     never_lit_norm=(1.0, 4.0),
-    jacobian_norm=(9.0, 2.0),
-    noise_loss=(0.08, 0.02),
+    softmax_jacobian_norm=(0.1, 0.3),
+    noise_loss=(0.02, 0.08),
     lag=(0.0005, 0.0005),
     split=(0.002, 0.004),
 )
@@ -242,6 +244,8 @@ def _run(l2, label, seed, epochs, effects, random_state, kernels):
     start_norm = math.sqrt(glorot_square_norm(kernels)) * (
         1 + effects.spread * 0.001 * shared.normal()
     )
+    softmax_jacobian = final("softmax_jacobian_norm")
+    output_norm = final("output_kernel_norm")
     bottom = max(1, epochs // 2)
 
     rows = []
@@ -287,12 +291,15 @@ def _run(l2, label, seed, epochs, effects, random_state, kernels):
         )
     measures = {
         "jacobian_norm": jacobian,
+        "softmax_jacobian_norm": softmax_jacobian,
         "loss_gradient_norm": 0.05 * jacobian,
         **{
             f"test_accuracy_noise_{sd}": accuracy - noise_loss * float(sd) / 0.3 for sd in NOISE_SDS
         },
         "weight_norm_lit": math.sqrt(norm**2 - never**2),
         "weight_norm_never_lit": never,
+        "output_kernel_norm": output_norm,
+        "norm_product": norm * output_norm,
         "inactive_share": 0.1 * s,
         "ece": ece,
         "brier": 0.04 + 0.04 * s,

@@ -21,20 +21,28 @@ import pandas as pd
 
 from l2study import statistics
 from l2study.columns import GAPS, HISTORY_COLUMNS, NOISE_LEVELS
-from l2study.files import read_json
 from l2study.labels import l2_label
 
 LAST_EPOCH_MEASURES = HISTORY_COLUMNS[3:-1]
 """The history columns that runs.csv repeats at the last epoch."""
 
-CREEP_MEASURES = ["val_ce_min", "val_ce_min_epoch", "val_ce_creep", "generalisation_loss"]
+CREEP_MEASURES = [
+    "val_ce_min",
+    "val_ce_min_epoch",
+    "val_ce_creep",
+    "val_ce_creep_smoothed",
+    "generalisation_loss",
+]
 
 FINAL_MEASURES = [
     "jacobian_norm",
+    "softmax_jacobian_norm",
     "loss_gradient_norm",
     *(f"test_accuracy_noise_{sd}" for sd in NOISE_LEVELS),
     "weight_norm_lit",
     "weight_norm_never_lit",
+    "output_kernel_norm",
+    "norm_product",
     "inactive_share",
     "ece",
     "brier",
@@ -62,6 +70,10 @@ RUN_COLUMNS = ["l2", "seed", "status", "epochs", *RUN_MEASURES, *COSTS]
 
 NOT_COMPARED = {"train_loss", "val_loss", "train_loss_running", "penalty"}
 CONTRAST_MEASURES = [measure for measure in RUN_MEASURES if measure not in NOT_COMPARED]
+
+LOWER_IS_BETTER = {"train_ce", "val_ce", "test_ce", "val_ce_min", "ece", "brier"}
+"""Measures that are better when lower; accuracies are better when higher. All others have no better
+side: also a gap, which is small for a model that is equally bad at everything."""
 
 GAP_COLUMNS = [
     "l2",
@@ -92,6 +104,8 @@ CONTRAST_COLUMNS = [
     "probability_improvement",
     "p_variance",
     "diverged_seeds",
+    "correlation",
+    "p_variance_holm",
 ]
 CHOICE_COLUMNS = [
     "rule",
@@ -104,7 +118,7 @@ CHOICE_COLUMNS = [
     "n",
     "diverged_seeds",
 ]
-POWER_COLUMNS = ["l2", "gap", "sd_difference", "difference", "seeds"]
+POWER_COLUMNS = ["l2", "gap", "sd_difference", "difference", "seeds", "n", "diverged_seeds"]
 HISTOGRAM_COLUMNS = ["l2", "seed", "low", "high", "count"]
 
 POWER_GAPS = ["reported", "generalisation", "endpoint"]
@@ -138,6 +152,7 @@ def read_runs(
     seeds: Iterable[int],
     epochs: int,
     *,
+    promised: dict | None = None,
     allow_missing: bool = False,
 ) -> list[Run]:
     """Return every promised run, in the order of lambdas, then seeds; others are not looked at.
@@ -147,6 +162,9 @@ def read_runs(
         lambdas: canonical labels.
         seeds: whole numbers.
         epochs: the epochs that a completed run has after epoch 0.
+        promised: keys of run.json that every run must have, with these values. Runs of another
+            configuration or of other data would otherwise be averaged in: copied here by hand, or
+            written by a job that outlived its workflow.
         allow_missing: leave out runs without run.json, the last file that a run writes.
 
     Raises:
@@ -159,47 +177,22 @@ def read_runs(
         if allow_missing and not (folder / "run.json").exists():
             continue
         try:
-            runs.append(_read_run(folder, l2, seed, epochs))
+            run = _read_run(folder, l2, seed, epochs)
+            if odd := [key for key, value in (promised or {}).items() if run.record[key] != value]:
+                raise DamagedRunError(
+                    f"{folder / 'run.json'}: is of another study, its {' and '.join(odd)} differs"
+                )
+            runs.append(run)
         except DamagedRunError as fault:
-            faults.append(_redo(fault, folder))
+            faults.append(
+                f"{fault}. To redo this run alone: delete the folder {folder}"
+                " and give the same command again"
+            )
     if faults:
         raise DamagedRunError("\n".join(faults))
     if not runs:
         raise DamagedRunError(f"{results}: has none of the runs of the study")
     return runs
-
-
-def check_alike(runs: list[Run], config: dict, results: Path) -> None:
-    """Check that every run was trained as `config` says, on the data in `results`.
-
-    A run of another configuration or of other data would otherwise be averaged in: one copied here
-    by hand, or written by a job that has outlived its workflow.
-
-    Raises:
-        DamagedRunError: a run was not.
-    """
-    expected = {
-        "config": {part: config[part] for part in ("model", "training")},
-        "data_sha256": runs[0].record.get("data_sha256"),
-    }
-    if (manifest := Path(results) / "data.json").exists():
-        expected["data_sha256"] = read_json(manifest)["sha256"]
-    faults = []
-    for run in runs:
-        folder = run_folder(results, run.l2, run.seed)
-        for key, what in (("config", "another configuration"), ("data_sha256", "other data")):
-            if run.record.get(key) != expected[key]:
-                fault = f"{folder / 'run.json'}: the run was trained with {what}"
-                faults.append(_redo(fault, folder))
-    if faults:
-        raise DamagedRunError("\n".join(faults))
-
-
-def _redo(fault: object, folder: Path) -> str:
-    return (
-        f"{fault}. To redo this run alone: delete the folder {folder}"
-        " and give the same command again"
-    )
 
 
 def _read_run(folder: Path, l2: str, seed: int, epochs: int) -> Run:
@@ -259,6 +252,7 @@ def _read_record(path: Path, l2: str, seed: int) -> dict:
         record = json.loads(text)
         label, number, status = l2_label(record["l2"]), record["seed"], record["status"]
         measures, cost = record["measures"], record["cost"]
+        _ = record["config"], record["data_sha256"]
         complete = status == "completed"
         missing = [name for name in FINAL_MEASURES if complete and name not in measures]
         missing += [name for name in COSTS if name not in cost]
@@ -287,7 +281,8 @@ def runs_table(runs: list[Run]) -> pd.DataFrame:
 
     `epochs` is the last epoch kept. `val_ce_creep` is the last validation cross-entropy minus the
     smallest of all epochs, `generalisation_loss` the same in percent of the smallest (Prechelt
-    1998). All measures of a diverged run are NaN.
+    1998), `val_ce_creep_smoothed` that of its means over `statistics.SMOOTHING` epochs, without
+    epoch 0 (NaN for a run of fewer). All measures of a diverged run are NaN.
     """
     rows = []
     for run in runs:
@@ -312,6 +307,7 @@ def _measures(run: Run) -> dict[str, float]:
         "val_ce_min": val_ce_min,
         "val_ce_min_epoch": epoch,
         "val_ce_creep": creep,
+        "val_ce_creep_smoothed": statistics.smoothed_rise(val_ce[1:]),
         "generalisation_loss": 100 * creep / val_ce_min if val_ce_min > 0 else math.nan,
         **{f"gap_{kind}": last[a] - last[b] for kind, (a, b) in GAPS.items()},
         **{name: run.record["measures"][name] for name in FINAL_MEASURES},
@@ -387,9 +383,11 @@ def contrasts_table(runs: pd.DataFrame, reference: float, confidence: float) -> 
     One row per measure of `CONTRAST_MEASURES` and lambda; the difference is the value at the lambda
     minus that at the reference. No rows if the study does not have the reference.
 
-    `p_holm` is `p_t` adjusted over the lambdas of a measure. `probability_improvement` is the share
-    of seeds that are better at the lambda, ties one half: accuracies are better when higher, all
-    else (cross-entropies, gaps, norms, errors) when lower. `low` and `high` are not adjusted.
+    `p_holm` is `p_t` adjusted over the lambdas of a measure, `p_variance_holm` is `p_variance`.
+    `probability_improvement` is the share of seeds that are better at the lambda, ties one half;
+    NaN for a measure without a better side, see `LOWER_IS_BETTER`. `correlation` is that of the
+    pairs: pairing makes the interval narrower where it is above 0. `low` and `high` are not
+    adjusted.
     """
     cells = by_lambda(runs)
     if reference not in cells:
@@ -415,16 +413,24 @@ def contrasts_table(runs: pd.DataFrame, reference: float, confidence: float) -> 
                     "p_t": statistics.paired_t(difference),
                     "p_sign_flip": statistics.sign_flip(difference),
                     "d_z": statistics.cohen_d_z(difference),
-                    "probability_improvement": statistics.probability_improvement(
-                        difference, higher_is_better="accuracy" in measure
-                    ),
+                    "probability_improvement": _improvement(measure, difference),
                     "p_variance": statistics.pitman_morgan(first, second),
                     "diverged_seeds": lost[l2],
+                    "correlation": statistics.correlation(first, second),
                 }
             )
-        adjusted = statistics.holm([row["p_t"] for row in family])
-        rows += [row | {"p_holm": p} for row, p in zip(family, adjusted, strict=True)]
+        for p, adjusted in (("p_t", "p_holm"), ("p_variance", "p_variance_holm")):
+            for row, value in zip(family, statistics.holm([r[p] for r in family]), strict=True):
+                row[adjusted] = value
+        rows += family
     return pd.DataFrame(rows, columns=CONTRAST_COLUMNS)
+
+
+def _improvement(measure: str, difference: np.ndarray) -> float:
+    higher = "accuracy" in measure
+    if not higher and measure not in LOWER_IS_BETTER:
+        return math.nan
+    return statistics.probability_improvement(difference, higher_is_better=higher)
 
 
 def choice_table(runs: pd.DataFrame, reference: float, confidence: float) -> pd.DataFrame:
@@ -464,7 +470,7 @@ def power_table(runs: pd.DataFrame, reference: float, confidence: float) -> pd.D
 
     By `POWER_COLUMNS`: one row per lambda, kind of `POWER_GAPS` and difference of
     `POWER_DIFFERENCES` (fractions), at power `POWER`, two-sided at 1 - confidence, from the
-    observed spread `sd_difference` of the paired differences to the reference. No rows if the
+    observed spread `sd_difference` of the `n` paired differences to the reference. No rows if the
     study does not have the reference.
     """
     cells = by_lambda(runs)
@@ -473,8 +479,9 @@ def power_table(runs: pd.DataFrame, reference: float, confidence: float) -> pd.D
     for l2, kind in itertools.product(lambdas, POWER_GAPS):
         values = statistics.differences(*paired_values(cells, f"gap_{kind}", l2, reference))
         sd = math.sqrt(statistics.variance_interval(values, confidence).value)
+        lost = diverged_seeds(runs, l2, reference)
         rows += [
-            (l2, kind, sd, d, statistics.seeds_needed(sd, d, confidence, POWER))
+            (l2, kind, sd, d, statistics.seeds_needed(sd, d, confidence, POWER), values.size, lost)
             for d in POWER_DIFFERENCES
         ]
     table = pd.DataFrame(rows, columns=POWER_COLUMNS)

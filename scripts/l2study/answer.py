@@ -20,7 +20,7 @@ FEW_SEEDS = 5
 
 MEASURES = {
     "gap_generalisation": ("the generalisation gap (training minus test accuracy)", 100, " points"),
-    "weight_norm": ("the weight norm", 1, ""),
+    "weight_norm": ("the norm of the regularised weights", 1, ""),
     "test_accuracy": ("test accuracy", 100, " points"),
 }
 """What the answer is about: column of runs.csv, name, scale and unit of a difference."""
@@ -69,8 +69,8 @@ def _single(cells: dict[float, pd.DataFrame], confidence: float, level: str) -> 
     return (
         f"Only lambda {l2_label(l2)} has completed runs ({len(cell)}), so there is nothing to"
         f" compare it with: its generalisation gap (training minus test accuracy) is"
-        f" {_value(gap, 100, ' points', level)}, its weight norm {_value(norm, 1, '')} and its test"
-        f" accuracy {_value(accuracy, 100, ' %')}."
+        f" {_value(gap, 100, ' points', level)}, the norm of its regularised weights"
+        f" {_value(norm, 1, '')} and its test accuracy {_value(accuracy, 100, ' %')}."
     )
 
 
@@ -107,6 +107,12 @@ def _negative_gap(gap: pd.DataFrame, level: str) -> list[str]:
         kind: Estimate(*table.loc[(kind, l2), ["mean", "mean_low", "mean_high"]])
         for kind in ("reported", "lag", "split", "generalisation")
     }
+    averaging = _sign(
+        parts["lag"],
+        "from averaging training accuracy while the model improves",
+        "from averaging training accuracy over models better than the last",
+        "from averaging training accuracy while the model changes, not resolved from zero",
+    )
     hardness = _sign(
         parts["split"],
         "from validation images that are easier than the test images",
@@ -125,8 +131,8 @@ def _negative_gap(gap: pd.DataFrame, level: str) -> list[str]:
     )
     return [
         f"The gap that Keras reports at lambda {l2_label(l2)} is negative, {reported}, but it adds"
-        f" three things: {lag} from averaging training accuracy while the model changes, {split}"
-        f" {hardness}, and {generalisation} of generalisation gap, {conclusion}."
+        f" three things: {lag} {averaging}, {split} {hardness}, and {generalisation} of"
+        f" generalisation gap, {conclusion}."
     ]
 
 
@@ -138,7 +144,7 @@ def _choice(
     confidence: float,
     level: str,
 ) -> str:
-    """Return which lambda validation chooses, and what that did to test accuracy."""
+    """Return which lambda validation chooses, and what that did on the test images."""
     rows = choice.set_index("rule")
     best, simplest = (rows.loc[rule, "l2"] for rule in ("best", "one_standard_error"))
     if pd.isna(best):
@@ -148,12 +154,18 @@ def _choice(
         among, one = " among the lambdas without a diverged run", "one of these"
     text = f"Validation cross-entropy is lowest{among} at lambda {l2_label(best)}"
     if best != base:
-        difference = _difference(cells, "test_accuracy", best, base, confidence)
-        change = _change(difference, 100, " points", level)
-        text += f", where test accuracy {change} compared with lambda {l2_label(base)}"
+        accuracy, ce = (
+            _difference(cells, measure, best, base, confidence)
+            for measure in ("test_accuracy", "test_ce")
+        )
+        text += (
+            f", where test accuracy {_change(accuracy, 100, ' points', level)} and test"
+            f" cross-entropy {_change(ce, 1, ' nats', '')} compared with lambda {l2_label(base)}"
+        )
+    within = "within one standard error over seeds of it"
     if simplest == best:
-        return f"{text}; no larger {one} is within one standard error of it."
-    return f"{text}; the largest {one} within one standard error of it is {l2_label(simplest)}."
+        return f"{text}; no larger {one} is {within}."
+    return f"{text}; the largest {one} {within} is {l2_label(simplest)}."
 
 
 def _difference(

@@ -188,6 +188,8 @@ def _normal(value: object, schema: dict, defaults: bool) -> object:
         except ValueError:
             too_large = isinstance(value, int) and not isinstance(value, bool)
             return math.inf if too_large else value
+    if kind == "boolean" and value in ("true", "false"):
+        return value == "true"  # Snakemake's --config gives text
     return value
 
 

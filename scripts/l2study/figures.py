@@ -26,7 +26,7 @@ from scipy.optimize import isotonic_regression
 
 from l2study.files import replacing
 from l2study.labels import l2_label
-from l2study.statistics import mean_interval
+from l2study.statistics import SMOOTHING, mean_interval, smoothed_rise
 from l2study.wording import MEASURES, percent, seed_list
 
 WIDTH = 5.2
@@ -677,7 +677,7 @@ def weight_norm(histories: pd.DataFrame, runs: pd.DataFrame, confidence: float) 
     drawing, (top, bottom) = _panels(2, 2.6, share=False)
     complete = _of_completed(histories, runs)
     ends = _lines_by_lambda(top, complete, "weight_norm", values)
-    top.set_ylabel("Weight norm")
+    top.set_ylabel("Norm of the\nregularised weights")
     _epoch_axis(top, complete)
     top.set_ylim(bottom=0)
     _end_labels(top, ends)
@@ -692,7 +692,7 @@ def weight_norm(histories: pd.DataFrame, runs: pd.DataFrame, confidence: float) 
         x = np.array([positions[v] + (0.5 + rank) * _unit(positions) for v in means["l2"]])
         _means(bottom, x, means, ("mean", "low", "high"), 1.0, colour, marker, column)
     handles = [_mean_key(text, marker, colour) for colour, marker, text in series.values()]
-    bottom.set_ylabel("Weight norm,\nlast epoch")
+    bottom.set_ylabel("Norm at the\nlast epoch")
     bottom.set_ylim(bottom=0)
     bottom.legend(handles=handles, loc="lower left", bbox_to_anchor=(-0.03, 1.0))
     _mark_diverged(bottom, runs, positions)
@@ -754,8 +754,8 @@ CONTRASTS = (
     "gap_generalisation",
     "test_accuracy",
     "test_ce",
-    "val_ce_creep",
-    "jacobian_norm",
+    "val_ce_creep_smoothed",
+    "softmax_jacobian_norm",
 )
 """The measures of contrasts.csv that are drawn, in this order, where the table has them."""
 
@@ -788,7 +788,7 @@ def contrasts(contrasts: pd.DataFrame, runs: pd.DataFrame, confidence: float) ->
                 ax.text(
                     0.02,
                     y[row.l2],
-                    "no pair completed",
+                    "no pair has a value",
                     color=RED,
                     fontsize=8,
                     va="center",
@@ -845,8 +845,8 @@ def _lambda_handles(values: list[float]) -> list[Line2D]:
 def sensitivity(runs: pd.DataFrame) -> Figure:
     """Sensitivity to the input against the weight norm, a dot per run, shaded by lambda.
 
-    Above the Jacobian of the logits, below the points of test accuracy lost to the strongest noise
-    that the runs were tested with.
+    Above the Jacobians of the probabilities and of the logits, below the points of test accuracy
+    lost to the strongest noise that the runs were tested with.
     """
     values = _lambdas(runs)
     complete = _completed(runs)
@@ -854,10 +854,11 @@ def sensitivity(runs: pd.DataFrame) -> Figure:
     strongest = max(noises, key=lambda c: float(c.rsplit("_", 1)[1]))
     lost = 100 * (complete["test_accuracy"] - complete[strongest])
     deviation = strongest.rsplit("_", 1)[1]
-    drawing, axes = _panels(2, 2.3)
+    drawing, axes = _panels(3, 1.8)
     colours = lambda_colours(values)
     panels = (
-        (complete["jacobian_norm"], "Jacobian norm\n(logits per unit of input)"),
+        (complete["softmax_jacobian_norm"], "Jacobian norm,\nprobabilities"),
+        (complete["jacobian_norm"], "Jacobian norm,\nlogits"),
         (lost, f"Accuracy lost to noise\nof sd {deviation} (points)"),
     )
     for ax, (numbers, label) in zip(axes, panels, strict=True):
@@ -879,7 +880,7 @@ def sensitivity(runs: pd.DataFrame) -> Figure:
         ax.grid(visible=True, axis="both")
     if complete["weight_norm"].min() > 0:
         _log_axis(axes[-1].xaxis)
-    axes[-1].set_xlabel("Weight norm at the last epoch (logarithmic)")
+    axes[-1].set_xlabel("Norm of the regularised weights at the last epoch (logarithmic)")
     _key(drawing, _lambda_handles(_lambdas(complete)), 4)
     return drawing
 
@@ -888,8 +889,8 @@ def sensitivity(runs: pd.DataFrame) -> Figure:
 def creep(histories: pd.DataFrame, runs: pd.DataFrame, confidence: float) -> Figure:
     """How far validation has risen above its minimum: cross-entropy, and the loss beside it.
 
-    Above over epochs for both, each run less its own minimum; below at the last epoch against
-    lambda, where the minimum may be that epoch (a creep of 0).
+    Above over epochs for both, each run less its own minimum; below against lambda the mean of the
+    last epochs less the lowest such mean, see `statistics.smoothed_rise`.
     """
     values = _lambdas(runs)
     positions = lambda_positions(values)
@@ -899,6 +900,9 @@ def creep(histories: pd.DataFrame, runs: pd.DataFrame, confidence: float) -> Fig
         ce=complete["val_ce"] - by_run["val_ce"].transform("min"),
         loss=complete["val_loss"] - by_run["val_loss"].transform("min"),
     )
+    trained = complete[complete["epoch"] > 0].groupby(["l2", "seed"])[["val_ce", "val_loss"]]
+    smoothed = trained.agg(smoothed_rise).reset_index()
+    smoothed = smoothed.rename(columns={"val_ce": "ce", "val_loss": "loss"})
     drawing, axes = _panels(3, 2.1, share=False)
     last = risen[risen["epoch"] == risen["epoch"].max()]
     # where nothing creeps the axis still spans a fifth of the minimum, lest trifles look large
@@ -914,12 +918,14 @@ def creep(histories: pd.DataFrame, runs: pd.DataFrame, confidence: float) -> Fig
         _end_labels(ax, ends)
     ax = axes[2]
     for column, hollow, side in (("ce", False, -1), ("loss", True, 1)):
-        _dots(ax, last, column, positions, hollow=hollow, shift=2.4 * side)
-        means = _run_means(last, column, confidence)
+        _dots(ax, smoothed, column, positions, hollow=hollow, shift=2.4 * side)
+        means = _run_means(smoothed, column, confidence)
         x = np.array([positions[v] + side * 0.9 * _unit(positions) for v in means["l2"]])
         _means(ax, x, means, ("mean", "low", "high"), name=column, hollow=hollow)
     ax.axhline(0, color="0.35", lw=0.9)
-    ax.set_ylabel("Creep at the\nlast epoch (nats)")
+    ax.set_ylabel(f"Creep, means of\n{SMOOTHING} epochs (nats)")
+    if smoothed[["ce", "loss"]].isna().to_numpy().all():
+        ax.text(0.5, 0.5, "too few epochs", ha="center", va="center", transform=ax.transAxes)
     keys = [_mean_key("cross-entropy"), _mean_key("loss", hollow=True)]
     title = f"mean and {percent(confidence)} interval of"
     ax.legend(

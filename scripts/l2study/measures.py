@@ -28,22 +28,31 @@ def final_measures(
         parts: the rows of the parts "train" and "test".
         lit: for every input of the flattened image, whether it is ever non-zero in training data.
 
-    `jacobian_norm` is the mean over the test images of the Frobenius norm of d logits / d input,
-    `loss_gradient_norm` that of the Euclidean norm of d cross-entropy / d input, both exact;
-    `test_accuracy_noise_<sd>` is the accuracy under Gaussian noise of that standard deviation on
-    the scaled input, the same noise for every run.
-    `weight_norm_lit` and `weight_norm_never_lit` split the Frobenius norm of the first regularised
-    kernel by its rows. `inactive_share` is the share of hidden ReLU units that no training image
-    activates (None for another activation, or without hidden units). `ece` and `brier` are of the
-    test set.
+    All but the share of inactive units are of the test set, or of the weights alone:
+
+    - `jacobian_norm` is the mean over the images of the Frobenius norm of d logits / d input,
+      `softmax_jacobian_norm` the same of the probabilities, and `loss_gradient_norm` the mean
+      Euclidean norm of d cross-entropy / d input. All three are exact.
+    - `test_accuracy_noise_<sd>` is the accuracy under Gaussian noise of that standard deviation on
+      the scaled input, the same noise for every run.
+    - `weight_norm_lit` and `weight_norm_never_lit` split the Frobenius norm of the first
+      regularised kernel by its rows.
+    - `output_kernel_norm` is the Frobenius norm of the output kernel, regularised or not, and
+      `norm_product` the product of the norms of all kernels: scaling one layer of a ReLU network
+      down and the next one up changes neither the function nor this product.
+    - `inactive_share` is the share of hidden ReLU units that no training image activates (None for
+      another activation, or without hidden units).
+    - `ece` and `brier`: see `expected_calibration_error` and `brier_score`.
     """
     test = parts["test"]
     labels = labels[test.start : test.stop]
-    jacobian, gradient = _sensitivity(model, data, test)
+    jacobian, softmax_jacobian, gradient = _sensitivity(model, data, test)
     probabilities, noisy_correct = _predictions(model, data, test, labels)
+    norms = [float(np.linalg.norm(layer.kernel.numpy())) for layer in dense_layers(model)]
     first = regularized_kernels(model)[0].numpy().astype(np.float64)
     return {
         "jacobian_norm": float(jacobian) / len(test),
+        "softmax_jacobian_norm": float(softmax_jacobian) / len(test),
         "loss_gradient_norm": float(gradient) / len(test),
         **{
             f"test_accuracy_noise_{sd}": correct / len(test)
@@ -51,6 +60,8 @@ def final_measures(
         },
         "weight_norm_lit": float(np.linalg.norm(first[lit])),
         "weight_norm_never_lit": float(np.linalg.norm(first[~lit])),
+        "output_kernel_norm": norms[-1],
+        "norm_product": float(np.prod(norms)),
         "inactive_share": _inactive_share(model, data, parts["train"]),
         "ece": expected_calibration_error(probabilities, labels),
         "brier": brier_score(probabilities, labels),
@@ -117,19 +128,25 @@ def _sensitivity(model: keras.Model, data: Data, rows: range) -> tuple:
         gradients = tf.reshape(tf.cast(gradients, tf.float64), [gradients.shape[0], -1])
         return tf.reduce_sum(tf.norm(gradients, axis=1))
 
-    def step(first, length, jacobian_sum, gradient_sum):
+    def step(first, length, jacobian_sum, softmax_sum, gradient_sum):
         images, labels = data.span(rows.start + first, length)
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(images)
             logits = _logits(model, images)
             ce = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+        jacobian = tape.batch_jacobian(logits, images)
+        jacobian = tf.reshape(jacobian, [*logits.shape, -1])
+        # d p / d x = (diag(p) - p p^T) d logits / d x
+        p = tf.nn.softmax(logits)[..., tf.newaxis]
+        softmax_jacobian = p * (jacobian - tf.reduce_sum(p * jacobian, axis=1, keepdims=True))
         return (
-            jacobian_sum + norms(tape.batch_jacobian(logits, images)),
+            jacobian_sum + norms(jacobian),
+            softmax_sum + norms(softmax_jacobian),
             gradient_sum + norms(tape.gradient(ce, images)),
         )
 
     zero = tf.constant(0.0, tf.float64)
-    return compiled(lambda: fold(step, len(rows), _SENSITIVITY_ROWS, (zero, zero)))()
+    return compiled(lambda: fold(step, len(rows), _SENSITIVITY_ROWS, (zero, zero, zero)))()
 
 
 def _largest_activations(model: keras.Model, data: Data, rows: range) -> list[tf.Tensor]:

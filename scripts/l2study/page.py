@@ -23,6 +23,7 @@ TEXT_COLUMNS = {
     "Claim",
     "The exercise's figure",
     "Verdict",
+    "Because",
     "Estimand",
     "Given",
     "Evidence",
@@ -125,7 +126,8 @@ def _evidence(text: str) -> str:
 
 def claims(study: Study) -> HTML:
     """Return the claims ledger: a table of verdicts, then every claim's estimates to unfold."""
-    parts = [_table(summary.verdict_table(study), "Claims and verdicts")]
+    parts = [f"<p>{html.escape(summary.claims_text(study))}</p>"]
+    parts.append(_table(summary.verdict_table(study), "Claims and verdicts"))
     rows = study.tables["claims"]
     overall = rows[rows["estimand"] == "overall"]
     parts.append("<p>The estimates behind each verdict:</p>")

@@ -1,4 +1,4 @@
-"""Statistics over the seeds of a study: pure functions of arrays; scipy and statsmodels compute.
+"""Statistics over the seeds of a study: pure functions of arrays; scipy computes.
 
 Conventions. Values that are not a number are left out (in pairs: the pair is). A quantity that the
 data at hand do not have is NaN, never an error: an interval of one value, a p-value of no pair.
@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
-from statsmodels.stats.power import TTestPower
 
 EXACT_UP_TO = 16
 """Largest number of pairs whose sign flips are all enumerated."""
 RANDOM_FLIPS = 19_999
+SMOOTHING = 3
+"""Epochs in the trailing mean by which creep is judged."""
 ROUNDING = 1e-12
 """Differences below this, relative to the values (or to 1), are rounding and count as 0."""
 
@@ -174,6 +175,14 @@ def cohen_d_z(difference: Sequence[float]) -> float:
     return float(difference.mean() / difference.std(ddof=1))
 
 
+def correlation(first: Sequence[float], second: Sequence[float]) -> float:
+    """Return Pearson's correlation of pairs; NaN below three, and where one side has no spread."""
+    first, second = paired(first, second)
+    if first.size < 3 or min(np.ptp(first), np.ptp(second)) <= ROUNDING:
+        return math.nan
+    return float(np.corrcoef(first, second)[0, 1])
+
+
 def probability_improvement(difference: Sequence[float], *, higher_is_better: bool) -> float:
     """Return the share of paired differences that are improvements; a difference of 0 counts half.
 
@@ -245,6 +254,20 @@ def _sign_test(signs: np.ndarray) -> float:
     return stats.binomtest(ups, count, alternative="greater").pvalue if count else 1.0
 
 
+def smoothed_rise(curve: Sequence[float], width: int = SMOOTHING) -> float:
+    """Return how far the mean of the last `width` values is above the lowest such mean before.
+
+    A single value that is noisy lies above the lowest of many, on average, even where nothing
+    rises; means of `width` neighbours do so much less. 0 if the last is the lowest, NaN for a
+    curve that is shorter than `width`.
+    """
+    curve = np.asarray(curve, float)
+    if curve.size < width:
+        return math.nan
+    means = np.lib.stride_tricks.sliding_window_view(curve, width).mean(axis=1)
+    return float(means[-1] - means.min())
+
+
 def kendall(
     first: Sequence[float], second: Sequence[float], clusters: Sequence[int], confidence: float
 ) -> Estimate:
@@ -267,6 +290,23 @@ def kendall(
     error = math.sqrt((m - 1) / m * np.square(without - without.mean()).sum())
     half = float(stats.t.ppf((1 + confidence) / 2, m - 1)) * error
     return Estimate(tau, max(-1.0, tau - half), min(1.0, tau + half), first.size)
+
+
+def kendall_within(
+    first: Sequence[float], second: Sequence[float], groups: Sequence[float], confidence: float
+) -> Estimate:
+    """Return the mean over groups of Kendall's tau-b within each, with Student's t interval.
+
+    What the groups have in common does not count. A group where one variable is constant or has
+    fewer than two pairs is left out; `n` is the number of groups.
+    """
+    first, second, groups = (np.asarray(values, float) for values in (first, second, groups))
+    there = np.isfinite(first) & np.isfinite(second)
+    names = np.unique(groups)
+    taus = [_tau(first[there & (groups == g)], second[there & (groups == g)]) for g in names]
+    estimate = mean_interval(taus, confidence)
+    low, high = np.clip(estimate[1:3], -1.0, 1.0).tolist()
+    return estimate._replace(low=low, high=high)
 
 
 def _tau(first: np.ndarray, second: np.ndarray) -> float:
@@ -294,6 +334,18 @@ def one_standard_error(
     return int(best), int(max(np.flatnonzero(mean <= within), key=lambda i: l2[i]))
 
 
+def paired_t_power(effect: float, n: int, confidence: float) -> float:
+    """Return the chance that a paired t-test of `n` pairs finds a true difference above 0.
+
+    Two-sided at 1 - confidence, for normal differences whose mean is `effect` times their standard
+    deviation: the upper tail of the noncentral t distribution. The lower one, a significant
+    difference of the wrong sign, is left out: it adds next to nothing, and scipy has no value for
+    it where the effect is large.
+    """
+    critical, shift = stats.t.ppf((1 + confidence) / 2, n - 1), effect * math.sqrt(n)
+    return float(stats.nct.sf(critical, n - 1, shift))
+
+
 def seeds_needed(sd: float, difference: float, confidence: float, power: float = 0.8) -> float:
     """Return the smallest number of pairs at which a paired t-test resolves `difference`.
 
@@ -311,9 +363,8 @@ def seeds_needed(sd: float, difference: float, confidence: float, power: float =
         return 2.0
 
     def enough(n: int) -> bool:
-        return TTestPower().power(difference / sd, n, 1 - confidence) >= power
+        return paired_t_power(difference / sd, n, confidence) >= power
 
-    # bisection on whole numbers: solve_power does not converge where two pairs are already enough
     high = 2
     while not enough(high):
         high *= 2

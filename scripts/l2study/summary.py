@@ -11,6 +11,7 @@ import pandas as pd
 
 from l2study.answer import answer
 from l2study.labels import l2_label
+from l2study.statistics import mean_interval
 from l2study.study import Study
 from l2study.wording import MEASURES, MISSING, interval, number, percent, seed_list, significant
 
@@ -21,14 +22,14 @@ QUESTION = (
 
 RULES = {
     "best": "lowest mean validation cross-entropy",
-    "one_standard_error": "largest lambda within one standard error of it",
+    "one_standard_error": "largest lambda within one standard error over seeds of it",
     "reference": "the reference",
 }
 
 LEADING_FIGURE = "decomposition"
 """The figure that the summary shows right after the answer."""
 
-PACKAGES = ("numpy", "pandas", "scipy", "statsmodels", "matplotlib", "seaborn")
+PACKAGES = ("numpy", "pandas", "scipy", "matplotlib", "seaborn")
 """The packages, beyond those of training, whose versions tables and figures depend on."""
 
 
@@ -198,7 +199,7 @@ def _variance(row: pd.Series) -> str:
 
 
 def lambda_table(study: Study) -> pd.DataFrame:
-    """Return a row per lambda: accuracies, gap with interval, its variance, weight norm, runs.
+    """Return a row per lambda: accuracies, gap with interval, its variance, norm, runs.
 
     Accuracies are percentages, means over completed runs with the final weights; gaps are points.
     """
@@ -218,7 +219,7 @@ def lambda_table(study: Study) -> pd.DataFrame:
                 "Reported gap": _estimate(reported.loc[l2], 100),
                 "Its variance": _variance(reported.loc[l2]),
                 "Generalisation gap": _estimate(general.loc[l2], 100),
-                "Weight norm": significant(mean["weight_norm"], 3),
+                "Norm, weights under L2": significant(mean["weight_norm"], 3),
             }
         )
     return pd.DataFrame(rows)
@@ -246,6 +247,28 @@ def gap_table(study: Study) -> pd.DataFrame:
     )
 
 
+def weight_table(study: Study) -> pd.DataFrame:
+    """Return a row per lambda with the norms of the kernels at the last epoch and intervals.
+
+    The head of the output kernel's says whether it carries the regulariser in this study.
+    """
+    regularised = "" if study.config["model"]["regularize_output"] else "not "
+    columns = {
+        "Regularised weights": "weight_norm",
+        f"Output kernel ({regularised}regularised)": "output_kernel_norm",
+        "Product over all kernels": "norm_product",
+    }
+    rows = []
+    for l2, group in study.tables["runs"].groupby("l2"):
+        row = {"λ": l2_label(l2)}
+        for head, measure in columns.items():
+            mean = mean_interval(group[measure], study.config["confidence"])
+            value, low, high = (significant(number, 3) for number in mean[:3])
+            row[head] = _with_interval(value, MISSING if low == MISSING else f"{low} to {high}")
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
 def variance_table(study: Study) -> pd.DataFrame:
     """Return a row per lambda with the variances of two gaps, in points squared."""
     kinds = {"Reported gap": "reported", "Generalisation gap": "generalisation"}
@@ -261,7 +284,7 @@ def variance_table(study: Study) -> pd.DataFrame:
 
 
 def verdict_table(study: Study) -> pd.DataFrame:
-    """Return a row per claim of the exercise: its words, its figure and the overall verdict."""
+    """Return a row per claim of the exercise: its words, figure, verdict and what decided it."""
     claims = study.tables["claims"]
     overall = claims[claims["estimand"] == "overall"]
     return pd.DataFrame(
@@ -269,9 +292,16 @@ def verdict_table(study: Study) -> pd.DataFrame:
             "Claim": row.claim,
             "The exercise's figure": row.given if pd.notna(row.given) else "",
             "Verdict": row.verdict,
+            "Because": row.decided_by if pd.notna(row.decided_by) else "",
         }
         for row in overall.itertuples()
     )
+
+
+def claims_text(study: Study) -> str:
+    """Return at which epoch the claims are judged."""
+    last = study.config["training"]["epochs"]
+    return f"Estimates are of the last epoch, epoch {last}, unless they name another."
 
 
 def claim_table(study: Study, claim: str) -> pd.DataFrame:
@@ -331,7 +361,8 @@ def contrast_table(study: Study, measure: str) -> pd.DataFrame:
             "p (t)": _p_value(row.p_t),
             "p (Holm)": _p_value(row.p_holm),
             "p (sign flip)": _p_value(row.p_sign_flip),
-            "p (variances)": _p_value(row.p_variance),
+            "p (variances, Holm)": _p_value(row.p_variance_holm),
+            "Correlation": number(row.correlation, 2),
             "d_z": significant(row.d_z, 2),
         }
         for row in contrasts[contrasts["measure"] == measure].itertuples()
@@ -399,13 +430,15 @@ def summary(study: Study) -> str:
         "## Per lambda",
         "Means over the completed runs after the last epoch. Accuracies and gaps with the final "
         "weights, except the reported gap, which is the running training accuracy that Keras "
-        "prints less the validation accuracy. Gaps are in points, their variances over seeds in "
+        "prints less the validation accuracy. The norm is that of the weights that carry the "
+        "regulariser. Gaps are in points, their variances over seeds in "
         f"points², with {level} intervals.",
         markdown_table(lambda_table(study)),
         "The reported gap is the sum of lag (averaging over a changing model), generalisation "
         "(training less test accuracy) and split (test less validation accuracy):",
         markdown_table(gap_table(study)),
         "## Claims",
+        claims_text(study),
         markdown_table(verdict_table(study)),
         "Estimates, rules of decision and evidence are in [claims.csv](../tables/claims.csv) and "
         "on the [page](report.html).",

@@ -87,7 +87,12 @@ def request(arguments: list[str]) -> int | None:
     if len(answer) < 4:
         raise ConnectionError("the process that this run was trained in has been killed")
     status = os.waitstatus_to_exitcode(struct.unpack("!i", answer)[0])
-    return status if status >= 0 else 128 - status
+    if status >= 0:
+        return status
+    if -status != signal.SIGABRT:  # before that one, C++ gives its reason
+        reason = ", perhaps for want of memory" if -status == signal.SIGKILL else ""
+        print(f"ended by {signal.Signals(-status).name}{reason}", file=sys.stderr)
+    return 128 - status
 
 
 def serve(listener: socket.socket) -> None:

@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from l2study.columns import NOISE_LEVELS
+
 MISSING = "–"
 """What stands for a number that there is not, such as the interval of a single run."""
 
@@ -34,12 +36,13 @@ MEASURES = {
     "penalty": Measure("Penalty", "nats"),
     "train_loss": Measure("Training loss", "nats"),
     "val_loss": Measure("Validation loss", "nats"),
-    "weight_norm": Measure("Weight norm"),
-    "weight_max_abs": Measure("Largest weight"),
-    "spectral_norm": Measure("Spectral norm"),
+    "weight_norm": Measure("Norm of the regularised weights"),
+    "weight_max_abs": Measure("Largest regularised weight"),
+    "spectral_norm": Measure("Spectral norm of the regularised weights"),
     "val_ce_min": Measure("Lowest validation cross-entropy", "nats"),
     "val_ce_min_epoch": Measure("Epoch of that minimum"),
     "val_ce_creep": Measure("Creep of validation cross-entropy", "nats"),
+    "val_ce_creep_smoothed": Measure("Creep of validation cross-entropy, smoothed", "nats"),
     "generalisation_loss": Measure("Generalisation loss (Prechelt)", "%"),
     "gap_reported": _accuracy("Reported gap"),
     "gap_lag": _accuracy("Lag"),
@@ -47,18 +50,29 @@ MEASURES = {
     "gap_split": _accuracy("Split"),
     "gap_endpoint": _accuracy("End-of-epoch gap"),
     "gap_ce": Measure("Cross-entropy gap", "nats"),
-    "jacobian_norm": Measure("Jacobian norm", "logits per unit of input"),
+    "jacobian_norm": Measure("Jacobian norm of the logits", "logits per unit of input"),
+    "softmax_jacobian_norm": Measure("Jacobian norm of the probabilities", "per unit of input"),
     "loss_gradient_norm": Measure("Gradient norm of the cross-entropy", "nats per unit of input"),
     "test_accuracy_noise_0.1": _accuracy("Test accuracy, noise 0.1"),
     "test_accuracy_noise_0.2": _accuracy("Test accuracy, noise 0.2"),
     "test_accuracy_noise_0.3": _accuracy("Test accuracy, noise 0.3"),
-    "weight_norm_lit": Measure("Weight norm, lit inputs"),
-    "weight_norm_never_lit": Measure("Weight norm, never-lit inputs"),
+    "weight_norm_lit": Measure("Norm of first-layer weights, lit inputs"),
+    "weight_norm_never_lit": Measure("Norm of first-layer weights, never-lit inputs"),
+    "output_kernel_norm": Measure("Norm of the output kernel"),
+    "norm_product": Measure("Product of the norms of all kernels"),
     "inactive_share": Measure("Hidden units never active", "%", 100.0),
     "ece": Measure("Expected calibration error", "points", 100.0),
     "brier": Measure("Brier score"),
+    "penalty_error": Measure("Error of the penalty"),
+    "penalty_start_ratio": Measure("Penalty before training, relative to its expectation"),
+    "start_loss": Measure("Training loss before training", "nats"),
+    "first_running_loss": Measure("Training loss of epoch 1, running", "nats"),
+    "val_loss_creep_smoothed": Measure("Creep of validation loss, smoothed", "nats"),
+    "creep_hidden": Measure("Creep that the validation loss hides", "nats"),
+    **{f"accuracy_lost_{sd}": _accuracy(f"Accuracy lost to noise {sd}") for sd in NOISE_LEVELS},
+    "gap_lag_split": _accuracy("Lag plus split"),
 }
-"""Words for the columns of runs.csv and the measures of contrasts.csv."""
+"""Words for the columns of runs.csv, the measures of contrasts.csv, and those of the claims."""
 
 
 def number(value: float | None, digits: int = 2, scale: float = 1.0) -> str:

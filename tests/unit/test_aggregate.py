@@ -107,6 +107,8 @@ class TestRuns:
         assert row["val_ce_creep"] == end["val_ce"] - history["val_ce"].min()
         prechelt = 100 * (end["val_ce"] / history["val_ce"].min() - 1)
         assert row["generalisation_loss"] == pytest.approx(prechelt, rel=1e-10)
+        means = [history["val_ce"].iloc[i : i + 3].mean() for i in range(1, 7)]
+        assert row["val_ce_creep_smoothed"] == pytest.approx(means[-1] - min(means), rel=1e-10)
         assert row["gap_reported"] == end["train_accuracy_running"] - end["val_accuracy"]
         assert row["gap_ce"] == end["val_ce"] - end["train_ce"]
         for name, value in {**record["measures"], **record["cost"]}.items():
@@ -225,17 +227,21 @@ class TestContrasts:
         assert row["probability_improvement"] == 0
         r = stats.pearsonr(first + second, first - second)
         assert row["p_variance"] == pytest.approx(r.pvalue)
+        assert row["correlation"] == pytest.approx(np.corrcoef(first, second)[0, 1])
         assert row["diverged_seeds"] == "3"
         assert row["reference_l2"] == 0
 
-    def test_improvement_is_higher_accuracy_and_lower_everything_else(self, tmp_path):
+    def test_improvement_is_higher_accuracy_and_lower_cross_entropy(self, tmp_path):
         config = synthetic.write_study(tmp_path, lambdas=[0, 0.01], effects=synthetic.HELPFUL)
         command.write_tables(config, LEDGER, tmp_path)
         table = read_table(tmp_path / "tables" / "contrasts.csv").set_index("measure")
         share = table["probability_improvement"]
-        better = ["test_accuracy", "gap_generalisation", "gap_ce", "weight_norm", "jacobian_norm"]
-        assert (share[[*better, "val_ce_creep", "test_accuracy_noise_0.3"]] == 1).all()
-        assert (share[["val_ce", "ece", "brier"]] == 0).all()
+        assert (share[["train_accuracy", "test_accuracy", "test_accuracy_noise_0.3"]] == 1).all()
+        assert (share[["val_ce", "val_ce_min", "test_ce", "ece", "brier"]] == 0).all()
+        measures = [m for m in share.index if m.startswith(("gap_", "weight_")) or "_norm" in m]
+        assert len(measures) == 15
+        neither = ["val_ce_min_epoch", "val_ce_creep", "val_ce_creep_smoothed", "inactive_share"]
+        assert share[[*measures, *neither]].isna().all()
 
     def test_holm_is_over_the_lambdas_of_a_measure(self, study):
         _, _, tables = study
@@ -245,6 +251,16 @@ class TestContrasts:
         smallest = family.loc[family["p_t"].idxmin(), "p_holm"]
         assert smallest == pytest.approx(3 * ordered[0])
         assert family["p_holm"].max() == pytest.approx(max(2 * ordered[1], ordered[2]))
+        low, middle, high = sorted(family["p_variance"])
+        steps = np.minimum(1, np.maximum.accumulate([3 * low, 2 * middle, high]))
+        assert sorted(family["p_variance_holm"]) == pytest.approx(steps)
+        at = family["p_variance"].idxmin()
+        assert family.loc[at, "p_variance_holm"] == pytest.approx(min(1, 3 * low))
+
+    def test_new_columns_come_last(self):
+        assert aggregate.CONTRAST_COLUMNS[-3:] == [
+            "diverged_seeds", "correlation", "p_variance_holm",
+        ]  # fmt: skip
 
     def test_losses_are_not_compared(self, study):
         _, _, tables = study
@@ -347,6 +363,11 @@ class TestOtherTables:
             for l2 in ("0.0001", "0")
         ]
         assert row["sd_difference"] == pytest.approx((gaps[0] - gaps[1]).std(ddof=1))
+        assert row["n"] == 6
+        assert pd.isna(row["diverged_seeds"])
+        lost = power.query("l2 == 0.01")
+        assert set(lost["n"]) == {5}
+        assert set(lost["diverged_seeds"]) == {"3"}
 
         # power of the paired t-test from the noncentral t distribution
         def reached(n):
@@ -481,6 +502,55 @@ class TestDamage:
         damage(run / "history.csv", without_line(1))
         with pytest.raises(aggregate.DamagedRunError, match="epoch 0 is expected"):
             aggregate.read_runs(tmp_path, config["lambdas"], config["seeds"], 2)
+
+
+class TestMissing:
+    def test_what_is_there_is_used_on_demand(self, small, tmp_path):
+        folder, config = small
+        shutil.copytree(folder / "runs", tmp_path / "runs")
+        (tmp_path / "runs/l2~0/seed~7/run.json").unlink()
+        found = aggregate.read_runs(
+            tmp_path, config["lambdas"], config["seeds"], 2, allow_missing=True
+        )
+        assert [(run.l2, run.seed) for run in found] == [("0", 0), ("0.01", 0), ("0.01", 7)]
+        command.write_tables(config, LEDGER, tmp_path, allow_missing=True)
+        contrasts = pd.read_csv(tmp_path / "tables" / "contrasts.csv")
+        measured = contrasts[contrasts["measure"] != "val_ce_creep_smoothed"]
+        assert set(measured["n"]) == {1}  # seed 0 is the one pair
+        # two epochs, and epoch 0 does not count
+        assert set(contrasts.loc[contrasts["measure"] == "val_ce_creep_smoothed", "n"]) == {0}
+        damage(tmp_path / "runs/l2~0.01/seed~7/history.csv", without_line(3))
+        with pytest.raises(aggregate.DamagedRunError, match="seed~7"):
+            command.write_tables(config, LEDGER, tmp_path, allow_missing=True)
+
+    @pytest.mark.parametrize("l2", ["0", "0.01"])
+    def test_a_lambda_may_be_missing_altogether(self, small, tmp_path, l2):
+        folder, config = small
+        shutil.copytree(folder / "runs", tmp_path / "runs")
+        shutil.rmtree(tmp_path / f"runs/l2~{l2}")
+        command.write_tables(config, LEDGER, tmp_path, allow_missing=True)
+        assert len(pd.read_csv(tmp_path / "tables" / "runs.csv")) == 2
+        assert pd.read_csv(tmp_path / "tables" / "contrasts.csv").empty
+
+    def test_nothing_at_all_is_too_little(self, small, tmp_path):
+        _, config = small
+        with pytest.raises(aggregate.DamagedRunError, match="none of the runs"):
+            command.write_tables(config, LEDGER, tmp_path, allow_missing=True)
+
+
+class TestMixed:
+    @pytest.mark.parametrize("key", ["config", "data_sha256"])
+    def test_a_run_of_another_study_is_refused(self, small, tmp_path, key):
+        folder, config = small
+        shutil.copytree(folder / "runs", tmp_path / "runs")
+        (tmp_path / "data.json").write_text(json.dumps({"sha256": "0" * 64}))
+        run = tmp_path / "runs/l2~0.01/seed~0"
+        damage(run / "run.json", lambda t: json.dumps(json.loads(t) | {key: "another"}))
+        with pytest.raises(aggregate.DamagedRunError) as stopped:
+            command.write_tables(config, LEDGER, tmp_path)
+        (line,) = str(stopped.value).splitlines()
+        assert line.startswith(f"{run / 'run.json'}: is of another study, its {key} differs")
+        assert not (tmp_path / "tables").exists()
 
 
 class TestCommand:

@@ -62,7 +62,7 @@ class TestComparison:
         text = written(tmp_path, effects=effects)[0]
         assert text.startswith("At lambda 0.01, compared with lambda 0, the generalisation gap")
         assert re.search(rf"accuracy\) is [\d.]+ points {gap} \(95 % interval", text)
-        assert re.search(rf"weight norm is [\d.]+ {weights} \(", text)
+        assert re.search(rf"norm of the regularised weights is [\d.]+ {weights} \(", text)
         assert re.search(rf"test accuracy is [\d.]+ points {accuracy} \(", text)
         assert text.endswith("This rests on 6 seeds, each trained at both lambdas.")
 
@@ -86,7 +86,7 @@ class TestComparison:
     def test_the_reference_is_the_largest(self, tmp_path):
         text = written(tmp_path, reference_lambda=0.01)[0]
         assert text.startswith("At lambda 0, compared with lambda 0.01,")
-        assert "weight norm is 14" in text
+        assert "norm of the regularised weights is 14" in text
         assert "higher" in text
 
     def test_one_lambda(self, tmp_path):
@@ -180,6 +180,18 @@ class TestNegativeGap:
         effects = Effects(split=(0, at_strongest), generalisation=(0.018, -0.02))
         assert words in written(tmp_path, effects=effects, lambdas=[0, 0.01])[1]
 
+    @pytest.mark.parametrize(
+        ("at_strongest", "words"),
+        [
+            (-0.004, " from averaging training accuracy while the model improves, "),
+            (0.0, " from averaging training accuracy while the model changes, not resolved from"),
+            (0.004, " from averaging training accuracy over models better than the last, "),
+        ],
+    )
+    def test_lag(self, tmp_path, at_strongest, words):
+        effects = Effects(lag=(0, at_strongest), split=(0, -0.02))
+        assert words in written(tmp_path, effects=effects, lambdas=[0, 0.01])[1]
+
     def test_is_not_spoken_of_where_there_is_none(self, tmp_path):
         assert "negative" not in " ".join(written(tmp_path, effects=HELPFUL))
 
@@ -188,7 +200,7 @@ class TestChoice:
     def test_the_lambda_compared_with(self, tmp_path):
         assert written(tmp_path)[-1] == (
             "Validation cross-entropy is lowest at lambda 0; no larger lambda is within one"
-            " standard error of it."
+            " standard error over seeds of it."
         )
 
     def test_another_lambda(self, tmp_path):
@@ -199,12 +211,17 @@ class TestChoice:
         assert text.startswith(
             "Validation cross-entropy is lowest at lambda 0.01, where test accuracy is"
             f" {target[0]:.2f} points higher (95 % interval {target[1]:.2f} to {target[2]:.2f})"
+            " and test cross-entropy is 0."
         )
+        shown = numbers(text.split("test cross-entropy is")[1].split("compared")[0])
+        target = expected(tables["runs"], "test_ce", 0.01, 0.0, 1)
+        assert shown == pytest.approx(target, abs=0.00051)
+        assert "nats lower (" in text
 
     def test_one_standard_error(self, tmp_path):
         tables, config = read(tmp_path, effects=NOTHING)
         label = tables["choice"].set_index("rule").loc["one_standard_error", "l2"]
         assert label == 0.01
         assert answer(tables, config)[-1].endswith(
-            "the largest lambda within one standard error of it is 0.01."
+            "the largest lambda within one standard error over seeds of it is 0.01."
         )

@@ -1,5 +1,7 @@
 import math
+import re
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -42,20 +44,37 @@ STEADY_CE = Effects(creep=(0.03, 0.03))
 EASY_SPLIT = Effects(generalisation=(0.02, 0.02), split=(-0.013, -0.013))
 
 
+@cache
+def ledger_as_read():
+    return claims.read_ledger(LEDGER)
+
+
 def table(folder, **options):
     """Return the claims table of a made-up study, and its histories and runs."""
-    config = synthetic.write_study(folder, **options)
+    return claims_of(synthetic.write_study(folder, **options), folder)
+
+
+def claims_of(config, folder):
     epochs, confidence = config["training"]["epochs"], config["confidence"]
     found = aggregate.read_runs(folder, config["lambdas"], config["seeds"], epochs)
     histories, runs = aggregate.histories_table(found), aggregate.runs_table(found)
     kernels = aggregate.regularised_kernels(found)
-    ledger = claims.read_ledger(LEDGER)
-    return claims.claims_table(ledger, histories, runs, kernels, confidence), histories, runs
+    ledger = ledger_as_read()
+    judged = claims.claims_table(ledger, histories, runs, kernels, epochs, confidence)
+    return judged, histories, runs
+
+
+VERDICTS = {}
 
 
 def overall(folder, **options):
-    ledger, _, _ = table(folder, **options)
-    return ledger[ledger["estimand"] == "overall"].set_index("id")["verdict"].to_dict()
+    """Return the verdict on every claim; what was made up once is not made up again."""
+    key = repr(options)
+    if key not in VERDICTS:
+        ledger, _, _ = table(folder, **options)
+        whole = ledger[ledger["estimand"] == "overall"]
+        VERDICTS[key] = whole.set_index("id")["verdict"].to_dict()
+    return dict(VERDICTS[key])
 
 
 def row(ledger, claim, words):
@@ -92,6 +111,7 @@ class TestVerdicts:
             ("small-gap", "artefact", {"effects": EASY_SPLIT}),
             ("small-gap", "not resolved", {"effects": Effects(spread=20), "seeds": [0, 1]}),
             ("small-gap", "not judged", {"lambdas": [0, 0.01]}),
+            ("small-gap", "not judged", {"epochs": 7}),
             ("negative-gap", "artefact", {}),
             ("negative-gap", "supported", {"effects": Effects(generalisation=(0.01, -0.005))}),
             ("negative-gap", "contradicted", {"effects": HELPFUL}),
@@ -100,7 +120,7 @@ class TestVerdicts:
             ("sensitivity", "supported", {}),
             ("sensitivity", "contradicted", {"effects": HARMFUL}),
             ("sensitivity", "contradicted", {"effects": NOTHING}),
-            ("sensitivity", "not resolved", {"seeds": [0, 1]}),
+            ("sensitivity", "not resolved", {"effects": Effects(spread=20), "seeds": [0, 1]}),
             ("sensitivity", "not judged", {"lambdas": [0.0001, 0.01]}),
             ("creep", "supported", {}),
             ("creep", "contradicted", {"effects": NOTHING}),
@@ -174,9 +194,7 @@ class TestRows:
     def test_mean_at_a_lambda(self, default):
         ledger, _, runs = default
         gap = runs[runs["l2"] == 0.01]["gap_lag"]
-        found = row(
-            ledger, "negative-gap", "part of the reported gap at lambda 0.01 that is the ru"
-        )
+        found = row(ledger, "negative-gap", "lag at lambda 0.01 after epoch 8")
         low, high = stats.t.interval(0.95, 5, gap.mean(), stats.sem(gap))
         assert (found["estimate"], found["low"], found["high"]) == pytest.approx(
             (gap.mean(), low, high)
@@ -186,10 +204,36 @@ class TestRows:
 
     def test_parts_add_up_to_the_reported_gap(self, default):
         ledger, _, _ = default
-        rows = ledger[(ledger["id"] == "negative-gap") & ledger["estimand"].str.contains("gap")]
-        reported, *parts = rows["estimate"][rows["evidence"] == "gap.csv; decomposition"].dropna()
-        assert len(parts) == 3
-        assert reported == pytest.approx(sum(parts))
+        reported, generalisation, both, lag, split = (
+            row(ledger, "negative-gap", f"{words} at lambda 0.01 after epoch 8")["estimate"]
+            for words in ("reported gap", "generalisation gap", "lag plus split", "lag", "split")
+        )
+        assert reported == pytest.approx(lag + generalisation + split)
+        assert both == pytest.approx(lag + split)
+
+    def test_gaps_are_those_of_the_epoch_in_the_ledger(self, tmp_path):
+        ledger, histories, _ = table(tmp_path, epochs=11)
+        at = histories.query("l2 == 0.01 and epoch == 8")
+        found = row(ledger, "negative-gap", "reported gap at lambda 0.01 after epoch 8")
+        gap = at["train_accuracy_running"] - at["val_accuracy"]
+        assert found["estimate"] == pytest.approx(gap.mean())
+        final = histories.query("l2 == 0.01 and epoch == 11")
+        assert found["estimate"] != pytest.approx(
+            (final["train_accuracy_running"] - final["val_accuracy"]).mean()
+        )
+        found = row(
+            ledger, "negative-gap", "test accuracy at lambda 0.01 minus none, after epoch 8"
+        )
+        wide = histories.query("epoch == 8").pivot_table("test_accuracy", "seed", "l2")
+        assert found["estimate"] == pytest.approx((wide[0.01] - wide[0.0]).mean())
+
+    def test_too_few_epochs_for_the_figures(self, tmp_path):
+        ledger, _, _ = table(tmp_path, epochs=7, lambdas=[0.0001, 0.01])
+        found = row(ledger, "negative-gap", "reported gap at lambda 0.01")
+        assert found["verdict"] == "not judged"
+        assert found["estimand"].endswith("to judge it, train for 8 epochs or more")
+        whole = ledger[(ledger["id"] == "negative-gap") & (ledger["estimand"] == "overall")]
+        assert whole["decided_by"].item() == "to judge it, train for 8 epochs or more"
 
     def test_difference(self, default):
         ledger, histories, _ = default
@@ -209,7 +253,7 @@ class TestRows:
     def test_ratio_is_a_geometric_mean(self, default):
         ledger, _, runs = default
         wide = runs.pivot_table("jacobian_norm", "seed", "l2")
-        found = row(ledger, "sensitivity", "Jacobian norm at lambda 0.001 relative")
+        found = row(ledger, "sensitivity", "Jacobian norm of the logits at lambda 0.001 relative")
         assert found["estimate"] == pytest.approx(stats.gmean(wide[0.001] / wide[0.0]))
         log = np.log(wide[0.001] / wide[0.0])
         low, high = np.exp(stats.t.interval(0.95, 5, log.mean(), stats.sem(log)))
@@ -218,23 +262,65 @@ class TestRows:
     def test_association(self, default):
         ledger, _, runs = default
         lost = runs["test_accuracy"] - runs["test_accuracy_noise_0.1"]
-        found = row(
-            ledger, "sensitivity", "Kendall's tau of the test accuracy lost to noise of sd 0.1"
-        )
+        tau = "Kendall's tau of the test accuracy lost to noise of sd 0.1 and the norm of the"
+        found = row(ledger, "sensitivity", f"{tau} regularised weights between and within lambdas")
         assert found["estimate"] == pytest.approx(stats.kendalltau(lost, runs["weight_norm"])[0])
         assert found["low"] < found["estimate"] < found["high"]
+        within = [
+            stats.kendalltau(lost[group.index], group["weight_norm"])[0]
+            for _, group in runs.groupby("l2")
+        ]
+        found = row(ledger, "sensitivity", f"{tau} regularised weights within lambdas")
+        assert found["estimate"] == pytest.approx(np.mean(within))
+        low, high = stats.t.interval(0.95, 3, np.mean(within), stats.sem(within))
+        assert (found["low"], found["high"]) == pytest.approx((low, high))
+        assert found["verdict"] == "not resolved"
+
+    def test_smaller_weights_must_be_less_sensitive(self, default):
+        """Less sensitive than without L2 is not enough."""
+        _, histories, runs = default
+        runs = runs.copy()
+        runs.loc[runs["l2"] == 0.0001, "softmax_jacobian_norm"] *= 0.4
+        judged = claims.claims_table(ledger_as_read(), histories, runs, [(784, 128)], 8, 0.95)
+        whole = judged[(judged["id"] == "sensitivity") & (judged["estimand"] == "overall")]
+        assert whole["verdict"].item() == "contradicted"
+        mean = np.log(runs.pivot_table("softmax_jacobian_norm", "seed", "l2")).mean()
+        ratio = math.exp(mean[0.01] - mean[0.0001])
+        assert ratio > 1.1
+        words = "Jacobian norm of the probabilities at lambda 0.01 relative to 0.0001"
+        assert whole["decided_by"].item().startswith(f"{words}: {ratio:.2f} (")
+        against_none = " and ".join(
+            f"{math.exp(mean[l2] - mean[0.0]):.3f}" for l2 in (0.0001, 0.01)
+        )
+        assert (
+            whole["decided_by"]
+            .item()
+            .endswith(f"; relative to none it is {against_none}, at 0.0001 and 0.01")
+        )
 
     def test_trend(self, tmp_path):
         ledger, _, runs = table(tmp_path, effects=NOTHING)
         wide = runs.pivot_table("weight_norm", "seed", "l2")
         each = [stats.spearmanr(wide.columns, values).statistic for values in wide.to_numpy()]
-        found = row(ledger, "small-weights", "rank correlation of the weight norm")
+        found = row(ledger, "small-weights", "rank correlation of the norm")
         assert found["estimate"] == pytest.approx(np.mean(each))
+        assert np.isnan([found["low"], found["high"]]).all()
+        page = stats.page_trend_test(wide.to_numpy()[:, ::-1]).pvalue
+        assert found["estimand"].endswith(f"; Page's one-sided p {page:.2g}")
+
+    def test_trend_both_ways(self, tmp_path):
+        up, _, _ = table(tmp_path / "up", effects=HARMFUL)
+        down, _, _ = table(tmp_path / "down")
+        words = "rank correlation of the norm"
+        assert row(up, "small-weights", words)["verdict"] == "contradicted"
+        assert row(down, "small-weights", words)["verdict"] == "supported"
+        words = "rank correlation of the running loss"
+        assert row(up, "start", words)["verdict"] == "supported"
 
     def test_trend_leaves_out_what_diverged(self, tmp_path):
         diverged = {(0.01, s): 2 for s in range(6)} | {(0.001, 0): 2}
         ledger, _, _ = table(tmp_path, diverged=diverged)
-        found = row(ledger, "small-weights", "rank correlation of the weight norm")
+        found = row(ledger, "small-weights", "rank correlation of the norm")
         assert (found["estimate"], found["verdict"]) == (-1, "supported")
         assert "seeds 0 at lambda 0.001, 0 1 2 3 4 5 at lambda 0.01" in found["estimand"]
 
@@ -248,9 +334,7 @@ class TestRows:
             0,
             0,
         ]
-        ledger = claims.claims_table(
-            claims.read_ledger(LEDGER), histories, runs, [(784, 128)], 0.95
-        )
+        ledger = claims.claims_table(ledger_as_read(), histories, runs, [(784, 128)], 3, 0.95)
         bad = row(
             ledger,
             "penalty",
@@ -285,25 +369,56 @@ class TestRows:
 
     def test_without_kernels_there_is_no_expectation(self, default):
         _, histories, runs = default
-        ledger = claims.claims_table(claims.read_ledger(LEDGER), histories, runs, None, 0.95)
+        ledger = claims.claims_table(ledger_as_read(), histories, runs, None, 8, 0.95)
         found = row(ledger, "penalty", "penalty before training at lambda 0.01,")
         assert math.isnan(found["estimate"])
         assert found["verdict"] == "not resolved"
 
     def test_val_loss_hides_creep(self, tmp_path):
         ledger, histories, _ = table(tmp_path, effects=STEADY_CE, lambdas=[0, 0.01])
-        loss = histories.query("l2 == 0.01").pivot_table("val_loss", "epoch", "seed")
-        ce = histories.query("l2 == 0.01").pivot_table("val_ce", "epoch", "seed")
+        rows = histories.query("l2 == 0.01 and epoch > 0")
+        loss = rows.pivot_table("val_loss", "epoch", "seed").rolling(3).mean()
+        ce = rows.pivot_table("val_ce", "epoch", "seed").rolling(3).mean()
         hidden = (ce.iloc[-1] - ce.min()) - (loss.iloc[-1] - loss.min())
-        found = row(ledger, "creep", "creep of the validation cross-entropy that val_loss hides")
+        found = row(ledger, "creep", "creep that val_loss hides at lambda 0.01")
         assert found["estimate"] == pytest.approx(hidden.mean())
-        assert found["verdict"] == "contradicted"
+        assert found["verdict"] == "supported"
 
-    def test_too_short_to_creep(self, tmp_path):
-        ledger, _, _ = table(tmp_path, epochs=1)
+    @pytest.mark.parametrize(("epochs", "estimate"), [(1, math.nan), (3, 0)])
+    def test_too_short_to_creep(self, tmp_path, epochs, estimate):
+        ledger, _, _ = table(tmp_path, epochs=epochs)
         found = row(ledger, "creep", "creep of the validation cross-entropy at lambda 0,")
-        assert (found["estimate"], found["verdict"]) == (0, "not resolved")
-        assert "train for longer" in found["estimand"]
+        assert found["verdict"] == "not resolved"
+        assert found["estimate"] == pytest.approx(estimate, nan_ok=True)
+        assert found["estimand"].endswith("so train for longer")
+
+    def test_one_run_that_creeps_does_not_make_a_study_long_enough(self, tmp_path):
+        config = synthetic.write_study(tmp_path, effects=Effects(creep=(0, 0), spread=0))
+        runs = [tmp_path / f"runs/l2~0/seed~{seed}/history.csv" for seed in (0, 1, 2, 3)]
+        for count, long_enough in ((1, False), (3, True)):
+            for path in runs[count - 1 : count + 1]:
+                history = pd.read_csv(path, dtype={"l2": str})
+                history.loc[8, ["val_ce", "val_loss"]] += 0.1
+                history.to_csv(path, index=False)
+            judged, _, _ = claims_of(config, tmp_path)
+            found = row(judged, "creep", "creep of the validation cross-entropy at lambda 0,")
+            assert ("train for longer" not in found["estimand"]) == long_enough
+
+    def test_nothing_is_said_of_how_long_runs_that_diverged_would_take(self, tmp_path):
+        ledger, _, _ = table(tmp_path, diverged={(0, s): 2 for s in range(6)})
+        creep = ledger[ledger["id"] == "creep"]
+        assert not creep["estimand"].str.contains("train for longer").any()
+        assert not creep["decided_by"].str.contains("train for longer").any()
+
+    def test_without_creep_there_is_none_to_prevent(self, tmp_path):
+        """A difference from runs that do not creep says nothing of what L2 does to creep."""
+        ledger, _, _ = table(tmp_path, effects=Effects(creep=(0.001, 0.001)))
+        first = row(ledger, "creep", "creep of the validation cross-entropy at lambda 0,")
+        assert first["verdict"] != "supported"
+        for claim in ("creep", "takeaway"):
+            found = row(ledger, claim, "creep of the validation cross-entropy at lambda 0.01 minus")
+            assert found["verdict"] == "not resolved"
+            assert found["estimand"].endswith("; creep without L2 is not shown to be above 0.005")
 
     def test_what_is_missing_is_said(self, tmp_path):
         ledger, _, _ = table(tmp_path / "a", lambdas=[0.001])
@@ -366,7 +481,7 @@ class TestRules:
         assert claims._verdict(low, high, holds) == verdict
 
     def judged(self, *rows):
-        """Return rows given as (verdict, strict verdict, decides, as reported)."""
+        """Return rows given as (verdict, strict verdict, decides, as reported, elsewhere)."""
         return [claims.Judged({}, "", Estimate(), *fields) for fields in rows]
 
     def test_a_contradiction_must_survive_bonferroni(self):
@@ -382,6 +497,26 @@ class TestRules:
     def test_support_needs_no_wider_intervals(self):
         rows = self.judged(*[("supported", "not resolved", True, False)] * 5)
         assert claims.overall(rows, []) == "supported"
+
+    @pytest.mark.parametrize(
+        ("fair", "elsewhere", "verdict"),
+        [
+            ("contradicted", "supported", "artefact"),
+            ("not resolved", "supported", "artefact"),
+            ("not resolved", "not resolved", "not resolved"),
+            ("contradicted", "contradicted", "contradicted"),
+            ("supported", "supported", "supported"),
+            ("not judged", "supported", "not judged"),
+        ],
+    )
+    def test_an_artefact_is_shown_to_come_from_elsewhere(self, fair, elsewhere, verdict):
+        rows = self.judged(
+            ("supported", "supported", True, True, False),
+            (fair, fair, True, False, False),
+            (elsewhere, elsewhere, False, False, True),
+        )
+        assert claims.overall(rows, ["contradicted", "not resolved"]) == verdict
+        assert claims.overall(rows[:2], ["contradicted", "not resolved"]) != "artefact"
 
     def test_rows_beside_do_not_decide(self):
         rows = self.judged(
@@ -405,15 +540,89 @@ class TestRules:
                 for l2 in lambdas
             }
             # the truth lies on the bound, where a contradiction is most likely
-            study = claims.Study(cells, dict.fromkeys(lambdas, ""), 0.95)
+            study = claims.Study(cells, dict.fromkeys(lambdas, ""), 0.95, 1, {})
             judged = claims.judge_claim({"rows": rows}, study, [])
             wrong += claims.overall(judged, []) == "contradicted"
         assert wrong / 200 < 0.06
 
 
+class TestDecidedBy:
+    def texts(self, ledger):
+        return ledger[ledger["estimand"] == "overall"].set_index("id")["decided_by"]
+
+    def test_only_the_verdict_on_the_whole_has_it(self, default):
+        ledger, _, _ = default
+        assert (ledger["decided_by"] != "").tolist() == (ledger["estimand"] == "overall").tolist()
+
+    def test_contradicted_names_row_lambda_and_estimate(self, default):
+        ledger, _, runs = default
+        wide = runs.pivot_table("test_accuracy", "seed", "l2")
+        test = stats.ttest_rel(wide[0.01], wide[0.0])
+        ends = test.confidence_interval(0.95)
+        numbers = [f"{100 * x:.2f}" for x in ((wide[0.01] - wide[0.0]).mean(), *ends)]
+        text = "test accuracy at lambda 0.01 minus none: {} points ({} to {}), not above 0.1"
+        assert self.texts(ledger)["takeaway"] == text.format(*numbers).replace("-", "−")
+
+    def test_artefact_names_the_figure_and_where_it_comes_from(self, default):
+        ledger, _, _ = default
+        assert re.fullmatch(
+            r"reported gap at lambda 0\.01 after epoch 8: −1\.\d+ points \(.*\), below 0,"
+            r" but lag plus split at lambda 0\.01 after epoch 8: −1\.\d+ points \(.*\), below 0",
+            self.texts(ledger)["negative-gap"],
+        )
+
+    def test_supported_names_the_row_that_holds_least_clearly(self, default):
+        ledger, _, _ = default
+        assert self.texts(ledger)["sensitivity"].startswith("all 5 hold, least clearly: ")
+        rows = [
+            claims.Judged(
+                {"statistic": "mean", "measure": "val_ce", "holds": {"above": 0}},
+                f"row {value}, at length; holds if above 0",
+                Estimate(value, value - half, value + half, 5),
+                "supported", "supported", decides, False,
+            )
+            for value, half, decides in ((1.0, 0.5, True), (2.0, 1.9, True), (3, 2.99, False))
+        ]  # fmt: skip
+        assert claims.decided_by(rows, "supported") == (
+            "all 2 hold, least clearly: row 2.0: 2.00 nats (0.100 to 3.90), above 0"
+        )
+
+    def test_without_intervals_the_estimates_count(self):
+        rows = [
+            claims.Judged(
+                {"statistic": "largest", "measure": "penalty_error", "holds": {"below": 1e-5}},
+                f"row {value}",
+                Estimate(value),
+                "supported", "supported", True, False,
+            )
+            for value in (1e-8, 3e-8, 2e-8)
+        ]  # fmt: skip
+        assert claims.decided_by(rows, "supported").endswith("row 3e-08: 3.00e−8, below 1e−5")
+
+    def test_start_tells_the_figures_from_the_start(self, default):
+        ledger, histories, _ = default
+        words = (
+            r"at 0\.01 and 0\.0001 the loss starts at (\S+) and (\S+), and its running mean"
+            r" over epoch 1 is (\S+) and (\S+)"
+        )
+        found = re.search(words, self.texts(ledger)["start"])
+        means = [
+            histories.query(f"epoch == {epoch} and l2 == {l2}")[column].mean()
+            for epoch, column in ((0, "train_loss"), (1, "train_loss_running"))
+            for l2 in (0.01, 0.0001)
+        ]
+        assert [float(number) for number in found.groups()] == pytest.approx(means, abs=0.005)
+
+    def test_what_is_not_there_is_not_spoken_of(self, tmp_path):
+        ledger, _, _ = table(tmp_path / "a", diverged={(0.01, s): 3 for s in range(6)})
+        assert "starts at" not in self.texts(ledger)["start"]
+        ledger, _, _ = table(tmp_path / "b", lambdas=[0.001])
+        assert self.texts(ledger)["start"] == "to judge it, add lambda 0.0001 and 0.01"
+
+
 class TestLedger:
     def test_covers_the_claims_and_names_known_figures(self):
-        ledger = claims.read_ledger(LEDGER)
+        ledger = ledger_as_read()
         assert [claim["id"] for claim in ledger["claims"]] == IDS
         rows = [r for claim in ledger["claims"] for r in claim["rows"]]
         assert {r["evidence"]["figure"] for r in rows} <= FIGURES
@@ -430,6 +639,8 @@ class TestLedger:
             (lambda c: c["rows"][0].update(statistic="median"), "'median' is not one of"),
             (lambda c: c["rows"][0].update(measure="happiness"), "'happiness' is not one of"),
             (lambda c: c["rows"][0].update(statistic="ratio"), "'against' is a required"),
+            (lambda c: c["rows"][1].update(epoch=8), "is not one of"),
+            (lambda c: c["rows"][0].update(needs={"at": 0}), "is a required"),
             (lambda c: c["rows"][0].update(statistic="trend"), "0 was expected"),
             (lambda c: c.pop("claim"), "'claim' is a required"),
             (lambda c: c.update(artefact_if=["maybe"]), "'maybe' is not one of"),

@@ -100,6 +100,9 @@ def test_the_exercise_is_followed():
         ({"dataset": {"train_size": None, "path": None}}, {}),
         ({"training": {"momentum": None}}, {}),
         ({"study": "A-b_3"}, {"study": "A-b_3"}),
+        ({"allow_missing": "true"}, {"allow_missing": True}),
+        ({"allow_missing": False}, {"allow_missing": False}),
+        ({"model": {"regularize_output": "false"}}, {"model": {"regularize_output": False}}),
         *(({"model": {"activation": a}}, {"model": {"activation": a}}) for a in ("tanh", "elu")),
         *(
             ({"training": {"optimizer": o}}, {"training": {"optimizer": o}})

@@ -35,6 +35,13 @@ def test_a_failure_leaves_the_file_as_it_was(tmp_path, error, before):
     assert not before or path.read_text() == before
 
 
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    for name in (".unfinished-123-a.txt", ".unfinished-123-b.txt"):
+        (tmp_path / name).write_text("half")
+    write_text(tmp_path / "a.txt", "text")
+    assert names(tmp_path) == [".unfinished-123-b.txt", "a.txt"]
+
+
 def test_a_failing_rename_leaves_no_unfinished_file(tmp_path):
     path = tmp_path / "a.txt"
     (path / "b").mkdir(parents=True)

@@ -62,9 +62,13 @@ def test_sensitivity_is_exact(trained):
     jacobians = [
         w1 @ np.diag(a > 0) @ w2 @ np.diag(b > 0) @ w3 for a, b in zip(h1, h2, strict=True)
     ]
+    softmax = [j @ (np.diag(q) - np.outer(q, q)) for j, q in zip(jacobians, p, strict=True)]
     gradients = [j @ (q - t) for j, q, t in zip(jacobians, p, y, strict=True)]
     found = measures(trained)
     assert found["jacobian_norm"] == pytest.approx(np.mean([np.linalg.norm(j) for j in jacobians]))
+    assert found["softmax_jacobian_norm"] == pytest.approx(
+        np.mean([np.linalg.norm(j) for j in softmax]), rel=1e-5
+    )
     assert found["loss_gradient_norm"] == pytest.approx(
         np.mean([np.linalg.norm(g) for g in gradients]), rel=1e-5
     )
@@ -88,6 +92,14 @@ def test_weight_norm_is_split_by_what_training_data_lights(trained):
     found = measures(trained)
     assert found["weight_norm_never_lit"] == pytest.approx(np.linalg.norm(first[:2]), rel=1e-6)
     assert found["weight_norm_lit"] == pytest.approx(np.linalg.norm(first[2:]), rel=1e-6)
+
+
+def test_norms_of_all_kernels(trained):
+    w1, _, w2, _, w3, _ = trained[4]
+    found = measures(trained)
+    assert found["output_kernel_norm"] == pytest.approx(np.linalg.norm(w3), rel=1e-6)
+    product = np.linalg.norm(w1) * np.linalg.norm(w2) * np.linalg.norm(w3)
+    assert found["norm_product"] == pytest.approx(product, rel=1e-6)
 
 
 def test_inactive_share_counts_units_that_no_training_image_activates(trained):

@@ -315,6 +315,60 @@ class TestKendall:
         assert statistics.kendall(first, second, clusters, 0.95).n == 3
 
 
+class TestKendallWithin:
+    def test_what_groups_differ_in_does_not_count(self):
+        # within groups in wrong order, between groups in the right one
+        first = [1, 2, 3, 11, 12, 13, 21, 22, 23]
+        second = [3, 2, 1, 13, 12, 11, 22, 23, 21]
+        groups = [0, 0, 0, 0.1, 0.1, 0.1, 5, 5, 5]
+        taus = [-1, -1, -1 / 3]  # the last: two of three pairs in wrong order
+        estimate = statistics.kendall_within(first, second, groups, 0.95)
+        assert estimate.value == pytest.approx(np.mean(taus))
+        low, high = stats.t.interval(0.95, 2, np.mean(taus), stats.sem(taus))
+        assert estimate[1:3] == pytest.approx((max(-1, low), min(1, high)))
+        assert estimate.n == 3
+        assert statistics.kendall(first, second, range(9), 0.95).value > 0.2
+
+    def test_too_little(self):
+        one = statistics.kendall_within([1, 2, 3, 4], [1, 2, 5, 5], [0, 0, 1, 1], 0.95)
+        assert one.value == 1
+        assert math.isnan(one.low)
+        assert math.isnan(statistics.kendall_within([], [], [], 0.95).value)
+
+    def test_missing_values(self):
+        estimate = statistics.kendall_within([1, 2, 3], [1, math.nan, 2], [0, 0, 0], 0.95)
+        assert estimate.value == 1
+
+
+class TestSmoothedRise:
+    def test_written_out(self):
+        # means of three: 4, 3, 3, 4, 5
+        assert statistics.smoothed_rise([6, 4, 2, 3, 4, 5, 6]) == 2
+        assert statistics.smoothed_rise([5, 4, 3, 2]) == 0
+        assert statistics.smoothed_rise([1, 2, 3]) == 0
+        assert math.isnan(statistics.smoothed_rise([1, 2]))
+
+    def test_noise_alone_hardly_rises(self):
+        curves = normal(size=(500, 20), scale=1.0)
+        smoothed = np.mean([statistics.smoothed_rise(curve) for curve in curves])
+        single = np.mean(curves[:, -1] - curves.min(axis=1))
+        assert single > 1.7
+        assert smoothed < 0.6 * single
+
+
+class TestCorrelation:
+    def test_against_scipy(self):
+        first, second = normal(seed=12), normal(seed=13)
+        second[3] = math.nan
+        kept = np.delete(first, 3), np.delete(second, 3)
+        expected = stats.pearsonr(*kept).statistic
+        assert statistics.correlation(first, second) == pytest.approx(expected)
+
+    def test_where_it_does_not_exist(self):
+        assert math.isnan(statistics.correlation([1, 2], [2, 1]))
+        assert math.isnan(statistics.correlation([1, 1, 1], [1, 2, 3]))
+
+
 class TestOneStandardError:
     def test_largest_within_one_error(self):
         l2 = [0, 0.1, 0.2, 0.3, 0.4]
@@ -349,6 +403,26 @@ class TestSeedsNeeded:
     def test_against_solve_power(self, effect):
         solved = TTestPower().solve_power(effect, alpha=0.1, power=0.9)
         assert statistics.seeds_needed(1, effect, 0.9, 0.9) == math.ceil(solved)
+
+    def test_never_rises_with_the_difference(self):
+        differences = np.geomspace(0.05, 1e4, 400)
+        seeds = [statistics.seeds_needed(1, d, 0.95) for d in differences]
+        assert (np.diff(seeds) <= 0).all()
+        assert seeds[-1] == 2
+
+    @pytest.mark.parametrize("effect", [2.5, 3.0, 4.0, 6.0, 9.0, 11.0, 12.5])
+    def test_large_effects_by_integration(self, effect):
+        """Without the noncentral t: the mean over the spread of a normal tail."""
+
+        def reached(n):
+            critical = stats.t.ppf(0.975, n - 1)
+            spread = stats.chi2(n - 1)
+            return spread.expect(
+                lambda v: stats.norm.cdf(effect * math.sqrt(n) - critical * np.sqrt(v / (n - 1)))
+            )
+
+        smallest = next(n for n in range(2, 50) if reached(n) >= 0.8)
+        assert statistics.seeds_needed(1, effect, 0.95) == smallest
 
     def test_at_least_two(self):
         assert statistics.seeds_needed(1, 1000, 0.95) == 2

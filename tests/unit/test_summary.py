@@ -1,10 +1,17 @@
 import dataclasses
+import json
 import re
+import shutil
 
 import pytest
+from scipy import stats
 
+from aggregate import write_tables
 from l2study import summary
+from l2study.study import read_study
 from reported import ODD, made_up
+from synthetic import write_study
+from tiny import PROJECT
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +52,7 @@ def test_lambda_table_repeats_the_tables(study):
             "Test %": "test_accuracy",
         }.items():
             assert float(shown[column]) == pytest.approx(100 * complete[measure].mean(), abs=0.005)
-        assert float(shown["Weight norm"]) == pytest.approx(
+        assert float(shown["Norm, weights under L2"]) == pytest.approx(
             complete["weight_norm"].mean(), rel=0.005
         )
         end = gap[(gap["l2"] == l2) & (gap["epoch"] == 4)].set_index("gap")
@@ -105,7 +112,35 @@ def test_verdicts_are_those_of_the_ledger(study):
     overall = claims[claims["estimand"] == "overall"]
     _, rows = cells(section(summary.summary(study), "Claims"))
     assert [row[0] for row in rows] == overall["claim"].tolist()
-    assert [row[-1] for row in rows] == overall["verdict"].tolist()
+    assert [row[2] for row in rows] == overall["verdict"].tolist()
+    reasons = [row[3].replace(r"\|", "|") for row in rows]
+    assert reasons == overall["decided_by"].tolist()
+    assert all(reasons)
+
+
+def test_the_epoch_of_the_claims_is_said_once(study):
+    text = summary.summary(study)
+    assert text.count("Estimates are of the last epoch, epoch 4, unless they name another.") == 1
+
+
+def test_weight_table_tells_what_is_regularised(study):
+    table = summary.weight_table(study)
+    assert list(table) == [
+        "λ",
+        "Regularised weights",
+        "Output kernel (not regularised)",
+        "Product over all kernels",
+    ]
+    cell = study.tables["runs"].query("l2 == 0.01")
+    for head, measure in zip(
+        list(table)[1:], ("weight_norm", "output_kernel_norm", "norm_product"), strict=True
+    ):
+        low, high = stats.t.interval(0.9, 3, cell[measure].mean(), stats.sem(cell[measure]))
+        shown = numbers(table[head].iloc[2])
+        assert shown == pytest.approx([cell[measure].mean(), low, high], rel=0.005)
+    config = {**study.config, "model": {**study.config["model"], "regularize_output": True}}
+    table = summary.weight_table(dataclasses.replace(study, config=config))
+    assert list(table)[2] == "Output kernel (regularised)"
 
 
 def test_choice_is_that_of_the_table(study):
@@ -122,6 +157,10 @@ def test_contrasts_have_their_unit(study):
     assert table["λ"].tolist() == ["0.0001", "0.01"]
     shown = [numbers(text)[0] for text in table["Difference"]]
     assert shown == pytest.approx((100 * rows["mean_difference"]).tolist(), rel=0.005)
+    assert table["Correlation"].tolist() == [f"{r:.2f}".replace("-", "−") for r in rows.correlation]
+    assert table["p (variances, Holm)"].tolist() == [
+        summary.significant(p, 2) for p in rows["p_variance_holm"]
+    ]
     assert summary.measure_label("gap_reported") == "Reported gap (points)"
 
 
@@ -172,3 +211,21 @@ def test_markdown_table_escapes_bars():
     text = summary.markdown_table(pd.DataFrame({"a": ["|x|"], "b": ["1"]}))
     assert text == "| a | b |\n| --- | ---: |\n| \\|x\\| | 1 |"
     assert summary.markdown_table(pd.DataFrame()) == "(none)"
+
+
+def test_missing_runs_are_named_before_anything_else_is_shown(tmp_path):
+    config = write_study(tmp_path, lambdas=[0, 1e-4, 1e-2], seeds=[0, 1, 2], epochs=2)
+    shutil.rmtree(tmp_path / "runs" / "l2~0.01")
+    (tmp_path / "runs" / "l2~0" / "seed~1" / "run.json").unlink()
+    ledger = PROJECT / "reports" / "claims.yaml"
+    write_tables(config, ledger, tmp_path, allow_missing=True)
+    study = read_study(json.dumps(config), tmp_path, PROJECT / "reports" / "captions")
+    sentence = (
+        "Only 5 of the 9 runs of this study are there "
+        "(missing: lambda 0 seed 1; lambda 0.01 seeds 0, 1, 2), all completed."
+    )
+    text = summary.summary(study)
+    assert summary.runs_sentence(study) == sentence
+    assert text.index(sentence) < min(text.index("!["), text.index("## Per lambda"))
+    _, rows = cells(section(text, "Per lambda"))
+    assert [row[:2] for row in rows[:2]] == [["0", "2"], ["0.0001", "3"]]

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from l2study import warm
@@ -95,7 +96,11 @@ def test_record_says_what_ran(run, data):
     phases = [record["cost"][f"seconds_{p}"] for p in ("setup", "train", "evaluate", "measures")]
     assert all(seconds > 0 for seconds in phases)
     assert sum(phases) < record["cost"]["seconds_total"]
-    assert (run / "weights.weights.h5").stat().st_size > 0
+    with np.load(run / "weights.npz") as weights:
+        shapes = [weights[name].shape for name in weights.files]
+        kernel = next(weights[name] for name in weights.files if weights[name].shape == (25, 8))
+    assert shapes == [(25, 8), (8,), (8, 3), (3,)]
+    assert np.linalg.norm(kernel) == pytest.approx(float(history(run)[-1]["weight_norm"]), rel=1e-6)
 
 
 def test_runs_of_a_seed_start_alike_for_every_lambda(run, data, tmp_path):

@@ -1,5 +1,7 @@
 """A copy of the project, and a tiny study run in it by real Snakemake."""
 
+import contextlib
+import csv
 import os
 import shutil
 import subprocess
@@ -42,17 +44,45 @@ class Project:
         text = yaml.safe_dump(STUDY | changes, sort_keys=False)
         (self.folder / "tiny.yaml").write_text(text)
 
-    def snakemake(self, *arguments: str, cores: int = 2) -> subprocess.CompletedProcess:
+    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
         """Run Snakemake on tiny.yaml and return what happened."""
-        return subprocess.run(
-            [str(Path(sys.executable).parent / "snakemake"), "--cores", str(cores)]
-            + ["--configfile", "tiny.yaml", *arguments],
+        started = self.start(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        printed = started.communicate()
+        return subprocess.CompletedProcess(started.args, started.returncode, *printed)
+
+    def start(self, *arguments: str, **options) -> subprocess.Popen:
+        """Start Snakemake on tiny.yaml, in a process group of its own as a terminal does."""
+        return subprocess.Popen(
+            [str(Path(sys.executable).parent / "snakemake"), *arguments]
+            + ["--cores", "2", "--configfile", "tiny.yaml"],
             cwd=self.folder,
             # not the environment of this test run's tools: as a user would start it
             env={key: value for key, value in os.environ.items() if not key.startswith("L2STUDY")},
-            capture_output=True,
-            text=True,
+            process_group=0,
+            **options,
         )
+
+    def processes(self) -> list[int]:
+        """Return the ids of all processes that work in this project's folder."""
+        found = []
+        for process in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                if (process / "cwd").resolve().is_relative_to(self.folder.resolve()):
+                    found.append(int(process.name))
+        return found
+
+    def tables(self) -> dict[str, list[dict[str, str]]]:
+        """Return every table, cell by cell as text, without the columns of times and memory."""
+        found = {}
+        for path in sorted((self.results / "tables").iterdir()):
+            with open(path, newline="") as file:
+                rows = list(csv.DictReader(file))
+            costs = {"cpu_seconds", "peak_memory_mb"}
+            found[path.name] = [
+                {k: v for k, v in row.items() if k not in costs and not k.startswith("seconds")}
+                for row in rows
+            ]
+        return found
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,12 @@
 """What a change costs: after each, the jobs that Snakemake would run, by its own account."""
 
+import json
 import os
 import re
 import shutil
+import statistics
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
@@ -60,6 +64,7 @@ def section(name, **changes):
         (section("validation", fraction=0.3), EVERYTHING),
         ({"confidence": 0.9}, TABLES),
         ({"reference_lambda": 0.001}, TABLES),
+        ({"allow_missing": True}, {}),
     ],
     ids=str,
 )
@@ -78,8 +83,11 @@ def test_two_values_swapped_are_a_change(project):
     ("name", "old", "new", "expected"),
     [
         ("scripts/l2study/engine.py", "import numpy", "# a comment\nimport numpy", ALL_TRAINING),
-        ("scripts/l2study/figures.py", '"""', '"""Another word: ', REPORT),
-        ("scripts/l2study/statistics.py", '"""', '"""Another word: ', TABLES),
+        ("scripts/l2study/figures.py", "import numpy", "# a comment\nimport numpy", REPORT),
+        ("scripts/l2study/statistics.py", "import numpy", "# a comment\nimport numpy", TABLES),
+        ("scripts/l2study/sources.py", "import numpy", "# a comment\nimport numpy", EVERYTHING),
+        ("scripts/l2study/owner.py", "import json", "# a comment\nimport json", {}),
+        ("scripts/plan.py", "import json", "# a comment\nimport json", {}),
         ("scripts/l2study/config.py", '"""Reading', '"""On reading', EVERYTHING),
         ("reports/claims.yaml", "claims:", "# a comment\nclaims:", TABLES),
         ("reports/report.ipynb", '"cells"', '"cells" ', REPORT),
@@ -110,14 +118,62 @@ def test_data_of_another_content_rerun_everything(project):
     assert planned(project) == EVERYTHING
 
 
+def test_modification_times_of_a_large_table_rerun_nothing(project):
+    """Above Snakemake's own limit of 1 MB for comparing contents."""
+    with open(project.folder / "reports" / "claims.yaml", "a") as file:
+        file.write(f"# {'x' * 90}\n" * 15000)
+    done = project.snakemake("aggregate")
+    assert done.returncode == 0, done.stderr
+    assert planned(project, "aggregate") == {}
+    os.utime(project.folder / "reports" / "claims.yaml")
+    assert planned(project, "aggregate") == {}
+
+
+def test_only_what_is_missing_is_trained_and_nothing_if_that_is_allowed(project):
+    shutil.rmtree(project.results / "runs" / "l2~0.001" / "seed~2")
+    assert planned(project) == {"train": 1, **TABLES}
+    assert planned(project, "--config", "allow_missing=true") == TABLES
+
+
+def test_the_plan_says_what_is_new_and_how_long_it_takes(project):
+    """In the words of plan.py, from the same dry run; it changes nothing."""
+
+    def plan(**changes):
+        project.configure(**changes)
+        return subprocess.run(
+            [sys.executable, "scripts/plan.py", "--cores", "2", "--configfile", "tiny.yaml"],
+            cwd=project.folder, capture_output=True, text=True,
+        )  # fmt: skip
+
+    before = {p: p.stat().st_mtime_ns for p in project.folder.rglob("*.*") if p.is_file()}
+    assert plan().stdout.startswith("Nothing to be done")
+    told = plan(lambdas=[0, 0.001, 0.1], seeds=[1, 2, 3]).stdout
+    assert "9 runs: 4 kept, 5 to train" in told
+    assert "  lambda 0: seed 3\n" in told
+    assert "  lambda 0.1: seeds 1, 2, 3\n" in told
+    records = [json.loads(p.read_text()) for p in (project.results / "runs").rglob("run.json")]
+    median = statistics.median(record["cost"]["seconds_total"] for record in records)
+    hours, minutes, seconds = map(int, re.search(r"about (\d+):(\d+):(\d+)", told).groups())
+    assert 3600 * hours + 60 * minutes + seconds == pytest.approx(median * 5 / 2, abs=0.6)
+    told = plan(confidence=0.9).stdout
+    assert "train" not in told
+    assert "other jobs: aggregate, report" in told
+    refused = plan(seeds=1)
+    assert refused.returncode == 1
+    assert "seeds" in refused.stderr.splitlines()[-1]
+    project.configure()
+    before.pop(project.folder / "tiny.yaml")
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
 def test_an_added_lambda_is_all_that_is_trained(project):
     """The one row that is run for real: files of the other runs stay as they are."""
     before = {p: p.stat().st_mtime_ns for p in (project.results / "runs").rglob("*.csv")}
     project.configure(lambdas=[0, 0.001, 0.03, "1e-1"])
-    done = project.snakemake()
+    done = project.snakemake("aggregate")
     assert done.returncode == 0, done.stderr
     after = {p: p.stat().st_mtime_ns for p in (project.results / "runs").rglob("*.csv")}
     new = {str(path.relative_to(project.results / "runs")) for path in after.keys() - before.keys()}
     assert new == {f"l2~0.1/seed~{seed}/history.csv" for seed in range(3)}
     assert {path: after[path] for path in before} == before
-    assert planned(project) == {}
+    assert planned(project) == REPORT

@@ -1,0 +1,98 @@
+"""Say what a study would run: which runs are new and which are kept, and roughly for how long.
+
+Snakemake is asked what it would do, and does nothing; the options are Snakemake's. The time is
+reckoned from what the runs took that are already there, epoch by epoch.
+
+Example:
+    python scripts/plan.py --cores 4 --configfile mine.yaml
+"""
+
+import argparse
+import json
+import os
+import re
+import shlex
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterable
+from datetime import timedelta
+from pathlib import Path
+
+from l2study.files import read_json
+from l2study.wording import seed_list
+
+_JOB = re.compile(r"^rule (\w+):\n(?:.+\n)*?^Shell command: (.*)$", re.MULTILINE)
+
+
+def plan(printed: str, cores: int) -> str:
+    """Return the plan in words.
+
+    Args:
+        printed: what `snakemake --dry-run --printshellcmds` has printed.
+        cores: how many runs are trained at a time.
+    """
+    jobs = [(rule, _options(command)) for rule, command in _JOB.findall(printed)]
+    if not jobs:
+        return "Nothing to be done: every run is there, tables and report are up to date."
+    new = [(options["--l2"], int(options["--seed"])) for rule, options in jobs if rule == "train"]
+    lines = []
+    # Where a run is trained for the report, tables are made, and that command has the whole study.
+    for made in [options for rule, options in jobs if rule == "aggregate" and new]:
+        study, results = json.loads(made["--config"]), Path(made["--results"])
+        promised = [(l2, seed) for l2 in study["lambdas"] for seed in study["seeds"]]
+        lines.append(f"{len(promised)} runs: {len(promised) - len(new)} kept, {len(new)} to train")
+        for l2 in study["lambdas"]:
+            if seeds := [seed for label, seed in new if label == l2]:
+                lines.append(f"  lambda {l2}: {seed_list(seeds)}")
+        records = [read_json(path) for path in sorted(results.glob("runs/*/*/run.json"))]
+        lines.append(duration(records, study["training"]["epochs"], len(new), cores))
+    others = [rule for rule, _ in jobs if rule not in ("train", "all")]
+    return "\n".join([*lines, f"other jobs: {', '.join(others) or 'none'}"])
+
+
+def duration(records: Iterable[dict], epochs: int, runs: int, cores: int) -> str:
+    """Return in words how long `runs` runs of `epochs` epochs take, as those of `records` did.
+
+    Args:
+        records: the contents of run.json; diverged runs do not count.
+        epochs: of a new run.
+        runs: how many there are to train.
+        cores: how many runs are trained at a time.
+    """
+    seconds = []
+    for record in records:
+        if record["status"] == "completed":
+            cost, then = record["cost"], record["config"]["training"]["epochs"]
+            by_epoch = cost["seconds_train"] + cost["seconds_evaluate"]
+            seconds.append(cost["seconds_total"] + by_epoch * (epochs / then - 1))
+    if not seconds:
+        return "how long it takes will be known when a run is there"
+    total = timedelta(seconds=round(statistics.median(seconds) * runs / min(cores, runs)))
+    return f"about {total} (h:mm:ss) of training on {cores} cores, going by {len(seconds)} runs"
+
+
+def _options(command: str) -> dict[str, str]:
+    words = shlex.split(command)
+    return dict(zip(words[2::2], words[3::2], strict=False))
+
+
+def main() -> None:
+    """Ask Snakemake and print the plan; what it refuses, this refuses in its words."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cores", default="all", help="as many runs are trained at a time (all)")
+    options, others = parser.parse_known_args()
+    cores = len(os.sched_getaffinity(0)) if options.cores == "all" else int(options.cores)
+    snakemake = [sys.executable, "-m", "snakemake", "--dry-run", "--printshellcmds"]
+    done = subprocess.run(
+        [*snakemake, "--cores", str(cores), *others], capture_output=True, text=True
+    )
+    if done.returncode != 0:
+        sys.exit((done.stdout + done.stderr).strip())
+    print(plan(done.stdout + done.stderr, cores))
+
+
+if __name__ == "__main__":
+    main()
