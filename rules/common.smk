@@ -46,14 +46,7 @@ def settings(*keys):
     One text with sorted keys: Snakemake compares parameters as a set of values, in which two that
     have been swapped would look unchanged.
     """
-    part = {}
-    for key in keys:
-        section, _, name = key.partition(".")
-        if name:
-            part.setdefault(section, {})[name] = STUDY[section][name]
-        else:
-            part[section] = STUDY[section]
-    return json.dumps(part, sort_keys=True)
+    return json.dumps({key: STUDY[key] for key in keys}, sort_keys=True)
 
 
 def code(script):
