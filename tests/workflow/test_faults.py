@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from conftest import STUDY, Project
+from project import STUDY, Project
 from tiny import write_npz
 
 NINE = {(l2, seed) for l2 in ("0", "0.001", "0.03") for seed in range(3)}

@@ -11,7 +11,7 @@ from collections import Counter
 
 import pytest
 
-from conftest import STUDY, Project
+from project import STUDY, Project
 
 REPORT = {"report": 1, "all": 1}
 TABLES = {"aggregate": 1, **REPORT}

@@ -1,0 +1,84 @@
+"""A copy of the project, and a tiny study run in it by real Snakemake."""
+
+import contextlib
+import csv
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from tiny import PROJECT
+
+STUDY = {
+    "study": "tiny",
+    "dataset": {"path": "tiny.npz"},
+    "validation": {"fraction": 0.2},
+    "model": {"hidden_units": [8]},
+    "training": {"learning_rate": 0.01, "batch_size": 32, "epochs": 3},
+    "lambdas": [0, 0.001, 0.03],
+    "seeds": 3,
+}
+
+_NOT_COPIED = (".*", "results", "logs", "__pycache__", "tests", "benchmarks")
+
+
+class Project:
+    """A copy of the project in a folder of its own."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        shutil.copytree(
+            PROJECT, folder, ignore=shutil.ignore_patterns(*_NOT_COPIED), dirs_exist_ok=True
+        )
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results" / "tiny"
+
+    def configure(self, **changes) -> None:
+        """Write tiny.yaml: the tiny study with these keys in place of its own."""
+        text = yaml.safe_dump(STUDY | changes, sort_keys=False)
+        (self.folder / "tiny.yaml").write_text(text)
+
+    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
+        """Run Snakemake on tiny.yaml and return what happened."""
+        started = self.start(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        printed = started.communicate()
+        return subprocess.CompletedProcess(started.args, started.returncode, *printed)
+
+    def start(self, *arguments: str, **options) -> subprocess.Popen:
+        """Start Snakemake on tiny.yaml, in a process group of its own as a terminal does."""
+        return subprocess.Popen(
+            [str(Path(sys.executable).parent / "snakemake"), *arguments]
+            + ["--cores", "2", "--configfile", "tiny.yaml"],
+            cwd=self.folder,
+            # not the environment of this test run's tools: as a user would start it
+            env={key: value for key, value in os.environ.items() if not key.startswith("L2STUDY")},
+            process_group=0,
+            **options,
+        )
+
+    def processes(self) -> list[int]:
+        """Return the ids of all processes that work in this project's folder."""
+        found = []
+        for process in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                if (process / "cwd").resolve().is_relative_to(self.folder.resolve()):
+                    found.append(int(process.name))
+        return found
+
+    def tables(self) -> dict[str, list[dict[str, str]]]:
+        """Return every table, cell by cell as text, without the columns of times and memory."""
+        found = {}
+        for path in sorted((self.results / "tables").iterdir()):
+            with open(path, newline="") as file:
+                rows = list(csv.DictReader(file))
+            costs = {"cpu_seconds", "peak_memory_mb"}
+            found[path.name] = [
+                {k: v for k, v in row.items() if k not in costs and not k.startswith("seconds")}
+                for row in rows
+            ]
+        return found
