@@ -4,6 +4,7 @@ import contextlib
 import csv
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -56,8 +57,10 @@ class Project:
             + ["--cores", "2", "--configfile", "tiny.yaml"],
             cwd=self.folder,
             # not the environment of this test run's tools: as a user would start it
-            env={key: value for key, value in os.environ.items() if not key.startswith("L2STUDY")},
+            env={k: v for k, v in os.environ.items() if not k.startswith(("L2STUDY", "TF_XLA"))},
             process_group=0,
+            # as in a terminal, even where the tests themselves were started with Ctrl-C ignored
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             **options,
         )
 

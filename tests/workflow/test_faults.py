@@ -227,11 +227,11 @@ def test_a_run_that_diverges_is_counted_and_shown(project):
 
 
 def test_a_disk_that_fills_up(project, finished):
-    """Of three runs of about 32 kB, one fits."""
+    """Of three runs of about 16 kB, one fits."""
     project.configure(lambdas=[0])
     runs = project.results / "runs"
     runs.mkdir(parents=True)
-    mount = ["mount", "-t", "tmpfs", "-o", "size=50k", "tmpfs", str(runs)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=24k", "tmpfs", str(runs)]
     if subprocess.run(mount, capture_output=True).returncode != 0:
         pytest.skip("a small disk cannot be mounted here (that takes root)")
     try:
