@@ -9,15 +9,17 @@ single-precision matrix product, the faster of NumPy's and TensorFlow's.
 """
 
 import argparse
+import os
 import time
 from statistics import median
 
-from common import mnist, report
-
-from l2study.backend import configure, keras, tf  # isort: skip  # before NumPy
+# NumPy's product is to be of one thread too, and reads this when it is first imported.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import numpy as np
+from common import mnist, report
 
+from l2study.backend import configure, keras, tf
 from l2study.engine import Data, Engine
 from l2study.model import build_model
 
