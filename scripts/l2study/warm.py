@@ -32,6 +32,9 @@ ADDRESS = "L2STUDY_WARM_PROCESS"
 
 _ACCEPTED = b"+"
 _IDLE_SECONDS = 5
+_RUNS_PER_CHILD = 50
+"""TensorFlow keeps nearly a megabyte of every run for itself: after so many, a new child begins."""
+
 _PR_SET_PDEATHSIG = 1
 
 
@@ -108,7 +111,8 @@ class _Child:
     ended: int
     channel: socket.socket
     kind: list
-    job: socket.socket | None
+    job: socket.socket | None = None
+    runs: int = 0
 
 
 def serve(listener: socket.socket) -> None:
@@ -148,7 +152,10 @@ def serve(listener: socket.socket) -> None:
                         said = child.channel.recv(1)
                     if said:
                         finished(child, 0)
+                        child.runs += 1
                         idle.append(child)
+                        if child.runs == _RUNS_PER_CHILD:
+                            _dismiss(idle)
                     else:  # it ends, or goes on as another program
                         waiting.unregister(child.channel)
                         child.channel.close()
@@ -217,7 +224,7 @@ def _fork(kind: list) -> _Child:
     if pid == 0:
         _work(its, parent)
     its.close()
-    return _Child(pid, os.pidfd_open(pid), ours, kind, None)
+    return _Child(pid, os.pidfd_open(pid), ours, kind)
 
 
 def _work(requests: socket.socket, parent: int) -> None:
