@@ -90,6 +90,7 @@ def test_two_values_swapped_are_a_change(project):
         ("scripts/plan.py", "import json", "# a comment\nimport json", {}),
         ("scripts/l2study/config.py", '"""Reading', '"""On reading', EVERYTHING),
         ("reports/claims.yaml", "claims:", "# a comment\nclaims:", TABLES),
+        ("schemas/tables.yaml", "columns:", "# a comment\ncolumns:", TABLES),
         ("reports/report.ipynb", '"cells"', '"cells" ', REPORT),
         ("reports/captions/gap.rst", "gap", "Gap", REPORT),
         ("reports/page/page.css", "body", "body ", REPORT),
