@@ -20,6 +20,7 @@ SCHEMA = Path(__file__).resolve().parents[2] / "schemas" / "tables.yaml"
 _ARROW = {"number": pa.float64(), "integer": pa.int64(), "string": pa.string()}
 _CONSTRAINTS = ("minimum", "maximum", "enum", "pattern")
 _KEYS = ("primaryKey", "foreignKeys")
+_NOT_STUDIED = ("allow_missing", "tensorboard")
 _MEDIA = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
 
 
@@ -150,7 +151,7 @@ def data_package(config: dict, data: dict, folder: Path) -> dict:
         "name": config["study"].lower(),
         "title": f"Tables of the L2 regularisation study {config['study']}",
         "description": "Accuracies and their differences are fractions: 0.98 is 98 %.",
-        "config": config,
+        "config": {key: value for key, value in config.items() if key not in _NOT_STUDIED},
         "data": data,
         "resources": resources,
     }
