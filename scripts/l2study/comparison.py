@@ -373,7 +373,9 @@ def draw(studies: Sequence[Compared], table: pd.DataFrame, measure: str) -> Figu
         label = f"{MEASURES[measure].label} ({_unit(measure)})"
         drawing.supylabel(label, fontsize=figures.STYLE["axes.labelsize"])
         keys = [figures._mean_key(name, marker, colour) for name, (colour, marker) in marks.items()]
-        figures._key(drawing, keys, min(len(keys), 3))
+        # about 70 letters fit beside one another, a mark is as wide as six
+        columns = 70 // (max(map(len, marks)) + 6)
+        figures._key(drawing, keys, min(len(keys), max(1, columns)))
         return drawing
 
 

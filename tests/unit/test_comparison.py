@@ -268,6 +268,28 @@ class TestPage:
     def test_names_what_diverged(self, page):
         assert "λ = 0.1 every seed (seeds 0, 2, 5)" in page.read_text()
 
+    @pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium (Debian's package)")
+    def test_in_a_browser(self, page):
+        from playwright.sync_api import sync_playwright
+
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(
+                executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+            )
+            for width in (390, 1280):
+                tab = browser.new_page(viewport={"width": width, "height": 900})
+                said, asked = [], []
+                tab.on("console", lambda message: said.append(message.text))  # noqa: B023
+                tab.on("request", lambda request: asked.append(request.url))  # noqa: B023
+                tab.goto(page.as_uri())
+                widths = "[document.documentElement.scrollWidth, document.images.length]"
+                assert tab.evaluate(widths) == [width, len(comparison.COMPARED)]
+                loaded = "[...document.images].every(i => i.complete && i.naturalWidth > 0)"
+                assert tab.evaluate(loaded)
+                assert said == []
+                assert [url for url in asked if not url.startswith("data:")] == [page.as_uri()]
+            browser.close()
+
     def test_the_same_studies_give_the_same_bytes(self, page, folders, tmp_path):
         output = tmp_path / page.name
         command.main([*map(str, folders), "--output", str(output)])
