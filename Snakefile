@@ -19,6 +19,14 @@ include: "rules/aggregate.smk"
 include: "rules/report.smk"
 
 
+# Where training is sent to a cluster, these stay: `prepare` may need the internet, and none is worth
+# waiting for in a queue.
+localrules:
+    prepare,
+    aggregate,
+    report,
+
+
 onstart:
     start_work()
 

@@ -36,6 +36,11 @@ PROMISED = expand(RUN, l2=STUDY["lambdas"], seed=STUDY["seeds"])
 MISSING = [run for run in PROMISED if ALLOW_MISSING and not Path(run, "run.json").exists()]
 LOCK = f".snakemake/at-work/{STUDY['study']}"
 
+if workflow.remote_exec:
+    # A job of a cluster, perhaps of several runs: they share its slot and one import of TensorFlow.
+    workflow.register_resource("slots", 1)
+    warm.start()
+
 if workflow.is_main_process and (other := owner.arrive(LOCK, f"{RESULTS}/")):
     print(other, file=sys.stderr)
 
@@ -76,13 +81,24 @@ def runs(file):
     return [f"{folder}/{file}" for folder in PROMISED if folder not in MISSING]
 
 
+def slots(wildcards):
+    """Return how many slots a run takes: 1, of which a job of a cluster has 1, this machine any.
+
+    Asked for by the Snakemake within a job, which is not told to `keep-going`, this sees to it that
+    a run that fails does not stop the other runs of its job.
+    """
+    if workflow.remote_exec and workflow.scheduler:
+        workflow.scheduler.keepgoing = True
+    return 1
+
+
 def start_work():
     """Make this process the only one at work on the study, and get ready for training."""
     try:
         owner.hold(LOCK)
     except owner.OwnedError as error:
         sys.exit(str(error))
-    # On this machine, jobs share one import of TensorFlow; on a cluster, each node has its own.
+    # On this machine, all jobs share one import of TensorFlow.
     if workflow.local_exec:
         warm.start()
 
@@ -91,7 +107,13 @@ def failures(workflow):
     """Return a text that names every failed job, the last line of its log, and what to do."""
     lines = []
     failed = workflow.scheduler.failed
-    jobs = [job for one in failed for job in (one.jobs if one.is_group() else [one])]
+    # Of several runs in one job of a cluster, those that are complete have not failed.
+    jobs = [
+        job
+        for one in failed
+        for job in (one.jobs if one.is_group() else [one])
+        if not (one.is_group() and all(Path(file).exists() for file in job.output))
+    ]
     for job in sorted(jobs, key=lambda job: str(job.log)):
         log = Path(str(job.log))
         written = log.read_text(errors="replace").splitlines() if log.is_file() else []
