@@ -31,7 +31,12 @@ onstart:
     start_work()
 
 
+onsuccess:
+    owner.rest(LOCK)
+
+
 onerror:
+    owner.rest(LOCK)
     print(failures(workflow), file=sys.stderr)
 
 

@@ -39,7 +39,8 @@ LOCK = f".snakemake/at-work/{STUDY['study']}"
 if workflow.remote_exec:
     # A job of a cluster, perhaps of several runs: they share its slot and one import of TensorFlow.
     workflow.register_resource("slots", 1)
-    warm.start()
+    if warm.ADDRESS not in os.environ:
+        warm.start()
 
 if workflow.is_main_process and (other := owner.arrive(LOCK, f"{RESULTS}/")):
     print(other, file=sys.stderr)
@@ -95,9 +96,12 @@ def slots(wildcards):
 def start_work():
     """Make this process the only one at work on the study, and get ready for training."""
     try:
-        owner.hold(LOCK)
+        # Slurm's jobs are all called by the identifier of the workflow.
+        done = owner.hold(LOCK, jobs=getattr(workflow.scheduler._executor, "run_uuid", None))
     except owner.OwnedError as error:
         sys.exit(str(error))
+    if done:
+        print(done, file=sys.stderr)
     # On this machine, all jobs share one import of TensorFlow.
     if workflow.local_exec:
         warm.start()

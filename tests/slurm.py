@@ -78,7 +78,10 @@ AccountingStoragePass={folder}/munge.socket
 PartitionName=main Nodes=ALL Default=YES LLN=YES MaxTime=120 DefaultTime=10 State=UP
 """
 
-_NODE = "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cpus} RealMemory={memory}\n"
+_NODE = (
+    "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port}"
+    " CPUs={cpus} RealMemory={memory}\n"
+)
 
 _DATABASE = """\
 AuthType=auth/munge

@@ -19,6 +19,8 @@ import time
 from datetime import datetime
 from pathlib import Path
 
+from l2study import orphans
+
 SNAKEMAKE_LOCKS = Path(".snakemake", "locks")
 
 _held = []
@@ -50,11 +52,18 @@ def arrive(path: str | os.PathLike, prefix: str) -> str | None:
         return None  # a file system without such locks: Snakemake's own remain
 
 
-def hold(path: str | os.PathLike) -> None:
+def hold(path: str | os.PathLike, jobs: str | None = None) -> str | None:
     """Hold the lock `path`, where `arrive` has been before, until this process ends.
 
+    Args:
+        path: of the lock.
+        jobs: the name of all jobs that this process will submit to Slurm, if it does.
+
+    Returns:
+        What was done about the jobs of a holder that was killed, in one line; None if nothing.
+
     Raises:
-        OwnedError: another process holds it.
+        OwnedError: another process holds it, or jobs that it has submitted are not at their end.
     """
     try:
         work = open(path, "a+", encoding="utf-8")  # noqa: SIM115  # stays open
@@ -62,12 +71,25 @@ def hold(path: str | os.PathLike) -> None:
         if not any(_locked(work, fcntl.LOCK_EX) or time.sleep(0.2) for _ in range(3)):
             raise OwnedError(_worker(path))
     except OSError:
-        return
-    work.truncate(0)
-    since = datetime.now().isoformat(" ", timespec="seconds")
-    json.dump({"host": _HOST, "process": os.getpid(), "since": since}, work)
-    work.flush()
+        return None
     _held.append(work)
+    last, ended = _record(path), 0
+    if "jobs" in last:
+        try:
+            ended = orphans.end(last["jobs"], cancel=last["host"] == _HOST)
+        except orphans.OrphansError as error:
+            raise OwnedError(str(error)) from None
+    since = datetime.now().isoformat(" ", timespec="seconds")
+    record = {"host": _HOST, "process": os.getpid(), "since": since}
+    _write(work, record | ({"jobs": jobs} if jobs else {}))
+    return f"{ended} jobs of a Snakemake that was killed have been cancelled" if ended else None
+
+
+def rest(path: str | os.PathLike) -> None:
+    """Say that no job is left of what this process, which holds the lock `path`, has submitted."""
+    if "jobs" in (record := _record(path)):
+        with open(path, "a", encoding="utf-8") as work:
+            _write(work, {key: value for key, value in record.items() if key != "jobs"})
 
 
 _HOST = platform.node()
@@ -79,6 +101,12 @@ def _locked(file, kind: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _write(file, record: dict) -> None:
+    file.truncate(0)
+    json.dump(record, file)
+    file.flush()
 
 
 def _record(path: str | os.PathLike) -> dict:
