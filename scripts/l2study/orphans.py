@@ -52,8 +52,8 @@ def queued(name: str) -> list[str]:
     """
     if shutil.which("squeue") is None:
         raise OrphansError(
-            "a Snakemake was killed that had submitted jobs to Slurm, and there is no squeue here to "
-            f"see whether they still run: start where there is one (squeue --name={name})"
+            "a Snakemake was killed that had submitted jobs to Slurm, and there is no squeue here "
+            f"to see whether they still run: start where there is one (squeue --name={name})"
         )
     command = ["squeue", "--noheader", "--format=%i", f"--name={name}"]
     done = subprocess.run(command, capture_output=True, text=True)
