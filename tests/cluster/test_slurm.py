@@ -24,10 +24,12 @@ from slurm import NODES, PACKAGES, Slurm, SlurmError, output, wait_until
 from tiny import PROJECT, write_npz
 
 SABOTAGE = """
-import json, time
+import json, os, time
 from pathlib import Path
 
 def strike(l2, seed):
+    with open("attempts", "a") as file:
+        file.write(f"{l2}_{seed} {os.environ['SLURM_JOB_ID']}\\n")
     faults = Path("faults.json")
     fault = json.loads(faults.read_text()).get(f"{l2} {seed}") if faults.exists() else None
     once = Path(f"once-{l2}-{seed}")
@@ -43,7 +45,10 @@ def strike(l2, seed):
     while fault == "wait" and not Path("go").exists():
         time.sleep(0.2)
 """
-"""What faults.json of the study's folder does to the runs that it names, before they train."""
+"""What faults.json of the study's folder does to the runs that it names, before they train.
+
+Which run was at work in which job of Slurm is in the file `attempts`.
+"""
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +141,7 @@ def local_tables(finished, tmp_path_factory):
     return tables
 
 
-FIELDS = ("JobIDRaw", "State", "NodeList", "Start", "End", "Timelimit", "ReqMem", "Comment")
+FIELDS = ("JobIDRaw", "State", "NodeList", "Start", "End", "Timelimit", "ReqMem")
 
 
 def jobs_of(slurm, project):
@@ -145,21 +150,27 @@ def jobs_of(slurm, project):
     return [dict(zip(FIELDS, row, strict=False)) for row in rows if row[-1] == str(project.folder)]
 
 
-def by_run(jobs):
-    """Return the jobs of every run, in order. Groups have no name of a run: one by one only."""
+def started(project):
+    return attempts(project) if (project.folder / "attempts").exists() else {}
+
+
+def attempts(project):
+    """Return the ids of the jobs that have been at work on every run, in order."""
     found = defaultdict(list)
-    for job in jobs:
-        l2, seed = re.search(r"wildcards_(.*)_(\d+)$", job["Comment"]).groups()
-        found[f"{l2} {seed}"].append(job)
+    for line in (project.folder / "attempts").read_text().splitlines():
+        run, job = line.split()
+        found[run].append(job)
     return found
 
 
-def assert_never_twice_at_a_time(jobs):
-    """A job of a run begins after the run's earlier job has ended."""
-    for run, attempts in by_run(jobs).items():
-        began = [job for job in attempts if job["Start"] not in ("None", "Unknown")]
-        for earlier, later in pairwise(began):
+def attempts_one_at_a_time(slurm, project):
+    """Return what was accounted for every attempt at every run. None began before the last ended."""
+    jobs = {job["JobIDRaw"]: job for job in jobs_of(slurm, project)}
+    found = {run: [jobs[job] for job in ids] for run, ids in attempts(project).items()}
+    for run, of_run in found.items():
+        for earlier, later in pairwise(of_run):
             assert earlier["End"] <= later["Start"], run
+    return found
 
 
 def succeeded(done):
@@ -172,8 +183,9 @@ def ended(process, seconds=240):
 
 
 def running(slurm, project):
-    rows = output("squeue", "--noheader", "--states=RUNNING", "--format=%i|%N|%k|%Z").splitlines()
-    return [row.split("|")[:3] for row in rows if row.endswith(f"|{project.folder}")]
+    """Return the ids of the jobs of `project` that run, and their nodes."""
+    rows = output("squeue", "--noheader", "--states=RUNNING", "--format=%i|%N|%Z").splitlines()
+    return [row.split("|")[:2] for row in rows if row.endswith(f"|{project.folder}")]
 
 
 def times(project):
@@ -241,23 +253,20 @@ def test_cancelled_over_memory_and_over_time(slurm, project, local_tables):
     project.fault(l0_s0="memory", l0_s1="hang", **{"l0.001_s0": "hang"})
     snakemake = project.start_on_cluster(*ONE_BY_ONE)
     wait_until(lambda: (project.folder / "once-0.001-0").exists(), 120)
-    (victim,) = [job for job, _, run in running(slurm, project) if run.endswith("_0.001_0")]
-    subprocess.run(["scancel", victim], check=True)
+    subprocess.run(["scancel", *attempts(project)["0.001_0"]], check=True)
     succeeded(ended(snakemake))
     assert project.tables() == local_tables(**FOUR)
-    jobs = jobs_of(slurm, project)
-    assert_never_twice_at_a_time(jobs)
-    runs = by_run(jobs)
+    runs = attempts_one_at_a_time(slurm, project)
     states = {run: [job["State"].split()[0] for job in of] for run, of in runs.items()}
     assert states == {
         # over memory, Slurm without cgroups says FAILED
-        "0 0": ["FAILED", "COMPLETED"],
-        "0 1": ["TIMEOUT", "COMPLETED"],
-        "0.001 0": ["CANCELLED", "COMPLETED"],
-        "0.001 1": ["COMPLETED"],
+        "0_0": ["FAILED", "COMPLETED"],
+        "0_1": ["TIMEOUT", "COMPLETED"],
+        "0.001_0": ["CANCELLED", "COMPLETED"],
+        "0.001_1": ["COMPLETED"],
     }
-    assert [job["ReqMem"] for job in runs["0 0"]] == ["2000M", "4000M"]
-    assert [job["Timelimit"] for job in runs["0 1"]] == ["00:01:00", "00:02:00"]
+    assert [job["ReqMem"] for job in runs["0_0"]] == ["2000M", "4000M"]
+    assert [job["Timelimit"] for job in runs["0_1"]] == ["00:01:00", "00:02:00"]
 
 
 # ---- faults of the cluster
@@ -267,8 +276,8 @@ def test_node_crashes_and_controller_is_away(slurm, project, local_tables):
     project.configure(**FOUR)
     project.fault(**dict.fromkeys(("l0_s0", "l0_s1", "l0.001_s0", "l0.001_s1"), "wait"))
     snakemake = project.start_on_cluster(*ONE_BY_ONE)
-    wait_until(lambda: len(running(slurm, project)) == 4, 120)
-    lost = [job for job, node, _ in running(slurm, project) if node == "n2"]
+    wait_until(lambda: len(started(project)) == 4, 120)
+    lost = [job for job, node in running(slurm, project) if node == "n2"]
     assert lost
     slurm.crash("n2")
     try:
@@ -282,8 +291,8 @@ def test_node_crashes_and_controller_is_away(slurm, project, local_tables):
     succeeded(ended(snakemake))
     wait_until(lambda: slurm.states() == ["idle"] * 2)
     assert project.tables() == local_tables(**FOUR)
+    assert len(attempts_one_at_a_time(slurm, project)) == 4
     jobs = jobs_of(slurm, project)
-    assert_never_twice_at_a_time(jobs)
     assert {job["JobIDRaw"] for job in jobs if job["State"] == "NODE_FAIL"} == set(lost)
     assert len(jobs) == 4 + len(lost)
 
@@ -291,12 +300,14 @@ def test_node_crashes_and_controller_is_away(slurm, project, local_tables):
 def test_killed_with_jobs_in_the_queue(slurm, project, local_tables):
     """The same command goes on: it ends what the killed one has left before it starts anything."""
     project.configure(**FOUR)
-    project.fault(l0_s0="wait", l0_s1="wait")
+    project.fault(**dict.fromkeys(("l0_s0", "l0_s1", "l0.001_s0", "l0.001_s1"), "wait"))
     subprocess.run(["scontrol", "update", "nodename=n2", "state=drain", "reason=test"], check=True)
     try:
         first = project.start_on_cluster(*ONE_BY_ONE)
-        wait_until(lambda: len(running(slurm, project)) == 2, 120)
+        # the memory of one node is enough for three
+        wait_until(lambda: len(started(project)) == 3, 120)
         left = slurm.jobs()
+        assert len(left) == 4
         first.kill()
         first.communicate()
         assert set(left) <= set(slurm.jobs())
@@ -309,8 +320,8 @@ def test_killed_with_jobs_in_the_queue(slurm, project, local_tables):
     succeeded(done)
     assert f"{len(left)} jobs of a Snakemake that was killed have been cancelled" in done.stdout
     assert project.tables() == local_tables(**FOUR)
+    assert len(attempts_one_at_a_time(slurm, project)) == 4
     jobs = jobs_of(slurm, project)
-    assert_never_twice_at_a_time(jobs)
     first_end = max(job["End"] for job in jobs if job["JobIDRaw"] in left)
     assert all(job["Start"] >= first_end for job in jobs if job["JobIDRaw"] not in left)
     assert "jobs" not in json.loads((project.folder / ".snakemake/at-work/tiny").read_text())
