@@ -131,7 +131,9 @@ def output(*command: str) -> str:
 class Slurm:
     """The cluster, from `start` to `stop`."""
 
-    def __init__(self):
+    def __init__(self, cpus: int = CPUS):
+        """Set up, but not start, two nodes of `cpus` processors each."""
+        self.cpus = cpus
         self.folder = Path()
         self.daemons: dict[str, subprocess.Popen] = {}
         self._hosts_line = ""
@@ -172,7 +174,7 @@ class Slurm:
             "password": secrets.token_hex(12),
         }
         conf = _SLURM.format(**values) + "".join(
-            _NODE.format(name=name, host=host, port=port, cpus=CPUS, memory=MEMORY_MB)
+            _NODE.format(name=name, host=host, port=port, cpus=self.cpus, memory=MEMORY_MB)
             for name, port in zip(NODES, ports, strict=True)
         )
         (self.folder / "slurm.conf").write_text(conf)
