@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, "scripts")
 
-from l2study import owner, warm
+from l2study import owner, slurm, warm
 from l2study.config import ConfigError, check
 from l2study.data import check_against_data
 from l2study.prepared import DataError
@@ -95,13 +95,16 @@ def slots(wildcards):
 
 def start_work():
     """Make this process the only one at work on the study, and get ready for training."""
+    executor = workflow.scheduler._executor
     try:
-        # Slurm's jobs are all called by the identifier of the workflow.
-        done = owner.hold(LOCK, jobs=getattr(workflow.scheduler._executor, "run_uuid", None))
+        # Slurm's jobs are all called by this identifier.
+        done = owner.hold(LOCK, jobs=getattr(executor, "run_uuid", None))
     except owner.OwnedError as error:
         sys.exit(str(error))
     if done:
         print(done, file=sys.stderr)
+    if type(executor).__module__ == "snakemake_executor_plugin_slurm":
+        slurm.see_every_end(sys.modules["snakemake_executor_plugin_slurm"])
     # On this machine, all jobs share one import of TensorFlow.
     if workflow.local_exec:
         warm.start()

@@ -19,7 +19,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from l2study import orphans
+from l2study import slurm
 
 SNAKEMAKE_LOCKS = Path(".snakemake", "locks")
 
@@ -76,8 +76,8 @@ def hold(path: str | os.PathLike, jobs: str | None = None) -> str | None:
     last, ended = _record(path), 0
     if "jobs" in last:
         try:
-            ended = orphans.end(last["jobs"], cancel=last["host"] == _HOST)
-        except orphans.OrphansError as error:
+            ended = slurm.end(last["jobs"], cancel=last["host"] == _HOST)
+        except slurm.OrphansError as error:
             raise OwnedError(str(error)) from None
     since = datetime.now().isoformat(" ", timespec="seconds")
     record = {"host": _HOST, "process": os.getpid(), "since": since}

@@ -1,4 +1,4 @@
-"""Jobs that a killed workflow has left in Slurm's queue: end them before anything is started.
+"""What Snakemake's executor for Slurm leaves open: jobs that nobody waits for, and ends not seen.
 
 Slurm runs what it was given, whether or not the Snakemake that gave it is alive. A workflow
 started after that would train the same runs again, at the same time and into the same files.
@@ -7,6 +7,7 @@ started after that would train the same runs again, at the same time and into th
 import shutil
 import subprocess
 import time
+from types import ModuleType
 
 
 class OrphansError(RuntimeError):
@@ -61,3 +62,24 @@ def queued(name: str) -> list[str]:
         reason = " ".join(done.stderr.split())
         raise OrphansError(f"Slurm does not say what is in its queue, try again later: {reason}")
     return done.stdout.split()
+
+
+def see_every_end(plugin: ModuleType) -> None:
+    """Let the executor of `plugin` see that a job which was cancelled or preempted is over.
+
+    sacct says `CANCELLED by <user>`, which the executor (2.8) takes for a job still at work, and it
+    waits for Slurm to start a preempted job again, which the profile asks Slurm not to do.
+    """
+    query = plugin.query_job_status
+
+    async def query_plainly(*arguments):
+        states, seconds = await query(*arguments)
+        return states and {job: plain_state(state) for job, state in states.items()}, seconds
+
+    plugin.query_job_status = query_plainly
+
+
+def plain_state(state: str) -> str:
+    """Return a state of sacct in a word that the executor knows."""
+    word = state.partition(" ")[0]
+    return "CANCELLED" if word == "PREEMPTED" else word
