@@ -105,9 +105,27 @@ def start_work():
         print(done, file=sys.stderr)
     if type(executor).__module__ == "snakemake_executor_plugin_slurm":
         slurm.see_every_end(sys.modules["snakemake_executor_plugin_slurm"])
-    # On this machine, all jobs share one import of TensorFlow.
     if workflow.local_exec:
+        # All jobs of this machine share one import of TensorFlow.
         warm.start()
+    else:
+        executor.run_jobs = without_old_output(executor.run_jobs)
+
+
+def without_old_output(submit):
+    """Return `submit`, which submits jobs, so that it removes first what they are to make anew.
+
+    Of several runs in one job, those that it does not come to would keep files of another
+    configuration. With `keep-incomplete`, Snakemake takes them for new ones when the job has failed.
+    """
+
+    def remove_and_submit(jobs):
+        for job in jobs:
+            if job.attempt == 1:
+                workflow.async_run(job.remove_existing_output())
+        submit(jobs)
+
+    return remove_and_submit
 
 
 def failures(workflow):

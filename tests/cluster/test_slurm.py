@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from needs import require, unavailable
-from project import Project
+from project import STUDY, Project
 from slurm import NODES, PACKAGES, Slurm, SlurmError, output, wait_until
 from tiny import PROJECT, write_npz
 
@@ -231,6 +231,16 @@ def test_grouped_runs(slurm, project, local_tables, finished):
     assert len(jobs_of(slurm, project)) == 5
     assert {path: when for path, when in times(project).items() if path in before} == before
     assert project.tables() == finished.tables()
+
+    # a job of nine that is cancelled in the first: nothing of the old configuration passes for new
+    project.configure(training=STUDY["training"] | {"epochs": 4})
+    snakemake = project.start_on_cluster("--preemptible-retries", "0")
+    wait_until(lambda: running(slurm, project), 120)
+    subprocess.run(["scancel", *(job for job, _ in running(slurm, project))], check=True)
+    assert ended(snakemake).returncode != 0
+    assert not times(project)
+    planned = project.snakemake("--dry-run")
+    assert planned.stdout.count("rule train:") + planned.stderr.count("rule train:") == 9
 
 
 def assert_one_after_the_other(job, runs):
