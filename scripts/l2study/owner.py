@@ -11,6 +11,7 @@ Whoever is the only one at the first removes what a killed Snakemake left behind
 get the second does not start.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -65,18 +66,19 @@ def hold(path: str | os.PathLike, jobs: str | None = None) -> str | None:
     Raises:
         OwnedError: another process holds it, or jobs that it has submitted are not at their end.
     """
+    work = open(path, "a+", encoding="utf-8")  # noqa: SIM115  # stays open
+    _held.append(work)
     try:
-        work = open(path, "a+", encoding="utf-8")  # noqa: SIM115  # stays open
         # `arrive` has it for an instant, to see whether it is free
-        if not any(_locked(work, fcntl.LOCK_EX) or time.sleep(0.2) for _ in range(3)):
+        alone = any(_locked(work, fcntl.LOCK_EX) or time.sleep(0.2) for _ in range(3))
+        if not alone:
             raise OwnedError(_worker(path))
     except OSError:
-        return None
-    _held.append(work)
+        alone = False  # a file system without such locks: Snakemake's own remain
     last, ended = _record(path), 0
     if "jobs" in last:
         try:
-            ended = slurm.end(last["jobs"], cancel=last["host"] == _HOST)
+            ended = slurm.end(last["jobs"], cancel=alone and last["host"] == _HOST)
         except slurm.OrphansError as error:
             raise OwnedError(str(error)) from None
     since = datetime.now().isoformat(" ", timespec="seconds")
@@ -86,10 +88,15 @@ def hold(path: str | os.PathLike, jobs: str | None = None) -> str | None:
 
 
 def rest(path: str | os.PathLike) -> None:
-    """Say that no job is left of what this process, which holds the lock `path`, has submitted."""
-    if "jobs" in (record := _record(path)):
-        with open(path, "a", encoding="utf-8") as work:
-            _write(work, {key: value for key, value in record.items() if key != "jobs"})
+    """Forget the jobs that this process, which holds the lock `path`, has submitted, once all ended.
+
+    Those that Slurm is still ending, as after Ctrl-C, are left for the next holder to wait for.
+    """
+    record = _record(path)
+    with contextlib.suppress(slurm.OrphansError):
+        if "jobs" in record and not slurm.queued(record["jobs"]):
+            with open(path, "a", encoding="utf-8") as work:
+                _write(work, {key: value for key, value in record.items() if key != "jobs"})
 
 
 _HOST = platform.node()

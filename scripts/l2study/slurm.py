@@ -30,8 +30,8 @@ def end(name: str, cancel: bool, seconds: float = 120) -> int:
     advice = f"wait for them, or end them with: scancel --name={name}"
     if not cancel:
         raise OrphansError(
-            f"{len(found)} jobs that were submitted from another host are in Slurm's queue and "
-            f"write this study's files: {advice}"
+            f"{len(found)} jobs of another Snakemake, of which cannot be told whether it is alive, "
+            f"are in Slurm's queue and write this study's files: {advice}"
         )
     subprocess.run(["scancel", f"--name={name}"], capture_output=True)
     deadline = time.monotonic() + seconds

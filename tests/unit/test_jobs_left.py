@@ -19,7 +19,7 @@ def queue(tmp_path, monkeypatch):
     programs = tmp_path / "bin"
     programs.mkdir()
     for name, script in {
-        "squeue": f'[ "$3" = --name=mine ] && cat {file}',
+        "squeue": f'[ "$3" = --name=mine -o "$3" = --name=next ] && cat {file}',
         "scancel": f'[ "$1" = --name=mine ] && : > {file}',
     }.items():
         (programs / name).write_text(f"#!/bin/sh\n{script}\n")
@@ -47,6 +47,10 @@ def test_they_are_cancelled_before_the_next_holder_begins(queue):
     assert owner.hold("lock", jobs="next").startswith("2 jobs ")
     assert queue.read_text() == ""
     assert record()["jobs"] == "next"
+    queue.write_text("13\n")
+    owner.rest("lock")
+    assert record()["jobs"] == "next"
+    queue.write_text("")
     owner.rest("lock")
     assert "jobs" not in record()
     assert record()["process"] == os.getpid()
@@ -65,6 +69,19 @@ def test_those_of_another_host_are_left_alone_and_refused(queue):
         owner.hold("lock", jobs="next")
     assert queue.read_text() == "11\n12\n"
     assert record()["jobs"] == "mine"
+
+
+def test_without_locks_they_are_refused_too(queue, monkeypatch):
+    def no_locks(*arguments):
+        raise OSError("not here")
+
+    monkeypatch.setattr(owner.fcntl, "flock", no_locks)
+    leave()
+    with pytest.raises(owner.OwnedError, match="2 jobs "):
+        owner.hold("lock", jobs="next")
+    assert queue.read_text() == "11\n12\n"
+    queue.write_text("")
+    assert owner.hold("lock", jobs="next") is None
 
 
 def test_those_that_do_not_end_are_refused(queue, tmp_path):
