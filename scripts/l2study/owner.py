@@ -88,7 +88,7 @@ def hold(path: str | os.PathLike, jobs: str | None = None) -> str | None:
 
 
 def rest(path: str | os.PathLike) -> None:
-    """Forget the jobs that this process, which holds the lock `path`, has submitted, once all ended.
+    """Forget the jobs that this process, the holder of `path`, has submitted, once all have ended.
 
     Those that Slurm is still ending, as after Ctrl-C, are left for the next holder to wait for.
     """
