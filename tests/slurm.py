@@ -151,6 +151,8 @@ class Slurm:
             raise SlurmError(f"{_LINK} belongs to another Slurm")
         if ours and output("scontrol", "ping").count("UP"):
             raise SlurmError(f"the cluster of {os.readlink(_LINK)} is running")
+        if ours:  # of a process that was killed
+            shutil.rmtree(Path(os.readlink(_LINK)).parent, ignore_errors=True)
         self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir="/tmp"))
         try:
             self._start()
