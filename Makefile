@@ -2,13 +2,14 @@
 # make study CONFIG=mine.yaml   the same with the keys of mine.yaml in place of config.yaml's
 # make plan [CONFIG=mine.yaml]  what that would run, and roughly how long it will take
 # make test                     everything that is checked
+# make test-deps                what some of the tests need of Debian: Slurm, MariaDB, Chromium
 # make setup                    create .venv alone
 PYTHON ?= python3
 CONFIG ?=
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 
-.PHONY: study plan test setup lock clean
+.PHONY: study plan test test-deps setup lock clean
 
 study: setup
 	@$(BIN)/snakemake --cores all $(if $(CONFIG),--configfile $(CONFIG))
@@ -18,6 +19,25 @@ plan: setup
 
 test: setup
 	@PATH="$(BIN):$$PATH" $(BIN)/python -m pytest
+
+TEST_DEPS := munge slurmctld slurmd slurmdbd slurm-client slurm-wlm-basic-plugins \
+    slurm-wlm-mysql-plugin mariadb-server-core mariadb-client-core chromium dataset-fashion-mnist
+
+# Programs alone: while they are installed, policy-rc.d keeps Debian from starting them as services.
+test-deps:
+	@missing=$$(for package in $(TEST_DEPS); do dpkg-query --show --showformat '$${db:Status-Status}' \
+	    $$package 2>/dev/null | grep -qx installed || printf ' %s' $$package; done); \
+	[ -n "$$missing" ] || exit 0; \
+	advice="install, with the tools of this system, what the tests need:$$missing"; \
+	command -v apt-get >/dev/null || { echo "there is no apt-get here: $$advice" >&2; exit 1; }; \
+	[ "$$(id -u)" = 0 ] || { echo "this takes root (sudo make test-deps): $$advice" >&2; exit 1; }; \
+	echo "installing$$missing"; \
+	if [ ! -e /usr/sbin/policy-rc.d ]; then \
+	    trap 'rm -f /usr/sbin/policy-rc.d' EXIT; \
+	    printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d; \
+	fi; \
+	apt-get update -qq && \
+	DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends $$missing >/dev/null
 
 setup: $(VENV)/complete
 

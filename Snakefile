@@ -20,11 +20,24 @@ include: "rules/tensorboard.smk"
 include: "rules/report.smk"
 
 
+# Where training is sent to a cluster, these stay: `prepare` may need the internet, and none is worth
+# waiting for in a queue.
+localrules:
+    prepare,
+    aggregate,
+    report,
+
+
 onstart:
     start_work()
 
 
+onsuccess:
+    owner.rest(LOCK)
+
+
 onerror:
+    owner.rest(LOCK)
     print(failures(workflow), file=sys.stderr)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, "scripts")
 
-from l2study import owner, warm
+from l2study import owner, slurm, warm
 from l2study.config import ConfigError, check
 from l2study.data import check_against_data
 from l2study.prepared import DataError
@@ -36,6 +36,12 @@ PROMISED = expand(RUN, l2=STUDY["lambdas"], seed=STUDY["seeds"])
 # run.json is the last file of a run to be written.
 MISSING = [run for run in PROMISED if ALLOW_MISSING and not Path(run, "run.json").exists()]
 LOCK = f".snakemake/at-work/{STUDY['study']}"
+
+if workflow.remote_exec:
+    # A job of a cluster, perhaps of several runs: they share its slot and one import of TensorFlow.
+    workflow.register_resource("slots", 1)
+    if warm.ADDRESS not in os.environ:
+        warm.start()
 
 if workflow.is_main_process and (other := owner.arrive(LOCK, f"{RESULTS}/")):
     print(other, file=sys.stderr)
@@ -78,22 +84,63 @@ def runs(file, l2=None):
     return [f"{folder}/{file}" for folder in wanted if folder not in MISSING]
 
 
+def slots(wildcards):
+    """Return how many slots a run takes: 1, of which a job of a cluster has 1, this machine any.
+
+    Asked for by the Snakemake within a job, which is not told to `keep-going`, this sees to it that
+    a run that fails does not stop the other runs of its job.
+    """
+    if workflow.remote_exec and workflow.scheduler:
+        workflow.scheduler.keepgoing = True
+    return 1
+
+
 def start_work():
     """Make this process the only one at work on the study, and get ready for training."""
+    executor = workflow.scheduler._executor
     try:
-        owner.hold(LOCK)
+        # Slurm's jobs are all called by this identifier.
+        done = owner.hold(LOCK, jobs=getattr(executor, "run_uuid", None))
     except owner.OwnedError as error:
         sys.exit(str(error))
-    # On this machine, jobs share one import of TensorFlow; on a cluster, each node has its own.
+    if done:
+        print(done, file=sys.stderr)
+    if type(executor).__module__ == "snakemake_executor_plugin_slurm":
+        slurm.see_every_end(sys.modules["snakemake_executor_plugin_slurm"])
     if workflow.local_exec:
+        # All jobs of this machine share one import of TensorFlow.
         warm.start()
+    else:
+        executor.run_jobs = without_old_output(executor.run_jobs)
+
+
+def without_old_output(submit):
+    """Return `submit`, which submits jobs, so that it removes first what they are to make anew.
+
+    Of several runs in one job, those that it does not come to would keep files of another
+    configuration. With `keep-incomplete`, Snakemake takes them for new ones when the job has failed.
+    """
+
+    def remove_and_submit(jobs):
+        for job in jobs:
+            if job.attempt == 1:
+                workflow.async_run(job.remove_existing_output())
+        submit(jobs)
+
+    return remove_and_submit
 
 
 def failures(workflow):
     """Return a text that names every failed job, the last line of its log, and what to do."""
     lines = []
     failed = workflow.scheduler.failed
-    jobs = [job for one in failed for job in (one.jobs if one.is_group() else [one])]
+    # Of several runs in one job of a cluster, those that are complete have not failed.
+    jobs = [
+        job
+        for one in failed
+        for job in (one.jobs if one.is_group() else [one])
+        if not (one.is_group() and all(Path(file).exists() for file in job.output))
+    ]
     for job in sorted(jobs, key=lambda job: str(job.log)):
         log = Path(str(job.log))
         written = log.read_text(errors="replace").splitlines() if log.is_file() else []

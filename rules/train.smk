@@ -19,6 +19,8 @@ rule train:
     conda:
         "../envs/train.yaml"
     threads: 1
+    resources:
+        slots=slots,
     params:
         config=settings("model", "training"),
         folder=subpath(output.history, parent=True),

@@ -51,10 +51,14 @@ class Project:
         return subprocess.CompletedProcess(started.args, started.returncode, *printed)
 
     def start(self, *arguments: str, **options) -> subprocess.Popen:
-        """Start Snakemake on tiny.yaml, in a process group of its own as a terminal does."""
+        """Start Snakemake on tiny.yaml, in a process group of its own as a terminal does.
+
+        On two cores of this machine, unless `arguments` name the profile of a cluster.
+        """
+        cores = [] if "--workflow-profile" in arguments else ["--cores", "2"]
         return subprocess.Popen(
             [str(Path(sys.executable).parent / "snakemake"), *arguments]
-            + ["--cores", "2", "--configfile", "tiny.yaml"],
+            + [*cores, "--configfile", "tiny.yaml"],
             cwd=self.folder,
             # not the environment of this test run's tools: as a user would start it
             env={k: v for k, v in os.environ.items() if not k.startswith(("L2STUDY", "TF_XLA"))},
@@ -72,6 +76,13 @@ class Project:
                 if (process / "cwd").resolve().is_relative_to(self.folder.resolve()):
                     found.append(int(process.name))
         return found
+
+    def copy(self, folder: Path) -> "Project":
+        """Return a copy of the project as it stands, with Snakemake's records, in `folder`."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        copy = Project.__new__(Project)
+        copy.folder = folder
+        return copy
 
     def tables(self) -> dict[str, list[dict[str, str]]]:
         """Return every table, cell by cell as text, without the columns of times and memory."""

@@ -11,6 +11,7 @@ Whoever is the only one at the first removes what a killed Snakemake left behind
 get the second does not start.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -18,6 +19,8 @@ import platform
 import time
 from datetime import datetime
 from pathlib import Path
+
+from l2study import slurm
 
 SNAKEMAKE_LOCKS = Path(".snakemake", "locks")
 
@@ -50,24 +53,50 @@ def arrive(path: str | os.PathLike, prefix: str) -> str | None:
         return None  # a file system without such locks: Snakemake's own remain
 
 
-def hold(path: str | os.PathLike) -> None:
+def hold(path: str | os.PathLike, jobs: str | None = None) -> str | None:
     """Hold the lock `path`, where `arrive` has been before, until this process ends.
 
+    Args:
+        path: of the lock.
+        jobs: the name of all jobs that this process will submit to Slurm, if it does.
+
+    Returns:
+        What was done about the jobs of a holder that was killed, in one line; None if nothing.
+
     Raises:
-        OwnedError: another process holds it.
+        OwnedError: another process holds it, or jobs that it has submitted are not at their end.
     """
+    work = open(path, "a+", encoding="utf-8")  # noqa: SIM115  # stays open
+    _held.append(work)
     try:
-        work = open(path, "a+", encoding="utf-8")  # noqa: SIM115  # stays open
         # `arrive` has it for an instant, to see whether it is free
-        if not any(_locked(work, fcntl.LOCK_EX) or time.sleep(0.2) for _ in range(3)):
+        alone = any(_locked(work, fcntl.LOCK_EX) or time.sleep(0.2) for _ in range(3))
+        if not alone:
             raise OwnedError(_worker(path))
     except OSError:
-        return
-    work.truncate(0)
+        alone = False  # a file system without such locks: Snakemake's own remain
+    last, ended = _record(path), 0
+    if "jobs" in last:
+        try:
+            ended = slurm.end(last["jobs"], cancel=alone and last["host"] == _HOST)
+        except slurm.OrphansError as error:
+            raise OwnedError(str(error)) from None
     since = datetime.now().isoformat(" ", timespec="seconds")
-    json.dump({"host": _HOST, "process": os.getpid(), "since": since}, work)
-    work.flush()
-    _held.append(work)
+    record = {"host": _HOST, "process": os.getpid(), "since": since}
+    _write(work, record | ({"jobs": jobs} if jobs else {}))
+    return f"{ended} jobs of a Snakemake that was killed have been cancelled" if ended else None
+
+
+def rest(path: str | os.PathLike) -> None:
+    """Forget the jobs that this process, the holder of `path`, has submitted, once all have ended.
+
+    Those that Slurm is still ending, as after Ctrl-C, are left for the next holder to wait for.
+    """
+    record = _record(path)
+    with contextlib.suppress(slurm.OrphansError):
+        if "jobs" in record and not slurm.queued(record["jobs"]):
+            with open(path, "a", encoding="utf-8") as work:
+                _write(work, {key: value for key, value in record.items() if key != "jobs"})
 
 
 _HOST = platform.node()
@@ -79,6 +108,12 @@ def _locked(file, kind: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _write(file, record: dict) -> None:
+    file.truncate(0)
+    json.dump(record, file)
+    file.flush()
 
 
 def _record(path: str | os.PathLike) -> dict:

@@ -11,7 +11,7 @@ from collections import Counter
 
 import pytest
 
-from project import STUDY, Project
+from project import STUDY
 
 REPORT = {"report": 1, "all": 1}
 TABLES = {"aggregate": 1, **REPORT}
@@ -22,10 +22,7 @@ ALL_TRAINING = {"train": 9, **TABLES}
 @pytest.fixture
 def project(finished, tmp_path):
     """A copy of the finished study, with Snakemake's records, for a test to change."""
-    shutil.copytree(finished.folder, tmp_path / "copy", symlinks=True)
-    copy = Project.__new__(Project)
-    copy.folder = tmp_path / "copy"
-    return copy
+    return finished.copy(tmp_path / "copy")
 
 
 def planned(project, *arguments):

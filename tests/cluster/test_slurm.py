@@ -1,0 +1,347 @@
+"""The tiny study on a real Slurm of two nodes, with real faults: the tables are always the same.
+
+Slurm is started once for all tests of this module, and gone when they are over. Whatever happens,
+no run is ever at work twice at the same time.
+"""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections import defaultdict
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import yaml
+
+from needs import require, unavailable
+from project import STUDY, Project
+from slurm import NODES, PACKAGES, Slurm, SlurmError, output, wait_until
+from tiny import PROJECT, write_npz
+
+SABOTAGE = """
+import json, os, time
+from pathlib import Path
+
+def strike(l2, seed):
+    with open("attempts", "a") as file:
+        file.write(f"{l2}_{seed} {os.environ['SLURM_JOB_ID']}\\n")
+    faults = Path("faults.json")
+    fault = json.loads(faults.read_text()).get(f"{l2} {seed}") if faults.exists() else None
+    once = Path(f"once-{l2}-{seed}")
+    if fault == "fail":
+        raise RuntimeError("out of luck")
+    if fault == "memory":  # at every attempt
+        held = bytearray(2_000_000_000)
+        held[::4096] = bytes(len(held[::4096]))
+        time.sleep(4)
+    if fault == "hang" and not once.exists():
+        once.touch()
+        time.sleep(600)
+    while fault == "wait" and not Path("go").exists():
+        time.sleep(0.2)
+"""
+"""What faults.json of the study's folder does to the runs that it names, before they train.
+
+Which run was at work in which job of Slurm is in the file `attempts`.
+"""
+
+
+@pytest.fixture(scope="module")
+def slurm():
+    """Two idle nodes. Skipped, or failed in CI, where Slurm is missing or cannot be started."""
+    for program, package in PACKAGES.items():
+        require(program, package)
+    cluster = Slurm()
+    try:
+        cluster.start()
+    except SlurmError as error:
+        unavailable(str(error))
+    folder, daemons = cluster.folder, [daemon.pid for daemon in cluster.daemons.values()]
+    yield cluster
+    cluster.stop()
+    assert not folder.exists()
+    assert not Path("/etc/slurm/slurm.conf").is_symlink()
+    assert not [pid for pid in daemons if Path(f"/proc/{pid}").exists()]
+    assert not [p for p in Path("/proc").glob("[0-9]*") if of_cluster(p, folder)]
+
+
+def of_cluster(process, folder):
+    """Return whether a process has to do with the folder of a cluster."""
+    with contextlib.suppress(OSError):
+        words = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+        return str(folder).encode() in words
+    return False
+
+
+class Clustered(Project):
+    """The tiny study with faults to come, and the profile as it is but for the waiting."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        write_npz(folder / "tiny.npz")
+        script = folder / "scripts" / "train.py"
+        before, mark, after = script.read_text().partition("    started = datetime.now(UTC)\n")
+        assert mark
+        script.write_text(f"{before}    import sabotage; sabotage.strike(l2, seed)\n{mark}{after}")
+        (folder / "scripts" / "sabotage.py").write_text(SABOTAGE)
+        self.profile("slurm-init-seconds-before-status-checks: 20", "{}: 2")
+
+    def profile(self, old, new):
+        """Change one line of the profile; {} in `new` stands for the key."""
+        path = self.folder / "profiles" / "slurm" / "config.yaml"
+        text = path.read_text()
+        assert text.count(old) == 1
+        path.write_text(text.replace(old, new.format(old.partition(":")[0])))
+
+    def fault(self, **faults):
+        """Let these runs have these faults: l0_s1="fail" is lambda 0 seed 1."""
+        named = {re.sub("l(.*)_s", r"\1 ", key): fault for key, fault in faults.items()}
+        (self.folder / "faults.json").write_text(json.dumps(named))
+
+    def on_cluster(self, *arguments):
+        return self.snakemake("aggregate", "--workflow-profile", "profiles/slurm", *arguments)
+
+    def start_on_cluster(self, *arguments):
+        return self.start(
+            "aggregate", "--workflow-profile", "profiles/slurm", *arguments,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def project(tmp_path):
+    project = Clustered(tmp_path / "project")
+    yield project
+    for process in project.processes():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+
+
+ONE_BY_ONE = ("--group-components", "runs=1")
+FOUR = {"lambdas": [0, 0.001], "seeds": 2}
+
+
+@pytest.fixture(scope="session")
+def local_tables(finished, tmp_path_factory):
+    """A function: the tables that the local study has with these keys."""
+
+    def tables(**changes):
+        local = finished.copy(tmp_path_factory.mktemp("local") / "study")
+        local.configure(**changes)
+        done = local.snakemake("aggregate")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "rule train" not in done.stdout + done.stderr
+        return local.tables()
+
+    return tables
+
+
+FIELDS = ("JobIDRaw", "State", "NodeList", "Start", "End", "Timelimit", "ReqMem")
+
+
+def jobs_of(slurm, project):
+    """Return what Slurm has accounted for the study of `project`, job by job."""
+    rows = slurm.accounted(*FIELDS, "WorkDir")
+    return [dict(zip(FIELDS, row, strict=False)) for row in rows if row[-1] == str(project.folder)]
+
+
+def started(project):
+    return attempts(project) if (project.folder / "attempts").exists() else {}
+
+
+def attempts(project):
+    """Return the ids of the jobs that have been at work on every run, in order."""
+    found = defaultdict(list)
+    for line in (project.folder / "attempts").read_text().splitlines():
+        run, job = line.split()
+        found[run].append(job)
+    return found
+
+
+def attempts_one_at_a_time(slurm, project):
+    """Return what was accounted for every attempt at a run; none began before the last ended."""
+    jobs = {job["JobIDRaw"]: job for job in jobs_of(slurm, project)}
+    found = {run: [jobs[job] for job in ids] for run, ids in attempts(project).items()}
+    for run, of_run in found.items():
+        for earlier, later in pairwise(of_run):
+            assert earlier["End"] <= later["Start"], run
+    return found
+
+
+def succeeded(done):
+    assert done.returncode == 0, done.stdout + (done.stderr or "")
+
+
+def ended(process, seconds=240):
+    printed, _ = process.communicate(timeout=seconds)
+    return subprocess.CompletedProcess(process.args, process.returncode, printed)
+
+
+def running(slurm, project):
+    """Return the ids of the jobs of `project` that run, and their nodes."""
+    rows = output("squeue", "--noheader", "--states=RUNNING", "--format=%i|%N|%Z").splitlines()
+    return [row.split("|")[:2] for row in rows if row.endswith(f"|{project.folder}")]
+
+
+def times(project):
+    return {p: p.stat().st_mtime_ns for p in (project.results / "runs").rglob("*.csv")}
+
+
+# ---- all goes well, then a lambda more, then a run that always fails
+
+
+def test_grouped_runs(slurm, project, local_tables, finished):
+    project.configure(**FOUR)
+    succeeded(project.on_cluster("--group-components", "runs=2"))
+    assert project.tables() == local_tables(**FOUR)
+    jobs = jobs_of(slurm, project)
+    assert [job["State"] for job in jobs] == ["COMPLETED"] * 2
+    assert {job["NodeList"] for job in jobs} == set(NODES)
+    for job in jobs:
+        assert_one_after_the_other(job["JobIDRaw"], 2)
+    logs = project.folder / "logs" / "tiny" / "train"
+    assert len([log for log in logs.rglob("*.log") if "epoch 3/3" in log.read_text()]) == 4
+
+    # a lambda more: its two runs are one job, and all that is submitted
+    before = times(project)
+    project.configure(**FOUR | {"lambdas": [0, 0.001, 0.03]})
+    succeeded(project.on_cluster("--group-components", "runs=2"))
+    assert len(jobs_of(slurm, project)) == 3
+    assert {path: when for path, when in times(project).items() if path in before} == before
+    assert len(times(project)) == 6
+    assert project.tables() == local_tables(lambdas=[0, 0.001, 0.03], seeds=2)
+
+    # one run of a job of three always fails: the other two are kept, wherever it stands
+    project.configure()
+    project.fault(**{"l0.001_s2": "fail"})
+    failed = project.on_cluster("--group-components", "runs=3", "--preemptible-retries", "0")
+    assert failed.returncode != 0
+    end = failed.stderr[failed.stderr.rindex("1 failed; ") :]
+    assert "train l2=0.001 seed=2: RuntimeError: out of luck" in end
+    assert "l2=0 " not in end
+    assert len(times(project)) == 8
+    before = times(project)
+    project.fault()
+    succeeded(project.on_cluster())
+    assert len(jobs_of(slurm, project)) == 5
+    assert {path: when for path, when in times(project).items() if path in before} == before
+    assert project.tables() == finished.tables()
+
+    # a job of nine that is cancelled in the first: nothing of the old configuration passes for new
+    project.configure(training=STUDY["training"] | {"epochs": 4})
+    snakemake = project.start_on_cluster("--preemptible-retries", "0")
+    wait_until(lambda: running(slurm, project), 120)
+    subprocess.run(["scancel", *(job for job, _ in running(slurm, project))], check=True)
+    assert ended(snakemake).returncode != 0
+    assert not times(project)
+    planned = project.snakemake("--dry-run")
+    assert planned.stdout.count("rule train:") + planned.stderr.count("rule train:") == 9
+
+
+def assert_one_after_the_other(job, runs):
+    lines = output(
+        "sacct", "--jobs", job, "--parsable2", "--noheader", "--format=JobID,Start,End"
+    ).splitlines()
+    steps = [line.split("|")[1:] for line in lines if re.match(r"\d+\.\d+\|", line)]
+    assert len(steps) == runs
+    for earlier, later in pairwise(steps):
+        assert earlier[1] <= later[0]
+
+
+# ---- faults of jobs
+
+
+def test_cancelled_over_memory_and_over_time(slurm, project, local_tables):
+    """Each at its first attempt; more memory and time at the second is what helps."""
+    project.profile("runtime: 5 * attempt", "{}: attempt")
+    project.configure(**FOUR)
+    project.fault(l0_s0="memory", l0_s1="hang", **{"l0.001_s0": "hang"})
+    snakemake = project.start_on_cluster(*ONE_BY_ONE)
+    wait_until(lambda: (project.folder / "once-0.001-0").exists(), 120)
+    subprocess.run(["scancel", *attempts(project)["0.001_0"]], check=True)
+    succeeded(ended(snakemake))
+    assert project.tables() == local_tables(**FOUR)
+    runs = attempts_one_at_a_time(slurm, project)
+    states = {run: [job["State"].split()[0] for job in of] for run, of in runs.items()}
+    assert states == {
+        # over memory, Slurm without cgroups says FAILED
+        "0_0": ["FAILED", "COMPLETED"],
+        "0_1": ["TIMEOUT", "COMPLETED"],
+        "0.001_0": ["CANCELLED", "COMPLETED"],
+        "0.001_1": ["COMPLETED"],
+    }
+    assert [job["ReqMem"] for job in runs["0_0"]] == ["2000M", "4000M"]
+    assert [job["Timelimit"] for job in runs["0_1"]] == ["00:01:00", "00:02:00"]
+
+
+# ---- faults of the cluster
+
+
+def test_node_crashes_and_controller_is_away(slurm, project, local_tables):
+    project.configure(**FOUR)
+    project.fault(**dict.fromkeys(("l0_s0", "l0_s1", "l0.001_s0", "l0.001_s1"), "wait"))
+    snakemake = project.start_on_cluster(*ONE_BY_ONE)
+    wait_until(lambda: len(started(project)) == 4, 120)
+    lost = [job for job, node in running(slurm, project) if node == "n2"]
+    assert lost
+    slurm.crash("n2")
+    try:
+        wait_until(lambda: slurm.states()[1].startswith("down"), 180, "the node to be missed")
+        slurm.stop_controller()
+        time.sleep(25)
+        (project.folder / "go").touch()
+    finally:
+        slurm.start_controller()
+        slurm.start_node("n2")
+    succeeded(ended(snakemake))
+    wait_until(lambda: slurm.states() == ["idle"] * 2)
+    assert project.tables() == local_tables(**FOUR)
+    assert len(attempts_one_at_a_time(slurm, project)) == 4
+    jobs = jobs_of(slurm, project)
+    assert {job["JobIDRaw"] for job in jobs if job["State"] == "NODE_FAIL"} == set(lost)
+    assert len(jobs) == 4 + len(lost)
+
+
+def test_killed_with_jobs_in_the_queue(slurm, project, local_tables):
+    """The same command goes on: it ends what the killed one has left before it starts anything."""
+    project.configure(**FOUR)
+    project.fault(**dict.fromkeys(("l0_s0", "l0_s1", "l0.001_s0", "l0.001_s1"), "wait"))
+    subprocess.run(["scontrol", "update", "nodename=n2", "state=drain", "reason=test"], check=True)
+    try:
+        first = project.start_on_cluster(*ONE_BY_ONE)
+        # the memory of one node is enough for three
+        wait_until(lambda: len(started(project)) == 3, 120)
+        left = slurm.jobs()
+        assert len(left) == 4
+        first.kill()
+        first.communicate()
+        assert set(left) <= set(slurm.jobs())
+        (project.folder / "faults.json").unlink()
+        second = project.start_on_cluster(*ONE_BY_ONE)
+        wait_until(lambda: slurm.jobs() and not set(left) & set(slurm.jobs()), 120)
+    finally:
+        subprocess.run(["scontrol", "update", "nodename=n2", "state=resume"], check=True)
+    done = ended(second)
+    succeeded(done)
+    assert f"{len(left)} jobs of a Snakemake that was killed have been cancelled" in done.stdout
+    assert project.tables() == local_tables(**FOUR)
+    assert len(attempts_one_at_a_time(slurm, project)) == 4
+    jobs = jobs_of(slurm, project)
+    first_end = max(job["End"] for job in jobs if job["JobIDRaw"] in left)
+    assert all(job["Start"] >= first_end for job in jobs if job["JobIDRaw"] not in left)
+    assert "jobs" not in json.loads((project.folder / ".snakemake/at-work/tiny").read_text())
+
+
+def test_a_profile_has_what_the_one_that_it_replaces_sets():
+    """Naming another workflow profile replaces the default one as a whole."""
+    default, cluster, gpu = (
+        yaml.safe_load((PROJECT / "profiles" / name / "config.yaml").read_text())
+        for name in ("default", "slurm", "slurm-gpu")
+    )
+    assert default.items() <= cluster.items()
+    assert gpu.keys() <= cluster.keys()
