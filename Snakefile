@@ -25,6 +25,7 @@ include: "rules/report.smk"
 localrules:
     prepare,
     aggregate,
+    tensorboard,
     report,
 
 

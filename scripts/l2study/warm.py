@@ -2,7 +2,8 @@
 
 Importing TensorFlow takes as long as several epochs of training, compiling as long as two. So:
 
-1. the workflow starts this module as a process, which listens on a socket and does nothing else;
+1. the workflow, or its part within a job of a cluster, starts this module as a process, which
+   listens on a socket and does nothing else;
 2. at its first request it imports TensorFlow, without computing anything; for each request
    (arguments, folder, environment, standard input, output and error of train.py) it forks a child
    that runs train.py with them, and it sends the exit status back;
@@ -10,7 +11,7 @@ Importing TensorFlow takes as long as several epochs of training, compiling as l
    output alone, for which its compiled programs serve again;
 4. a child ends when its train.py or this process does, this process when the workflow does,
    however they end;
-5. where nothing listens, as on the nodes of a cluster, train.py does the work itself.
+5. where nothing listens, train.py does the work itself.
 """
 
 import contextlib
@@ -31,7 +32,8 @@ ADDRESS = "L2STUDY_WARM_PROCESS"
 """Name of the environment variable that tells jobs the address."""
 
 _ACCEPTED = b"+"
-_IDLE_SECONDS = 5
+_IDLE_SECONDS = 20
+"""Between two runs of a job on a cluster, Snakemake starts anew, which takes several seconds."""
 _RUNS_PER_CHILD = 50
 """TensorFlow keeps nearly a megabyte of every run for itself: after so many, a new child begins."""
 
@@ -194,7 +196,7 @@ def _accept(job: socket.socket, idle: list[_Child]) -> _Child | None:
         job.settimeout(None)
         if message is None or message["interpreter"] != sys.executable:
             return None
-        kind = [message["kind"], message["folder"], message["environment"]]
+        kind = [message["kind"], message["folder"], _lasting(message["environment"])]
         child = next((child for child in idle if child.kind == kind), None)
         if child is None:
             _dismiss(idle)  # so that there are never more children than jobs at a time
@@ -213,6 +215,12 @@ def _accept(job: socket.socket, idle: list[_Child]) -> _Child | None:
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+def _lasting(environment: dict[str, str]) -> dict[str, str]:
+    """Return `environment` without what Slurm says anew of every step of a job."""
+    passing = ("SLURM_", "SRUN_")
+    return {key: value for key, value in environment.items() if not key.startswith(passing)}
 
 
 def _fork(kind: list) -> _Child:
