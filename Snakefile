@@ -23,8 +23,12 @@ onstart:
     start_work()
 
 
+onsuccess:
+    print(PROGRESS.success(), file=sys.stderr)
+
+
 onerror:
-    print(failures(workflow), file=sys.stderr)
+    print(PROGRESS.failures(), file=sys.stderr)
 
 
 rule all:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, "scripts")
 
-from l2study import owner, warm
+from l2study import owner, progress, warm
 from l2study.config import ConfigError, check
 from l2study.data import check_against_data
 from l2study.prepared import DataError
@@ -35,6 +35,12 @@ PROMISED = expand(RUN, l2=STUDY["lambdas"], seed=STUDY["seeds"])
 # run.json is the last file of a run to be written.
 MISSING = [run for run in PROMISED if ALLOW_MISSING and not Path(run, "run.json").exists()]
 LOCK = f".snakemake/at-work/{STUDY['study']}"
+PROGRESS = progress.Progress(
+    workflow,
+    results=RESULTS,
+    runs=[run for run in PROMISED if run not in MISSING],
+    epochs=STUDY["training"]["epochs"],
+)
 
 if workflow.is_main_process and (other := owner.arrive(LOCK, f"{RESULTS}/")):
     print(other, file=sys.stderr)
@@ -85,22 +91,4 @@ def start_work():
     # On this machine, jobs share one import of TensorFlow; on a cluster, each node has its own.
     if workflow.local_exec:
         warm.start()
-
-
-def failures(workflow):
-    """Return a text that names every failed job, the last line of its log, and what to do."""
-    lines = []
-    failed = workflow.scheduler.failed
-    jobs = [job for one in failed for job in (one.jobs if one.is_group() else [one])]
-    for job in sorted(jobs, key=lambda job: str(job.log)):
-        log = Path(str(job.log))
-        written = log.read_text(errors="replace").splitlines() if log.is_file() else []
-        reason = [line.strip() for line in written if line.strip()][-1:] or ["nothing was logged"]
-        wildcards = [f"{name}={value}" for name, value in job.wildcards_dict.items()]
-        lines.append(f"  {' '.join([job.rule.name, *wildcards])}: {reason[0]}\n    log: {log}")
-    if not lines:
-        return "Stopped. The same command goes on from here."
-    head = f"{len(lines)} failed; what is complete is kept, the same command tries the rest again."
-    if any(job.rule.name == "train" for job in jobs):
-        lines.append("For a report without the runs that are missing: --config allow_missing=true")
-    return "\n".join([head, *lines])
+    PROGRESS.start()
