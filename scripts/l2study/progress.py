@@ -98,16 +98,15 @@ class Progress(logging.Handler):
             order = [rule.name for rule in self._workflow.rules]
             others = {job.rule.name for job in jobs} - {"train", "all"}
             self._to_train = len(new)
-            self._typical = (
-                typical_seconds((read_json(path) for path in there[:100]), self._epochs)
-                if new
-                else None
-            )
+            if new:
+                # a damaged record is no matter of the display; aggregation will refuse it
+                with contextlib.suppress(Exception):
+                    records = [read_json(path) for path in there[:100]]
+                    self._typical = typical_seconds(records, self._epochs)
             kept = len(set(there) - new)
             words = f"{len(new)} {'run' if len(new) == 1 else 'runs'} to train, {kept} kept"
-            self._say(
-                f"{words}; other jobs: {', '.join(sorted(others, key=order.index)) or 'none'}"
-            )
+            named = ", ".join(sorted(others, key=order.index)) or "none"
+            self._say(f"{words}; other jobs: {named}")
             if self._typical:
                 self._say(self._counts())
             if self._stream.isatty():
@@ -157,15 +156,18 @@ class Progress(logging.Handler):
     def close(self) -> None:
         """Give the terminal back. Snakemake's logger calls this too, however it ends."""
         self._logger.removeHandler(self)
+        super().close()
         if self._live:
             live, self._live = self._live, None
             with contextlib.suppress(Exception):
                 live.stop()
             self._screen.stream = self._stream
-            if self._to_train:
-                with contextlib.suppress(Exception):
-                    self._say(self._counts())
-        super().close()
+            self._news = bool(self._to_train)
+        if self._news:
+            self._news = False
+            with contextlib.suppress(Exception):
+                done = f"{len(self._seconds)} of {self._to_train} runs trained"
+                self._say(done if self._stopping else self._counts())
 
     def _job_begins(self, record) -> None:
         if record.rule_name == "all":
@@ -201,13 +203,14 @@ class Progress(logging.Handler):
 
     def _job_fails(self, record) -> None:
         name, log, _ = self._begun.pop(record.jobid, (record.rule_name, "", 0.0))
+        self._news = record.rule_name == "train"
         self._reasons[record.jobid] = why = reason(log, record.rule_msg or "")
         again = any(
             job.jobid == record.jobid and job.restart_times >= job.attempt
             for job in _single(list(self._workflow.scheduler.running))
         )
-        outlook = "it is tried once more" if again else "the other jobs go on"
-        self._say(f"failed: {name}: {why}\n    log: {log}\n    {outlook}", style="bold red")
+        outlook = "; it is tried again" if again else ""
+        self._say(f"failed: {name}: {why}\n    log: {log}{outlook}", style="bold red")
 
     def _at_work(self) -> list[tuple[str, str, float]]:
         """Return name, log and begin of each job that Snakemake holds for running."""

@@ -164,12 +164,12 @@ def test_a_failure_is_said_at_once_with_what_happens_next(monkeypatch):
     told.begin(jobs[0])
     told.fail(jobs[0], "SLURM status is: 'TIMEOUT'")
     assert "failed: train l2=0.1 seed=0: SLURM status is: 'TIMEOUT'; nothing" in told.said()
-    assert "log: 0.log\n    it is tried once more" in told.said()
+    assert told.said().endswith("log: 0.log; it is tried again\n")
     told.leave(jobs[0])
     again = train(0, attempt=2)
     told.begin(again)
     told.fail(again, "TIMEOUT again")
-    assert "log: 0.log\n    the other jobs go on" in told.said()
+    assert told.said().endswith("TIMEOUT again; nothing was logged\n    log: 0.log\n")
     told.leave(again)
     told.workflow.scheduler.failed = {Id(again)}
     assert told.display._counts().startswith("0 of 2 runs trained, 0 running, 1 failed")
@@ -177,6 +177,20 @@ def test_a_failure_is_said_at_once_with_what_happens_next(monkeypatch):
     assert end.startswith("1 failed; ")
     assert "  train l2=0.1 seed=0: TIMEOUT again; nothing was logged\n    log: 0.log\n" in end
     assert "allow_missing" in end
+    assert told.said().count("0 of 2 runs trained, 0 running, 1 failed") == 1
+
+
+def test_what_ctrl_c_ends_has_not_failed(monkeypatch):
+    jobs = [train(0), train(1), train(2)]
+    told = Told(monkeypatch, jobs)
+    told.begin(jobs[0])
+    told.begin(jobs[1])
+    told.end(jobs[0])
+    told.logger.info("Terminating processes on user request, this might take some time.")
+    told.fail(jobs[1])
+    assert told.display.failures() == "Stopped. The same command goes on from here."
+    assert "failed: " not in told.said()
+    assert told.said().endswith(" 1 of 3 runs trained\n")
 
 
 def test_jobs_of_a_group_are_counted_one_by_one(monkeypatch):
