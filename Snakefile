@@ -16,6 +16,7 @@ include: "rules/common.smk"
 include: "rules/prepare.smk"
 include: "rules/train.smk"
 include: "rules/aggregate.smk"
+include: "rules/tensorboard.smk"
 include: "rules/report.smk"
 
 
@@ -39,3 +40,4 @@ rule all:
         runs("run.json"),
         TABLES,
         REPORT,
+        EVENTS,

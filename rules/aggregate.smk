@@ -1,14 +1,17 @@
 TABLES = expand(
-    f"{RESULTS}/tables/{{table}}.csv",
-    table=[
-        "histories",
-        "runs",
-        "gap",
-        "contrasts",
-        "choice",
-        "power",
-        "weight_histogram",
-        "claims",
+    f"{RESULTS}/tables/{{file}}",
+    file=[
+        "histories.csv",
+        "runs.csv",
+        "gap.csv",
+        "contrasts.csv",
+        "choice.csv",
+        "power.csv",
+        "weight_histogram.csv",
+        "claims.csv",
+        "histories.parquet",
+        "runs.parquet",
+        "datapackage.json",
     ],
 )
 
@@ -17,6 +20,7 @@ rule aggregate:
     input:
         code=code("scripts/aggregate.py"),
         claims="reports/claims.yaml",
+        descriptions="schemas/tables.yaml",
         data=f"{RESULTS}/data.json",
         histories=runs("history.csv"),
         runs=runs("run.json"),
@@ -27,15 +31,7 @@ rule aggregate:
     conda:
         "../envs/analyse.yaml"
     params:
-        config=settings(
-            "study",
-            "model",
-            "training",
-            "lambdas",
-            "seeds",
-            "reference_lambda",
-            "confidence",
-        ),
+        config=settings(*STUDY),
         missing="--allow-missing" if MISSING else "",
         results=subpath(output[0], ancestor=2),
     shell:

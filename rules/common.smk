@@ -26,8 +26,9 @@ try:
 except (ConfigError, DataError) as error:
     sys.exit(f"config: {error}")
 
-# Whether the report may be made from the runs that there are is no part of what is studied.
+# What is made of the runs, and whether all of them must be there, is no part of what is studied.
 ALLOW_MISSING = STUDY.pop("allow_missing", False)
+TENSORBOARD = STUDY.pop("tensorboard", False)
 RESULTS = f"results/{STUDY['study']}"
 LOGS = f"logs/{STUDY['study']}"
 RUN = f"{RESULTS}/runs/l2~{{l2}}/seed~{{seed}}"
@@ -77,9 +78,10 @@ def code(script):
     return sorted(found)
 
 
-def runs(file):
-    """Return the path of `file` in the folder of every run that the report is made from."""
-    return [f"{folder}/{file}" for folder in PROMISED if folder not in MISSING]
+def runs(file, l2=None):
+    """Return the path of `file` for every run that the report is made from, or those of one l2."""
+    wanted = PROMISED if l2 is None else expand(RUN, l2=l2, seed=STUDY["seeds"])
+    return [f"{folder}/{file}" for folder in wanted if folder not in MISSING]
 
 
 def start_work():

@@ -48,7 +48,7 @@ def plan(printed: str, cores: int) -> str:
         records = [read_json(path) for path in sorted(results.glob("runs/*/*/run.json"))]
         lines.append(duration(records, study["training"]["epochs"], len(new), cores))
     others = [rule for rule, _ in jobs if rule not in ("train", "all")]
-    return "\n".join([*lines, f"other jobs: {', '.join(others) or 'none'}"])
+    return "\n".join([*lines, f"other jobs: {', '.join(dict.fromkeys(others)) or 'none'}"])
 
 
 def duration(records: Iterable[dict], epochs: int, runs: int, cores: int) -> str:

@@ -7,6 +7,8 @@ measured with the final weights. Every epoch is printed as it passes.
 """
 
 import argparse
+import contextlib
+import json
 import os
 import platform
 import resource
@@ -17,8 +19,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from l2study import warm
-
-STARTED = time.perf_counter()
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
@@ -54,6 +54,8 @@ def train(config: dict, data_path: Path, l2: str, seed: int, threads: int, outpu
     Raises:
         DataError: the prepared data are not as their manifest says.
     """
+    started, clock, used = datetime.now(UTC), time.perf_counter(), time.process_time()
+    _forget_peak_memory()
     # First: it sets what NumPy reads when it is imported.
     from l2study.backend import configure, keras, tf  # isort: skip
 
@@ -62,11 +64,10 @@ def train(config: dict, data_path: Path, l2: str, seed: int, threads: int, outpu
     from l2study import files, prepared
     from l2study.columns import HISTORY_COLUMNS
     from l2study.engine import Data, Engine
-    from l2study.measures import final_measures, lit_inputs, weight_histogram
+    from l2study.measures import FinalMeasures, lit_inputs, weight_histogram
     from l2study.model import build_model, regularized_kernels
     from l2study.streams import stream
 
-    started = datetime.now(UTC)
     configure(threads)
     data = prepared.load(data_path)
     model = build_model(
@@ -79,9 +80,19 @@ def train(config: dict, data_path: Path, l2: str, seed: int, threads: int, outpu
     )
     parts = {"train": data.train, "val": data.validation, "test": data.test}
     parts = {name: range(rows.start, rows.stop) for name, rows in parts.items()}
-    device_data = Data(data.images, data.labels, data.scale)
-    engine = Engine(model, device_data, parts, config["training"]["batch_size"])
-    seconds = {"setup": time.perf_counter() - STARTED, "train": 0.0, "evaluate": 0.0}
+    same = json.dumps([config["model"], config["training"], data.sha256])
+    if same in _COMPILED:
+        engine, final_measures = _COMPILED[same]
+        engine.restart(model)
+    else:
+        device_data = Data(data.images, data.labels, data.scale)
+        engine = Engine(model, device_data, parts, config["training"]["batch_size"])
+        lit = lit_inputs(data.images[data.train])
+        final_measures = FinalMeasures(model, device_data, data.labels, parts, lit)
+        _COMPILED.clear()
+        _COMPILED[same] = engine, final_measures
+    model = engine.model
+    seconds = {"setup": time.perf_counter() - clock, "train": 0.0, "evaluate": 0.0}
 
     history, diverged_epoch = [], None
     for epoch in range(config["training"]["epochs"] + 1):
@@ -118,8 +129,7 @@ def train(config: dict, data_path: Path, l2: str, seed: int, threads: int, outpu
     measuring = time.perf_counter()
     measures = {}
     if diverged_epoch is None:
-        lit = lit_inputs(data.images[data.train])
-        measures = final_measures(model, device_data, data.labels, parts, lit)
+        measures = final_measures.measure()
     seconds["measures"] = time.perf_counter() - measuring
     histogram = weight_histogram(model)
 
@@ -129,8 +139,7 @@ def train(config: dict, data_path: Path, l2: str, seed: int, threads: int, outpu
     lines = [",".join(HISTORY_COLUMNS)]
     lines += [",".join(_cell(row[column]) for column in HISTORY_COLUMNS) for row in history]
     files.write_text(output / "history.csv", "\n".join(lines) + "\n")
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    seconds["total"] = time.perf_counter() - STARTED
+    seconds["total"] = time.perf_counter() - clock
     files.write_json(
         output / "run.json",
         {
@@ -145,8 +154,8 @@ def train(config: dict, data_path: Path, l2: str, seed: int, threads: int, outpu
             "weight_histogram": histogram,
             "cost": {
                 **{f"seconds_{phase}": round(value, 3) for phase, value in seconds.items()},
-                "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
-                "peak_memory_mb": round(usage.ru_maxrss / 1024, 1),
+                "cpu_seconds": round(time.process_time() - used, 3),
+                "peak_memory_mb": round(_peak_memory(), 1),
             },
             "environment": {
                 "hostname": platform.node(),
@@ -165,11 +174,29 @@ def train(config: dict, data_path: Path, l2: str, seed: int, threads: int, outpu
     )
 
 
+_COMPILED = {}
+"""The programs of the last run in this process, by what they depend on."""
+
 _PRINTED = ["train_ce", "val_ce", "train_accuracy", "val_accuracy", "penalty", "weight_norm"]
 
 
 def _cell(value: object) -> str:
     return "" if value is None else str(value)
+
+
+def _forget_peak_memory() -> None:
+    """Let the peak of this process begin now, where the system can: a run before it had its own."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak_memory() -> float:
+    """Return the largest resident memory of this process, MB of 2**20 bytes."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _cpu() -> str:
@@ -211,5 +238,6 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    status = warm.request(sys.argv[1:])
+    asked = parse_arguments(sys.argv[1:])
+    status = warm.request(sys.argv[1:], kind=[asked.config, str(asked.data), asked.threads])
     sys.exit(main(sys.argv[1:]) if status is None else status)

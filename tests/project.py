@@ -76,7 +76,7 @@ class Project:
     def tables(self) -> dict[str, list[dict[str, str]]]:
         """Return every table, cell by cell as text, without the columns of times and memory."""
         found = {}
-        for path in sorted((self.results / "tables").iterdir()):
+        for path in sorted((self.results / "tables").glob("*.csv")):
             with open(path, newline="") as file:
                 rows = list(csv.DictReader(file))
             costs = {"cpu_seconds", "peak_memory_mb"}

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from l2study.backend import keras, tf
-from l2study.model import regularized_kernels
+from l2study.model import dense_layers, regularized_kernels
 
 _EVALUATION_ROWS = 1000
 """Images per step of an evaluation: few enough for their activations to stay in the cache."""
@@ -60,6 +60,11 @@ class Data:
         """
         self._images, self._labels, self._scale = resident(images), resident(labels), scale
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return the shape of one image."""
+        return tuple(self._images.shape[1:])
+
     def rows(self, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the images (as scaled float32) and the labels at `indices`."""
         images = tf.gather(self._images, indices)
@@ -67,8 +72,8 @@ class Data:
 
     def span(self, first: tf.Tensor, length: int) -> tuple[tf.Tensor, tf.Tensor]:
         """Return `length` images (as scaled float32) and labels from row `first` on."""
-        rest = self._images.shape[1:]
-        images = tf.slice(self._images, [first] + [0] * len(rest), [length, *rest])
+        start = [first] + [0] * len(self.shape)
+        images = tf.slice(self._images, start, [length, *self.shape])
         return self._scaled(images), tf.slice(self._labels, [first], [length])
 
     def _scaled(self, images: tf.Tensor) -> tf.Tensor:
@@ -90,10 +95,19 @@ class Engine:
 
     def __init__(self, model: keras.Model, data: Data, parts: dict[str, range], batch_size: int):
         """Take a model of `build_model`, and the rows of the parts "train", "val" and "test"."""
-        self._model, self._data, self._parts, self._batch_size = model, data, parts, batch_size
+        self.model, self._data, self._parts, self._batch_size = model, data, parts, batch_size
         model.optimizer.build(model.trainable_variables)
         self._train_program = compiled(self._train_step_by_step)
         self._evaluation_program = compiled(self._evaluate_part_by_part)
+
+    def restart(self, model: keras.Model) -> None:
+        """Go on from the state of `model`, built as this engine's own but for lambda and seed.
+
+        What has been compiled is used again: it depends on neither.
+        """
+        model.optimizer.build(model.trainable_variables)
+        for own, new in zip(_state(self.model), _state(model), strict=True):
+            own.assign(new)
 
     def train_epoch(self, order: np.ndarray) -> tuple[float, float]:
         """Train on the rows in `order` and return the running loss and the running accuracy.
@@ -108,7 +122,7 @@ class Engine:
         return float(loss) / len(order), int(correct) / len(order)
 
     def _train_step_by_step(self, order: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        model, variables = self._model, self._model.trainable_variables
+        model, variables = self.model, self.model.trainable_variables
 
         def step(first, length, loss_sum, correct):
             images, labels = self._data.rows(tf.slice(order, [first], [length]))
@@ -143,13 +157,11 @@ class Engine:
             "penalty": float(penalty),
             "weight_norm": float(weight_norm),
             "weight_max_abs": float(weight_max_abs),
-            "spectral_norm": max(
-                spectral_norm(k.numpy()) for k in regularized_kernels(self._model)
-            ),
+            "spectral_norm": max(spectral_norm(k.numpy()) for k in regularized_kernels(self.model)),
         }
 
     def _evaluate_part_by_part(self) -> tuple:
-        model = self._model
+        model = self.model
 
         def step(first, length, ce_sum, loss_sum, correct):
             images, labels = self._data.span(first, length)
@@ -176,6 +188,12 @@ class Engine:
         squares = tf.add_n([tf.reduce_sum(tf.square(kernel)) for kernel in kernels])
         largest = tf.reduce_max(tf.stack([tf.reduce_max(tf.abs(kernel)) for kernel in kernels]))
         return sums, tf.add_n(model.losses), tf.sqrt(squares), largest
+
+
+def _state(model: keras.Model) -> list:
+    regularizers = [layer.kernel_regularizer for layer in dense_layers(model)]
+    coefficients = [one.l2 for one in regularizers if one is not None]
+    return [*model.variables, *model.optimizer.variables, *coefficients]
 
 
 def spectral_norm(matrix: np.ndarray) -> float:

@@ -567,7 +567,9 @@ class TestCommand:
         shutil.copytree(folder / "runs", tmp_path / "runs")
         done = self.run("--config", json.dumps(config), "--claims", LEDGER, "--results", tmp_path)
         assert (done.returncode, done.stderr) == (0, "")
-        assert sorted(path.stem for path in (tmp_path / "tables").iterdir()) == TABLES
+        found = sorted(path.name for path in (tmp_path / "tables").iterdir())
+        others = ["datapackage.json", "histories.parquet", "runs.parquet"]
+        assert found == sorted([*others, *(f"{name}.csv" for name in TABLES)])
 
     def test_bad_input_is_one_line(self, tmp_path):
         done = self.run("--config", "{}", "--claims", LEDGER, "--results", tmp_path)

@@ -509,7 +509,8 @@ def test_the_schema_describes_every_key_and_refuses_others():
     schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
     Draft202012Validator.check_schema(schema)
     assert schema["additionalProperties"] is False
-    optional = {"dataset.path", "dataset.train_size", "training.momentum", "allow_missing"}
+    optional = {"dataset.path", "dataset.train_size", "training.momentum"}
+    optional |= {"allow_missing", "tensorboard"}
     for path, key in keys_of(schema):
         name = ".".join(path)
         assert key["type"] and len(key["description"]) > 10, name

@@ -115,6 +115,23 @@ def test_three_epochs_equal_those_of_fit(optimizer, architecture):
         assert_same_evaluation()
 
 
+def test_a_restarted_engine_is_as_new():
+    """Weights, optimizer and coefficient: nothing of what was trained before is left."""
+    from l2study.engine import Data, Engine
+
+    images, labels = images_and_labels()
+    data, order = Data(images, labels, 1 / 255), np.arange(330)
+    used = Engine(engine_model("adam", TWO), data, PARTS, BATCH)
+    used.model.layers[1].kernel_regularizer.l2.assign(0.5)
+    for _ in range(2):
+        used.train_epoch(order)
+    used.restart(engine_model("adam", TWO))
+    new = Engine(engine_model("adam", TWO), data, PARTS, BATCH)
+    for _ in range(2):
+        assert used.evaluate() == new.evaluate()
+        assert used.train_epoch(order) == new.train_epoch(order)
+
+
 def test_one_program_serves_every_lambda():
     """The coefficient is read when the program runs, not when it is compiled."""
     from l2study.engine import Data, Engine

@@ -46,10 +46,10 @@ def forward(weights, x):
 
 
 def measures(trained):
-    from l2study.measures import final_measures, lit_inputs
+    from l2study.measures import FinalMeasures, lit_inputs
 
     model, data, images, labels, _ = trained
-    return final_measures(model, data, labels, PARTS, lit_inputs(images[:140]))
+    return FinalMeasures(model, data, labels, PARTS, lit_inputs(images[:140])).measure()
 
 
 def test_sensitivity_is_exact(trained):
@@ -160,7 +160,7 @@ def test_weight_histogram_counts_every_regularised_weight(trained):
 
 def test_a_model_without_hidden_units_is_measured():
     from l2study.engine import Data
-    from l2study.measures import final_measures
+    from l2study.measures import FinalMeasures
     from l2study.model import build_model
 
     random = np.random.default_rng(1)
@@ -174,7 +174,8 @@ def test_a_model_without_hidden_units_is_measured():
         classes=2,
     )
     parts = {"train": range(0, 20), "test": range(20, 30)}
-    found = final_measures(model, Data(images, labels, 1.0), labels, parts, np.array([True] * 4))
+    lit = np.array([True] * 4)
+    found = FinalMeasures(model, Data(images, labels, 1.0), labels, parts, lit).measure()
     assert found["inactive_share"] is None
     kernel = model.get_weights()[0]
     assert found["jacobian_norm"] == pytest.approx(np.linalg.norm(kernel), rel=1e-6)

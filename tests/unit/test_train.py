@@ -42,7 +42,7 @@ def warm_process(monkeypatch):
         pytest.skip("this system has no warm process")
     yield process
     process.stdin.close()
-    process.wait(timeout=10)
+    process.wait(timeout=120)
 
 
 def alive(pid):
@@ -52,7 +52,7 @@ def alive(pid):
         return False
 
 
-def wait_until(condition, seconds=30):
+def wait_until(condition, seconds=120):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "timed out"
@@ -125,6 +125,40 @@ def test_a_run_repeats_byte_for_byte_cold_warm_and_beside_others(
     assert [job.wait(timeout=120) for job in jobs] == [0, 0, 0]
     for name in ("cold", "warm0", "warm1", "warm2"):
         assert without_seconds(tmp_path / name) == without_seconds(run)
+
+
+def test_runs_one_after_the_other_share_a_child_and_leave_no_trace_in_each_other(
+    run, data, tmp_path, warm_process
+):
+    """Another lambda and seed between two equal runs; then another model, and a run that fails."""
+    train(data, tmp_path / "first")
+    (child,) = children(warm_process.pid)
+    train(data, tmp_path / "other", l2="0.1", seed=1)
+    printed = train(data, tmp_path / "again")
+    assert children(warm_process.pid) == [child]
+    assert printed.startswith("epoch 0/3: ")
+    assert without_seconds(tmp_path / "other") != without_seconds(run)
+    alone = json.loads((run / "run.json").read_text())
+    for name in ("first", "again"):
+        assert without_seconds(tmp_path / name) == without_seconds(run)
+        record = json.loads((tmp_path / name / "run.json").read_text())
+        assert record["measures"] == alone["measures"]
+        assert (tmp_path / name / "weights.npz").read_bytes() == (run / "weights.npz").read_bytes()
+    wider = CONFIG | {"model": {"hidden_units": [9]}}
+    train(data, tmp_path / "wider", config=wider)
+    wait_until(lambda: not alive(child))
+    (child,) = children(warm_process.pid)
+    job = subprocess.run(
+        train_command(tmp_path / "none.json", tmp_path / "x", config=wider), capture_output=True
+    )
+    assert job.returncode == 1
+    wait_until(lambda: not children(warm_process.pid))
+
+
+def test_a_child_with_nothing_to_do_ends(data, tmp_path, warm_process):
+    train(data, tmp_path)
+    assert children(warm_process.pid)
+    wait_until(lambda: not children(warm_process.pid))
 
 
 def test_a_damaged_cache_of_compiled_programs_is_replaced(run, data, tmp_path):
@@ -210,13 +244,13 @@ def test_a_child_that_is_killed_fails_its_job_only(data, tmp_path, warm_process)
     job = subprocess.Popen(train_command(data, tmp_path, config=LONG), stdout=subprocess.DEVNULL)
     wait_until(lambda: children(warm_process.pid))
     os.kill(children(warm_process.pid)[0], signal.SIGKILL)
-    assert job.wait(timeout=10) == 128 + signal.SIGKILL
+    assert job.wait(timeout=120) == 128 + signal.SIGKILL
     train(data, tmp_path / "next")
     assert history(tmp_path / "next")
 
 
 def test_another_interpreter_is_not_served(warm_process, monkeypatch):
     monkeypatch.setattr(warm.sys, "executable", "/another/python")
-    assert warm.request(["--help"]) is None
+    assert warm.request(["--help"], kind=[]) is None
     monkeypatch.setenv(warm.ADDRESS, "nobody-listens-here")
-    assert warm.request(["--help"]) is None
+    assert warm.request(["--help"], kind=[]) is None

@@ -65,6 +65,7 @@ def section(name, **changes):
         ({"confidence": 0.9}, TABLES),
         ({"reference_lambda": 0.001}, TABLES),
         ({"allow_missing": True}, {}),
+        ({"tensorboard": True}, {"tensorboard": 3, "all": 1}),
     ],
     ids=str,
 )
@@ -91,6 +92,7 @@ def test_two_values_swapped_are_a_change(project):
         ("scripts/plan.py", "import json", "# a comment\nimport json", {}),
         ("scripts/l2study/config.py", '"""Reading', '"""On reading', EVERYTHING),
         ("reports/claims.yaml", "claims:", "# a comment\nclaims:", TABLES),
+        ("schemas/tables.yaml", "columns:", "# a comment\ncolumns:", TABLES),
         ("reports/report.ipynb", '"cells"', '"cells" ', REPORT),
         ("reports/captions/gap.rst", "gap", "Gap", REPORT),
         ("reports/page/page.css", "body", "body ", REPORT),
@@ -178,3 +180,26 @@ def test_an_added_lambda_is_all_that_is_trained(project):
     assert new == {f"l2~0.1/seed~{seed}/history.csv" for seed in range(3)}
     assert {path: after[path] for path in before} == before
     assert planned(project) == REPORT
+
+
+def test_tensorboard_costs_a_job_per_lambda_and_no_training(project):
+    """Of runs that are there, and again of a lambda that is added."""
+    before = {p: p.stat().st_mtime_ns for p in project.results.rglob("*.*") if p.is_file()}
+    project.configure(tensorboard=True)
+    done = project.snakemake()
+    assert done.returncode == 0, done.stderr
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    files = project.results.glob("tensorboard/*/*/events.out.tfevents.*")
+    runs = (project.results / "runs").glob("*/*")
+    assert {"/".join(path.parts[-3:-1]) for path in files} == {
+        "/".join(path.parts[-2:]) for path in runs
+    }
+    assert planned(project) == {}
+    project.configure(tensorboard=True, lambdas=[0, 0.001, 0.03, 0.1])
+    assert planned(project) == {"train": 3, "tensorboard": 1, **TABLES}
+    project.configure(tensorboard=True, lambdas=[0, 0.001])
+    assert planned(project) == TABLES
+    project.configure(tensorboard=True, confidence=0.9)
+    assert planned(project) == TABLES
+    shutil.rmtree(project.results / "runs" / "l2~0.001" / "seed~2")
+    assert planned(project, "--config", "allow_missing=true")["train"] == 0

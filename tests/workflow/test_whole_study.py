@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 
+import frictionless
 import numpy as np
 import pandas as pd
 import pytest
@@ -40,6 +41,7 @@ def test_every_promised_file_is_there(finished):
             files += [f"{folder}/weights.npz"]
     tables = ("histories", "runs", "gap", "contrasts", "claims")
     files += [f"tables/{table}.csv" for table in tables]
+    files += [f"tables/{name}" for name in ("histories.parquet", "runs.parquet")]
     files += [f"report/{name}" for name in ("report.ipynb", "report.html", "summary.md")]
     for caption in (PROJECT / "reports" / "captions").glob("*.rst"):
         files += [f"report/figures/{caption.stem}.{kind}" for kind in ("png", "svg")]
@@ -133,6 +135,12 @@ def test_runs_table_has_what_each_run_says(finished):
             assert row["val_ce_min_epoch"] == val_ce.index(min(val_ce))
             assert row["val_ce_creep"] == pytest.approx(val_ce[-1] - min(val_ce), abs=1e-15)
             assert row["status"] == "completed"
+
+
+def test_the_tables_are_as_they_are_described(finished):
+    checked = frictionless.validate(str(finished.results / "tables" / "datapackage.json"))
+    assert checked.flatten(["type", "message"]) == []
+    assert {task.stats["rows"] for task in checked.tasks if task.name == "histories"} == {36}
 
 
 def test_summary_has_the_numbers_of_the_tables(finished):

@@ -1,0 +1,51 @@
+"""Write the histories of one lambda's runs as TensorBoard reads them, one event file per run.
+
+Reads history.csv and run.json of the runs and writes to OUTPUT/seed~SEED. Accuracies,
+cross-entropies, losses and norms are there by epoch, named as the columns of history.csv. Nothing
+is trained. Promised runs that are not there are left out.
+
+Example:
+    python scripts/events.py --config config.yaml --l2 1e-4 --results results/mnist \\
+        --output results/mnist/tensorboard/l2~0.0001
+    tensorboard --logdir results/mnist/tensorboard
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from l2study.aggregate import DamagedRunError, read_runs
+from l2study.config import ConfigError, read_config
+from l2study.events import write_events
+from l2study.labels import l2_label
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; exit with one line for each thing that is wrong."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--config",
+        required=True,
+        help="YAML or JSON file, or the JSON itself; its seeds and training.epochs are used",
+    )
+    parser.add_argument("--l2", required=True, help="the regularisation coefficient of the runs")
+    parser.add_argument(
+        "--results", required=True, type=Path, help="the study's folder, which holds runs/"
+    )
+    parser.add_argument("--output", required=True, type=Path, help="folder to write to")
+    options = parser.parse_args(arguments)
+    try:
+        config, l2 = read_config(options.config), l2_label(options.l2)
+        epochs, seeds = config["training"]["epochs"], config["seeds"]
+        for run in read_runs(options.results, [l2], seeds, epochs, allow_missing=True):
+            write_events(run, options.output / f"seed~{run.seed}")
+    except (ConfigError, DamagedRunError) as error:
+        sys.exit(str(error))
+    except ValueError as error:
+        sys.exit(f"--l2: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,366 @@
+import html
+import json
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+
+import compare as command
+from l2study import comparison, figures
+from l2study.tables import read_table
+from reported import write_results
+from synthetic import HARMFUL
+from tiny import PROJECT
+
+FIRST = {"lambdas": [0, 1e-4, 1e-2], "seeds": range(4), "epochs": 3}
+SECOND = {
+    "lambdas": [0, 5e-4, 1e-2, 1e-1],
+    "seeds": [0, 2, 5],
+    "epochs": 4,
+    "effects": HARMFUL,
+    "diverged": {(1e-1, 0): 1, (1e-1, 2): 1, (1e-1, 5): 2, (1e-2, 5): 2},
+}
+
+
+def write_data(folder, checksum):
+    """Give a made-up study a manifest of its data, as prepare.py would."""
+    (folder / "data.json").write_text(
+        json.dumps({"sha256": checksum, "counts": {"train": 9}, "shape": [2, 2], "classes": 3})
+    )
+    for path in folder.glob("runs/*/*/run.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"data_sha256": checksum}))
+
+
+def write(folder, options, checksum="a"):
+    from aggregate import write_tables
+
+    config = json.loads(write_results(folder, **options))
+    write_data(folder, checksum)
+    write_tables(config, PROJECT / "reports" / "claims.yaml", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    place = tmp_path_factory.mktemp("results")
+    return [write(place / "one", FIRST), write(place / "<other>", SECOND, "b")]
+
+
+@pytest.fixture(scope="module")
+def studies(folders):
+    return comparison.read_studies(folders)
+
+
+@pytest.fixture(scope="module")
+def page(folders, tmp_path_factory):
+    output = tmp_path_factory.mktemp("page") / "side by side.html"
+    command.main([*map(str, folders), "--output", str(output)])
+    return output
+
+
+class Tables(HTMLParser):
+    """The tables of a page, as lists of rows of cells of text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tables, self.cell, self.loaded = [], None, []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.loaded += [value for name, value in attributes if name == "src"]
+        if tag == "link":
+            self.loaded.append(dict(attributes)["href"])
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("th", "td"):
+            self.cell = []
+
+    def handle_data(self, data):
+        if self.cell is not None:
+            self.cell.append(data)
+
+    def handle_endtag(self, tag):
+        if tag in ("th", "td"):
+            self.tables[-1][-1].append(" ".join("".join([*self.cell]).split()))
+            self.cell = None
+
+
+class TestNumbers:
+    def test_gaps_are_those_of_the_gap_table(self, studies, folders):
+        table = comparison.comparison_table(studies)
+        for folder, epoch in zip(folders, (3, 4), strict=True):
+            gap = read_table(folder / "tables" / "gap.csv")
+            for kind in ("reported", "generalisation"):
+                expected = gap[(gap["gap"] == kind) & (gap["epoch"] == epoch)]
+                found = table[(table["study"] == folder.name) & (table["measure"] == f"gap_{kind}")]
+                for ours, theirs in {
+                    "l2": "l2", "n": "n", "mean": "mean", "low": "mean_low", "high": "mean_high",
+                }.items():  # fmt: skip
+                    np.testing.assert_array_equal(found[ours], expected[theirs])
+
+    def test_accuracy_and_cross_entropy_are_means_of_the_runs(self, studies, folders):
+        table = comparison.comparison_table(studies).set_index(["study", "measure", "l2"])
+        runs = read_table(folders[0] / "tables" / "runs.csv")
+        choice = read_table(folders[0] / "tables" / "choice.csv").set_index("rule")
+        for measure in ("test_accuracy", "val_ce"):
+            for l2, cell in runs.groupby("l2"):
+                row = table.loc[("one", measure, l2)]
+                assert row["mean"] == pytest.approx(cell[measure].mean(), abs=1e-12)
+                assert row["low"] < row["mean"] < row["high"]
+                assert row["n"] == 4
+        best = choice.loc["best"]
+        row = table.loc[("one", "test_accuracy", best["l2"])]
+        assert (row["low"], row["high"]) == (best["low"], best["high"])
+        assert table.loc[("one", "val_ce", best["l2"])]["mean"] == best["val_ce_mean"]
+
+    def test_a_lambda_has_rows_in_the_studies_that_have_it(self, studies):
+        table = comparison.comparison_table(studies)
+        assert set(table.loc[table["study"] == "one", "l2"]) == {0, 1e-4, 1e-2}
+        assert set(table.loc[table["study"] == "<other>", "l2"]) == {0, 5e-4, 1e-2, 1e-1}
+        assert len(table) == 7 * len(comparison.COMPARED)
+
+    def test_diverged_runs_are_counted_and_named(self, studies):
+        table = comparison.comparison_table(studies).set_index(["study", "measure", "l2"])
+        for measure in comparison.COMPARED:
+            assert table.loc[("<other>", measure, 0.01)]["n"] == 2
+            assert table.loc[("<other>", measure, 0.01)]["diverged_seeds"] == "5"
+            gone = table.loc[("<other>", measure, 0.1)]
+            assert (gone["n"], gone["diverged_seeds"]) == (0, "0 2 5")
+            assert gone[["mean", "low", "high"]].isna().all()
+
+
+class TestWords:
+    def test_differences_are_those_and_no_others(self, studies):
+        rows = {row[0]: row[1:] for row in comparison.differences(studies)}
+        assert rows == {
+            "training.epochs": ["3", "4"],
+            "lambdas": ["0, 0.0001, 0.01", "0, 0.0005, 0.01, 0.1"],
+            "seeds": ["0 to 3", "0, 2, 5"],
+        }
+
+    def test_says_what_cannot_be_compared(self, studies):
+        text = " ".join(comparison.comparability(studies))
+        assert "No study is tested against another" in text
+        assert "do not have the same data" in text
+        assert "levels cannot be compared" in text
+        assert "one 3, <other> 4" in text
+        assert "different seeds" in text
+
+    def test_says_that_the_data_are_the_same_only_where_that_is_known(self, studies):
+        one, other = studies
+        same = [one, other._replace(data=one.data)]
+        assert "same images in the same parts" in " ".join(comparison.comparability(same))
+        unknown = [study._replace(data={}) for study in studies]
+        assert not comparison.same_data(unknown)
+        assert "not known whether" in " ".join(comparison.comparability(unknown))
+
+    def test_in_short_is_of_the_lambdas_that_have_completed_runs(self, studies):
+        table = comparison.comparison_table(studies)
+        text = comparison.in_short(studies[1], table)
+        assert text.startswith("from λ = 0 to λ = 0.01: reported gap ")
+        rows = table.set_index(["study", "measure", "l2"])["mean"]
+        for l2 in (0, 0.01):
+            mean = 100 * rows["<other>", "test_accuracy", l2]
+            assert f"{mean:.2f}" in text.split("test accuracy")[1].split("%")[0]
+
+
+class TestFigures:
+    def marks(self, studies, measure):
+        drawing = comparison.draw(studies, comparison.comparison_table(studies), measure)
+        return [
+            {line.get_label(): line for line in ax.lines if line.get_label().startswith("mean:")}
+            for ax in drawing.axes
+        ]
+
+    @pytest.mark.parametrize("measure", comparison.COMPARED)
+    def test_every_study_has_its_means_where_it_has_lambdas(self, studies, measure):
+        panels = self.marks(studies, measure)
+        apart = measure in comparison.OF_THE_DATA
+        assert len(panels) == (2 if apart else 1)
+        table = comparison.comparison_table(studies)
+        positions = figures.lambda_positions(comparison.lambdas_of(studies))
+        merged = {name: line for panel in panels for name, line in panel.items()}
+        for study in studies:
+            rows = table[(table["study"] == study.name) & (table["measure"] == measure)]
+            line = merged[f"mean:{study.name}"]
+            scale = 100 if measure != "val_ce" else 1
+            np.testing.assert_allclose(line.get_ydata(), scale * rows["mean"])
+            places = [positions[l2] for l2 in rows["l2"]]
+            np.testing.assert_allclose(line.get_xdata(), places, atol=0.1)
+
+    def test_one_axis_for_accuracies_of_the_same_data(self, studies):
+        same = [studies[0], studies[1]._replace(data=studies[0].data)]
+        (panel,) = self.marks(same, "test_accuracy")
+        first, second = (line.get_xdata()[0] for line in panel.values())
+        assert first != second
+
+    def test_marks_differ_in_greyscale(self):
+        assert len({marker for _, marker in comparison.STUDY_MARKS}) == len(comparison.STUDY_MARKS)
+        light = [
+            np.dot(mpl.colors.to_rgb(c), [0.2126, 0.7152, 0.0722])
+            for c, _ in comparison.STUDY_MARKS
+        ]
+        assert abs(light[0] - light[1]) > 0.3
+
+
+class TestPage:
+    def test_needs_nothing_else(self, page):
+        text = page.read_text()
+        loaded = Tables(text).loaded
+        assert len(loaded) == 1 + len(comparison.COMPARED)
+        assert all(address.startswith("data:") for address in loaded)
+        assert re.findall(r'<a href="([^"]+)"', text) == ["side%20by%20side.csv"]
+        assert all(re.findall(r'<img alt="([^"]+)"', text))
+        assert "<script" not in text
+        assert "<other>" not in text
+        assert html.escape("<other>") in text
+
+    def test_the_table_beside_it_has_the_numbers(self, page, studies):
+        found = read_table(page.with_suffix(".csv"))
+        pd.testing.assert_frame_equal(found, comparison.comparison_table(studies).replace("", None),
+                                      check_dtype=False)  # fmt: skip
+        text = page.with_suffix(".csv").read_text()
+        assert "\none,0.0001,gap_reported,fraction,4," in text
+
+    def test_numbers_on_the_page_are_those_of_the_table(self, page):
+        table = read_table(page.with_suffix(".csv")).set_index(["study", "measure", "l2"])
+        shown = Tables(page.read_text()).tables
+        measures = [rows for rows in shown if rows[0][0] == "λ"]
+        assert len(measures) == len(comparison.COMPARED)
+        for measure, (head, *rows) in zip(comparison.COMPARED, measures, strict=True):
+            assert [float(row[0]) for row in rows] == [0, 1e-4, 5e-4, 1e-2, 1e-1]
+            digits, scale = (4, 1) if measure == "val_ce" else (2, 100)
+            for l2, *cells in rows:
+                for study, cell in zip(head[1:], cells, strict=True):
+                    key = (study, measure, float(l2))
+                    if key not in table.index:
+                        assert cell == "–not in this study"
+                        continue
+                    row = table.loc[key]
+                    if row["n"] == 0:
+                        assert cell == "–no run completed; diverged: 0 2 5"
+                        continue
+                    numbers = [f"{scale * row[c]:.{digits}f}" for c in ("mean", "low", "high")]
+                    mean, low, high = (n.replace("-", "−") for n in numbers)
+                    assert cell.startswith(f"{mean}{low} to {high}"), key
+
+    def test_verdicts_and_choices_are_those_of_the_tables(self, page, folders):
+        shown = Tables(page.read_text()).tables
+        (verdicts,) = (rows[1:] for rows in shown if rows[0][0] == "Claim")
+        (choices,) = (rows[1:] for rows in shown if rows[0][0] == "Rule")
+        for place, folder in enumerate(folders, start=1):
+            claims = read_table(folder / "tables" / "claims.csv")
+            overall = claims[claims["estimand"] == "overall"]
+            assert [row[place] for row in verdicts] == overall["verdict"].tolist()
+            choice = read_table(folder / "tables" / "choice.csv")
+            for row, (_, expected) in zip(choices, choice.iterrows(), strict=True):
+                accuracy = f"{100 * expected['test_accuracy_mean']:.2f} %"
+                assert f"λ = {expected['l2']:g}test accuracy {accuracy}" in row[place]
+
+    def test_names_what_diverged(self, page):
+        assert "λ = 0.1 every seed (seeds 0, 2, 5)" in page.read_text()
+
+    @pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium (Debian's package)")
+    def test_in_a_browser(self, page):
+        from playwright.sync_api import sync_playwright
+
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(
+                executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+            )
+            for width in (390, 1280):
+                tab = browser.new_page(viewport={"width": width, "height": 900})
+                said, asked = [], []
+                tab.on("console", lambda message: said.append(message.text))  # noqa: B023
+                tab.on("request", lambda request: asked.append(request.url))  # noqa: B023
+                tab.goto(page.as_uri())
+                widths = "[document.documentElement.scrollWidth, document.images.length]"
+                assert tab.evaluate(widths) == [width, len(comparison.COMPARED)]
+                loaded = "[...document.images].every(i => i.complete && i.naturalWidth > 0)"
+                assert tab.evaluate(loaded)
+                assert said == []
+                assert [url for url in asked if not url.startswith("data:")] == [page.as_uri()]
+            browser.close()
+
+    def test_the_same_studies_give_the_same_bytes(self, page, folders, tmp_path):
+        output = tmp_path / page.name
+        command.main([*map(str, folders), "--output", str(output)])
+        assert output.read_bytes() == page.read_bytes()
+
+
+class TestRefused:
+    def refused(self, *folders, output="out.html"):
+        with pytest.raises(SystemExit) as error:
+            command.main([*map(str, folders), "--output", str(output)])
+        assert len(str(error.value).splitlines()) == 1
+        return str(error.value)
+
+    def copy(self, folder, place):
+        return shutil.copytree(folder, place / "copy")
+
+    def test_one_study_is_too_few_and_seven_are_too_many(self, folders):
+        assert "1 given; allowed: 2 to 6" in self.refused(folders[0])
+        assert "7 given" in self.refused(*folders[:1] * 7)
+
+    def test_the_same_study_twice(self, folders, tmp_path):
+        assert "same results twice" in self.refused(folders[0], folders[0])
+        assert "same results twice" in self.refused(folders[0], self.copy(folders[0], tmp_path))
+
+    def test_two_folders_of_one_name(self, folders, tmp_path):
+        other = shutil.copytree(folders[1], tmp_path / "one")
+        assert "both folders are called one" in self.refused(folders[0], other)
+
+    def test_another_confidence(self, folders, tmp_path):
+        other = write(tmp_path / "ninety", FIRST | {"confidence": 0.9, "random_state": 1})
+        text = self.refused(folders[0], other)
+        assert "confidence 0.95 and 0.9" in text
+
+    def test_what_is_no_finished_study(self, folders, tmp_path):
+        assert "no such folder" in self.refused(folders[0], tmp_path / "absent")
+        assert "has no finished tables" in self.refused(folders[0], tmp_path)
+
+    @pytest.mark.parametrize("name", [f"{table}.csv" for table in comparison.TABLES])
+    def test_a_table_that_is_missing_or_of_another_time(self, folders, tmp_path, name):
+        copy = self.copy(folders[1], tmp_path)
+        path = copy / "tables" / name
+        path.write_text(path.read_text() + "\n")
+        assert f"{path}: is not what datapackage.json describes" in self.refused(folders[0], copy)
+        path.unlink()
+        assert f"{path}: cannot be read" in self.refused(folders[0], copy)
+
+    @pytest.mark.parametrize("content", ["{", "[]", '{"resources": []}'])
+    def test_a_damaged_package(self, folders, tmp_path, content):
+        copy = self.copy(folders[1], tmp_path)
+        (copy / "tables" / "datapackage.json").write_text(content)
+        assert "is not as aggregate.py writes it" in self.refused(folders[0], copy)
+
+    def test_runs_that_are_missing(self, folders, tmp_path):
+        copy = self.copy(folders[1], tmp_path)
+        path = copy / "tables" / "datapackage.json"
+        package = json.loads(path.read_text())
+        package["config"]["seeds"] = [0, 2, 5, 6]
+        path.write_text(json.dumps(package))
+        assert "lacks 4 of its 16 runs" in self.refused(folders[0], copy)
+
+    def test_an_output_that_cannot_be(self, folders, tmp_path):
+        assert "allowed: a name in .html" in self.refused(*folders, output=tmp_path / "page.txt")
+        (tmp_path / "file").write_text("")
+        assert "cannot be written" in self.refused(*folders, output=tmp_path / "file" / "a.html")
+        assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_command(folders, tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(PROJECT / "scripts" / "compare.py"), *map(str, folders)],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["comparison.csv", "comparison.html"]

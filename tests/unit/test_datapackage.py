@@ -1,0 +1,224 @@
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from frictionless import Package, validate
+
+import aggregate as command
+from l2study import aggregate, claims, datapackage
+from l2study.columns import GAPS
+from l2study.tables import read_table
+from reported import ODD, write_results
+from tiny import PROJECT
+
+LOST = {(0.01, 3): 2, (0.001, 0): 1}
+CSV = ["histories", "runs", "gap", "contrasts", "choice", "power", "weight_histogram", "claims"]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """The folder of the tables of a study in which two runs diverged."""
+    folder = tmp_path_factory.mktemp("study")
+    write_results(folder, diverged=LOST, study="Made-up_2")
+    return folder / "tables"
+
+
+def faults(folder):
+    """Return what Frictionless finds wrong with the tables in `folder`."""
+    return validate(str(folder / "datapackage.json")).flatten(["type", "message"])
+
+
+def fields(descriptor, name):
+    (resource,) = (r for r in descriptor["resources"] if r["name"] == name)
+    return {field["name"]: field for field in resource["schema"]["fields"]}
+
+
+class TestPackage:
+    def test_frictionless_finds_nothing(self, study):
+        assert faults(study) == []
+
+    @pytest.mark.parametrize("options", ODD.values(), ids=ODD)
+    def test_nor_in_an_odd_study(self, tmp_path, options):
+        write_results(tmp_path, **options)
+        assert faults(tmp_path / "tables") == []
+
+    def test_describes_every_file_beside_it(self, study):
+        package = Package(str(study / "datapackage.json"))
+        there = {path.name for path in study.iterdir()} - {"datapackage.json"}
+        assert {resource.path for resource in package.resources} == there
+        assert {f"{name}.csv" for name in CSV} < there
+        for name in CSV:
+            header = (study / f"{name}.csv").read_text().partition("\n")[0].split(",")
+            assert package.get_resource(name).schema.field_names == header
+
+    def test_says_which_study_it_is(self, study):
+        descriptor = json.loads((study / "datapackage.json").read_text())
+        assert descriptor["name"] == "made-up_2"
+        assert descriptor["config"]["study"] == "Made-up_2"
+        assert descriptor["config"]["lambdas"] == ["0", "0.0001", "0.001", "0.01"]
+
+    @pytest.mark.parametrize(
+        ("table", "column", "kind"),
+        [
+            ("histories", "train_ce", "integer"),
+            ("runs", "status", "number"),
+            ("gap", "gap", "integer"),
+            ("claims", "claim", "number"),
+            ("power", "difference", "integer"),
+        ],
+    )
+    def test_a_wrong_type_is_found(self, study, tmp_path, table, column, kind):
+        shutil.copytree(study, tmp_path, dirs_exist_ok=True)
+        descriptor = json.loads((study / "datapackage.json").read_text())
+        field = fields(descriptor, table)[column]
+        field["type"] = kind
+        field.pop("constraints", None)
+        (tmp_path / "datapackage.json").write_text(json.dumps(descriptor))
+        assert "type-error" in {fault for fault, _ in faults(tmp_path)}
+
+    @pytest.mark.parametrize(
+        ("table", "old", "new", "expected"),
+        [
+            ("runs", ",completed,", ",finished,", "constraint-error"),
+            ("histories", "\n0,0,1,", "\n0,0,0,", "primary-key"),
+            ("histories", "\n0,0,1,", "\n0,77,1,", "foreign-key"),
+            ("gap", "\n0,1,reported,", "\n0,1,,", "constraint-error"),
+            ("choice", "\nbest,", "\nworst,", "constraint-error"),
+            ("runs", "\n0,0,", "\n0,-1,", "constraint-error"),
+        ],
+    )
+    def test_a_wrong_value_is_found(self, study, tmp_path, table, old, new, expected):
+        shutil.copytree(study, tmp_path, dirs_exist_ok=True)
+        path = tmp_path / f"{table}.csv"
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+        found = {fault for fault, _ in faults(tmp_path)}
+        assert expected in found
+        assert found & {"hash-count", "byte-count"}
+
+    def test_a_parquet_file_cut_short_is_found(self, study, tmp_path):
+        shutil.copytree(study, tmp_path, dirs_exist_ok=True)
+        path = tmp_path / "runs.parquet"
+        path.write_bytes(path.read_bytes()[:-1])
+        assert {fault for fault, _ in faults(tmp_path)} == {"hash-count", "byte-count"}
+
+    def test_the_same_study_gives_the_same_bytes(self, study, tmp_path):
+        write_results(tmp_path, diverged=LOST, study="Made-up_2")
+        for path in study.iterdir():
+            assert (tmp_path / "tables" / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+class TestDescriptions:
+    def test_every_column_is_described_and_every_number_has_a_unit(self):
+        for name, table in datapackage.read_descriptions().items():
+            assert len(table["description"]) > 20, name
+            for field in table["schema"]["fields"]:
+                about = (name, field["name"])
+                assert field["description"].endswith("."), about
+                assert field["type"] in ("number", "integer", "string"), about
+                assert ("unit" in field) == (
+                    field["type"] != "string" and field["name"] != "seed"
+                ), about
+
+    def test_nothing_is_described_that_no_table_has(self):
+        content = yaml.safe_load(datapackage.SCHEMA.read_text())
+        used = {
+            column
+            for table in content["tables"].values()
+            for column, own in table["columns"].items()
+            if own is None
+        }
+        assert used == set(content["columns"])
+        for name, table in content["tables"].items():
+            named = {*table["required"], *table.get("primaryKey", [])}
+            assert named <= set(table["columns"]), name
+
+    def test_is_of_the_columns_and_words_of_the_code(self):
+        found = {
+            name: [field["name"] for field in table["schema"]["fields"]]
+            for name, table in datapackage.read_descriptions().items()
+        }
+        assert found["runs"] == aggregate.RUN_COLUMNS
+        assert found["claims"] == claims.CLAIM_COLUMNS
+        tables = {n: t["schema"]["fields"] for n, t in datapackage.read_descriptions().items()}
+        allowed = {
+            (name, field["name"]): field["constraints"]["enum"]
+            for name, columns in tables.items()
+            for field in columns
+            if "enum" in field.get("constraints", {})
+        }
+        assert allowed[("gap", "gap")] == list(GAPS)
+        assert allowed[("power", "gap")] == aggregate.POWER_GAPS
+        assert set(allowed[("claims", "verdict")]) == {
+            claims.SUPPORTED, claims.CONTRADICTED, claims.ARTEFACT, claims.NOT_RESOLVED,
+            claims.NOT_JUDGED,
+        }  # fmt: skip
+        words = {field["name"]: field["description"] for field in tables["gap"]}["gap"]
+        for kind, (first, second) in GAPS.items():
+            assert f"{kind} is {first} - {second}" in words
+
+    @pytest.mark.parametrize("change", ["more", "fewer", "order"])
+    def test_a_table_that_differs_is_not_written(self, tmp_path, monkeypatch, change):
+        config = json.loads(write_results(tmp_path, lambdas=[0, 1e-3], seeds=[0, 1], epochs=1))
+        shutil.rmtree(tmp_path / "tables")
+        columns = {
+            "more": [*aggregate.POWER_COLUMNS, "invented"],
+            "fewer": aggregate.POWER_COLUMNS[:-1],
+            "order": aggregate.POWER_COLUMNS[::-1],
+        }[change]
+        table = aggregate.power_table
+        monkeypatch.setattr(
+            aggregate, "power_table", lambda *given: table(*given).reindex(columns=columns)
+        )
+        ledger = PROJECT / "reports" / "claims.yaml"
+        with pytest.raises(datapackage.DescriptionError) as error:
+            command.write_tables(config, ledger, tmp_path)
+        assert "the columns of power" in str(error.value)
+        word = {"more": "invented", "fewer": "diverged_seeds", "order": "another order"}[change]
+        assert word in str(error.value)
+        assert not (tmp_path / "tables").exists()
+
+
+class TestParquet:
+    @pytest.mark.parametrize("name", ["histories", "runs"])
+    def test_has_the_rows_of_the_csv(self, study, name):
+        table, expected = (
+            pq.read_table(study / f"{name}.parquet"),
+            read_table(study / f"{name}.csv"),
+        )
+        assert table.column_names == list(expected)
+        assert len(table) == len(expected)
+        for column in expected:
+            values = pd.Series(table[column].to_pylist())
+            assert (values.isna() == expected[column].isna()).all(), column
+            there = values.notna()
+            assert values[there].tolist() == expected[column][there].tolist(), column
+
+    def test_has_the_types_described_and_no_value_where_there_is_none(self, study):
+        table = pq.read_table(study / "runs.parquet")
+        kinds = {field.name: str(field.type) for field in table.schema}
+        whole = {"seed", "epochs", "val_ce_min_epoch"}
+        assert {name for name, kind in kinds.items() if kind == "int64"} == whole
+        assert {name for name, kind in kinds.items() if kind != "double"} == {*whole, "status"}
+        frame = pd.DataFrame(table.to_pylist())
+        lost = frame[frame["status"] == "diverged"]
+        assert sorted(zip(lost["l2"], lost["seed"], strict=True)) == sorted(LOST)
+        assert lost[aggregate.RUN_MEASURES].isna().all(axis=None)
+        # null, not NaN, which would count as a number elsewhere
+        for column in aggregate.RUN_MEASURES:
+            values = [v for v in table[column].to_pylist() if v is not None]
+            assert np.isfinite(values).all(), column
+        assert not table.schema.field("l2").nullable
+        assert table.schema.field("test_accuracy").metadata[b"unit"] == b"fraction"
+
+    def test_is_whole_or_not_there(self, study, tmp_path):
+        table = datapackage.read_descriptions()["runs"]["schema"]["fields"]
+        frame = read_table(study / "runs.csv").assign(status=1.5)
+        with pytest.raises(Exception, match=r"1\.5|string|str"):
+            datapackage.write_parquet(frame, table, tmp_path / "runs.parquet")
+        assert list(tmp_path.iterdir()) == []
