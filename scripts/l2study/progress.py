@@ -125,7 +125,7 @@ class Progress(logging.Handler):
         """End the display and return a text that names each failed job, why, and what to do."""
         self.close()
         lines = []
-        jobs = _single(self._workflow.scheduler.failed)
+        jobs = _lost(self._workflow.scheduler.failed)
         for job in sorted(jobs, key=lambda job: str(job.log)):
             why = self._reasons.get(job.jobid) or reason(str(job.log))
             lines.append(f"  {_name(job.rule.name, job.wildcards_dict)}: {why}\n    log: {job.log}")
@@ -166,7 +166,7 @@ class Progress(logging.Handler):
         if self._news:
             self._news = False
             with contextlib.suppress(Exception):
-                done = f"{len(self._seconds)} of {self._to_train} runs trained"
+                done = f"{self._done()} of {self._to_train} runs trained"
                 self._say(done if self._stopping else self._counts())
 
     def _job_begins(self, record) -> None:
@@ -203,12 +203,14 @@ class Progress(logging.Handler):
 
     def _job_fails(self, record) -> None:
         name, log, _ = self._begun.pop(record.jobid, (record.rule_name, "", 0.0))
+        held = list(self._workflow.scheduler.running)
+        jobs = {job.jobid: (job, one) for one in held for job in _single([one])}
+        job, one = jobs.get(record.jobid, (None, None))
+        if job and not _lost([one], only=job):
+            return
         self._news = record.rule_name == "train"
         self._reasons[record.jobid] = why = reason(log, record.rule_msg or "")
-        again = any(
-            job.jobid == record.jobid and job.restart_times >= job.attempt
-            for job in _single(list(self._workflow.scheduler.running))
-        )
+        again = job and one.restart_times >= one.attempt
         outlook = "; it is tried again" if again else ""
         self._say(f"failed: {name}: {why}\n    log: {log}{outlook}", style="bold red")
 
@@ -217,18 +219,22 @@ class Progress(logging.Handler):
         running = {job.jobid for job in _single(list(self._workflow.scheduler.running))}
         return [job for number, job in list(self._begun.items()) if number in running]
 
+    def _done(self) -> int:
+        """Return how many runs are trained, those of a failed group of jobs among them."""
+        failed = list(self._workflow.scheduler.failed)
+        return len(self._seconds) + _runs(_single(failed)) - _runs(_lost(failed))
+
     def _failed(self) -> int:
-        failed = _single(list(self._workflow.scheduler.failed))
-        return sum(job.rule.name == "train" for job in failed)
+        return _runs(_lost(list(self._workflow.scheduler.failed)))
 
     def _training(self) -> list[float]:
         return [began for name, _, began in self._at_work() if name.startswith("train ")]
 
     def _waiting(self) -> int:
-        return self._to_train - len(self._seconds) - self._failed() - len(self._training())
+        return self._to_train - self._done() - self._failed() - len(self._training())
 
     def _counts(self) -> str:
-        done, failed, training = len(self._seconds), self._failed(), self._training()
+        done, failed, training = self._done(), self._failed(), self._training()
         words = f"{done} of {self._to_train} runs trained, {len(training)} running, {failed} failed"
         waiting, now = self._to_train - done - failed - len(training), time.monotonic()
         if not waiting and not training:
@@ -280,7 +286,7 @@ class Progress(logging.Handler):
             if not self._to_train:
                 return rows
             bar = Table.grid()
-            bar.add_row(ProgressBar(self._to_train, len(self._seconds), width=60))
+            bar.add_row(ProgressBar(self._to_train, self._done(), width=60))
             return Group(bar, Text(self._counts(), overflow="fold"), rows)
         except Exception as error:  # this is a thread of its own, in which nobody would see it
             return Text(f"(no progress to show: {error})")
@@ -355,6 +361,24 @@ def _wanted(record: logging.LogRecord) -> bool:
 
 def _single(jobs: Iterable) -> list:
     return [job for one in jobs for job in (one.jobs if one.is_group() else [one])]
+
+
+def _lost(failed: Iterable, only=None) -> list:
+    """Return the jobs of `failed`, jobs and groups of jobs, that have to be done again.
+
+    Of a group that failed, as of several runs in one job of a cluster, some may be complete.
+    """
+    return [
+        job
+        for one in failed
+        for job in _single([one])
+        if only in (None, job)
+        and not (one.is_group() and all(Path(file).exists() for file in job.output))
+    ]
+
+
+def _runs(jobs: list) -> int:
+    return sum(job.rule.name == "train" for job in jobs)
 
 
 def _name(rule: str, wildcards: dict | None) -> str:

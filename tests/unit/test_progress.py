@@ -44,13 +44,21 @@ class Job(SimpleNamespace):
         return hasattr(self, "jobs")
 
 
+class Output(list):
+    """The files of a run, of which run.json has a name."""
+
+    def __init__(self, number):
+        super().__init__([f"run-{number}.json"])
+        (self.run,) = self
+
+
 def train(number, attempt=1):
     return Job(
         jobid=number,
         rule=SimpleNamespace(name="train"),
         wildcards_dict={"l2": "0.1", "seed": str(number)},
         log=f"{number}.log",
-        output=SimpleNamespace(run=f"{number}/run.json"),
+        output=Output(number),
         restart_times=1,
         attempt=attempt,
     )
@@ -193,17 +201,25 @@ def test_what_ctrl_c_ends_has_not_failed(monkeypatch):
     assert told.said().endswith(" 1 of 3 runs trained\n")
 
 
-def test_jobs_of_a_group_are_counted_one_by_one(monkeypatch):
+def test_jobs_of_a_group_are_counted_one_by_one(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     jobs = [train(0), train(1), train(2)]
     told = Told(monkeypatch, jobs, local=False)
     for job in jobs:
         told.begin(job)
-    told.workflow.scheduler.running = {Id(Job(jobs=jobs[:2], jobid=7)), Id(jobs[2])}
+    group = Id(Job(jobs=jobs[:2], jobid=7, restart_times=0, attempt=1))
+    told.workflow.scheduler.running = {group, Id(jobs[2])}
     assert told.display._counts().startswith("0 of 3 runs trained, 3 running, 0 failed")
-    told.workflow.scheduler.failed = {Id(Job(jobs=jobs[:2], jobid=7))}
+    # the first was complete when the second failed
+    (tmp_path / "run-0.json").touch()
+    told.fail(jobs[0], "FAILED")
+    told.fail(jobs[1], "FAILED")
+    assert "seed=0" not in told.said()
+    assert "failed: train l2=0.1 seed=1: FAILED; nothing was logged\n" in told.said()
+    told.workflow.scheduler.failed = {group}
     told.workflow.scheduler.running = {Id(jobs[2])}
-    assert told.display._counts().startswith("0 of 3 runs trained, 1 running, 2 failed")
-    assert told.display.failures().count("    log: ") == 2
+    assert told.display._counts().startswith("1 of 3 runs trained, 1 running, 1 failed")
+    assert told.display.failures().count("    log: ") == 1
 
 
 def test_unknown_lines_of_snakemake_are_shown_and_a_command_is_not(monkeypatch):

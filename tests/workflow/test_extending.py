@@ -48,7 +48,7 @@ def extended(tmp_path_factory):
             nbformat.write(notebook, file)
         else:
             assert not kind, f"this test does not know what to do with a block of {kind}"
-    assert len(changed) == 8
+    assert len(changed) == 9
     project.configure(model=STUDY["model"] | {"layer_normalisation": True})
     done = project.snakemake()
     assert done.returncode == 0, done.stdout + done.stderr

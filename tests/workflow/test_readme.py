@@ -8,6 +8,7 @@ run instead. A command that is not in `HOW` fails.
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -49,6 +50,9 @@ HOW = {
     "make study CONFIG=mine.yaml": How(r"train +20\b", dry=True),
     "python scripts/plan.py --cores 2 --configfile mine.yaml": How("20 to train"),
     "snakemake --cores 2 --configfile mine.yaml": How(r"train +20\b", dry=True),
+    "python scripts/compare.py results/mnist results/quick --output comparison.html": How(
+        "comparison.html"
+    ),
     "python scripts/prepare.py --config config.yaml --output one/data.json": How(""),
     "python scripts/train.py --config config.yaml --data one/data.json --l2 1e-4 --seed 0"
     " --output one/run": How("epoch 2/2: "),
@@ -130,6 +134,15 @@ def studied(copy):
     """The copy after its first `make study`, and what that printed."""
     done = run(copy.folder, "make study")
     assert done.returncode == 0, done.stdout
+    # The other study of the comparison: the same runs at one of the lambdas.
+    results = copy.folder / "results"
+    shutil.copytree(results / "mnist", results / "quick")
+    config = yaml.safe_load((copy.folder / "config.yaml").read_text())
+    other = copy.folder / "other.yaml"
+    other.write_text(yaml.safe_dump(config | {"study": "quick", "lambdas": [0]}))
+    aggregate = "python scripts/aggregate.py --config other.yaml --claims reports/claims.yaml"
+    made = run(copy.folder, f"{aggregate} --results results/quick")
+    assert made.returncode == 0, made.stdout
     return copy, done.stdout
 
 
