@@ -156,7 +156,7 @@ def strike(l2, seed):
 
 def test_jobs_that_fail(project, finished):
     script = project.folder / "scripts" / "train.py"
-    before, mark, after = script.read_text().partition("    started = datetime.now(UTC)\n")
+    before, mark, after = script.read_text().partition("    started")
     assert mark
     script.write_text(f"{before}    import sabotage; sabotage.strike(l2, seed)\n{mark}{after}")
     (project.folder / "scripts" / "sabotage.py").write_text(SABOTAGE)
