@@ -35,11 +35,12 @@ onstart:
 
 onsuccess:
     owner.rest(LOCK)
+    print(PROGRESS.success(), file=sys.stderr)
 
 
 onerror:
     owner.rest(LOCK)
-    print(failures(workflow), file=sys.stderr)
+    print(PROGRESS.failures(), file=sys.stderr)
 
 
 rule all:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, "scripts")
 
-from l2study import owner, slurm, warm
+from l2study import owner, progress, slurm, warm
 from l2study.config import ConfigError, check
 from l2study.data import check_against_data
 from l2study.prepared import DataError
@@ -36,6 +36,12 @@ PROMISED = expand(RUN, l2=STUDY["lambdas"], seed=STUDY["seeds"])
 # run.json is the last file of a run to be written.
 MISSING = [run for run in PROMISED if ALLOW_MISSING and not Path(run, "run.json").exists()]
 LOCK = f".snakemake/at-work/{STUDY['study']}"
+PROGRESS = progress.Progress(
+    workflow,
+    results=RESULTS,
+    runs=[run for run in PROMISED if run not in MISSING],
+    epochs=STUDY["training"]["epochs"],
+)
 
 if workflow.remote_exec:
     # A job of a cluster, perhaps of several runs: they share its slot and one import of TensorFlow.
@@ -112,6 +118,7 @@ def start_work():
         warm.start()
     else:
         executor.run_jobs = without_old_output(executor.run_jobs)
+    PROGRESS.start()
 
 
 def without_old_output(submit):
@@ -128,28 +135,3 @@ def without_old_output(submit):
         submit(jobs)
 
     return remove_and_submit
-
-
-def failures(workflow):
-    """Return a text that names every failed job, the last line of its log, and what to do."""
-    lines = []
-    failed = workflow.scheduler.failed
-    # Of several runs in one job of a cluster, those that are complete have not failed.
-    jobs = [
-        job
-        for one in failed
-        for job in (one.jobs if one.is_group() else [one])
-        if not (one.is_group() and all(Path(file).exists() for file in job.output))
-    ]
-    for job in sorted(jobs, key=lambda job: str(job.log)):
-        log = Path(str(job.log))
-        written = log.read_text(errors="replace").splitlines() if log.is_file() else []
-        reason = [line.strip() for line in written if line.strip()][-1:] or ["nothing was logged"]
-        wildcards = [f"{name}={value}" for name, value in job.wildcards_dict.items()]
-        lines.append(f"  {' '.join([job.rule.name, *wildcards])}: {reason[0]}\n    log: {log}")
-    if not lines:
-        return "Stopped. The same command goes on from here."
-    head = f"{len(lines)} failed; what is complete is kept, the same command tries the rest again."
-    if any(job.rule.name == "train" for job in jobs):
-        lines.append("For a report without the runs that are missing: --config allow_missing=true")
-    return "\n".join([head, *lines])

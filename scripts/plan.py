@@ -12,7 +12,6 @@ import json
 import os
 import re
 import shlex
-import statistics
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -20,6 +19,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from l2study.files import read_json
+from l2study.progress import typical_seconds
 from l2study.wording import seed_list
 
 _JOB = re.compile(r"^rule (\w+):\n(?:.+\n)*?^Shell command: (.*)$", re.MULTILINE)
@@ -60,16 +60,12 @@ def duration(records: Iterable[dict], epochs: int, runs: int, cores: int) -> str
         runs: how many there are to train.
         cores: how many runs are trained at a time.
     """
-    seconds = []
-    for record in records:
-        if record["status"] == "completed":
-            cost, then = record["cost"], record["config"]["training"]["epochs"]
-            by_epoch = cost["seconds_train"] + cost["seconds_evaluate"]
-            seconds.append(cost["seconds_total"] + by_epoch * (epochs / then - 1))
-    if not seconds:
+    records = [record for record in records if record["status"] == "completed"]
+    seconds = typical_seconds(records, epochs)
+    if seconds is None:
         return "how long it takes will be known when a run is there"
-    total = timedelta(seconds=round(statistics.median(seconds) * runs / min(cores, runs)))
-    return f"about {total} (h:mm:ss) of training on {cores} cores, going by {len(seconds)} runs"
+    total = timedelta(seconds=round(seconds * runs / min(cores, runs)))
+    return f"about {total} (h:mm:ss) of training on {cores} cores, going by {len(records)} runs"
 
 
 def _options(command: str) -> dict[str, str]:

@@ -21,4 +21,5 @@ def finished(tmp_path_factory):
     project.configure()
     done = project.snakemake()
     assert done.returncode == 0, done.stdout + done.stderr
+    project.printed = done.stdout + done.stderr
     return project

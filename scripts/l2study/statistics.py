@@ -342,7 +342,9 @@ def paired_t_power(effect: float, n: int, confidence: float) -> float:
     difference of the wrong sign, is left out: it adds next to nothing, and scipy has no value for
     it where the effect is large.
     """
-    critical, shift = stats.t.ppf((1 + confidence) / 2, n - 1), effect * math.sqrt(n)
+    critical = stats.t.ppf((1 + confidence) / 2, n - 1)
+    # differences that are equal but for rounding have an effect for which scipy has no value
+    shift = min(effect * math.sqrt(n), 1e8)
     return float(stats.nct.sf(critical, n - 1, shift))
 
 

@@ -426,6 +426,7 @@ class TestSeedsNeeded:
 
     def test_at_least_two(self):
         assert statistics.seeds_needed(1, 1000, 0.95) == 2
+        assert statistics.seeds_needed(1e-17, 0.001, 0.95) == 2
         assert statistics.seeds_needed(0, 0.1, 0.95) == 2
 
     def test_without_spread_known(self):

@@ -156,7 +156,7 @@ def strike(l2, seed):
 
 def test_jobs_that_fail(project, finished):
     script = project.folder / "scripts" / "train.py"
-    before, mark, after = script.read_text().partition("    started = datetime.now(UTC)\n")
+    before, mark, after = script.read_text().partition("    started")
     assert mark
     script.write_text(f"{before}    import sabotage; sabotage.strike(l2, seed)\n{mark}{after}")
     (project.folder / "scripts" / "sabotage.py").write_text(SABOTAGE)
@@ -241,7 +241,7 @@ def test_a_disk_that_fills_up(project, finished):
         assert len(fitted) < 3
         assert not unfinished(project)
         assert not (project.results / "tables").exists()
-        end = failed.stderr[failed.stderr.index(" failed; ") :]
+        end = failed.stderr[failed.stderr.index(" failed; what is complete") :]
         said = re.findall(r"train l2=0 seed=(\d): train\.py: .*No space left on device", end)
         assert {("0", int(seed)) for seed in said} == {("0", 0), ("0", 1), ("0", 2)} - fitted
 

@@ -85,6 +85,7 @@ def test_two_values_swapped_are_a_change(project):
         ("scripts/l2study/statistics.py", "import numpy", "# a comment\nimport numpy", TABLES),
         ("scripts/l2study/sources.py", "import numpy", "# a comment\nimport numpy", EVERYTHING),
         ("scripts/l2study/owner.py", "import json", "# a comment\nimport json", {}),
+        ("scripts/l2study/progress.py", "import time", "# a comment\nimport time", {}),
         ("scripts/plan.py", "import json", "# a comment\nimport json", {}),
         ("scripts/l2study/config.py", '"""Reading', '"""On reading', EVERYTHING),
         ("reports/claims.yaml", "claims:", "# a comment\nclaims:", TABLES),

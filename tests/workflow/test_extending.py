@@ -1,0 +1,93 @@
+"""The worked examples of docs/extending.md, all of them, in one copy of the project."""
+
+import re
+import subprocess
+import sys
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+
+from project import STUDY, Project
+from tiny import PROJECT, write_npz
+
+EXAMPLES = (PROJECT / "docs" / "extending.md").read_text()
+
+
+def apply(project, path, block):
+    """Change the file `path` of the copy as a `diff` block of the page says."""
+    lines = block.splitlines(keepends=True)
+    assert all(line[0] in " +" for line in lines), block
+    before = "".join(line[1:] for line in lines if line[0] == " ")
+    after = "".join(line[1:] for line in lines)
+    file = project.folder / path
+    text = file.read_text() if before else ""
+    assert bool(before) == file.exists(), path
+    assert not before or text.count(before) == 1, f"{path} has no such place:\n{before}"
+    file.write_text(text.replace(before, after) if before else after)
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory):
+    """The study of a copy with every example of the page."""
+    project = Project(tmp_path_factory.mktemp("extended"))
+    write_npz(project.folder / "tiny.npz")
+    changed = set()
+    pattern = r"^`([\w./]+)`$|^```(\w+)\n(.*?)^```$"
+    path = None
+    for named, kind, block in re.findall(pattern, EXAMPLES, re.MULTILINE | re.DOTALL):
+        path = named or path
+        if kind == "diff":
+            apply(project, path, block)
+            changed.add(path)
+        elif kind == "python":
+            file = project.folder / "reports" / "report.ipynb"
+            notebook = nbformat.read(file, as_version=4)
+            notebook.cells.append(nbformat.v4.new_code_cell(block.strip()))
+            nbformat.write(notebook, file)
+        else:
+            assert not kind, f"this test does not know what to do with a block of {kind}"
+    assert len(changed) == 9
+    project.configure(model=STUDY["model"] | {"layer_normalisation": True})
+    done = project.snakemake()
+    assert done.returncode == 0, done.stdout + done.stderr
+    return project
+
+
+def test_the_measure_is_in_the_tables(extended):
+    runs = pd.read_csv(extended.results / "tables" / "runs.csv")
+    assert runs["overconfidence"].between(-1, 1).all()
+    assert len(set(runs["overconfidence"])) > 1
+    contrasts = pd.read_csv(extended.results / "tables" / "contrasts.csv")
+    assert "overconfidence" in set(contrasts["measure"])
+
+
+def test_the_figure_is_on_the_page(extended):
+    assert (extended.results / "report" / "figures" / "overconfidence.png").stat().st_size > 0
+    page = (extended.results / "report" / "report.html").read_text()
+    assert "more confident than it is right" in page
+
+
+def test_the_claim_has_a_verdict(extended):
+    claims = pd.read_csv(extended.results / "tables" / "claims.csv")
+    rows = claims[claims["id"] == "overconfidence"]
+    assert set(rows["estimand"]) > {"overall"}
+    assert rows["verdict"].notna().all()
+
+
+def test_the_model_is_another_one(extended):
+    """25 inputs, 8 hidden units and 3 classes; two numbers per input of the hidden layer more."""
+    weights = np.load(extended.results / "runs" / "l2~0" / "seed~0" / "weights.npz")
+    learned = sum(array.size for array in weights.values())
+    assert learned == 2 * 25 + (25 * 8 + 8) + (8 * 3 + 3)
+
+
+def test_the_examples_are_as_the_tools_want_code(extended):
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "scripts"],
+        cwd=extended.folder,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
