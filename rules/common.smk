@@ -76,6 +76,20 @@ def runs(file):
     return [f"{folder}/{file}" for folder in PROMISED if folder not in MISSING]
 
 
+def with_caption(path, captions, category):
+    """Return `path` as an output that `snakemake --report` shows, if `captions` has its caption.
+
+    A file's caption is that of its name, in the folder reports/`captions`. A figure's PNG and a
+    table's copies in other formats would show the same again.
+    """
+    name, suffix = Path(path).stem, Path(path).suffix
+    caption = f"reports/{captions}/{name}.rst"
+    if suffix not in (".svg", ".csv") or not Path(caption).exists():
+        return path
+    labels = {"name": name.replace("_", " ")}
+    return report(path, caption=f"../{caption}", category=category, labels=labels)
+
+
 def start_work():
     """Make this process the only one at work on the study, and get ready for training."""
     try:

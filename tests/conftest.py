@@ -24,3 +24,17 @@ def one_thread():
     from l2study.backend import configure
 
     configure(threads=1)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """Headless Chromium, that of the system."""
+    from playwright.sync_api import sync_playwright
+
+    program = require("chromium", "chromium")
+    with sync_playwright() as playwright:
+        # Chromium's sandbox refuses to work for root, as whom containers often run
+        options = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=program, args=options)
+        yield browser
+        browser.close()

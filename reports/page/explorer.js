@@ -81,6 +81,7 @@
     const text = 12 + 7.5 * Math.max(0, ...each((line) => line.label.length));
     const right = (1.03 * text) / Math.max(form.clientWidth - 80 - text, text);
     setRange(model.x_range, start - 0.03 * span, end + span * right);
+    model.below[0].bounds = [start, end];
     setRange(model.y_range, low - room, high + room);
 
     source("bands").data = {
