@@ -83,12 +83,17 @@ def _table(frame: pd.DataFrame, about: str) -> str:
     first = frame.columns[0]
     head = "".join(f"<th{_kind(c)} scope=col>{html.escape(str(c))}</th>" for c in frame.columns)
     cells = pd.DataFrame({c: _column(c, frame[c]) for c in frame.columns})
+    # a card has no heads
+    labels = {
+        c: f' data-label="{html.escape(str(c), quote=True)}"' if first in CARDS else ""
+        for c in frame.columns
+    }
     body = "".join(
         "<tr>"
         + "".join(
-            f"<th{_kind(c)} scope=row>{row[c]}</th>"
+            f"<th{_kind(c)}{labels[c]} scope=row>{row[c]}</th>"
             if c == first
-            else f'<td{_kind(c)} data-label="{html.escape(str(c), quote=True)}">{row[c]}</td>'
+            else f"<td{_kind(c)}{labels[c]}>{row[c]}</td>"
             for c in cells.columns
         )
         + "</tr>"
@@ -163,7 +168,7 @@ def claims(study: Study) -> HTML:
     parts.append(_table(summary.verdict_table(study), "Claims and verdicts"))
     rows = study.tables["claims"]
     overall = rows[rows["estimand"] == "overall"]
-    parts.append("<p>The estimates behind each verdict:</p>")
+    parts.append('<p class="unfold">The estimates behind each verdict:</p>')
     for row in overall.itertuples():
         details = summary.claim_table(study, row.id)
         parts.append(

@@ -63,7 +63,7 @@ def test_the_study_is_described_and_its_run_times_drawn(chromium, built):
         assert "The study tiny asks" in description
         assert "It trains 3 lambdas" in description
         assert "{{" not in description
-        page.get_by_text("Statistics", exact=True).click()
+        page.get_by_role("link", name="Statistics").click()
         page.locator(".vega-embed canvas, .vega-embed svg").first.wait_for()
         keep(page, "snakemake-statistics")
         times = page.evaluate("runtimes_spec.data.values")
