@@ -85,8 +85,8 @@
     setRange(model.y_range, low - room, high + room);
 
     source("bands").data = {
-      xs: each((line) => [...line.x, ...line.x.toReversed()]),
-      ys: each((line) => [...line.low, ...line.high.toReversed()]),
+      xs: each((line) => [...line.x, ...[...line.x].reverse()]),
+      ys: each((line) => [...line.low, ...[...line.high].reverse()]),
       colour: each((line) => line.colour),
     };
     source("runs").data = {
@@ -151,7 +151,7 @@
     form.elements.none.addEventListener("click", all(false));
     redraw();
     document.body.classList.add("explored");
-  }, (error) => {
+  }).catch((error) => {
     form.hidden = true;
     throw error;
   });

@@ -11,7 +11,7 @@ import math
 import numpy as np
 import pandas as pd
 from bokeh.embed import json_item
-from bokeh.models import ColumnDataSource, HoverTool, Range1d
+from bokeh.models import ColumnDataSource, HoverTool, Range1d, SaveTool
 from bokeh.plotting import figure
 from bokeh.resources import Resources
 from matplotlib.colors import to_hex
@@ -166,7 +166,7 @@ def plot() -> dict:
         height=380,
         min_width=200,
         sizing_mode="stretch_width",
-        tools="box_zoom,reset,save",
+        tools="box_zoom,reset",
         active_drag=None,
         toolbar_location="above",
         x_range=Range1d(0, 1),
@@ -206,7 +206,7 @@ def plot() -> dict:
         ],
         formatters={f"@{column}": "printf" for column in ("y", "low", "high")},
     )
-    drawing.add_tools(hover)
+    drawing.add_tools(SaveTool(filename="learning_curves"), hover)
     for axis in (drawing.xaxis, drawing.yaxis):
         axis.axis_label_text_font_style = "normal"
         axis.axis_label_text_font_size = axis.major_label_text_font_size = "12px"

@@ -328,6 +328,36 @@ def test_bands_reach_from_the_lowest_to_the_highest_run(chromium, html, results)
     assert band[20:] == pytest.approx(rows.max().tolist()[::-1], rel=1e-4)
 
 
+def test_the_plot_can_be_kept_as_a_picture(chromium, html, tmp_path):
+    with opened(chromium, html) as view:
+        view.wait_for_selector("body.explored")
+        with view.expect_download() as download:
+            view.locator("#explorer-plot [title=Save]").click()
+        download.value.save_as(tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_mark_that_is_pointed_at_says_its_values(chromium, html, means):
+    with opened(chromium, html) as view:
+        view.get_by_label("Measure").select_option("weight_norm")
+        picture(view)
+        view.locator("#explorer-plot").scroll_into_view_if_needed()
+        x, y = view.evaluate(
+            """() => {
+                const marks = Bokeh.documents[0].get_model_by_name("marks").data;
+                const {frame} = [...Bokeh.index][0];
+                const k = marks.label.lastIndexOf("0.01");
+                return [frame.x_scale.compute(marks.x[k]), frame.y_scale.compute(marks.y[k])];
+            }"""
+        )
+        box = view.locator("#explorer-plot").bounding_box()
+        view.mouse.move(box["x"] + x - 1, box["y"] + y)
+        view.mouse.move(box["x"] + x, box["y"] + y)
+        value = f"{means.loc[(1e-2, 20), 'weight_norm']:.4g}"
+        for text in ("0.01", "20", value):
+            view.locator(".bk-Tooltip").get_by_text(text, exact=True).wait_for()
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 def test_labels_of_the_curves_do_not_cover_each_other(chromium, html, width):
     with opened(chromium, html, width) as view:
