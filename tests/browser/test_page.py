@@ -181,7 +181,7 @@ def test_sorting_knows_negative_small_and_missing_numbers_and_words(chromium, tm
     frame = pd.DataFrame(
         {
             "λ": ["0", "1e-5", "0.0001", "0.01", "0.1"],
-            "x": ["1.5 (1.0 to 2.0)", "−20.25", "–", "<0.0001", "0.0001"],
+            "x": ["–", "1.5 (1.0 to 2.0)", "−20.25", "<0.0001", "0.0001"],
             "Verdict": ["supported", "artefact", "contradicted", "not resolved", "artefact"],
         }
     )
@@ -190,9 +190,9 @@ def test_sorting_knows_negative_small_and_missing_numbers_and_words(chromium, tm
         table = view.locator("table")
         table.get_by_role("button", name="x").focus()
         view.keyboard.press("Enter")
-        assert column(table, 0) == ["1e-5", "0.01", "0.1", "0", "0.0001"]
+        assert column(table, 0) == ["0.0001", "0.01", "0.1", "1e-5", "0"]
         view.keyboard.press("Enter")
-        assert column(table, 0) == ["0", "0.1", "0.01", "1e-5", "0.0001"]
+        assert column(table, 0) == ["1e-5", "0.1", "0.01", "0.0001", "0"]
         table.get_by_role("button", name="Verdict").click()
         assert column(table, 0) == ["1e-5", "0.1", "0.0001", "0.01", "0"]
         assert view.locator("[aria-sort]").count() == 1
