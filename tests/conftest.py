@@ -18,14 +18,6 @@ def require(program: str, package: str) -> str:
     return path
 
 
-@pytest.fixture(scope="session")
-def one_thread():
-    """TensorFlow as a training job has it."""
-    from l2study.backend import configure
-
-    configure(threads=1)
-
-
 @pytest.fixture(scope="module")
 def chromium():
     """Headless Chromium, that of the system."""
@@ -38,3 +30,11 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=program, args=options)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def one_thread():
+    """TensorFlow as a training job has it."""
+    from l2study.backend import configure
+
+    configure(threads=1)
