@@ -1,13 +1,27 @@
 """Pages opened in real Chromium from the file system, and watched for complaints."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from playwright.sync_api import sync_playwright
 
 from tiny import PROJECT
 
 ARTEFACTS = PROJECT / "test-artefacts"
 """Where tests leave pictures of what they saw, for a person to look at; git ignores it."""
+
+
+@contextmanager
+def launched(program: str) -> Iterator:
+    """Yield the browser `program`, headless."""
+    # Chromium's sandbox refuses to work for root, as whom containers often run
+    options = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=options)
+        yield browser
+        browser.close()
 
 
 @contextmanager

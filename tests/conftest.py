@@ -21,15 +21,10 @@ def require(program: str, package: str) -> str:
 @pytest.fixture(scope="module")
 def chromium():
     """Headless Chromium, that of the system."""
-    from playwright.sync_api import sync_playwright
+    from browsing import launched
 
-    program = require("chromium", "chromium")
-    with sync_playwright() as playwright:
-        # Chromium's sandbox refuses to work for root, as whom containers often run
-        options = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = playwright.chromium.launch(executable_path=program, args=options)
+    with launched(require("chromium", "chromium")) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")
