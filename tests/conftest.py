@@ -1,30 +1,8 @@
-import os
-import shutil
-
 import pytest
 
-
-def require(program: str, package: str) -> str:
-    """Return the path of `program`, of Debian's `package`; without it, skip the test.
-
-    Where the environment variable CI is `true`, the test fails instead: nothing is skipped there.
-    """
-    path = shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin:/sbin")
-    if path is None:
-        reason = f"{program} is missing: `make test-deps` installs it (package {package})"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return path
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    """Headless Chromium, that of the system."""
-    from browsing import launched
-
-    with launched(require("chromium", "chromium")) as browser:
-        yield browser
+from needs import require  # noqa: F401  # where tests look for it
+from project import Project
+from tiny import write_npz
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +11,14 @@ def one_thread():
     from l2study.backend import configure
 
     configure(threads=1)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """The tiny study, run to its end. Tests that use it only look."""
+    project = Project(tmp_path_factory.mktemp("study"))
+    write_npz(project.folder / "tiny.npz")
+    project.configure()
+    done = project.snakemake()
+    assert done.returncode == 0, done.stdout + done.stderr
+    return project
