@@ -12,6 +12,10 @@ min_version("9.27")
 configfile: "config.yaml"
 
 
+# What `snakemake --report` says of the whole.
+report: "reports/workflow.rst"
+
+
 include: "rules/common.smk"
 include: "rules/prepare.smk"
 include: "rules/train.smk"

@@ -25,7 +25,7 @@ rule aggregate:
         histories=runs("history.csv"),
         runs=runs("run.json"),
     output:
-        TABLES,
+        [with_caption(path, "tables", "Tables") for path in TABLES],
     log:
         f"{LOGS}/aggregate.log",
     conda:

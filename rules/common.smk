@@ -62,6 +62,20 @@ def settings(*keys):
     return json.dumps({key: STUDY[key] for key in keys}, sort_keys=True)
 
 
+def with_caption(path, captions, category):
+    """Return `path` as an output that `snakemake --report` shows, if `captions` has its caption.
+
+    A file's caption is that of its name, in the folder reports/`captions`. A figure's PNG and a
+    table's copies in other formats would show the same again.
+    """
+    name, suffix = Path(path).stem, Path(path).suffix
+    caption = f"reports/{captions}/{name}.rst"
+    if suffix not in (".svg", ".csv") or not Path(caption).exists():
+        return path
+    labels = {"name": name.replace("_", " ")}
+    return report(path, caption=f"../{caption}", category=category, labels=labels)
+
+
 def code(script):
     """Return the files that determine what `script` does: itself and what it imports of ours.
 

@@ -17,7 +17,7 @@ rule report:
         page=sorted(map(str, Path("reports/page").iterdir())),
         captions=expand("reports/captions/{figure}.rst", figure=FIGURES),
     output:
-        REPORT,
+        [with_caption(path, "captions", "Figures") for path in REPORT],
     log:
         f"{LOGS}/report.log",
     conda:

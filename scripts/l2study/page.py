@@ -14,7 +14,7 @@ from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from traitlets.config import Config
 
-from l2study import figures, summary
+from l2study import explorer, figures, summary
 from l2study.answer import answer as sentences
 from l2study.study import Study
 from l2study.wording import percent
@@ -37,7 +37,10 @@ TEXT_COLUMNS = {
     "Devices",
     "Hostname",
 }
-"""Columns of words; all others hold numbers and are aligned to the right."""
+"""Columns of words; all others hold numbers and are aligned at the decimal point."""
+
+CARDS = {"Claim", "Estimand", "Rule", "Runs"}
+"""A table whose first column is one of these is a stack of cards where the screen is narrow."""
 
 _TABLES, _FIGURES = "../tables", "figures"
 
@@ -48,6 +51,8 @@ def header(study: Study) -> HTML:
     return HTML(
         f"<h1>L2 regularisation study: {name}</h1>"
         f'<p class="question">{html.escape(summary.QUESTION)}</p>'
+        '<p class="where">This page is complete in itself. Its links to data and picture files '
+        f"work where it was made, in results/{name}/report/.</p>"
     )
 
 
@@ -77,22 +82,55 @@ def table(frame: pd.DataFrame, about: str) -> HTML:
 def _table(frame: pd.DataFrame, about: str) -> str:
     first = frame.columns[0]
     head = "".join(f"<th{_kind(c)} scope=col>{html.escape(str(c))}</th>" for c in frame.columns)
+    cells = pd.DataFrame({c: _column(c, frame[c]) for c in frame.columns})
+    # a card has no heads
+    labels = {
+        c: f' data-label="{html.escape(str(c), quote=True)}"' if first in CARDS else ""
+        for c in frame.columns
+    }
     body = "".join(
         "<tr>"
         + "".join(
-            f"<th{_kind(c)} scope=row>{_cell(c, row[c])}</th>"
+            f"<th{_kind(c)}{labels[c]} scope=row>{row[c]}</th>"
             if c == first
-            else f"<td{_kind(c)}>{_cell(c, row[c])}</td>"
-            for c in frame.columns
+            else f"<td{_kind(c)}{labels[c]}>{row[c]}</td>"
+            for c in cells.columns
         )
         + "</tr>"
-        for row in frame.to_dict("records")
+        for row in cells.to_dict("records")
     )
     label = html.escape(about, quote=True)
+    kinds = ["sortable"] * (len(frame) > 2 and first != "What") + ["cards"] * (first in CARDS)
     return (
         f'<div class="scroll" role="region" tabindex="0" aria-label="{label}">'
-        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        f'<table class="{" ".join(kinds)}"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
     )
+
+
+def _column(name: str, texts: pd.Series) -> list[str]:
+    """Return the cells of a column as HTML, numbers padded to meet at the decimal point."""
+    cells = [_cell(name, text) for text in texts]
+    if name in TEXT_COLUMNS or name == "λ":
+        return cells
+    found = [re.match(r"[<−]?\d+(\.\d+)?(?=$|<br>)", html.unescape(cell)) for cell in cells]
+    most = max((len(match[1] or "") for match in found if match), default=0)
+    return [
+        cell.replace(
+            html.escape(match[0]), html.escape(match[0]) + _padding(match[1] or "", most), 1
+        )
+        if match
+        else cell
+        for cell, match in zip(cells, found, strict=True)
+    ]
+
+
+def _padding(decimals: str, most: int) -> str:
+    """Return spaces as wide as the point and the digits that `decimals` lacks to have `most`."""
+    if not most:
+        return ""
+    point, digit = "\u2008", "\u2007"
+    return ("" if decimals else point) + digit * (most - max(len(decimals), 1))
 
 
 def _kind(column: str) -> str:
@@ -130,7 +168,7 @@ def claims(study: Study) -> HTML:
     parts.append(_table(summary.verdict_table(study), "Claims and verdicts"))
     rows = study.tables["claims"]
     overall = rows[rows["estimand"] == "overall"]
-    parts.append("<p>The estimates behind each verdict:</p>")
+    parts.append('<p class="unfold">The estimates behind each verdict:</p>')
     for row in overall.itertuples():
         details = summary.claim_table(study, row.id)
         parts.append(
@@ -198,6 +236,11 @@ def contrasts(study: Study) -> HTML:
     return HTML("".join(parts))
 
 
+def curves(study: Study) -> HTML:
+    """Return the plot in which the reader picks lambdas and measures, see `explorer`."""
+    return HTML(explorer.explorer(study))
+
+
 def to_html(notebook: NotebookNode, templates: Path, title: str) -> str:
     """Return an executed notebook as one HTML page with its code folded and a table of contents.
 
@@ -217,8 +260,10 @@ def to_html(notebook: NotebookNode, templates: Path, title: str) -> str:
         },
         CSSHTMLHeaderPreprocessor={"style": "friendly"},
     )
+    own = [path.read_text(encoding="utf-8") for path in sorted((templates / "page").glob("*.js"))]
     body, _ = HTMLExporter(config=settings).from_notebook_node(
-        notebook, resources={"metadata": {"name": title}}
+        notebook,
+        resources={"metadata": {"name": title}, "scripts": [*explorer.scripts(), *own]},
     )
     return with_contents(body)
 

@@ -1,0 +1,11 @@
+import pytest
+
+from browsing import launched
+from needs import require
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """Headless Chromium, that of the system."""
+    with launched(require("chromium", "chromium")) as browser:
+        yield browser

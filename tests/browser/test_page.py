@@ -1,0 +1,438 @@
+"""The report's page as a reader has it, in real Chromium."""
+
+import base64
+import io
+import re
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+
+import report
+from browsing import ARTEFACTS, keep, opened, overflow
+from l2study import explorer, figures, page
+from l2study.columns import HISTORY_COLUMNS
+from reported import CAPTIONS, NOTEBOOK, ODD, made_up, write_results
+
+LAMBDAS = [0, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2]
+LABELS = ["0", "1e-5", "0.0001", "0.0003", "0.001", "0.003", "0.01"]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """The report of a made-up study as large as the default one, with a run that diverged."""
+    folder = tmp_path_factory.mktemp("results")
+    config = write_results(
+        folder, lambdas=LAMBDAS, seeds=range(10), epochs=20, diverged={(1e-2, 4): 7}
+    )
+    report.write_report(config, NOTEBOOK, CAPTIONS, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def html(results):
+    return results / "report" / "report.html"
+
+
+@pytest.fixture(scope="module")
+def means(results):
+    """Means over the completed runs, by lambda and epoch."""
+    histories = pd.read_csv(results / "tables" / "histories.csv")
+    complete = histories[~((histories["l2"] == 1e-2) & (histories["seed"] == 4))]
+    return complete.groupby(["l2", "epoch"])[HISTORY_COLUMNS[3:]].mean()
+
+
+def data(view, name):
+    """What a source of the plot holds, column by column."""
+    view.wait_for_selector("body.explored")
+    return view.evaluate(
+        """(name) => {
+            const {data} = Bokeh.documents[0].get_model_by_name(name);
+            const plain = (value) => (typeof value === "object" ? [...value].map(plain) : value);
+            return Object.fromEntries(Object.entries(data).map(([k, v]) => [k, plain(v)]));
+        }""",
+        name,
+    )
+
+
+def picture(view, unlike=b""):
+    """The plot as it is drawn once it has come to rest, and, if it ever does, unlike another."""
+    view.wait_for_selector("body.explored")
+    last = None
+    for _ in range(50):
+        view.wait_for_timeout(100)
+        before, last = last, view.locator("#explorer-plot").screenshot()
+        if last == before != unlike:
+            break
+    return last
+
+
+def boxes(view):
+    return view.locator("#explorer fieldset input[type=checkbox]")
+
+
+# --- the page -------------------------------------------------------------------------------------
+
+
+def test_page_of_the_default_study_is_small_enough(html):
+    assert html.stat().st_size < 6e6
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_opens_complete_and_fits(chromium, html, width):
+    with opened(chromium, html, width) as view:
+        view.wait_for_selector("body.explored")
+        sizes = view.evaluate("[...document.images].map((image) => image.naturalWidth)")
+        assert len(sizes) == len(figures.FIGURES)
+        assert all(sizes)
+        assert view.evaluate("[...document.images].every((image) => image.alt.length > 20)")
+        assert view.locator("h1").count() == 1
+        assert view.locator("h2").count() > 12
+        assert view.locator("table").count() > 10
+        assert view.locator("h2").first.inner_text() == "The answer"
+        keep(view, f"page-{width}")
+        assert overflow(view) <= 0
+        view.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        assert overflow(view) <= 0
+
+
+def test_contents_lead_to_the_sections(chromium, html):
+    with opened(chromium, html, reduced_motion="reduce") as view:
+        view.wait_for_selector("body.explored")
+        link = view.locator("nav.beside a").nth(6)
+        link.click()
+        heading = view.get_by_role("heading", name=link.inner_text(), level=2)
+        assert 0 <= heading.bounding_box()["y"] < 450
+        assert view.evaluate("location.hash") == "#learning-curves"
+
+
+def test_code_is_folded_and_unfolds(chromium, html):
+    with opened(chromium, html) as view:
+        code = view.locator("details.code").nth(1)
+        assert not code.locator("pre").first.is_visible()
+        code.locator("summary").click()
+        assert code.locator("pre").first.is_visible()
+
+
+def test_without_scripts_a_sentence_stands_for_the_plot(chromium, html):
+    with opened(chromium, html, java_script_enabled=False) as view:
+        assert view.locator("#explorer").is_hidden()
+        assert view.locator(".explorer .instead").is_visible()
+        assert view.locator("thead button").count() == 0
+
+
+def test_prints_without_what_only_works_on_a_screen(chromium, html):
+    with opened(chromium, html) as view:
+        view.wait_for_selector("body.explored")
+        assert view.locator(".explorer .instead").is_hidden()
+        printed = view.pdf(path=ARTEFACTS / "page.pdf", prefer_css_page_size=True)
+        view.emulate_media(media="print")
+        assert view.locator("#explorer").is_hidden()
+        assert view.locator(".explorer .instead").is_visible()
+        assert view.locator("nav.beside").is_hidden()
+        # A4 less its margins, at 96 pixels to the inch
+        view.set_viewport_size({"width": 657, "height": 900})
+        keep(view, "page-printed")
+        assert overflow(view) <= 0
+    assert printed.startswith(b"%PDF")
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) > 5
+
+
+def test_shades_keep_their_order_in_greyscale(chromium, html):
+    from PIL import Image
+
+    with opened(chromium, html) as view:
+        view.wait_for_selector("body.explored")
+        inks = []
+        for k in range(1, len(LAMBDAS)):
+            mark = view.locator("#explorer fieldset label span").nth(k).screenshot()
+            inks.append(np.asarray(Image.open(io.BytesIO(mark)).convert("L")).min())
+    assert all(np.diff(np.array(inks, dtype=int)) < 0)
+
+
+# --- tables ---------------------------------------------------------------------------------------
+
+
+def column(table, k):
+    return [row.locator("th, td").nth(k).inner_text().split("\n")[0] for row in
+            table.locator("tbody tr").all()]  # fmt: skip
+
+
+def test_a_click_on_a_head_sorts_up_then_down_then_as_it_was(chromium, html):
+    with opened(chromium, html) as view:
+        table = view.locator("table.sortable").first
+        head = table.locator("thead th").nth(2)
+        before = column(table, 2)
+        numbers = [float(text) for text in before]
+        assert numbers != sorted(numbers)
+        for state, expected in (
+            ("ascending", sorted(numbers)),
+            ("descending", sorted(numbers, reverse=True)),
+            (None, numbers),
+        ):
+            head.get_by_role("button").click()
+            assert head.get_attribute("aria-sort") == state
+            assert [float(text) for text in column(table, 2)] == expected
+        assert column(table, 0) == LABELS
+
+
+def test_sorting_knows_negative_small_and_missing_numbers_and_words(chromium, tmp_path):
+    frame = pd.DataFrame(
+        {
+            "λ": ["0", "1e-5", "0.0001", "0.01", "0.1"],
+            "x": ["–", "1.5 (1.0 to 2.0)", "−20.25", "<0.0001", "0.0001"],
+            "Verdict": ["supported", "artefact", "contradicted", "not resolved", "artefact"],
+        }
+    )
+    path = write_page(tmp_path, page.table(frame, "A table").data)
+    with opened(chromium, path) as view:
+        table = view.locator("table")
+        table.get_by_role("button", name="x").focus()
+        view.keyboard.press("Enter")
+        assert column(table, 0) == ["0.0001", "0.01", "0.1", "1e-5", "0"]
+        view.keyboard.press("Enter")
+        assert column(table, 0) == ["1e-5", "0.1", "0.01", "0.0001", "0"]
+        table.get_by_role("button", name="Verdict").click()
+        assert column(table, 0) == ["1e-5", "0.1", "0.0001", "0.01", "0"]
+        assert view.locator("[aria-sort]").count() == 1
+        table.get_by_role("button", name="λ").click()
+        assert column(table, 0) == ["0", "1e-5", "0.0001", "0.01", "0.1"]
+
+
+def test_numbers_meet_at_the_decimal_point(chromium, tmp_path):
+    frame = pd.DataFrame({"λ": ["0", "1", "2"], "x": ["37.6", "7.114", "112"]})
+    path = write_page(tmp_path, page.table(frame, "A table").data)
+    with opened(chromium, path) as view:
+        places = view.evaluate(
+            """[...document.querySelectorAll("tbody td")].map((cell) => {
+                const text = cell.firstChild, range = document.createRange();
+                const point = text.data.search(/[.\\u2008]/);
+                range.setStart(text, point);
+                range.setEnd(text, point + 1);
+                return range.getBoundingClientRect().left;
+            })"""
+        )
+    assert np.ptp(places) < 1
+
+
+def test_claims_are_cards_on_a_phone_and_a_table_on_a_desk(chromium, html):
+    with opened(chromium, html, 390) as view:
+        claims = view.locator("table.cards").first
+        row = claims.locator("tbody tr").first
+        assert claims.locator("thead").is_hidden()
+        cells = [cell.bounding_box() for cell in row.locator("th, td").all() if cell.is_visible()]
+        assert len({cell["x"] for cell in cells}) == 1
+        assert all(cell["width"] > 250 for cell in cells)
+        label = "getComputedStyle(cell, '::before').content"
+        assert "Verdict" in row.locator("td").nth(1).evaluate(f"(cell) => {label}")
+    with opened(chromium, html) as view:
+        cells = view.locator("table.cards").first.locator("tbody tr").first.locator("th, td").all()
+        assert len({cell.bounding_box()["y"] for cell in cells}) == 1
+
+
+def test_lambda_stays_in_sight_while_numbers_scroll(chromium, html):
+    with opened(chromium, html, 390) as view:
+        region = view.locator(".scroll").first
+        assert region.evaluate("(one) => one.scrollWidth > one.clientWidth")
+        before = region.locator("tbody th").first.bounding_box()["x"]
+        region.evaluate("(one) => { one.scrollLeft = 200; }")
+        assert region.locator("tbody th").first.bounding_box()["x"] == before
+
+
+# --- curves to pick -------------------------------------------------------------------------------
+
+
+def test_curves_are_the_means_of_the_histories(chromium, html, means):
+    with opened(chromium, html) as view:
+        drawn = data(view, "means")
+        assert len(drawn["ys"]) == len(LAMBDAS)
+        for k, l2 in enumerate(LAMBDAS):
+            assert drawn["xs"][k] == list(range(1, 21))
+            assert drawn["ys"][k] == pytest.approx(means.loc[l2, "val_ce"][1:].tolist(), rel=1e-4)
+        colours = figures.lambda_colours(LAMBDAS)
+        expected = ["#" + "".join(f"{round(255 * c):02x}" for c in colours[v]) for v in LAMBDAS]
+        assert drawn["colour"] == expected
+
+
+def test_picking_lambdas_changes_the_curves(chromium, html, means):
+    with opened(chromium, html) as view:
+        before = picture(view)
+        view.get_by_role("checkbox", name="1e-5").uncheck()
+        assert len(data(view, "means")["ys"]) == len(LAMBDAS) - 1
+        fewer = picture(view, unlike=before)
+        assert fewer != before
+        view.get_by_role("button", name="None").click()
+        assert data(view, "means")["ys"] == []
+        assert "No lambda" in view.locator("#explorer caption").inner_text()
+        # by keyboard alone
+        boxes(view).nth(6).focus()
+        view.keyboard.press("Space")
+        (line,) = data(view, "means")["ys"]
+        assert line == pytest.approx(means.loc[1e-2, "val_ce"][1:].tolist(), rel=1e-4)
+        single = picture(view, unlike=before)
+        assert single not in (before, fewer)
+        row = view.locator("#explorer tbody tr")
+        assert row.count() == 1
+        assert row.locator("th").inner_text() == "0.01"
+        assert float(row.locator("td").first.inner_text()) == pytest.approx(
+            means.loc[(1e-2, 20), "val_ce"], rel=1e-3
+        )
+        view.get_by_role("button", name="All", exact=True).click()
+        assert picture(view, unlike=single) == before
+
+
+def test_picking_a_measure_changes_the_curves(chromium, html, means):
+    with opened(chromium, html) as view:
+        before = picture(view)
+        for measure, scale in (("val_accuracy", 100), ("weight_norm", 1), ("penalty", 1)):
+            view.get_by_label("Measure").select_option(measure)
+            drawn = data(view, "means")["ys"]
+            for k, l2 in enumerate(LAMBDAS):
+                expected = scale * means.loc[l2, measure][1:]
+                assert drawn[k] == pytest.approx(expected.tolist(), rel=1e-4)
+            assert picture(view, unlike=before) != before
+        view.get_by_label("Measure").select_option("gap_reported")
+        gap = 100 * (means["train_accuracy_running"] - means["val_accuracy"])
+        assert data(view, "means")["ys"][6] == pytest.approx(gap[1e-2][1:].tolist(), abs=1e-3)
+        assert "Reported gap" in view.locator("#explorer-plot").get_attribute("aria-label")
+        keep(view.locator("#explorer"), "explorer-reported-gap")
+
+
+def test_single_seeds_and_epoch_0_are_there_on_request(chromium, html, results):
+    histories = pd.read_csv(results / "tables" / "histories.csv")
+    with opened(chromium, html) as view:
+        assert data(view, "runs")["ys"] == []
+        before = picture(view)
+        view.get_by_label("Single seeds").check()
+        runs = data(view, "runs")
+        assert len(runs["ys"]) == 69
+        first = histories[(histories["l2"] == 0) & (histories["seed"] == 0)]
+        assert runs["ys"][0] == pytest.approx(first["val_ce"][1:].tolist(), rel=1e-4)
+        assert picture(view, unlike=before) != before
+        view.get_by_label("Epoch 0").check()
+        assert data(view, "means")["xs"][0] == list(range(21))
+        # before any step there is no running mean
+        view.get_by_label("Measure").select_option("train_accuracy_running")
+        assert data(view, "means")["xs"][0] == list(range(1, 21))
+        assert np.isfinite(data(view, "runs")["ys"]).all()
+        keep(view.locator("#explorer"), "explorer-seeds")
+
+
+def test_bands_reach_from_the_lowest_to_the_highest_run(chromium, html, results):
+    histories = pd.read_csv(results / "tables" / "histories.csv")
+    rows = histories[(histories["l2"] == 0) & (histories["epoch"] > 0)].groupby("epoch")["val_ce"]
+    with opened(chromium, html) as view:
+        band = data(view, "bands")["ys"][0]
+    assert band[:20] == pytest.approx(rows.min().tolist(), rel=1e-4)
+    assert band[20:] == pytest.approx(rows.max().tolist()[::-1], rel=1e-4)
+
+
+def test_the_plot_can_be_kept_as_a_picture(chromium, html, tmp_path):
+    with opened(chromium, html) as view:
+        view.wait_for_selector("body.explored")
+        with view.expect_download() as download:
+            view.locator("#explorer-plot [title=Save]").click()
+        download.value.save_as(tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_mark_that_is_pointed_at_says_its_values(chromium, html, means):
+    with opened(chromium, html) as view:
+        view.get_by_label("Measure").select_option("weight_norm")
+        picture(view)
+        view.locator("#explorer-plot").scroll_into_view_if_needed()
+        x, y = view.evaluate(
+            """() => {
+                const marks = Bokeh.documents[0].get_model_by_name("marks").data;
+                const {frame} = [...Bokeh.index][0];
+                const k = marks.label.lastIndexOf("0.01");
+                return [frame.x_scale.compute(marks.x[k]), frame.y_scale.compute(marks.y[k])];
+            }"""
+        )
+        box = view.locator("#explorer-plot").bounding_box()
+        view.mouse.move(box["x"] + x - 1, box["y"] + y)
+        view.mouse.move(box["x"] + x, box["y"] + y)
+        value = f"{means.loc[(1e-2, 20), 'weight_norm']:.4g}"
+        for text in ("0.01", "20", value):
+            view.locator(".bk-Tooltip").get_by_text(text, exact=True).wait_for()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_labels_of_the_curves_do_not_cover_each_other(chromium, html, width):
+    with opened(chromium, html, width) as view:
+        view.get_by_label("Measure").select_option("test_accuracy")
+        places = sorted(data(view, "ends")["y"])
+        low, high, height = view.evaluate(
+            """() => {
+                const plot = Bokeh.documents[0].get_model_by_name("explorer");
+                return [plot.y_range.start, plot.y_range.end, plot.inner_height];
+            }"""
+        )
+        keep(view.locator("#explorer"), f"explorer-{width}")
+        assert min(np.diff(places)) * height / (high - low) > 11
+        assert low < places[0]
+        assert places[-1] < high
+
+
+def test_the_diverged_run_is_named_beside_the_curves(chromium, html):
+    with opened(chromium, html) as view:
+        assert "λ = 0.01 seed 4" in view.locator("#explorer").inner_text()
+
+
+# --- other studies --------------------------------------------------------------------------------
+
+
+def write_page(folder, *contents):
+    """Write a page with these pieces of HTML, each as a cell's output."""
+    cells = [
+        nbformat.v4.new_code_cell(
+            "show()", outputs=[nbformat.v4.new_output("display_data", {"text/html": content})]
+        )
+        for content in contents
+    ]
+    path = folder / "page.html"
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    path.write_text(page.to_html(notebook, NOTEBOOK.parent, "A page"), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("case", sorted(ODD))
+def test_curves_of_odd_studies(chromium, tmp_path, case):
+    study = made_up(tmp_path, **ODD[case])
+    path = write_page(tmp_path, page.curves(study).data)
+    complete = study.tables["runs"].query("status == 'completed'")
+    with opened(chromium, path, 390) as view:
+        if complete.empty:
+            assert "No run of this study completed" in view.locator("main").inner_text()
+            return
+        view.wait_for_selector("body.explored")
+        view.get_by_label("Single seeds").check()
+        view.get_by_label("Epoch 0").check()
+        assert len(data(view, "means")["ys"]) == complete["l2"].nunique()
+        assert len(data(view, "runs")["ys"]) == len(complete)
+        assert overflow(view) <= 0
+
+
+def test_too_many_runs_are_said_to_be_left_out(chromium, tmp_path, monkeypatch):
+    monkeypatch.setattr(explorer, "MOST_NUMBERS", 100)
+    study = made_up(tmp_path, lambdas=[0, 1e-2], seeds=[0, 1], epochs=2)
+    path = write_page(tmp_path, page.curves(study).data)
+    with opened(chromium, path) as view:
+        view.wait_for_selector("body.explored")
+        assert view.get_by_label("Single seeds").count() == 0
+        assert "too many for this page" in view.locator("#explorer").inner_text()
+        boxes(view).first.uncheck()
+        assert len(data(view, "means")["ys"]) == 1
+
+
+def test_a_page_that_asks_for_more_is_found_out(chromium, tmp_path):
+    """The watch itself: what a page tries to load is refused by it, and reported."""
+    outside = '<img alt="" src="https://example.org/image.png">'
+    path = write_page(tmp_path, outside)
+    with pytest.raises(AssertionError, match=r"example\.org"), opened(chromium, path) as view:
+        view.wait_for_load_state()
+    image = base64.b64encode(b"no image").decode()
+    path = write_page(tmp_path, f'<img alt="" src="data:image/png;base64,{image}">')
+    with opened(chromium, path) as view:
+        assert view.evaluate("document.images[0].naturalWidth") == 0
