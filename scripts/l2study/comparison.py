@@ -359,23 +359,23 @@ def draw(studies: Sequence[Compared], table: pd.DataFrame, measure: str) -> Figu
     marks = dict(zip((study.name for study in studies), STUDY_MARKS, strict=False))
     rows = table[table["measure"] == measure]
     with mpl.rc_context(figures.STYLE):
-        drawing, axes = figures._panels(len(groups), 1.9 if apart else 3.0)
+        drawing, axes = figures.stacked_panels(len(groups), 1.9 if apart else 3.0)
         for ax, group in zip(axes, groups, strict=True):
             if measure.startswith("gap_"):
                 ax.axhline(0, color="0.35", lw=0.9)
             for rank, study in enumerate(group):
-                shift = (rank - (len(group) - 1) / 2) * 1.6 * figures._unit(positions)
+                shift = (rank - (len(group) - 1) / 2) * 1.6 * figures.side_step(positions)
                 own = rows[rows["study"] == study.name].sort_values("l2")
                 _draw_study(ax, own, positions, shift, measure, *marks[study.name])
             if apart:
                 ax.set_title(group[0].name)
-            figures._lambda_axis(ax, positions, label=ax is axes[-1])
+            figures.lambda_axis(ax, positions, label=ax is axes[-1])
         label = f"{MEASURES[measure].label} ({_unit(measure)})"
         drawing.supylabel(label, fontsize=figures.STYLE["axes.labelsize"])
-        keys = [figures._mean_key(name, marker, colour) for name, (colour, marker) in marks.items()]
+        keys = [figures.mean_key(name, marker, colour) for name, (colour, marker) in marks.items()]
         # about 70 letters fit beside one another, a mark is as wide as six
         columns = 70 // (max(map(len, marks)) + 6)
-        figures._key(drawing, keys, min(len(keys), max(1, columns)))
+        figures.figure_key(drawing, keys, min(len(keys), max(1, columns)))
         return drawing
 
 
@@ -394,4 +394,4 @@ def _draw_study(
     ax.plot(x[above], means[above], color=colour, lw=0.9, alpha=0.6, label="_line")
     columns = ("mean", "low", "high")
     name = rows["study"].iloc[0]
-    figures._means(ax, x, rows, columns, _scale(measure), colour, marker, name)
+    figures.draw_means(ax, x, rows, columns, _scale(measure), colour, marker, name)

@@ -100,7 +100,7 @@ def figure(function: Callable[..., Figure]) -> Callable[..., Figure]:
 
 def _message(text: str) -> Figure:
     """Return a low figure that says why nothing is drawn."""
-    drawing, (ax,) = _panels(1, 0.9, extra=0)
+    drawing, (ax,) = stacked_panels(1, 0.9, extra=0)
     ax.set_axis_off()
     ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes)
     return drawing
@@ -171,7 +171,7 @@ def lambda_positions(values: Iterable[float]) -> dict[float, float]:
     return dict(sorted(positions.items()))
 
 
-def _lambda_axis(
+def lambda_axis(
     ax: Axes, positions: Mapping[float, float], label: bool = True, share: float = 0.77
 ) -> None:
     """Turn the x axis of `ax` into one of lambda, with a mark where it breaks before 0.
@@ -223,7 +223,7 @@ def _lambda_axis(
         ax.set_xlabel(f"λ (logarithmic{apart})" if len(positions) > 1 else "λ")
 
 
-def _unit(positions: Mapping[float, float]) -> float:
+def side_step(positions: Mapping[float, float]) -> float:
     """Return the step in which marks are set beside each other at the place of one lambda."""
     places = np.array(list(positions.values()))
     return min(0.12 * np.diff(places).min(), 0.016 * np.ptp(places)) if len(places) > 1 else 0.007
@@ -242,7 +242,7 @@ def _dots(
 
     `shift` is where they are centred beside the place of their lambda, in `_unit`s.
     """
-    runs, unit, order = runs[runs[column].notna()], _unit(positions), sorted(set(runs["seed"]))
+    runs, unit, order = runs[runs[column].notna()], side_step(positions), sorted(set(runs["seed"]))
     offsets = dict(zip(order, unit * (shift + np.linspace(-0.9, 0.9, len(order))), strict=True))
     x = [positions[v] + offsets[s] for v, s in zip(runs["l2"], runs["seed"], strict=True)]
     colours = lambda_colours(positions)
@@ -259,7 +259,7 @@ def _dots(
     )
 
 
-def _means(
+def draw_means(
     ax: Axes,
     x: np.ndarray,
     table: pd.DataFrame,
@@ -347,7 +347,7 @@ def _mark_diverged(ax: Axes, runs: pd.DataFrame, positions: Mapping[float, float
 # --- parts of drawings ----------------------------------------------------------------------------
 
 
-def _panels(rows: int, height: float, share: bool = True, extra: float = 0.5) -> tuple:
+def stacked_panels(rows: int, height: float, share: bool = True, extra: float = 0.5) -> tuple:
     """Return a figure of `rows` panels below each other, each `height` inches high, and its axes.
 
     `extra` inches are for what they have in common: the axis label, a key, a note.
@@ -458,18 +458,18 @@ def gap(gap: pd.DataFrame, runs: pd.DataFrame, confidence: float) -> Figure:
         "ce": "Cross-entropy gap\n(nats)",
     }
     positions = lambda_positions(_lambdas(runs))
-    drawing, axes = _panels(len(panels), 1.75)
+    drawing, axes = stacked_panels(len(panels), 1.75)
     for ax, (kind, label) in zip(axes, panels.items(), strict=True):
         scale = 1.0 if kind == "ce" else 100.0
         rows = _last(gap, kind)
         ax.axhline(0, color="0.35", lw=0.9)
         _dots(ax, _completed(runs), f"gap_{kind}", positions, scale)
-        x = np.array([positions[v] + _unit(positions) for v in rows["l2"]])
-        _means(ax, x, rows, MEAN, scale, name=kind)
+        x = np.array([positions[v] + side_step(positions) for v in rows["l2"]])
+        draw_means(ax, x, rows, MEAN, scale, name=kind)
         ax.set_ylabel(label)
         _mark_diverged(ax, runs, positions)
-        _lambda_axis(ax, positions, label=ax is axes[-1])
-    _key(drawing, [*_dot_key(), _mean_key(f"mean and {percent(confidence)} interval")])
+        lambda_axis(ax, positions, label=ax is axes[-1])
+    figure_key(drawing, [*_dot_key(), mean_key(f"mean and {percent(confidence)} interval")])
     return drawing
 
 
@@ -477,12 +477,14 @@ def _dot_key() -> list[Line2D]:
     return [Line2D([], [], ls="none", marker="o", ms=3.8, color="0.55", label="one seed")]
 
 
-def _mean_key(text: str, marker: str = "D", colour: str = "0.1", hollow: bool = False) -> Line2D:
+def mean_key(text: str, marker: str = "D", colour: str = "0.1", hollow: bool = False) -> Line2D:
+    """Return the entry of a key for means drawn with `marker`, filled or not."""
     fill = "white" if hollow else colour
     return Line2D([], [], marker=marker, ms=4.5, color=colour, mfc=fill, lw=1.5, label=text)
 
 
-def _key(drawing: Figure, handles: list, columns: int | None = None) -> None:
+def figure_key(drawing: Figure, handles: list, columns: int | None = None) -> None:
+    """Put the entries `handles` into a key above `drawing`, in one row or in `columns`."""
     drawing.legend(handles=handles, loc="outside upper left", ncols=columns or len(handles))
 
 
@@ -490,8 +492,8 @@ def _key(drawing: Figure, handles: list, columns: int | None = None) -> None:
 def gap_variance(gap: pd.DataFrame, runs: pd.DataFrame, confidence: float) -> Figure:
     """Variance over seeds of two gaps at the last epoch against lambda, with its interval."""
     positions = lambda_positions(_lambdas(runs))
-    drawing, (ax,) = _panels(1, 3.0)
-    unit = 0.9 * _unit(positions)
+    drawing, (ax,) = stacked_panels(1, 3.0)
+    unit = 0.9 * side_step(positions)
     series = {"reported": ("0.1", "D", -unit), "generalisation": ("#3b83b0", "o", unit)}
     handles = []
     for kind, (colour, marker, offset) in series.items():
@@ -499,8 +501,8 @@ def gap_variance(gap: pd.DataFrame, runs: pd.DataFrame, confidence: float) -> Fi
         # a variance of exactly 0 has no place on a logarithmic axis
         rows = rows.assign(variance=rows["variance"].where(rows["variance"] > 0))
         x = np.array([positions[v] + offset for v in rows["l2"]])
-        _means(ax, x, rows, VARIANCE, 1e4, colour, marker, kind)
-        handles.append(_mean_key(f"{kind} gap", marker, colour))
+        draw_means(ax, x, rows, VARIANCE, 1e4, colour, marker, kind)
+        handles.append(mean_key(f"{kind} gap", marker, colour))
     ax.set_ylabel("Variance over seeds (points²)")
     _log_axis(ax.yaxis)
     deviation = ax.secondary_yaxis("right", functions=(np.sqrt, np.square))
@@ -508,7 +510,7 @@ def gap_variance(gap: pd.DataFrame, runs: pd.DataFrame, confidence: float) -> Fi
     low, high = ax.get_ylim()
     _plain_log_ticks(deviation.yaxis, (high / low) ** 0.5)
     _mark_diverged(ax, runs, positions)
-    _lambda_axis(ax, positions, share=0.66)
+    lambda_axis(ax, positions, share=0.66)
     drawing.legend(
         handles=handles,
         loc="outside upper left",
@@ -528,7 +530,7 @@ def decomposition(gap: pd.DataFrame, runs: pd.DataFrame, confidence: float) -> F
     at the outer end of its bar.
     """
     values = _lambdas(runs)
-    drawing, (ax,) = _panels(1, 3.5)
+    drawing, (ax,) = stacked_panels(1, 3.5)
     ups, downs = np.zeros(len(values)), np.zeros(len(values))
     x = np.arange(len(values), dtype=float)
     handles = []
@@ -554,8 +556,8 @@ def decomposition(gap: pd.DataFrame, runs: pd.DataFrame, confidence: float) -> F
         ups, downs = np.maximum(ups, base + height), np.minimum(downs, base + height)
         handles.append(Patch(color=colour, label=kind))
     rows = _last(gap, "reported").set_index("l2").reindex(values)
-    _means(ax, x + 0.38, rows, MEAN, 100.0, name="reported")
-    handles.append(_mean_key("reported gap, the sum"))
+    draw_means(ax, x + 0.38, rows, MEAN, 100.0, name="reported")
+    handles.append(mean_key("reported gap, the sum"))
     ax.axhline(0, color="0.35", lw=0.9)
     ax.set_ylabel("Gap (points of accuracy)")
     _mark_diverged(ax, runs, dict(zip(values, x, strict=True)))
@@ -674,7 +676,7 @@ def weight_norm(histories: pd.DataFrame, runs: pd.DataFrame, confidence: float) 
     """
     values = _lambdas(runs)
     positions = lambda_positions(values)
-    drawing, (top, bottom) = _panels(2, 2.6, share=False)
+    drawing, (top, bottom) = stacked_panels(2, 2.6, share=False)
     complete = _of_completed(histories, runs)
     ends = _lines_by_lambda(top, complete, "weight_norm", values)
     top.set_ylabel("Norm of the\nregularised weights")
@@ -689,14 +691,14 @@ def weight_norm(histories: pd.DataFrame, runs: pd.DataFrame, confidence: float) 
     }
     for rank, (column, (colour, marker, _)) in enumerate(series.items()):
         means = _run_means(_completed(runs), column, confidence)
-        x = np.array([positions[v] + (0.5 + rank) * _unit(positions) for v in means["l2"]])
-        _means(bottom, x, means, ("mean", "low", "high"), 1.0, colour, marker, column)
-    handles = [_mean_key(text, marker, colour) for colour, marker, text in series.values()]
+        x = np.array([positions[v] + (0.5 + rank) * side_step(positions) for v in means["l2"]])
+        draw_means(bottom, x, means, ("mean", "low", "high"), 1.0, colour, marker, column)
+    handles = [mean_key(text, marker, colour) for colour, marker, text in series.values()]
     bottom.set_ylabel("Norm at the\nlast epoch")
     bottom.set_ylim(bottom=0)
     bottom.legend(handles=handles, loc="lower left", bbox_to_anchor=(-0.03, 1.0))
     _mark_diverged(bottom, runs, positions)
-    _lambda_axis(bottom, positions, share=0.66)
+    lambda_axis(bottom, positions, share=0.66)
     return drawing
 
 
@@ -709,7 +711,7 @@ def loss_parts(histories: pd.DataFrame, runs: pd.DataFrame) -> Figure:
     """
     values = _lambdas(runs)
     complete = _of_completed(histories, runs)
-    drawing, axes = _panels(2, 2.3)
+    drawing, axes = stacked_panels(2, 2.3)
     x = np.arange(len(values), dtype=float)
     last = complete["epoch"].max()
     panels = (
@@ -745,7 +747,7 @@ def loss_parts(histories: pd.DataFrame, runs: pd.DataFrame) -> Figure:
             for *_, m, t in panels
         ),
     ]
-    _key(drawing, handles, 2)
+    figure_key(drawing, handles, 2)
     return drawing
 
 
@@ -821,7 +823,7 @@ def contrasts(contrasts: pd.DataFrame, runs: pd.DataFrame, confidence: float) ->
         Line2D([], [], marker="o", ms=5.5, color="0.3", label=f"Holm-adjusted p < {alpha:.2g}"),
         Line2D([], [], marker="o", ms=5.5, color="0.3", mfc="white", label="not so"),
     ]
-    _key(drawing, handles)
+    figure_key(drawing, handles)
     return drawing
 
 
@@ -854,7 +856,7 @@ def sensitivity(runs: pd.DataFrame) -> Figure:
     strongest = max(noises, key=lambda c: float(c.rsplit("_", 1)[1]))
     lost = 100 * (complete["test_accuracy"] - complete[strongest])
     deviation = strongest.rsplit("_", 1)[1]
-    drawing, axes = _panels(3, 1.8)
+    drawing, axes = stacked_panels(3, 1.8)
     colours = lambda_colours(values)
     panels = (
         (complete["softmax_jacobian_norm"], "Jacobian norm,\nprobabilities"),
@@ -881,7 +883,7 @@ def sensitivity(runs: pd.DataFrame) -> Figure:
     if complete["weight_norm"].min() > 0:
         _log_axis(axes[-1].xaxis)
     axes[-1].set_xlabel("Norm of the regularised weights at the last epoch (logarithmic)")
-    _key(drawing, _lambda_handles(_lambdas(complete)), 4)
+    figure_key(drawing, _lambda_handles(_lambdas(complete)), 4)
     return drawing
 
 
@@ -903,7 +905,7 @@ def creep(histories: pd.DataFrame, runs: pd.DataFrame, confidence: float) -> Fig
     trained = complete[complete["epoch"] > 0].groupby(["l2", "seed"])[["val_ce", "val_loss"]]
     smoothed = trained.agg(smoothed_rise).reset_index()
     smoothed = smoothed.rename(columns={"val_ce": "ce", "val_loss": "loss"})
-    drawing, axes = _panels(3, 2.1, share=False)
+    drawing, axes = stacked_panels(3, 2.1, share=False)
     last = risen[risen["epoch"] == risen["epoch"].max()]
     # where nothing creeps the axis still spans a fifth of the minimum, lest trifles look large
     span = 0.2 * by_run["val_ce"].min().median()
@@ -920,13 +922,13 @@ def creep(histories: pd.DataFrame, runs: pd.DataFrame, confidence: float) -> Fig
     for column, hollow, side in (("ce", False, -1), ("loss", True, 1)):
         _dots(ax, smoothed, column, positions, hollow=hollow, shift=2.4 * side)
         means = _run_means(smoothed, column, confidence)
-        x = np.array([positions[v] + side * 0.9 * _unit(positions) for v in means["l2"]])
-        _means(ax, x, means, ("mean", "low", "high"), name=column, hollow=hollow)
+        x = np.array([positions[v] + side * 0.9 * side_step(positions) for v in means["l2"]])
+        draw_means(ax, x, means, ("mean", "low", "high"), name=column, hollow=hollow)
     ax.axhline(0, color="0.35", lw=0.9)
     ax.set_ylabel(f"Creep, means of\n{SMOOTHING} epochs (nats)")
     if smoothed[["ce", "loss"]].isna().to_numpy().all():
         ax.text(0.5, 0.5, "too few epochs", ha="center", va="center", transform=ax.transAxes)
-    keys = [_mean_key("cross-entropy"), _mean_key("loss", hollow=True)]
+    keys = [mean_key("cross-entropy"), mean_key("loss", hollow=True)]
     title = f"mean and {percent(confidence)} interval of"
     ax.legend(
         handles=keys,
@@ -938,7 +940,7 @@ def creep(histories: pd.DataFrame, runs: pd.DataFrame, confidence: float) -> Fig
         bbox_to_anchor=(-0.03, 1.0),
     )
     _mark_diverged(ax, runs, positions)
-    _lambda_axis(ax, positions, share=0.66)
+    lambda_axis(ax, positions, share=0.66)
     return drawing
 
 
@@ -946,18 +948,18 @@ def creep(histories: pd.DataFrame, runs: pd.DataFrame, confidence: float) -> Fig
 def calibration(runs: pd.DataFrame, confidence: float) -> Figure:
     """Expected calibration error and Brier score on the test set against lambda, seeds as dots."""
     positions = lambda_positions(_lambdas(runs))
-    drawing, axes = _panels(2, 1.9)
+    drawing, axes = stacked_panels(2, 1.9)
     labels = {"ece": "Expected calibration\nerror (points)", "brier": "Brier score"}
     for ax, (column, label) in zip(axes, labels.items(), strict=True):
         scale = 100.0 if column == "ece" else 1.0
         complete = _completed(runs)
         _dots(ax, complete, column, positions, scale)
         means = _run_means(complete, column, confidence)
-        x = np.array([positions[v] + _unit(positions) for v in means["l2"]])
-        _means(ax, x, means, ("mean", "low", "high"), scale, name=column)
+        x = np.array([positions[v] + side_step(positions) for v in means["l2"]])
+        draw_means(ax, x, means, ("mean", "low", "high"), scale, name=column)
         ax.set_ylim(bottom=0)
         ax.set_ylabel(label)
         _mark_diverged(ax, runs, positions)
-        _lambda_axis(ax, positions, label=ax is axes[-1])
-    _key(drawing, [*_dot_key(), _mean_key(f"mean and {percent(confidence)} interval")])
+        lambda_axis(ax, positions, label=ax is axes[-1])
+    figure_key(drawing, [*_dot_key(), mean_key(f"mean and {percent(confidence)} interval")])
     return drawing

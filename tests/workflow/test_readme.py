@@ -24,7 +24,7 @@ from project import STUDY, Project
 from tiny import PROJECT, write_npz
 
 PAGES = ["README.md", "CONTRIBUTING.md"]
-LINKED = [*PAGES, "CHANGELOG.md", "docs/extending.md"]
+LINKED = [*PAGES, "CHANGELOG.md", "docs/cluster.md", "docs/extending.md", "benchmarks/README.md"]
 
 
 @dataclass
@@ -56,7 +56,11 @@ HOW = {
     "python scripts/prepare.py --config config.yaml --output one/data.json": How(""),
     "python scripts/train.py --config config.yaml --data one/data.json --l2 1e-4 --seed 0"
     " --output one/run": How("epoch 2/2: "),
+    # on a real Slurm in tests/cluster
+    "snakemake --workflow-profile profiles/slurm": How("Nothing to be done", instead="{} -n"),
+    "snakemake --cores 1 --report workflow.html": How("Report created"),
     # CONTRIBUTING
+    "make test-deps": How("apt-get", instead="make --dry-run test-deps"),
     "make setup": How("--require-hashes", instead="make --dry-run --always-make setup"),
     "python -m pytest tests/unit/test_statistics.py": How(
         r"\d tests collected", instead="{} --collect-only -q", here=True
