@@ -85,7 +85,7 @@ class Clustered(Project):
         super().__init__(folder)
         write_npz(folder / "tiny.npz")
         script = folder / "scripts" / "train.py"
-        before, mark, after = script.read_text().partition("    started = datetime.now(UTC)\n")
+        before, mark, after = script.read_text().partition("    started")
         assert mark
         script.write_text(f"{before}    import sabotage; sabotage.strike(l2, seed)\n{mark}{after}")
         (folder / "scripts" / "sabotage.py").write_text(SABOTAGE)
@@ -135,7 +135,7 @@ def local_tables(finished, tmp_path_factory):
         local.configure(**changes)
         done = local.snakemake("aggregate")
         assert done.returncode == 0, done.stdout + done.stderr
-        assert "rule train" not in done.stdout + done.stderr
+        assert re.search(r"\b0 runs to train|Nothing to be done", done.stdout + done.stderr)
         return local.tables()
 
     return tables
