@@ -36,21 +36,23 @@ PROMISED = expand(RUN, l2=STUDY["lambdas"], seed=STUDY["seeds"])
 # run.json is the last file of a run to be written.
 MISSING = [run for run in PROMISED if ALLOW_MISSING and not Path(run, "run.json").exists()]
 LOCK = f".snakemake/at-work/{STUDY['study']}"
-PROGRESS = progress.Progress(
-    workflow,
-    results=RESULTS,
-    runs=[run for run in PROMISED if run not in MISSING],
-    epochs=STUDY["training"]["epochs"],
-)
-
 if workflow.remote_exec:
     # A job of a cluster, perhaps of several runs: they share its slot and one import of TensorFlow.
     workflow.register_resource("slots", 1)
     if warm.ADDRESS not in os.environ:
         warm.start()
 
-if workflow.is_main_process and (other := owner.arrive(LOCK, f"{RESULTS}/")):
-    print(other, file=sys.stderr)
+OTHER = owner.arrive(LOCK, f"{RESULTS}/") if workflow.is_main_process else None
+if OTHER:
+    print(OTHER, file=sys.stderr)
+
+PROGRESS = progress.Progress(
+    workflow,
+    results=RESULTS,
+    runs=[run for run in PROMISED if run not in MISSING],
+    epochs=STUDY["training"]["epochs"],
+    refused=bool(OTHER),
+)
 
 
 def settings(*keys):
@@ -127,11 +129,11 @@ def start_work():
         print(done, file=sys.stderr)
     if type(executor).__module__ == "snakemake_executor_plugin_slurm":
         slurm.see_every_end(sys.modules["snakemake_executor_plugin_slurm"])
-    if workflow.local_exec:
+    if not workflow.local_exec:
+        executor.run_jobs = without_old_output(executor.run_jobs)
+    elif any(job.rule.name == "train" for job in workflow.dag.needrun_jobs()):
         # All jobs of this machine share one import of TensorFlow.
         warm.start()
-    else:
-        executor.run_jobs = without_old_output(executor.run_jobs)
     PROGRESS.start()
 
 

@@ -30,19 +30,23 @@
     return { measure, lines: lines.filter((line) => line.x.length) };
   }
 
-  // Places of labels near the wanted heights, `gap` apart and between low and high if they fit.
+  // Places of labels: as near the wanted heights as can be if they are `gap` apart, and between
+  // low and high if they fit. Least squares under that is isotonic regression of heights less steps.
   function spread(wanted, gap, low, high) {
     const order = wanted.map((_, k) => k).sort((a, b) => wanted[a] - wanted[b]);
-    const places = [...wanted];
-    const room = low + (order.length - 1) * gap <= high;
+    const blocks = [];
     order.forEach((k, n) => {
-      const least = n ? places[order[n - 1]] + gap : low;
-      places[k] = Math.max(places[k], least);
+      blocks.push({ sum: wanted[k] - n * gap, size: 1 });
+      while (blocks.length > 1) {
+        const [below, last] = blocks.slice(-2);
+        if (below.sum / below.size <= last.sum / last.size) break;
+        blocks.splice(-2, 2, { sum: below.sum + last.sum, size: below.size + last.size });
+      }
     });
-    order.reverse().forEach((k, n) => {
-      const most = n ? places[order[n - 1]] - gap : high;
-      if (room) places[k] = Math.min(places[k], most);
-    });
+    const most = Math.max(low, high - (order.length - 1) * gap);
+    const base = blocks.flatMap(({ sum, size }) => Array(size).fill(sum / size));
+    const places = [];
+    order.forEach((k, n) => { places[k] = Math.min(Math.max(base[n], low), most) + n * gap; });
     return places;
   }
 

@@ -20,8 +20,10 @@
     const body = table.tBodies[0];
     const numeric = !table.tHead.rows[0].cells[column].classList.contains("text");
     const rows = table.original.map((row) => {
-      const text = row.cells[column].textContent;
-      return { row, value: numeric ? number(text) : text.trim() || null };
+      const cell = row.cells[column];
+      // an interval stands in an element of its own, behind the number
+      if (numeric) return { row, value: number(cell.firstChild?.textContent ?? "") };
+      return { row, value: cell.textContent.trim() || null };
     });
     if (state !== "none") rows.sort((a, b) => compare(a, b, state === "ascending" ? 1 : -1));
     body.append(...rows.map(({ row }) => row));

@@ -55,6 +55,7 @@ CLAIM_COLUMNS = [
     "high",
     "verdict",
     "evidence",
+    "decides",
     "decided_by",
 ]
 
@@ -249,6 +250,7 @@ def claims_table(
     """Return every row of every claim with estimate, interval and verdict, by `CLAIM_COLUMNS`.
 
     The last row of a claim is its `overall` verdict, and its `decided_by` says which row made it.
+    Of the others, those that count for it have `decides` yes.
     `estimand` says what is estimated, where it must lie, which seeds are left out because they
     diverged, and what to add to the study where the row is not judged. `given` is the exercise's
     figure, `evidence` a table and a figure.
@@ -283,6 +285,7 @@ def claims_table(
                 "high": item.estimate.high,
                 "verdict": item.verdict,
                 "evidence": _evidence(item.row),
+                "decides": "yes" if item.decides else "no",
                 "decided_by": "",
             }
             for item in judged
@@ -297,6 +300,7 @@ def claims_table(
                 "high": math.nan,
                 "verdict": verdict,
                 "evidence": _evidence(claim["rows"][0]),
+                "decides": "",
                 "decided_by": decided_by(judged, verdict, claim.get("note", "")),
             }
         )
@@ -437,7 +441,8 @@ def decided_by(judged: Iterable[Judged], verdict: str, note: str = "") -> str:
     elif verdict == CONTRADICTED:
         text = _shown(min((r for r in deciding if r.strict_verdict == verdict), key=_clearance))
     elif verdict == SUPPORTED:
-        first = f"all {len(deciding)} hold, least clearly: " if len(deciding) > 1 else ""
+        count = {1: "", 2: "both hold, least clearly: "}
+        first = count.get(len(deciding), f"all {len(deciding)} hold, least clearly: ")
         text = first + _shown(min(deciding, key=_clearance))
     else:
         text = _shown(min((r for r in deciding if r.verdict != SUPPORTED), key=_clearance))
@@ -476,8 +481,13 @@ def _shown(item: Judged) -> str:
     beside = "; ".join(filter(None, [span if MISSING not in span else "", item.note]))
     short = item.estimand.partition(";")[0].partition(",")[0]
     text = f"{short}: {value}{unit.unit and ' '}{unit.unit}" + (f" ({beside})" if beside else "")
-    bounds = " and ".join(f"{s} {unit.scale * b:g}" for s, b in item.row["holds"].items())
+    bounds = " and ".join(
+        f"{side} {unit.scale * bound:g}" + (f" {unit.unit}" if bound and unit.unit else "")
+        for side, bound in item.row["holds"].items()
+    )
     side = {SUPPORTED: "", CONTRADICTED: "not "}.get(item.verdict, "not clearly ")
+    if item.verdict == CONTRADICTED and low > 0 and item.row["holds"].get("above", 0) > 0:
+        side = "above 0, but not "
     return f"{text}, {side}{bounds.replace('e-0', 'e-').replace('-', '−')}"
 
 

@@ -208,7 +208,11 @@ def comparability(studies: Sequence[Compared]) -> list[str]:
         data,
         f"{ends}.",
         "A seed pairs the λ of one study. "
-        + ("The studies have different seeds." if different else "Nothing is paired across them."),
+        + (
+            "The studies do not have the same seeds."
+            if different
+            else "Nothing is paired across them."
+        ),
     ]
 
 

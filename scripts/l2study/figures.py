@@ -389,7 +389,14 @@ def _end_labels(ax: Axes, places: Iterable[Place]) -> None:
             textcoords="axes fraction",
             va="center",
             fontsize=8,
-            arrowprops={"arrowstyle": "-", "color": colour, "lw": 1.0, "shrinkA": 1, "shrinkB": 0},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": colour,
+                "lw": 1.0,
+                "relpos": (0, 0.5),
+                "shrinkA": 1,
+                "shrinkB": 0,
+            },
         )
 
 

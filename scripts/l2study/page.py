@@ -23,6 +23,7 @@ TEXT_COLUMNS = {
     "Claim",
     "The exercise's figure",
     "Verdict",
+    "Decides",
     "Because",
     "Estimand",
     "Given",

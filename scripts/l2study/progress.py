@@ -44,6 +44,8 @@ _NOISE = re.compile(
     r"|Trying to restart job|Removing output files of failed job|Exiting because a job execution"
     r"|Conda environments: ignored|Elapsed time:|Group jobs: inactive"
     r"|Job \d+ has been submitted|Submitted array job"
+    # what it says of failed jobs is said better at the end
+    r"|WorkflowError:\s*At least one job did not complete successfully"
     # the job's own reason is shown in place of its command
     r"|(?s:RuleException:.*\bCalledProcessError in file)"
 )
@@ -55,7 +57,7 @@ _STOPPING = re.compile("Terminating processes on user request")
 class Progress(logging.Handler):
     """The display of one invocation of Snakemake."""
 
-    def __init__(self, workflow, results: str, runs: list[str], epochs: int):
+    def __init__(self, workflow, results: str, runs: list[str], epochs: int, refused: bool = False):
         """Take Snakemake's lines about single jobs off the screen.
 
         Args:
@@ -63,6 +65,8 @@ class Progress(logging.Handler):
             results: folder of the study's results.
             runs: folders of all runs that the report is made from.
             epochs: of a run.
+            refused: it has been said that another process is at work on the study, so that
+                Snakemake's advice to unlock it would mislead.
         """
         super().__init__()
         self._workflow, self._results, self._runs, self._epochs = workflow, results, runs, epochs
@@ -86,6 +90,8 @@ class Progress(logging.Handler):
         if self._screen:
             self._stream = self._screen.stream
             self._screen.addFilter(_wanted)
+            if refused:
+                self._screen.addFilter(lambda said: not said.getMessage().startswith("LockExc"))
 
     def start(self) -> None:
         """Say what will be done, and follow it from here on."""
@@ -244,6 +250,8 @@ class Progress(logging.Handler):
             left = elapsed / done * (waiting + len(training)) if done else None
         else:
             each = statistics.median(self._seconds) if self._seconds else self._typical
+            if not self._seconds and each and self._first_run and now - self._first_run > each:
+                each = None  # the first runs import and compile as well, as others did not
             cores = self._workflow.resource_settings.cores or 1
             left = time_left(each, waiting, [now - began for began in training], cores)
         if left is None:

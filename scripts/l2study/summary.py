@@ -301,7 +301,10 @@ def verdict_table(study: Study) -> pd.DataFrame:
 def claims_text(study: Study) -> str:
     """Return at which epoch the claims are judged."""
     last = study.config["training"]["epochs"]
-    return f"Estimates are of the last epoch, epoch {last}, unless they name another."
+    return (
+        f"Estimates are of the last epoch, epoch {last}, unless they name another. Behind the"
+        " verdicts, accuracies and gaps are fractions, as in the tables: 0.01 is a point."
+    )
 
 
 def claim_table(study: Study, claim: str) -> pd.DataFrame:
@@ -315,6 +318,7 @@ def claim_table(study: Study, claim: str) -> pd.DataFrame:
             "Estimate": significant(row.estimate),
             "Interval": _significant_interval(row.low, row.high),
             "Verdict": row.verdict,
+            "Decides": row.decides,
             "Evidence": row.evidence,
         }
         for row in rows.itertuples()

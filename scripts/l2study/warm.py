@@ -3,10 +3,9 @@
 Importing TensorFlow takes as long as several epochs of training, compiling as long as two. So:
 
 1. the workflow, or its part within a job of a cluster, starts this module as a process, which
-   listens on a socket and does nothing else;
-2. at its first request it imports TensorFlow, without computing anything; for each request
-   (arguments, folder, environment, standard input, output and error of train.py) it forks a child
-   that runs train.py with them, and it sends the exit status back;
+   imports TensorFlow, without computing anything, and listens on a socket;
+2. for each request (arguments, folder, environment, standard input, output and error of train.py)
+   it forks a child that runs train.py with them, and it sends the exit status back;
 3. a child that has succeeded waits a few seconds for a request that differs in lambda, seed and
    output alone, for which its compiled programs serve again;
 4. a child ends when its train.py or this process does, this process when the workflow does,
@@ -118,7 +117,11 @@ class _Child:
 
 
 def serve(listener: socket.socket) -> None:
-    """Answer requests on `listener` until standard input closes."""
+    """Answer requests on `listener` until standard input closes, if TensorFlow is there."""
+    try:
+        import l2study.backend  # noqa: F401  # once, for all children
+    except ImportError:
+        return  # training has an environment of its own
     waiting = selectors.DefaultSelector()
     waiting.register(0, selectors.EVENT_READ, ("caller", None))
     waiting.register(listener, selectors.EVENT_READ, ("request", None))
@@ -225,8 +228,6 @@ def _lasting(environment: dict[str, str]) -> dict[str, str]:
 
 def _fork(kind: list) -> _Child:
     """Return a new child that waits for requests."""
-    import l2study.backend  # noqa: F401  # once, for all children
-
     ours, its = socket.socketpair()
     parent, pid = os.getpid(), os.fork()
     if pid == 0:

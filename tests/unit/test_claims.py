@@ -560,7 +560,7 @@ class TestDecidedBy:
         test = stats.ttest_rel(wide[0.01], wide[0.0])
         ends = test.confidence_interval(0.95)
         numbers = [f"{100 * x:.2f}" for x in ((wide[0.01] - wide[0.0]).mean(), *ends)]
-        text = "test accuracy at lambda 0.01 minus none: {} points ({} to {}), not above 0.1"
+        text = "test accuracy at lambda 0.01 minus none: {} points ({} to {}), not above 0.1 points"
         assert self.texts(ledger)["takeaway"] == text.format(*numbers).replace("-", "−")
 
     def test_artefact_names_the_figure_and_where_it_comes_from(self, default):
@@ -584,7 +584,7 @@ class TestDecidedBy:
             for value, half, decides in ((1.0, 0.5, True), (2.0, 1.9, True), (3, 2.99, False))
         ]  # fmt: skip
         assert claims.decided_by(rows, "supported") == (
-            "all 2 hold, least clearly: row 2.0: 2.00 nats (0.100 to 3.90), above 0"
+            "both hold, least clearly: row 2.0: 2.00 nats (0.100 to 3.90), above 0"
         )
 
     def test_without_intervals_the_estimates_count(self):

@@ -152,7 +152,7 @@ class TestWords:
         assert "do not have the same data" in text
         assert "levels cannot be compared" in text
         assert "one 3, <other> 4" in text
-        assert "different seeds" in text
+        assert "do not have the same seeds" in text
 
     def test_says_that_the_data_are_the_same_only_where_that_is_known(self, studies):
         one, other = studies

@@ -113,6 +113,7 @@ def test_a_living_study_is_left_alone_and_ctrl_c_stops_it(project):
         assert f"process {living.pid} " in line
         assert "left alone" in line
         assert "Traceback" not in printed
+        assert "can be removed" not in printed
         assert (other.returncode == 0) == bool(arguments)
     assert living.poll() is None
     assert not trained(project)
@@ -122,7 +123,7 @@ def test_a_living_study_is_left_alone_and_ctrl_c_stops_it(project):
     printed, _ = living.communicate(timeout=30)
     assert time.monotonic() - started < 10
     assert living.returncode != 0
-    assert "The same command goes on from here" in printed
+    assert printed.rstrip().endswith("The same command goes on from here.")
     wait_until(lambda: not project.processes(), seconds=5)
     assert not unfinished(project)
     assert not trained(project)
