@@ -482,13 +482,21 @@ def _shown(item: Judged) -> str:
     short = item.estimand.partition(";")[0].partition(",")[0]
     text = f"{short}: {value}{unit.unit and ' '}{unit.unit}" + (f" ({beside})" if beside else "")
     bounds = " and ".join(
-        f"{side} {unit.scale * bound:g}" + (f" {unit.unit}" if bound and unit.unit else "")
+        f"{side} {_with_unit(unit.scale * bound, unit.unit)}"
         for side, bound in item.row["holds"].items()
     )
     side = {SUPPORTED: "", CONTRADICTED: "not "}.get(item.verdict, "not clearly ")
     if item.verdict == CONTRADICTED and low > 0 and item.row["holds"].get("above", 0) > 0:
         side = "above 0, but not "
     return f"{text}, {side}{bounds.replace('e-0', 'e-').replace('-', '−')}"
+
+
+def _with_unit(bound: float, unit: str) -> str:
+    """Return a bound with its unit, which zero does without."""
+    text = f"{bound:g}"
+    if not bound or not unit:
+        return text
+    return f"{text} {unit.removesuffix('s') if text == '1' else unit}"
 
 
 def _lambdas(row: dict, present: list[float]) -> list[float | None]:
