@@ -43,7 +43,7 @@ _NOISE = re.compile(
     r"Assuming unrestricted shared|Using shell:|Rules claiming more threads|Select jobs to execute"
     r"|Trying to restart job|Removing output files of failed job|Exiting because a job execution"
     r"|Conda environments: ignored|Elapsed time:|Group jobs: inactive"
-    r"|Job \d+ has been submitted|Submitted array job"
+    r"|Job \S+ has been submitted|Submitted array job"
     # what it says of failed jobs is said better at the end
     r"|WorkflowError:\s*At least one job did not complete successfully"
     # the job's own reason is shown in place of its command
