@@ -116,7 +116,8 @@
     const pixel = (high - low + 2 * room) / (0.8 * model.height);
     source("ends").data = {
       x: each((line) => line.x.at(-1)),
-      y: spread(each((line) => line.mean.at(-1)), LABEL_HEIGHT * pixel, low, high),
+      y: spread(
+        each((line) => line.mean.at(-1)), LABEL_HEIGHT * pixel, low - room / 2, high + room / 2),
       colour: each((line) => line.ink),
       text: each((line) => line.label),
     };
