@@ -1,15 +1,19 @@
 # make study                    create .venv and run the study of config.yaml on all cores
 # make study CONFIG=mine.yaml   the same with the keys of mine.yaml in place of config.yaml's
 # make plan [CONFIG=mine.yaml]  what that would run, and roughly how long it will take
-# make test                     everything that is checked
-# make test-deps                what some of the tests need of Debian: Slurm, MariaDB, Chromium
+# make check                    style and unit tests but the slow ones, in about a minute
+# make test                     every test, in about ten minutes on two cores
+# make test-deps                install what some tests need of Debian: Slurm, MariaDB, Chromium
 # make setup                    create .venv alone
+# make lock                     lock the newest packages that envs/requirements.in allows; needs uv
+# make clean                    remove .venv and caches; results stay
+# make help                     these lines
 PYTHON ?= python3
 CONFIG ?=
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 
-.PHONY: study plan test test-deps setup lock clean
+.PHONY: study plan check test test-deps setup lock clean help
 
 study: setup
 	@$(BIN)/snakemake --cores all $(if $(CONFIG),--configfile $(CONFIG))
@@ -17,8 +21,15 @@ study: setup
 plan: setup
 	@$(BIN)/python scripts/plan.py $(if $(CONFIG),--configfile $(CONFIG))
 
+# tests/conftest.py says how many workers there are, what is theirs, and in which order.
+PYTEST = PATH="$(BIN):$$PATH" $(BIN)/python -m pytest --numprocesses auto --dist loadgroup \
+    --no-loadscope-reorder $(PYTEST_OPTIONS)
+
+check: setup
+	@$(PYTEST) -m "not slow" tests/test_style.py tests/unit
+
 test: setup
-	@PATH="$(BIN):$$PATH" $(BIN)/python -m pytest
+	@$(PYTEST)
 
 TEST_DEPS := munge slurmctld slurmd slurmdbd slurm-client slurm-wlm-basic-plugins \
     slurm-wlm-mysql-plugin mariadb-server-core mariadb-client-core chromium dataset-fashion-mnist
@@ -57,4 +68,7 @@ lock:
 	    --output-file envs/requirements.txt envs/requirements.in
 
 clean:
-	rm -rf $(VENV) .cache .snakemake
+	rm -rf $(VENV) .snakemake
+
+help:
+	@sed -n 's/^# make/make/p' Makefile

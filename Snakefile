@@ -6,31 +6,32 @@
 # What is built is here; how, one stage per file, in rules/.
 from snakemake.utils import min_version
 
-min_version("9.27")
+min_version("9.14")
 
 
-configfile: "config.yaml"
+include: "rules/common.smk"
+
+
+configfile: here("config.yaml")
 
 
 # What `snakemake --report` says of the whole.
 report: "reports/workflow.rst"
 
 
-include: "rules/common.smk"
+include: "rules/study.smk"
 include: "rules/prepare.smk"
 include: "rules/train.smk"
+include: "rules/measure.smk"
 include: "rules/aggregate.smk"
 include: "rules/tensorboard.smk"
 include: "rules/report.smk"
 
 
-# Where training is sent to a cluster, these stay: `prepare` may need the internet, and none is worth
-# waiting for in a queue.
-localrules:
-    prepare,
-    aggregate,
-    tensorboard,
-    report,
+if not is_main():
+    read_as_job()
+elif stands_alone():
+    SCREEN = take_screen()
 
 
 onstart:
@@ -38,13 +39,11 @@ onstart:
 
 
 onsuccess:
-    owner.rest(LOCK)
-    print(PROGRESS.success(), file=sys.stderr)
+    end_work(SCREEN.success(f"{RESULTS}/report/report.html"))
 
 
 onerror:
-    owner.rest(LOCK)
-    print(PROGRESS.failures(), file=sys.stderr)
+    end_work(SCREEN.failures())
 
 
 rule all:

@@ -23,7 +23,7 @@ from statistics import median
 
 from common import PROJECT, report
 
-from slurm import Slurm
+from slurm_cluster import Slurm
 
 CORES, EPOCHS, SEEDS, GROUP = 2, 8, 8, 8
 SLURM = ["--workflow-profile", "profiles/slurm"]

@@ -19,9 +19,9 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import numpy as np
 from common import mnist, report
 
-from l2study.backend import configure, keras, tf
-from l2study.engine import Data, Engine
-from l2study.model import build_model
+from l2study.training.backend import configure, keras, tf
+from l2study.training.engine import Data, Engine
+from l2study.training.model import build_model
 
 ROWS, L2 = 54_000, 1e-3
 LAYERS = [(784, 128), (128, 10)]

@@ -1,39 +1,40 @@
-TABLES = expand(
-    f"{RESULTS}/tables/{{file}}",
-    file=[
-        "histories.csv",
-        "runs.csv",
-        "gap.csv",
-        "contrasts.csv",
-        "choice.csv",
-        "power.csv",
-        "weight_histogram.csv",
-        "claims.csv",
+TABLES = [
+    f"{RESULTS}/tables/{file}"
+    for file in [
+        *sorted(
+            f"{caption.stem}.csv" for caption in (PROJECT / "reports" / "tables").glob("*.rst")
+        ),
         "histories.parquet",
         "runs.parquet",
         "datapackage.json",
-    ],
-)
+    ]
+]
 
 
 rule aggregate:
     input:
         code=code("scripts/aggregate.py"),
-        claims="reports/claims.yaml",
-        descriptions="schemas/tables.yaml",
+        claims=here("reports/claims.yaml"),
+        descriptions=[
+            here("schemas/claims.schema.yaml"),
+            here("schemas/measures.yaml"),
+            here("schemas/tables.yaml"),
+        ],
         data=f"{RESULTS}/data.json",
         histories=runs("history.csv"),
         runs=runs("run.json"),
+        measures=measures(),
     output:
         [with_caption(path, "tables", "Tables") for path in TABLES],
     log:
         f"{LOGS}/aggregate.log",
+    localrule: True
     conda:
         "../envs/analyse.yaml"
     params:
         config=settings(*STUDY),
-        missing="--allow-missing" if MISSING else "",
+        missing="--allow-missing" if missing() else "",
         results=subpath(output[0], ancestor=2),
     shell:
-        "python scripts/aggregate.py --config {params.config:q} --claims {input.claims:q}"
+        "python {input.code[0]:q} --config {params.config:q} --claims {input.claims:q}"
         " --results {params.results:q} {params.missing} > {log:q} 2>&1"

@@ -1,58 +1,68 @@
-"""The study of this invocation, and functions that the rules share. No rules here.
+"""Functions that the rules share. Every job of a cluster reads this again, so it only defines."""
 
-This is read again in every job of a cluster: it imports nothing that takes time.
-"""
-
-import ast
+import inspect
 import json
 import os
 import sys
+from functools import cache
 from pathlib import Path
 
-sys.path.insert(0, "scripts")
+# The project's folder, also where another workflow uses this one as a module.
+PROJECT = Path(inspect.currentframe().f_code.co_filename).resolve().parents[1]
+if not PROJECT.is_dir():
+    sys.exit(
+        "This workflow runs programs of its own folder: clone it, and name its Snakefile there."
+    )
+sys.path.insert(0, str(PROJECT / "scripts"))
 
-from l2study import owner, progress, slurm, warm
-from l2study.config import ConfigError, check
-from l2study.data import check_against_data
-from l2study.prepared import DataError
-from l2study.sources import source_fingerprint
+from l2study.core import code as code_of
+from l2study.core import config as configuration
+from l2study.core import paths
+from l2study.training import preload
+from l2study.workflow import snakemake_door
 
-# A job's `python` is the one that runs Snakemake, whether or not its environment is activated.
-os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), os.getenv("PATH", "")]))
 
-try:
-    STUDY = check(config, defaults=False)
-    check_against_data(STUDY)
-except (ConfigError, DataError) as error:
-    sys.exit(f"config: {error}")
+def here(path):
+    """Return a file of this project as a path from the working directory: no module's prefix.
 
-# What is made of the runs, and whether all of them must be there, is no part of what is studied.
-ALLOW_MISSING = STUDY.pop("allow_missing", False)
-TENSORBOARD = STUDY.pop("tensorboard", False)
-RESULTS = f"results/{STUDY['study']}"
-LOGS = f"logs/{STUDY['study']}"
-RUN = f"{RESULTS}/runs/l2~{{l2}}/seed~{{seed}}"
-PROMISED = expand(RUN, l2=STUDY["lambdas"], seed=STUDY["seeds"])
-# run.json is the last file of a run to be written.
-MISSING = [run for run in PROMISED if ALLOW_MISSING and not Path(run, "run.json").exists()]
-LOCK = f".snakemake/at-work/{STUDY['study']}"
-if workflow.remote_exec:
-    # A job of a cluster, perhaps of several runs: they share its slot and one import of TensorFlow.
-    workflow.register_resource("slots", 1)
-    if warm.ADDRESS not in os.environ:
-        warm.start()
+    In a clone that one works in, that is `path`. So results stay valid when all of it is moved.
+    """
+    return local(os.path.relpath(PROJECT / path))
 
-OTHER = owner.arrive(LOCK, f"{RESULTS}/") if workflow.is_main_process else None
-if OTHER:
-    print(OTHER, file=sys.stderr)
 
-PROGRESS = progress.Progress(
-    workflow,
-    results=RESULTS,
-    runs=[run for run in PROMISED if run not in MISSING],
-    epochs=STUDY["training"]["epochs"],
-    refused=bool(OTHER),
-)
+def code(script):
+    """Return a function for `input:` with the files that determine what `script` does, it first.
+
+    As inputs of its rule they rerun it when their content changes, and nothing else does.
+    """
+    return lambda wildcards: [here(path) for path in code_of.code(PROJECT / script)]
+
+
+def is_main():
+    """Return whether a person has started this Snakemake, as opposed to a job of a cluster."""
+    return snakemake_door.is_main(workflow)
+
+
+def stands_alone():
+    """Return whether this is no module of another workflow, whose screen and locks are its own."""
+    return Path(workflow.basedir).resolve().is_relative_to(PROJECT)
+
+
+def read_study():
+    """Return the study of this invocation, a canonical configuration; what is wrong ends all."""
+    # A module gets no configfile, so that missing keys are as in config.yaml, the schema's defaults.
+    defaults = not stands_alone()
+    if not is_main():
+        return configuration.checked_before(config, defaults=defaults)
+    from l2study.data.preparation import check_against_data
+    from l2study.data.prepared import DataError
+
+    try:
+        study = configuration.check(config, defaults=defaults)
+        check_against_data(study)
+    except (configuration.ConfigError, DataError) as error:
+        sys.exit(f"config: {error}")
+    return study
 
 
 def settings(*keys):
@@ -64,6 +74,16 @@ def settings(*keys):
     return json.dumps({key: STUDY[key] for key in keys}, sort_keys=True)
 
 
+def data_source(wildcards):
+    """Return the checksums of the files that the data are read from.
+
+    Times would change with every copy.
+    """
+    from l2study.data.sources import source_fingerprint
+
+    return source_fingerprint(STUDY["dataset"])
+
+
 def with_caption(path, captions, category):
     """Return `path` as an output that `snakemake --report` shows, if `captions` has its caption.
 
@@ -72,82 +92,72 @@ def with_caption(path, captions, category):
     """
     name, suffix = Path(path).stem, Path(path).suffix
     caption = f"reports/{captions}/{name}.rst"
-    if suffix not in (".svg", ".csv") or not Path(caption).exists():
+    if suffix not in (".svg", ".csv") or not (PROJECT / caption).exists():
         return path
     labels = {"name": name.replace("_", " ")}
     return report(path, caption=f"../{caption}", category=category, labels=labels)
 
 
-def code(script):
-    """Return the files that determine what `script` does: itself and what it imports of ours.
+def results():
+    """Return the folder of the study's results as it is on disk, after the prefix of a module."""
+    return Path(rules.prepare.output.manifest).parent
 
-    They are inputs of its rule, so that a change of their content, and of nothing else, reruns it.
-    """
-    found, todo = [], [Path(script)]
-    while todo:
-        path = todo.pop()
-        if path.as_posix() in found or not path.is_file():
-            continue
-        found.append(path.as_posix())
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module:
-                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-            elif isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            else:
-                continue
-            todo += [Path("scripts", *name.split(".")).with_suffix(".py") for name in names]
-    return sorted(found)
+
+@cache
+def missing():
+    """Return the folders of the runs that are not there, if the study may go without."""
+    if not ALLOW_MISSING:
+        return set()
+    # run.json is the last file of a run to be written.
+    return {run for run in PROMISED if not (results().parents[1] / run / "run.json").exists()}
 
 
 def runs(file, l2=None):
     """Return the path of `file` for every run that the report is made from, or those of one l2."""
     wanted = PROMISED if l2 is None else expand(RUN, l2=l2, seed=STUDY["seeds"])
-    return [f"{folder}/{file}" for folder in wanted if folder not in MISSING]
+    return [f"{folder}/{file}" for folder in wanted if folder not in missing()]
 
 
-def slots(wildcards):
-    """Return how many slots a run takes: 1, of which a job of a cluster has 1, this machine any.
+def measures():
+    """Return the file of measures of every lambda that has a run."""
+    return [f"{RESULTS}/{paths.MEASURES}".format(l2=l2) for l2 in STUDY["lambdas"] if runs("", l2)]
 
-    Asked for by the Snakemake within a job, which is not told to `keep-going`, this sees to it that
-    a run that fails does not stop the other runs of its job.
-    """
-    if workflow.remote_exec and workflow.scheduler:
-        workflow.scheduler.keepgoing = True
-    return 1
+
+def read_as_job():
+    """Set up the Snakemake within a job of a cluster, which may have several runs."""
+    snakemake_door.one_slot(workflow)
+    snakemake_door.keep_going(workflow)
+    preload.announce()
+
+
+def take_screen():
+    """Return the display of progress, which from here on follows what Snakemake says."""
+    from l2study.workflow.screen import Screen
+
+    return Screen(snakemake_door.screen(workflow))
 
 
 def start_work():
     """Make this process the only one at work on the study, and get ready for training."""
-    executor = workflow.scheduler._executor
+    from l2study.workflow import lock
+
     try:
-        # Slurm's jobs are all called by this identifier.
-        done = owner.hold(LOCK, jobs=getattr(executor, "run_uuid", None))
-    except owner.OwnedError as error:
+        done = lock.hold(LOCK, jobs=snakemake_door.name_of_jobs(workflow))
+    except lock.OwnedError as error:
         sys.exit(str(error))
     if done:
         print(done, file=sys.stderr)
-    if type(executor).__module__ == "snakemake_executor_plugin_slurm":
-        slurm.see_every_end(sys.modules["snakemake_executor_plugin_slurm"])
-    if not workflow.local_exec:
-        executor.run_jobs = without_old_output(executor.run_jobs)
-    elif any(job.rule.name == "train" for job in workflow.dag.needrun_jobs()):
-        # All jobs of this machine share one import of TensorFlow.
-        warm.start()
-    PROGRESS.start()
+    snakemake_door.see_every_end(workflow)
+    snakemake_door.remove_old_output(workflow)
+    if SCREEN.jobs.cores and SCREEN.jobs.planned.keys() & {"train", "measure"}:
+        # On this machine, and now: TensorFlow is imported while data are prepared.
+        preload.start()
+    SCREEN.start([run for run in PROMISED if run not in missing()], STUDY["training"]["epochs"])
 
 
-def without_old_output(submit):
-    """Return `submit`, which submits jobs, so that it removes first what they are to make anew.
+def end_work(words):
+    """Say the last `words` of the study."""
+    from l2study.workflow import lock
 
-    Of several runs in one job, those that it does not come to would keep files of another
-    configuration. With `keep-incomplete`, Snakemake takes them for new ones when the job has failed.
-    """
-
-    def remove_and_submit(jobs):
-        for job in jobs:
-            if job.attempt == 1:
-                workflow.async_run(job.remove_existing_output())
-        submit(jobs)
-
-    return remove_and_submit
+    lock.rest(LOCK)
+    print(words, file=sys.stderr)

@@ -7,12 +7,13 @@ rule prepare:
         labels=f"{RESULTS}/data.labels.npy",
     log:
         f"{LOGS}/prepare.log",
+    # `prepare` may need the internet, which nodes of a cluster seldom have.
+    localrule: True
     conda:
         "../envs/train.yaml"
     params:
         config=settings("dataset", "validation"),
-        # The source is followed by its content: its time changes with every copy.
-        source=lambda wildcards: source_fingerprint(STUDY["dataset"]),
+        source=data_source,
     shell:
-        "python scripts/prepare.py --config {params.config:q} --output {output.manifest:q}"
+        "python {input.code[0]:q} --config {params.config:q} --output {output.manifest:q}"
         " > {log:q} 2>&1"

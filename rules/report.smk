@@ -1,4 +1,4 @@
-FIGURES = sorted(caption.stem for caption in Path("reports/captions").glob("*.rst"))
+FIGURES = sorted(caption.stem for caption in (PROJECT / "reports" / "captions").glob("*.rst"))
 REPORT = [
     f"{RESULTS}/report/report.ipynb",
     f"{RESULTS}/report/report.html",
@@ -13,18 +13,21 @@ rule report:
     input:
         TABLES,
         code=code("scripts/report.py"),
-        notebook="reports/report.ipynb",
-        page=sorted(map(str, Path("reports/page").iterdir())),
-        captions=expand("reports/captions/{figure}.rst", figure=FIGURES),
+        measures=here("schemas/measures.yaml"),
+        notebook=here("reports/report.ipynb"),
+        page=sorted(map(here, (PROJECT / "reports" / "page").iterdir())),
+        captions=[here(f"reports/captions/{figure}.rst") for figure in FIGURES],
     output:
         [with_caption(path, "captions", "Figures") for path in REPORT],
     log:
         f"{LOGS}/report.log",
+    localrule: True
     conda:
         "../envs/analyse.yaml"
     params:
         config=settings(*STUDY),
+        captions=lambda wildcards, input: os.path.dirname(input.captions[0]),
         results=subpath(output[0], ancestor=2),
     shell:
-        "python scripts/report.py --config {params.config:q} --notebook {input.notebook:q}"
-        " --captions reports/captions --results {params.results:q} > {log:q} 2>&1"
+        "python {input.code[0]:q} --config {params.config:q} --notebook {input.notebook:q}"
+        " --captions {params.captions:q} --results {params.results:q} > {log:q} 2>&1"

@@ -17,11 +17,12 @@ rule tensorboard:
         f"{LOGS}/tensorboard/l2~{{l2}}.log",
     wildcard_constraints:
         l2="[0-9.e-]+",
+    localrule: True
     conda:
         "../envs/analyse.yaml"
     params:
         config=settings("training", "seeds"),
         results=subpath(output[0], ancestor=2),
     shell:
-        "python scripts/events.py --config {params.config:q} --l2 {wildcards.l2}"
+        "python {input.code[0]:q} --config {params.config:q} --l2 {wildcards.l2}"
         " --results {params.results:q} --output {output:q} > {log:q} 2>&1"

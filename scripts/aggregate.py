@@ -1,10 +1,10 @@
 """Turn the runs of a study into its tables: gaps, contrasts, choice of lambda, claims.
 
-Writes to RESULTS/tables: every table as CSV, those of all histories and of all runs as Parquet
-too, and datapackage.json, which says of every column what it is, its type and its unit.
+This writes to RESULTS/tables. Every table is a CSV file; those of all histories and of all runs
+are Parquet files too. datapackage.json says what every column is, and its type and unit.
 
-Every run that the config promises is checked first. Runs on disk that it does not promise are
-ignored. Nothing is written unless all of them are sound, and of this config and these data.
+First, every run that the config promises is checked: it must be complete, and of this config and
+these data. If one is not, nothing is written. Other runs in the folder are ignored.
 
 Example:
     python scripts/aggregate.py --config config.yaml --claims reports/claims.yaml \\
@@ -15,15 +15,19 @@ import argparse
 import sys
 from pathlib import Path
 
-from l2study import aggregate, claims, datapackage
-from l2study.config import ConfigError, read_config
-from l2study.files import read_json, write_json
-from l2study.tables import write_table
+from l2study.core.config import ConfigError, read_config
+from l2study.core.files import read_json, write_json
+from l2study.core.measures import RUN_MEASURES, names
+from l2study.core.runs import DamagedRunError, read_runs
+from l2study.core.table_files import write_table
+from l2study.tables import build, datapackage
+from l2study.tables.claims import claims_table
+from l2study.tables.derived import DERIVED_MEASURES, with_derived
+from l2study.tables.ledger import LedgerError, read_ledger
 
 
 def write_tables(config: dict, ledger: Path, results: Path, *, allow_missing: bool = False) -> None:
-    """Write every table of the study under `results`/tables, and datapackage.json, which says what
-    they hold.
+    """Write every table of the study to `results`/tables, and datapackage.json beside them.
 
     Args:
         config: a canonical config; `dataset` and `validation` are only written down.
@@ -38,31 +42,36 @@ def write_tables(config: dict, ledger: Path, results: Path, *, allow_missing: bo
     """
     epochs, confidence = config["training"]["epochs"], config["confidence"]
     reference = float(config["reference_lambda"])
-    judged = claims.read_ledger(ledger)
+    claims = read_ledger(ledger)
     promised = {"config": {part: config[part] for part in ("model", "training")}}
     manifest = results / "data.json"
     data = read_json(manifest) if manifest.exists() else {}
     if data:
         promised["data_sha256"] = data["sha256"]
-    found = aggregate.read_runs(
+    found = read_runs(
         results,
         config["lambdas"],
         config["seeds"],
         epochs,
         promised=promised,
+        measures=names("weights"),
         allow_missing=allow_missing,
     )
-    histories, runs = aggregate.histories_table(found), aggregate.runs_table(found)
-    kernels = aggregate.regularised_kernels(found)
+    histories = build.histories_table(found)
+    runs = with_derived(histories, build.runs_table(found), build.regularised_kernels(found))
+    measures = [*RUN_MEASURES, *DERIVED_MEASURES]
+    choice = build.choice_table(runs, reference, confidence)
     tables = {
         "histories": histories,
         "runs": runs,
-        "gap": aggregate.gap_table(histories, runs, epochs, confidence),
-        "contrasts": aggregate.contrasts_table(runs, reference, confidence),
-        "choice": aggregate.choice_table(runs, reference, confidence),
-        "power": aggregate.power_table(runs, reference, confidence),
-        "weight_histogram": aggregate.histogram_table(found),
-        "claims": claims.claims_table(judged, histories, runs, kernels, epochs, confidence),
+        "gap": build.gap_table(histories, runs, epochs, confidence),
+        "contrasts": build.contrasts_table(runs, reference, confidence),
+        "choice": choice,
+        "power": build.power_table(runs, reference, confidence),
+        "weight_histogram": build.histogram_table(found),
+        "claims": claims_table(claims, histories, runs, epochs, confidence),
+        "means": build.means_table(runs, measures, confidence),
+        "answer": build.answer_table(runs, choice, reference, confidence),
     }
     folder, descriptions = results / "tables", datapackage.read_descriptions()
     for name, table in datapackage.with_types(tables).items():
@@ -84,7 +93,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--results", required=True, type=Path, help="the study's folder: holds runs/, gets tables/"
     )
     parser.add_argument(
-        "--allow-missing", action="store_true", help="use the runs that are there, if some are not"
+        "--allow-missing", action="store_true", help="leave out runs that are missing"
     )
     options = parser.parse_args(arguments)
     try:
@@ -96,8 +105,8 @@ def main(arguments: list[str] | None = None) -> None:
         )
     except (
         ConfigError,
-        aggregate.DamagedRunError,
-        claims.LedgerError,
+        DamagedRunError,
+        LedgerError,
         datapackage.DescriptionError,
     ) as error:
         sys.exit(str(error))

@@ -22,11 +22,14 @@ from pathlib import Path
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from l2study import comparison, figures
-from l2study.comparison import Compared, ComparisonError
-from l2study.files import write_text
-from l2study.tables import write_table
-from l2study.wording import MEASURES, percent
+from l2study.core.files import write_text
+from l2study.core.measures import MEASURES
+from l2study.core.table_files import write_table
+from l2study.core.wording import percent
+from l2study.report import comparison, figures
+from l2study.report.comparison import ComparisonError
+from l2study.report.inputs import ReportError, Study
+from l2study.report.marks import diverged_text
 
 REPORTS = Path(__file__).resolve().parents[1] / "reports"
 
@@ -36,6 +39,7 @@ def compare(folders: Sequence[Path], output: Path) -> None:
 
     Raises:
         ComparisonError: `output` is not named .html, or the studies cannot be compared.
+        ReportError: a study cannot be read.
         OSError: a file cannot be written.
     """
     if output.suffix != ".html":
@@ -47,7 +51,7 @@ def compare(folders: Sequence[Path], output: Path) -> None:
     write_text(output, page)
 
 
-def to_html(studies: Sequence[Compared], table: pd.DataFrame, csv: str) -> str:
+def to_html(studies: Sequence[Study], table: pd.DataFrame, csv: str) -> str:
     """Return the page.
 
     Args:
@@ -77,9 +81,7 @@ def to_html(studies: Sequence[Compared], table: pd.DataFrame, csv: str) -> str:
         choices=comparison.choices(studies),
         verdicts=comparison.verdicts(studies),
         diverged=[
-            (study.name, text)
-            for study in studies
-            if (text := figures.diverged_text(study.tables["runs"]))
+            (study.name, text) for study in studies if (text := diverged_text(study.tables["runs"]))
         ],
         measures=measures,
         level=percent(studies[0].config["confidence"]),
@@ -87,7 +89,7 @@ def to_html(studies: Sequence[Compared], table: pd.DataFrame, csv: str) -> str:
     )
 
 
-def _image(studies: Sequence[Compared], table: pd.DataFrame, measure: str) -> str:
+def _image(studies: Sequence[Study], table: pd.DataFrame, measure: str) -> str:
     svg = figures.render(comparison.draw(studies, table, measure))["svg"]
     return base64.b64encode(svg).decode("ascii")
 
@@ -106,7 +108,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         compare(options.folders, options.output)
-    except ComparisonError as error:
+    except (ComparisonError, ReportError) as error:
         sys.exit(str(error))
     except OSError as error:
         sys.exit(f"{options.output}: cannot be written: {error.strerror}")

@@ -14,10 +14,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from l2study.aggregate import DamagedRunError, read_runs
-from l2study.config import ConfigError, read_config
-from l2study.events import write_events
-from l2study.labels import l2_label
+from l2study.core.config import ConfigError, read_config
+from l2study.core.labels import l2_label
+from l2study.core.runs import DamagedRunError, read_runs
+from l2study.tables.tensorboard import write_events
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,7 +1,7 @@
 """Say what a study would run: which runs are new and which are kept, and roughly for how long.
 
-Snakemake is asked what it would do, and does nothing; the options are Snakemake's. The time is
-reckoned from what the runs took that are already there, epoch by epoch.
+The options are Snakemake's, which makes a dry run of them. The time is estimated from the runs that
+are already there.
 
 Example:
     python scripts/plan.py --cores 4 --configfile mine.yaml
@@ -10,7 +10,6 @@ Example:
 import argparse
 import json
 import os
-import re
 import shlex
 import subprocess
 import sys
@@ -18,21 +17,19 @@ from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 
-from l2study.files import read_json
-from l2study.progress import typical_seconds
-from l2study.wording import seed_list
-
-_JOB = re.compile(r"^rule (\w+):\n(?:.+\n)*?^Shell command: (.*)$", re.MULTILINE)
+from l2study.core.files import read_json
+from l2study.core.wording import seed_list
+from l2study.workflow.estimate import typical_seconds
 
 
-def plan(printed: str, cores: int) -> str:
+def plan(jobs: Iterable[dict], cores: int) -> str:
     """Return the plan in words.
 
     Args:
-        printed: what `snakemake --dry-run --printshellcmds` has printed.
+        jobs: rule and shell command (None for `all`) of every job that a dry run would do.
         cores: how many runs are trained at a time.
     """
-    jobs = [(rule, _options(command)) for rule, command in _JOB.findall(printed)]
+    jobs = [(job["rule"], _options(job["command"] or "")) for job in jobs]
     if not jobs:
         return "Nothing to be done: every run is there, tables and report are up to date."
     new = [(options["--l2"], int(options["--seed"])) for rule, options in jobs if rule == "train"]
@@ -81,13 +78,18 @@ def main() -> None:
     parser.add_argument("--cores", default="all", help="as many runs are trained at a time (all)")
     options, others = parser.parse_known_args()
     cores = len(os.sched_getaffinity(0)) if options.cores == "all" else int(options.cores)
-    snakemake = [sys.executable, "-m", "snakemake", "--dry-run", "--printshellcmds"]
+    here = str(Path(__file__).resolve().parent)
+    path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
-        [*snakemake, "--cores", str(cores), *others], capture_output=True, text=True
+        [sys.executable, "-m", "snakemake", "--dry-run", "--logger", "plan"]
+        + ["--cores", str(cores), *others],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
     )
     if done.returncode != 0:
-        sys.exit((done.stdout + done.stderr).strip())
-    print(plan(done.stdout + done.stderr, cores))
+        sys.exit(done.stderr.strip())
+    print(plan(map(json.loads, done.stdout.splitlines()), cores))
 
 
 if __name__ == "__main__":

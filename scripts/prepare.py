@@ -9,9 +9,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from l2study.config import ConfigError, read_config
-from l2study.data import prepare
-from l2study.prepared import DataError, load
+from l2study.core.config import ConfigError, read_config
+from l2study.data.preparation import prepare
+from l2study.data.prepared import DataError, load
 
 
 def parser() -> argparse.ArgumentParser:

@@ -24,10 +24,10 @@ from pathlib import Path
 
 import nbformat
 
-from l2study import figures, page, summary
-from l2study.config import ConfigError
-from l2study.files import write_text
-from l2study.study import ReportError, Study, read_study
+from l2study.core.config import ConfigError
+from l2study.core.files import write_text
+from l2study.report import figures, page, summary
+from l2study.report.inputs import ReportError, Study, read_study
 
 KERNEL = "python3"
 

@@ -1,25 +1,81 @@
+import fcntl
+import os
+import shutil
+
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Before NumPy is imported: each worker has one core, and threads would wait for one another.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from needs import require  # noqa: F401  # where tests look for it
 from project import Project
 from tiny import write_npz
 
 
+def pytest_xdist_auto_num_workers(config):
+    """Return the number of cores, and one more for Slurm, whose tests are mostly waiting."""
+    with_slurm = config.args == config.getini("testpaths")
+    return len(os.sched_getaffinity(0)) + with_slurm
+
+
+def pytest_collection_modifyitems(items):
+    """Start the longest first, and keep tests of one worker that share what their file makes.
+
+    Files of tests/workflow say so themselves where that is so: most of their tests are long, and
+    each makes its own study.
+    """
+    longest = {"cluster": 0, "browser": 1, "workflow": 2}
+    items.sort(key=lambda item: longest.get(item.path.parent.name, len(longest)))
+    for item in items:
+        if item.path.parent.name != "workflow":
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """A function that makes a folder once for all workers of pytest-xdist.
+
+    `made_once(name, make)` calls `make(folder)`, unless another worker has, and returns the folder.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+
+    def once(name, make):
+        folder, complete = shared / name, shared / f"{name}.complete"
+        with open(shared / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not complete.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                complete.touch()
+        return folder
+
+    return once
+
+
 @pytest.fixture(scope="session")
 def one_thread():
     """TensorFlow as a training job has it."""
-    from l2study.backend import configure
+    from l2study.training.backend import configure
 
     configure(threads=1)
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory):
-    """The tiny study, run to its end. Tests that use it only look."""
-    project = Project(tmp_path_factory.mktemp("study"))
-    write_npz(project.folder / "tiny.npz")
-    project.configure()
-    done = project.snakemake()
-    assert done.returncode == 0, done.stdout + done.stderr
-    project.printed = done.stdout + done.stderr
+def finished(made_once):
+    """The tiny study, run to its end. Tests only look at it: other workers do so as well."""
+
+    def make(folder):
+        project = Project(folder)
+        write_npz(folder / "tiny.npz")
+        project.configure()
+        done = project.snakemake()
+        assert done.returncode == 0, done.stdout + done.stderr
+        (folder / "printed.txt").write_text(done.stdout + done.stderr)
+
+    project = Project(made_once("study", make))
+    project.printed = (project.folder / "printed.txt").read_text()
     return project

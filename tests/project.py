@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import json
 import os
 import shutil
 import signal
@@ -27,13 +28,14 @@ _NOT_COPIED = (".*", "results", "logs", "__pycache__", "tests", "benchmarks")
 
 
 class Project:
-    """A copy of the project in a folder of its own."""
+    """A copy of the project in a folder of its own, made unless it is there already."""
 
     def __init__(self, folder: Path):
         self.folder = folder
-        shutil.copytree(
-            PROJECT, folder, ignore=shutil.ignore_patterns(*_NOT_COPIED), dirs_exist_ok=True
-        )
+        if not (folder / "Snakefile").exists():
+            shutil.copytree(
+                PROJECT, folder, ignore=shutil.ignore_patterns(*_NOT_COPIED), dirs_exist_ok=True
+            )
 
     @property
     def results(self) -> Path:
@@ -56,17 +58,37 @@ class Project:
         On two cores of this machine, unless `arguments` name the profile of a cluster.
         """
         cores = [] if "--workflow-profile" in arguments else ["--cores", "2"]
+        # not the environment of this test run's tools: as a user would start it
+        own = {k: v for k, v in os.environ.items() if not k.startswith(("L2STUDY", "TF_XLA"))}
+        if self._strikes.exists():
+            own |= {"PYTHONPATH": str(PROJECT / "tests" / "strikes"), "STRIKES": str(self._strikes)}
         return subprocess.Popen(
             [str(Path(sys.executable).parent / "snakemake"), *arguments]
             + [*cores, "--configfile", "tiny.yaml"],
             cwd=self.folder,
-            # not the environment of this test run's tools: as a user would start it
-            env={k: v for k, v in os.environ.items() if not k.startswith(("L2STUDY", "TF_XLA"))},
+            env=own,
             process_group=0,
             # as in a terminal, even where the tests themselves were started with Ctrl-C ignored
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             **options,
         )
+
+    @property
+    def _strikes(self) -> Path:
+        return self.folder / ".strikes.json"
+
+    def strike(self, *strikes: dict) -> None:
+        """Let programs of the study be struck as tests/strikes says, once it is started anew."""
+        self._strikes.with_suffix(".reached").unlink(missing_ok=True)
+        self._strikes.write_text(json.dumps(strikes))
+
+    def struck(self) -> bool:
+        """Return whether a program waits at the moment that a strike names."""
+        return self._strikes.with_suffix(".reached").exists()
+
+    def release(self) -> None:
+        """Let programs that wait go on, and strike no more."""
+        self._strikes.unlink()
 
     def processes(self) -> list[int]:
         """Return the ids of all processes that work in this project's folder."""
@@ -77,12 +99,16 @@ class Project:
                     found.append(int(process.name))
         return found
 
+    def kill(self) -> None:
+        """End, as a power cut would, every process that works in this project's folder."""
+        for process in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+
     def copy(self, folder: Path) -> "Project":
         """Return a copy of the project as it stands, with Snakemake's records, in `folder`."""
         shutil.copytree(self.folder, folder, symlinks=True)
-        copy = Project.__new__(Project)
-        copy.folder = folder
-        return copy
+        return Project(folder)
 
     def tables(self) -> dict[str, list[dict[str, str]]]:
         """Return every table, cell by cell as text, without the columns of times and memory."""

@@ -3,7 +3,7 @@
 import json
 
 from aggregate import write_tables
-from l2study.study import Study, read_study
+from l2study.report.inputs import Study, read_study
 from synthetic import write_study
 from tiny import PROJECT
 

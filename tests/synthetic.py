@@ -14,8 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from l2study.columns import HISTORY_COLUMNS
-from l2study.labels import l2_label
+from l2study.core.columns import HISTORY_COLUMNS
+from l2study.core.labels import l2_label
+from l2study.core.measures import names
+from l2study.core.paths import measures_file, run_folder
+from l2study.core.runs import Run, read_runs
 
 KERNELS = ((784, 128),)
 NEVER_LIT = 67 / 784
@@ -151,11 +154,23 @@ def write_study(
     )
     lost = {(l2_label(l2), seed): epoch for (l2, seed), epoch in (diverged or {}).items()}
     for l2 in config["lambdas"]:
+        measured = {}
         for seed in config["seeds"]:
-            write_run(
+            measured[seed] = write_run(
                 folder, config, l2, seed, lost.get((l2, seed)), effects, random_state, kernels
             )
+        path = measures_file(folder, l2)
+        path.parent.mkdir(exist_ok=True)
+        found = {str(seed): entry for seed, entry in measured.items() if entry}
+        measured_with = {"data_sha256": "0" * 64}
+        path.write_text(json.dumps({"l2": l2, "measured_with": measured_with, "runs": found}))
     return config
+
+
+def read_study(folder: str | Path, config: dict, **options) -> list[Run]:
+    """Return the runs of a made-up study as `aggregate` reads them."""
+    lambdas, seeds, epochs = config["lambdas"], config["seeds"], config["training"]["epochs"]
+    return read_runs(folder, lambdas, seeds, epochs, measures=names("weights"), **options)
 
 
 def write_run(
@@ -167,13 +182,12 @@ def write_run(
     effects: Effects,
     random_state: int,
     kernels: tuple[tuple[int, int], ...] = KERNELS,
-) -> None:
-    """Write history.csv and run.json of one made-up run."""
+) -> dict | None:
+    """Write history.csv and run.json of one made-up run and return what was measured of it."""
     epochs = config["training"]["epochs"]
     rows, measures = _run(float(l2), l2, seed, epochs, effects, random_state, kernels)
     if diverged_epoch is not None:
         rows = rows[:diverged_epoch]
-        measures = dict.fromkeys(measures)
     run = {
         "l2": l2,
         "seed": seed,
@@ -182,15 +196,11 @@ def write_run(
         "config": {"model": config["model"], "training": config["training"]},
         "data_sha256": "0" * 64,
         "regularised_kernels": [list(shape) for shape in kernels],
-        "measures": measures,
-        "weight_histogram": {"edges": [-0.5, -0.1, 0.1, 0.5], "counts": [10, 80, 10]}
-        if diverged_epoch is None
-        else {"edges": [], "counts": []},
+        "weights_sha256": "1" * 64,
         "cost": {
             "seconds_setup": 1.0,
             "seconds_train": 0.5 * epochs,
             "seconds_evaluate": 0.2 * epochs,
-            "seconds_measures": 0.5,
             "seconds_total": 1.5 + 0.7 * epochs,
             "cpu_seconds": 2.0 + 0.7 * epochs,
             "peak_memory_mb": 600.0,
@@ -208,13 +218,21 @@ def write_run(
         "started": "2025-01-01T00:00:00+00:00",
         "finished": "2025-01-01T00:00:10+00:00",
     }
-    place = Path(folder) / "runs" / f"l2~{l2}" / f"seed~{seed}"
+    place = run_folder(folder, l2, seed)
     place.mkdir(parents=True, exist_ok=True)
     with open(place / "history.csv", "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(HISTORY_COLUMNS)
         writer.writerows(rows)
     (place / "run.json").write_text(json.dumps(run, indent=2) + "\n")
+    if diverged_epoch is None:
+        return {
+            "weights_sha256": run["weights_sha256"],
+            "measures": measures,
+            "weight_histogram": {"edges": [-0.5, -0.1, 0.1, 0.5], "counts": [10, 80, 10]},
+            "seconds": 0.5,
+        }
+    return None
 
 
 def _run(l2, label, seed, epochs, effects, random_state, kernels):

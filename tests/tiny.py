@@ -39,8 +39,7 @@ def train(data, output, environment=None, **options):
     """Run train.py and return what it printed, after checking that it succeeded."""
     done = subprocess.run(
         train_command(data, output, **options),
-        # not the compile cache that importing TensorFlow has set for the process of the tests
-        env={k: v for k, v in os.environ.items() if k != "TF_XLA_FLAGS"} | (environment or {}),
+        env=os.environ | (environment or {}),
         capture_output=True,
         text=True,
     )

@@ -1,5 +1,5 @@
 // Draws the learning curves that the reader picks. The numbers and the empty plot are in
-// #explorer-data, see scripts/l2study/explorer.py; Bokeh draws.
+// #explorer-data, see scripts/l2study/report/curve_picker.py; Bokeh draws.
 "use strict";
 (() => {
   const form = document.getElementById("explorer");

@@ -3,12 +3,6 @@
 (() => {
   const NEXT = { none: "ascending", ascending: "descending", descending: "none" };
 
-  // The number that a cell starts with; one after "<" comes just before the number itself.
-  function number(text) {
-    const found = text.replaceAll("−", "-").match(/^\s*(<?)\s*(-?\d[\d.]*(?:e-?\d+)?)/);
-    return found ? Number(found[2]) * (found[1] ? 1 - 1e-9 : 1) : null;
-  }
-
   // Numbers by their size, words by the alphabet; a cell without a number comes last either way.
   function compare(a, b, direction) {
     if (a.value === null || b.value === null) return (a.value === null) - (b.value === null);
@@ -21,8 +15,7 @@
     const numeric = !table.tHead.rows[0].cells[column].classList.contains("text");
     const rows = table.original.map((row) => {
       const cell = row.cells[column];
-      // an interval stands in an element of its own, behind the number
-      if (numeric) return { row, value: number(cell.firstChild?.textContent ?? "") };
+      if (numeric) return { row, value: "value" in cell.dataset ? Number(cell.dataset.value) : null };
       return { row, value: cell.textContent.trim() || null };
     });
     if (state !== "none") rows.sort((a, b) => compare(a, b, state === "ascending" ? 1 : -1));

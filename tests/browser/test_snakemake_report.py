@@ -3,7 +3,7 @@
 import pytest
 
 from browsing import keep, opened
-from l2study.study import read_captions
+from l2study.report.inputs import read_captions
 from project import PROJECT
 
 FIGURES = sorted(path.stem for path in (PROJECT / "reports" / "captions").glob("*.rst"))
@@ -68,6 +68,6 @@ def test_the_study_is_described_and_its_run_times_drawn(chromium, built):
         keep(page, "snakemake-statistics")
         times = page.evaluate("runtimes_spec.data.values")
         assert sorted(time["rule"] for time in times) == sorted(
-            ["aggregate", "prepare", "report", *["train"] * 9]
+            ["aggregate", "prepare", "report", *["measure"] * 3, *["train"] * 9]
         )
         assert all(time["runtime"] > 0 for time in times)

@@ -20,7 +20,7 @@ import yaml
 
 from needs import require, unavailable
 from project import STUDY, Project
-from slurm import NODES, PACKAGES, Slurm, SlurmError, output, wait_until
+from slurm_cluster import NODES, PACKAGES, Slurm, SlurmError, output, wait_until
 from tiny import PROJECT, write_npz
 
 SABOTAGE = """
@@ -49,6 +49,18 @@ def strike(l2, seed):
 
 Which run was at work in which job of Slurm is in the file `attempts`.
 """
+
+STRUCK = """
+
+train_unharmed = train
+
+def train(config, data_path, l2, seed, *others):
+    import sabotage
+
+    sabotage.strike(l2, seed)
+    train_unharmed(config, data_path, l2, seed, *others)
+"""
+"""Added to the module that trains a run."""
 
 
 @pytest.fixture(scope="module")
@@ -84,10 +96,8 @@ class Clustered(Project):
     def __init__(self, folder):
         super().__init__(folder)
         write_npz(folder / "tiny.npz")
-        script = folder / "scripts" / "train.py"
-        before, mark, after = script.read_text().partition("    started")
-        assert mark
-        script.write_text(f"{before}    import sabotage; sabotage.strike(l2, seed)\n{mark}{after}")
+        with open(folder / "scripts" / "l2study" / "training" / "one_run.py", "a") as code:
+            code.write(STRUCK)
         (folder / "scripts" / "sabotage.py").write_text(SABOTAGE)
         self.profile("slurm-init-seconds-before-status-checks: 20", "{}: 2")
 

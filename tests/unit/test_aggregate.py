@@ -12,22 +12,16 @@ from scipy import stats
 
 import aggregate as command
 import synthetic
-from l2study import aggregate
-from l2study.tables import read_table, write_table
+from l2study.core import runs as run_files
+from l2study.core.measures import RUN_MEASURES
+from l2study.core.table_files import read_table, write_table
+from l2study.tables import build
+from l2study.tables.derived import DERIVED_MEASURES
 
 ROOT = Path(__file__).parents[2]
 LEDGER = ROOT / "reports" / "claims.yaml"
 LOST = {(0.01, 3): 2, (0.001, 0): 1}
-TABLES = [
-    "choice",
-    "claims",
-    "contrasts",
-    "gap",
-    "histories",
-    "power",
-    "runs",
-    "weight_histogram",
-]
+TABLES = sorted(path.stem for path in (ROOT / "reports" / "tables").glob("*.rst"))
 
 
 def raw(folder, l2, seed):
@@ -66,14 +60,14 @@ class TestHistories:
 
     def test_labels_are_canonical(self, tmp_path):
         config = synthetic.write_study(tmp_path, lambdas=[0, "1e-5", 10], seeds=[1, 2], epochs=1)
-        found = aggregate.read_runs(tmp_path, config["lambdas"], config["seeds"], 1)
-        write_table(aggregate.histories_table(found), tmp_path / "t.csv")
+        found = synthetic.read_study(tmp_path, config)
+        write_table(build.histories_table(found), tmp_path / "t.csv")
         lines = (tmp_path / "t.csv").read_text().splitlines()[1:]
         assert [line.split(",")[0] for line in lines[::4]] == ["0", "1e-5", "10"]
 
     def test_runs_that_are_not_promised_are_ignored(self, study, tmp_path):
         folder, config, _ = study
-        shutil.copytree(folder / "runs", tmp_path / "runs")
+        shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
         (tmp_path / "runs" / "l2~0.5" / "seed~0").mkdir(parents=True)
         (tmp_path / "runs" / "l2~0" / "seed~99").mkdir()
         (tmp_path / "runs" / "l2~0" / "seed~99" / "history.csv").write_text("nonsense")
@@ -87,7 +81,7 @@ class TestRuns:
     def test_columns_and_order(self, study):
         _, config, tables = study
         runs = tables["runs"]
-        assert list(runs) == aggregate.RUN_COLUMNS
+        assert list(runs) == [*build.RUN_COLUMNS, *DERIVED_MEASURES]
         assert list(runs)[:5] == ["l2", "seed", "status", "epochs", "train_loss_running"]
         expected = [(float(l2), seed) for l2 in config["lambdas"] for seed in config["seeds"]]
         assert list(zip(runs["l2"], runs["seed"], strict=True)) == expected
@@ -111,7 +105,9 @@ class TestRuns:
         assert row["val_ce_creep_smoothed"] == pytest.approx(means[-1] - min(means), rel=1e-10)
         assert row["gap_reported"] == end["train_accuracy_running"] - end["val_accuracy"]
         assert row["gap_ce"] == end["val_ce"] - end["train_ce"]
-        for name, value in {**record["measures"], **record["cost"]}.items():
+        found = json.loads((folder / "measures/l2~0.0001.json").read_text())["runs"]["4"]
+        assert row["seconds_measures"] == found["seconds"]
+        for name, value in {**found["measures"], **record["cost"]}.items():
             assert row[name] == value
 
     def test_a_diverged_run_has_status_and_cost_only(self, study):
@@ -119,8 +115,8 @@ class TestRuns:
         runs = tables["runs"].set_index(["l2", "seed"])
         row = runs.loc[(0.01, 3)]
         assert (row["status"], row["epochs"]) == ("diverged", 1)
-        assert row[aggregate.RUN_MEASURES].isna().all()
-        assert row[aggregate.COSTS].notna().all()
+        assert row[RUN_MEASURES].isna().all()
+        assert row[build.COSTS].notna().all()
         assert (runs["status"] == "diverged").sum() == 2
         assert len(tables["histories"].query("l2 == 0.01 and seed == 3")) == 2
 
@@ -128,12 +124,10 @@ class TestRuns:
         config = synthetic.write_study(
             tmp_path, lambdas=[0], seeds=[0, 1], epochs=1, diverged={(0, 0): 0}
         )
-        path = tmp_path / "runs/l2~0/seed~1/run.json"
-        record = json.loads(path.read_text())
-        record["measures"]["inactive_share"] = None
-        path.write_text(json.dumps(record))
-        path = tmp_path / "runs/l2~0/seed~0/run.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"measures": {}}))
+        path = tmp_path / "measures/l2~0.json"
+        content = json.loads(path.read_text())
+        content["runs"]["1"]["measures"]["inactive_share"] = None
+        path.write_text(json.dumps(content))
         command.write_tables(config, LEDGER, tmp_path)
         runs = read_table(tmp_path / "tables" / "runs.csv")
         assert runs["inactive_share"].isna().all()
@@ -169,7 +163,7 @@ class TestGap:
     def test_rows(self, study):
         _, config, tables = study
         gap = tables["gap"]
-        assert list(gap) == aggregate.GAP_COLUMNS
+        assert list(gap) == build.GAP_COLUMNS
         # six kinds at epochs 1 to 8 and four of them at epoch 0
         assert len(gap) == len(config["lambdas"]) * (6 * 8 + 4)
         assert set(gap[gap["epoch"] == 0]["gap"]) == {"generalisation", "split", "endpoint", "ce"}
@@ -258,7 +252,7 @@ class TestContrasts:
         assert family.loc[at, "p_variance_holm"] == pytest.approx(min(1, 3 * low))
 
     def test_new_columns_come_last(self):
-        assert aggregate.CONTRAST_COLUMNS[-3:] == [
+        assert build.CONTRAST_COLUMNS[-3:] == [
             "diverged_seeds", "correlation", "p_variance_holm",
         ]  # fmt: skip
 
@@ -267,13 +261,13 @@ class TestContrasts:
         measures = set(tables["contrasts"]["measure"])
         assert not measures & {"train_loss", "val_loss", "train_loss_running", "penalty"}
         assert {"val_ce", "gap_reported", "val_ce_creep", "ece", "train_accuracy"} <= measures
-        assert not measures & set(aggregate.COSTS)
+        assert not measures & set(build.COSTS)
 
     def test_without_the_reference(self, tmp_path):
         config = synthetic.write_study(tmp_path, lambdas=[0.001, 0.01], seeds=[0, 1], epochs=2)
         command.write_tables(config, LEDGER, tmp_path)
         assert (tmp_path / "tables" / "contrasts.csv").read_text() == ",".join(
-            aggregate.CONTRAST_COLUMNS
+            build.CONTRAST_COLUMNS
         ) + "\n"
         assert read_table(tmp_path / "tables" / "power.csv").empty
         choice = read_table(tmp_path / "tables" / "choice.csv").set_index("rule")
@@ -323,7 +317,7 @@ class TestChoice:
     VAL_CE = {0.0: [1.3, 1.3], 0.1: [0.9, 1.1], 0.2: [1.05, 1.1], 0.3: [1.2, 1.2]}  # noqa: RUF012
 
     def test_by_validation_cross_entropy(self):
-        table = aggregate.choice_table(self.runs(self.VAL_CE), 0.0, 0.95).set_index("rule")
+        table = build.choice_table(self.runs(self.VAL_CE), 0.0, 0.95).set_index("rule")
         assert table["l2"].to_dict() == {"best": 0.1, "one_standard_error": 0.2, "reference": 0.0}
         best = table.loc["best"]
         assert (best["val_ce_mean"], best["val_ce_se"], best["n"]) == pytest.approx((1, 0.1, 2))
@@ -335,18 +329,18 @@ class TestChoice:
     def test_test_accuracy_decides_nothing(self):
         runs = self.runs(self.VAL_CE)
         swapped = runs.assign(test_accuracy=runs["l2"])
-        first, second = (aggregate.choice_table(table, 0.0, 0.95) for table in (runs, swapped))
+        first, second = (build.choice_table(table, 0.0, 0.95) for table in (runs, swapped))
         assert first["l2"].tolist() == second["l2"].tolist()
 
     def test_a_lambda_that_diverged_is_not_chosen(self):
         runs = self.runs(self.VAL_CE, diverged=[(0.1, 1)])
-        table = aggregate.choice_table(runs, 0.1, 0.95).set_index("rule")
+        table = build.choice_table(runs, 0.1, 0.95).set_index("rule")
         assert table.loc["best", "l2"] == 0.2
         assert table.loc["reference", ["l2", "n", "diverged_seeds"]].tolist() == [0.1, 1, "1"]
 
     def test_no_lambda_to_choose(self):
         runs = self.runs({0.0: [1, 2]}, diverged=[(0.0, 0)])
-        table = aggregate.choice_table(runs, 0.0, 0.95).set_index("rule")
+        table = build.choice_table(runs, 0.0, 0.95).set_index("rule")
         assert table.loc[["best", "one_standard_error"], "l2"].isna().all()
         assert table.loc["best", "n"] == 0
 
@@ -431,7 +425,8 @@ class TestDamage:
             (replacing("val_ce", "val_cross"), "the columns differ in val_ce, val_cross"),
             (replacing("l2,seed", "seed,l2"), "not in the order"),
             (lambda text: text[:-40], "of 18 columns"),
-            (lambda text: "", "the columns differ in"),
+            (lambda text: text[:50], "is incomplete"),
+            (lambda text: "", "is incomplete"),
             (with_cell(2, "l2", "0.001"), "line 3 is of l2 0.001, seed 7, another run"),
             (with_cell(2, "seed", "0"), "line 3 is of l2 0.01, seed 0, another run"),
             (with_cell(3, "epoch", "x"), "line 4: could not convert"),
@@ -452,13 +447,45 @@ class TestDamage:
             (replacing('"l2": "0.01"', '"l2": "0.1"'), "is of l2 0.1, seed 7, another run"),
             (replacing('"seed": 7', '"seed": 0'), "is of l2 0.01, seed 0, another run"),
             (replacing('"completed"', '"fine"'), "status is 'fine'"),
-            (replacing('"ece"', '"x"'), "has no ece"),
             (replacing('"cost"', '"x"'), "has no cost"),
             (replacing('"l2": "0.01"', '"l2": "many"'), "not the JSON"),
         ],
     )
     def test_of_a_record(self, small, tmp_path, change, message):
         self.check(small, tmp_path, "run.json", change, message)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            None,
+            lambda text: text[:100],
+            lambda text: "[]",
+            replacing('"7"', '"8"'),
+            replacing('"1111', '"2222'),
+            replacing('"0000', '"2222'),
+        ],
+    )
+    def test_of_measures(self, small, tmp_path, change):
+        """Missing, damaged, without a run, or measured from other weights or data: one line."""
+        folder, config = small
+        shutil.copytree(folder, tmp_path / "results")
+        path = tmp_path / "results/measures/l2~0.01.json"
+        if change is None:
+            path.unlink()
+        else:
+            damage(path, change)
+        with pytest.raises(run_files.DamagedRunError) as stopped:
+            command.write_tables(config, LEDGER, tmp_path / "results")
+        (line,) = str(stopped.value).splitlines()
+        assert line.startswith(f"{path}: is missing, damaged, or not of the runs")
+        assert not (tmp_path / "results/tables").exists()
+
+    def test_of_a_measure_without_a_function(self, small, tmp_path):
+        folder, config = small
+        shutil.copytree(folder, tmp_path / "results")
+        damage(tmp_path / "results/measures/l2~0.01.json", replacing('"ece"', '"x"'))
+        with pytest.raises(run_files.DamagedRunError, match="has no ece"):
+            command.write_tables(config, LEDGER, tmp_path / "results")
 
     def check(self, small, tmp_path, name, change, message):
         """Damage one file, and expect one line that names it and says what to do."""
@@ -482,11 +509,11 @@ class TestDamage:
 
     def test_a_line_for_every_run(self, small, tmp_path):
         folder, config = small
-        shutil.copytree(folder / "runs", tmp_path / "runs")
+        shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
         shutil.rmtree(tmp_path / "runs/l2~0/seed~7")
         (tmp_path / "runs/l2~0.01/seed~0/run.json").unlink()
-        with pytest.raises(aggregate.DamagedRunError) as stopped:
-            aggregate.read_runs(tmp_path, config["lambdas"], config["seeds"], 2)
+        with pytest.raises(run_files.DamagedRunError) as stopped:
+            synthetic.read_study(tmp_path, config)
         lines = str(stopped.value).splitlines()
         assert len(lines) == 2
         assert "l2~0/seed~7" in lines[0]
@@ -494,24 +521,22 @@ class TestDamage:
 
     def test_a_diverged_run_may_be_short_but_not_patchy(self, small, tmp_path):
         folder, config = small
-        shutil.copytree(folder / "runs", tmp_path / "runs")
+        shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
         run = tmp_path / "runs/l2~0.01/seed~7"
         damage(run / "run.json", lambda t: t.replace('"completed"', '"diverged"'))
         damage(run / "history.csv", without_line(3))
-        aggregate.read_runs(tmp_path, config["lambdas"], config["seeds"], 2)
+        synthetic.read_study(tmp_path, config)
         damage(run / "history.csv", without_line(1))
-        with pytest.raises(aggregate.DamagedRunError, match="epoch 0 is expected"):
-            aggregate.read_runs(tmp_path, config["lambdas"], config["seeds"], 2)
+        with pytest.raises(run_files.DamagedRunError, match="epoch 0 is expected"):
+            synthetic.read_study(tmp_path, config)
 
 
 class TestMissing:
     def test_what_is_there_is_used_on_demand(self, small, tmp_path):
         folder, config = small
-        shutil.copytree(folder / "runs", tmp_path / "runs")
+        shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
         (tmp_path / "runs/l2~0/seed~7/run.json").unlink()
-        found = aggregate.read_runs(
-            tmp_path, config["lambdas"], config["seeds"], 2, allow_missing=True
-        )
+        found = synthetic.read_study(tmp_path, config, allow_missing=True)
         assert [(run.l2, run.seed) for run in found] == [("0", 0), ("0.01", 0), ("0.01", 7)]
         command.write_tables(config, LEDGER, tmp_path, allow_missing=True)
         contrasts = pd.read_csv(tmp_path / "tables" / "contrasts.csv")
@@ -520,13 +545,13 @@ class TestMissing:
         # two epochs, and epoch 0 does not count
         assert set(contrasts.loc[contrasts["measure"] == "val_ce_creep_smoothed", "n"]) == {0}
         damage(tmp_path / "runs/l2~0.01/seed~7/history.csv", without_line(3))
-        with pytest.raises(aggregate.DamagedRunError, match="seed~7"):
+        with pytest.raises(run_files.DamagedRunError, match="seed~7"):
             command.write_tables(config, LEDGER, tmp_path, allow_missing=True)
 
     @pytest.mark.parametrize("l2", ["0", "0.01"])
     def test_a_lambda_may_be_missing_altogether(self, small, tmp_path, l2):
         folder, config = small
-        shutil.copytree(folder / "runs", tmp_path / "runs")
+        shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
         shutil.rmtree(tmp_path / f"runs/l2~{l2}")
         command.write_tables(config, LEDGER, tmp_path, allow_missing=True)
         assert len(pd.read_csv(tmp_path / "tables" / "runs.csv")) == 2
@@ -534,7 +559,7 @@ class TestMissing:
 
     def test_nothing_at_all_is_too_little(self, small, tmp_path):
         _, config = small
-        with pytest.raises(aggregate.DamagedRunError, match="none of the runs"):
+        with pytest.raises(run_files.DamagedRunError, match="none of the runs"):
             command.write_tables(config, LEDGER, tmp_path, allow_missing=True)
 
 
@@ -542,17 +567,18 @@ class TestMixed:
     @pytest.mark.parametrize("key", ["config", "data_sha256"])
     def test_a_run_of_another_study_is_refused(self, small, tmp_path, key):
         folder, config = small
-        shutil.copytree(folder / "runs", tmp_path / "runs")
+        shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
         (tmp_path / "data.json").write_text(json.dumps({"sha256": "0" * 64}))
         run = tmp_path / "runs/l2~0.01/seed~0"
         damage(run / "run.json", lambda t: json.dumps(json.loads(t) | {key: "another"}))
-        with pytest.raises(aggregate.DamagedRunError) as stopped:
+        with pytest.raises(run_files.DamagedRunError) as stopped:
             command.write_tables(config, LEDGER, tmp_path)
         (line,) = str(stopped.value).splitlines()
         assert line.startswith(f"{run / 'run.json'}: is of another study, its {key} differs")
         assert not (tmp_path / "tables").exists()
 
 
+@pytest.mark.slow
 class TestCommand:
     def run(self, *arguments):
         return subprocess.run(
@@ -564,7 +590,7 @@ class TestCommand:
 
     def test_writes_every_table(self, small, tmp_path):
         folder, config = small
-        shutil.copytree(folder / "runs", tmp_path / "runs")
+        shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
         done = self.run("--config", json.dumps(config), "--claims", LEDGER, "--results", tmp_path)
         assert (done.returncode, done.stderr) == (0, "")
         found = sorted(path.name for path in (tmp_path / "tables").iterdir())

@@ -1,29 +1,17 @@
 import re
-from pathlib import Path
 
 import pytest
 from scipy import stats
 
-import aggregate as command
-import synthetic
-from l2study.answer import answer
-from l2study.tables import read_table
+from l2study.report.headline import answer
+from reported import made_up
 from synthetic import HARMFUL, HELPFUL, NOTHING, Effects
 
-LEDGER = Path(__file__).parents[2] / "reports" / "claims.yaml"
 LAMBDAS = (0, 0.0001, 0.001, 0.01)
 
 
-def read(folder, **options):
-    """Return the tables of a made-up study as read from their files, and its config."""
-    config = synthetic.write_study(folder, **options)
-    command.write_tables(config, LEDGER, folder)
-    names = ("runs", "gap", "choice")
-    return {name: read_table(folder / "tables" / f"{name}.csv") for name in names}, config
-
-
 def written(folder, **options):
-    return answer(*read(folder, **options))
+    return answer(made_up(folder, **options))
 
 
 def numbers(text):
@@ -41,11 +29,11 @@ def expected(runs, measure, l2, base, scale):
 
 class TestComparison:
     def test_numbers(self, tmp_path):
-        tables, config = read(tmp_path)
-        shown = numbers(answer(tables, config)[0].replace("lambda 0.01", ""))
-        gap = expected(tables["runs"], "gap_generalisation", 0.01, 0.0, 100)
-        norm = expected(tables["runs"], "weight_norm", 0.01, 0.0, 1)
-        accuracy = expected(tables["runs"], "test_accuracy", 0.01, 0.0, 100)
+        study = made_up(tmp_path)
+        shown = numbers(answer(study)[0].replace("lambda 0.01", ""))
+        gap = expected(study.tables["runs"], "gap_generalisation", 0.01, 0.0, 100)
+        norm = expected(study.tables["runs"], "weight_norm", 0.01, 0.0, 1)
+        accuracy = expected(study.tables["runs"], "test_accuracy", 0.01, 0.0, 100)
         assert shown[:3] == pytest.approx(gap, abs=0.006)
         assert shown[3:6] == pytest.approx(norm, abs=0.06)
         assert shown[6:] == pytest.approx(accuracy, abs=0.006)
@@ -90,22 +78,22 @@ class TestComparison:
         assert "higher" in text
 
     def test_one_lambda(self, tmp_path):
-        tables, config = read(tmp_path, lambdas=[0])
-        (text,) = answer(tables, config)
+        study = made_up(tmp_path, lambdas=[0])
+        (text,) = answer(study)
         assert text.startswith(
             "Only lambda 0 has completed runs (6), so there is nothing to compare"
         )
-        runs = tables["runs"]
+        runs = study.tables["runs"]
         assert f"{100 * runs['gap_generalisation'].mean():.2f} points" in text
         assert f"{100 * runs['test_accuracy'].mean():.2f} %" in text
 
 
 class TestDiverged:
     def test_pairs_are_counted(self, tmp_path):
-        tables, config = read(tmp_path, diverged={(0.01, 3): 2})
-        text = answer(tables, config)[0]
+        study = made_up(tmp_path, diverged={(0.01, 3): 2})
+        text = answer(study)[0]
         assert "rests on 5 seeds" in text
-        target = expected(tables["runs"], "test_accuracy", 0.01, 0.0, 100)
+        target = expected(study.tables["runs"], "test_accuracy", 0.01, 0.0, 100)
         assert f"test accuracy is {target[0]:.2f} points lower" in text
 
     def test_a_lambda_of_which_nothing_is_left(self, tmp_path):
@@ -150,9 +138,9 @@ class TestDiverged:
 
 class TestNegativeGap:
     def test_is_explained_by_its_parts(self, tmp_path):
-        tables, config = read(tmp_path)
-        text = answer(tables, config)[1]
-        gap = tables["gap"].query("l2 == 0.01 and epoch == 8").set_index("gap")
+        study = made_up(tmp_path)
+        text = answer(study)[1]
+        gap = study.tables["gap"].query("l2 == 0.01 and epoch == 8").set_index("gap")
         shown = numbers(text.replace("lambda 0.01", ""))
         kinds = ["reported", "lag", "split", "generalisation"]
         target = 100 * gap.loc[kinds, ["mean", "mean_low", "mean_high"]].abs().to_numpy().ravel()
@@ -205,23 +193,23 @@ class TestChoice:
 
     def test_another_lambda(self, tmp_path):
         effects = Effects(val_ce_min=(0.16, 0.08), test_accuracy=(0.95, 0.97))
-        tables, config = read(tmp_path, effects=effects)
-        text = answer(tables, config)[-1]
-        target = expected(tables["runs"], "test_accuracy", 0.01, 0.0, 100)
+        study = made_up(tmp_path, effects=effects)
+        text = answer(study)[-1]
+        target = expected(study.tables["runs"], "test_accuracy", 0.01, 0.0, 100)
         assert text.startswith(
             "Validation cross-entropy is lowest at lambda 0.01, where test accuracy is"
             f" {target[0]:.2f} points higher (95 % interval {target[1]:.2f} to {target[2]:.2f})"
             " and test cross-entropy is 0."
         )
         shown = numbers(text.split("test cross-entropy is")[1].split("compared")[0])
-        target = expected(tables["runs"], "test_ce", 0.01, 0.0, 1)
+        target = expected(study.tables["runs"], "test_ce", 0.01, 0.0, 1)
         assert shown == pytest.approx(target, abs=0.00051)
         assert "nats lower (" in text
 
     def test_one_standard_error(self, tmp_path):
-        tables, config = read(tmp_path, effects=NOTHING)
-        label = tables["choice"].set_index("rule").loc["one_standard_error", "l2"]
+        study = made_up(tmp_path, effects=NOTHING)
+        label = study.tables["choice"].set_index("rule").loc["one_standard_error", "l2"]
         assert label == 0.01
-        assert answer(tables, config)[-1].endswith(
+        assert answer(study)[-1].endswith(
             "the largest lambda within one standard error over seeds of it is 0.01."
         )

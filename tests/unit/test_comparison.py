@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import matplotlib as mpl
@@ -12,8 +13,8 @@ import pandas as pd
 import pytest
 
 import compare as command
-from l2study import comparison, figures
-from l2study.tables import read_table
+from l2study.core.table_files import read_table
+from l2study.report import comparison, style
 from reported import write_results
 from synthetic import HARMFUL
 from tiny import PROJECT
@@ -35,6 +36,9 @@ def write_data(folder, checksum):
     )
     for path in folder.glob("runs/*/*/run.json"):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"data_sha256": checksum}))
+    for path in folder.glob("measures/*.json"):
+        content = json.loads(path.read_text())
+        path.write_text(json.dumps(content | {"measured_with": {"data_sha256": checksum}}))
 
 
 def write(folder, options, checksum="a"):
@@ -156,9 +160,9 @@ class TestWords:
 
     def test_says_that_the_data_are_the_same_only_where_that_is_known(self, studies):
         one, other = studies
-        same = [one, other._replace(data=one.data)]
+        same = [one, replace(other, data=one.data)]
         assert "same images in the same parts" in " ".join(comparison.comparability(same))
-        unknown = [study._replace(data={}) for study in studies]
+        unknown = [replace(study, data={}) for study in studies]
         assert not comparison.same_data(unknown)
         assert "not known whether" in " ".join(comparison.comparability(unknown))
 
@@ -186,7 +190,7 @@ class TestFigures:
         apart = measure in comparison.OF_THE_DATA
         assert len(panels) == (2 if apart else 1)
         table = comparison.comparison_table(studies)
-        positions = figures.lambda_positions(comparison.lambdas_of(studies))
+        positions = style.lambda_positions(comparison.lambdas_of(studies))
         merged = {name: line for panel in panels for name, line in panel.items()}
         for study in studies:
             rows = table[(table["study"] == study.name) & (table["measure"] == measure)]
@@ -197,7 +201,7 @@ class TestFigures:
             np.testing.assert_allclose(line.get_xdata(), places, atol=0.1)
 
     def test_one_axis_for_accuracies_of_the_same_data(self, studies):
-        same = [studies[0], studies[1]._replace(data=studies[0].data)]
+        same = [studies[0], replace(studies[1], data=studies[0].data)]
         (panel,) = self.marks(same, "test_accuracy")
         first, second = (line.get_xdata()[0] for line in panel.values())
         assert first != second
@@ -327,7 +331,7 @@ class TestRefused:
         assert "no such folder" in self.refused(folders[0], tmp_path / "absent")
         assert "has no finished tables" in self.refused(folders[0], tmp_path)
 
-    @pytest.mark.parametrize("name", [f"{table}.csv" for table in comparison.TABLES])
+    @pytest.mark.parametrize("name", ["runs.csv", "means.csv", "choice.csv", "claims.csv"])
     def test_a_table_that_is_missing_or_of_another_time(self, folders, tmp_path, name):
         copy = self.copy(folders[1], tmp_path)
         path = copy / "tables" / name
@@ -357,6 +361,7 @@ class TestRefused:
         assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.slow
 def test_the_command(folders, tmp_path):
     done = subprocess.run(
         [sys.executable, str(PROJECT / "scripts" / "compare.py"), *map(str, folders)],

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from l2study.config import SCHEMA, ConfigError, check, read_config
+from l2study.core.config import SCHEMA, ConfigError, check, read_config
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -163,6 +163,8 @@ REFUSED = [
     ({"study": ""}, "study", '""', "letters, digits, - and _"),
     ({"study": "a b"}, "study", '"a b"', "letters, digits, - and _"),
     ({"study": "../a"}, "study", '"../a"', "letters, digits, - and _"),
+    ({"study": "a/b"}, "study", '"a/b"', "letters, digits, - and _"),
+    ({"study": "x; touch pwned"}, "study", '"x; touch pwned"', "letters, digits, - and _"),
     ({"study": "a\n"}, "study", r'"a\n"', "letters, digits, - and _"),
     ({"study": "étude"}, "study", '"étude"', "letters, digits, - and _"),
     ({"study": 2024}, "study", "2024", "in quotes"),
@@ -532,7 +534,7 @@ def test_config_yaml_says_of_every_key_what_is_allowed():
 
 def test_reading_a_configuration_loads_nothing_heavy():
     code = (
-        "import sys; from l2study.config import read_config; read_config('{}');"
+        "import sys; from l2study.core.config import read_config; read_config('{}');"
         "print([m for m in ('numpy', 'pandas', 'scipy', 'keras') if m in sys.modules])"
     )
     result = subprocess.run(

@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
-from l2study import sources
-from l2study.config import ConfigError, check
-from l2study.data import check_against_data, chosen_rows, prepare, split_rows
-from l2study.prepared import DataError, load
-from l2study.sources import outline, read_idx, source_fingerprint
+from l2study.core.config import ConfigError, check
+from l2study.data import sources
+from l2study.data.preparation import check_against_data, chosen_rows, prepare, split_rows
+from l2study.data.prepared import DataError, load
+from l2study.data.sources import outline, read_idx, source_fingerprint
 
 ROOT = Path(__file__).resolve().parents[2]
 FASHION = Path("/usr/share/datasets/fashion-mnist")
@@ -820,7 +820,7 @@ def test_the_fingerprint_changes_with_the_files_alone(tmp_path):
 
 def test_reading_an_outline_loads_nothing_heavy():
     code = (
-        "import sys; from l2study.sources import outline; outline({'name': 'mnist'});"
+        "import sys; from l2study.data.sources import outline; outline({'name': 'mnist'});"
         "print([m for m in ('pandas', 'scipy', 'sklearn', 'keras') if m in sys.modules])"
     )
     result = subprocess.run(

@@ -9,14 +9,16 @@ import yaml
 from frictionless import Package, validate
 
 import aggregate as command
-from l2study import aggregate, claims, datapackage
-from l2study.columns import GAPS
-from l2study.tables import read_table
+from l2study.core.measures import GAPS, MEASURES
+from l2study.core.table_files import read_table
+from l2study.tables import build, datapackage, judge
+from l2study.tables.claims import CLAIM_COLUMNS
+from l2study.tables.derived import DERIVED_MEASURES
 from reported import ODD, write_results
 from tiny import PROJECT
 
 LOST = {(0.01, 3): 2, (0.001, 0): 1}
-CSV = ["histories", "runs", "gap", "contrasts", "choice", "power", "weight_histogram", "claims"]
+CSV = list(datapackage.read_descriptions())
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +127,10 @@ class TestDescriptions:
                     field["type"] != "string" and field["name"] != "seed"
                 ), about
 
+    def test_every_table_has_a_caption_for_the_report_of_snakemake(self):
+        captions = (PROJECT / "reports" / "tables").glob("*.rst")
+        assert {path.stem for path in captions} == set(CSV)
+
     def test_nothing_is_described_that_no_table_has(self):
         content = yaml.safe_load(datapackage.SCHEMA.read_text())
         used = {
@@ -133,7 +139,7 @@ class TestDescriptions:
             for column, own in table["columns"].items()
             if own is None
         }
-        assert used == set(content["columns"])
+        assert used - set(MEASURES) - {"measures", "derived"} == set(content["columns"])
         for name, table in content["tables"].items():
             named = {*table["required"], *table.get("primaryKey", [])}
             assert named <= set(table["columns"]), name
@@ -143,8 +149,8 @@ class TestDescriptions:
             name: [field["name"] for field in table["schema"]["fields"]]
             for name, table in datapackage.read_descriptions().items()
         }
-        assert found["runs"] == aggregate.RUN_COLUMNS
-        assert found["claims"] == claims.CLAIM_COLUMNS
+        assert found["runs"] == [*build.RUN_COLUMNS, *DERIVED_MEASURES]
+        assert found["claims"] == CLAIM_COLUMNS
         tables = {n: t["schema"]["fields"] for n, t in datapackage.read_descriptions().items()}
         allowed = {
             (name, field["name"]): field["constraints"]["enum"]
@@ -153,10 +159,10 @@ class TestDescriptions:
             if "enum" in field.get("constraints", {})
         }
         assert allowed[("gap", "gap")] == list(GAPS)
-        assert allowed[("power", "gap")] == aggregate.POWER_GAPS
+        assert allowed[("power", "gap")] == build.POWER_GAPS
         assert set(allowed[("claims", "verdict")]) == {
-            claims.SUPPORTED, claims.CONTRADICTED, claims.ARTEFACT, claims.NOT_RESOLVED,
-            claims.NOT_JUDGED,
+            judge.SUPPORTED, judge.CONTRADICTED, judge.ARTEFACT, judge.NOT_RESOLVED,
+            judge.NOT_JUDGED,
         }  # fmt: skip
         words = {field["name"]: field["description"] for field in tables["gap"]}["gap"]
         for kind, (first, second) in GAPS.items():
@@ -167,13 +173,13 @@ class TestDescriptions:
         config = json.loads(write_results(tmp_path, lambdas=[0, 1e-3], seeds=[0, 1], epochs=1))
         shutil.rmtree(tmp_path / "tables")
         columns = {
-            "more": [*aggregate.POWER_COLUMNS, "invented"],
-            "fewer": aggregate.POWER_COLUMNS[:-1],
-            "order": aggregate.POWER_COLUMNS[::-1],
+            "more": [*build.POWER_COLUMNS, "invented"],
+            "fewer": build.POWER_COLUMNS[:-1],
+            "order": build.POWER_COLUMNS[::-1],
         }[change]
-        table = aggregate.power_table
+        table = build.power_table
         monkeypatch.setattr(
-            aggregate, "power_table", lambda *given: table(*given).reindex(columns=columns)
+            build, "power_table", lambda *given: table(*given).reindex(columns=columns)
         )
         ledger = PROJECT / "reports" / "claims.yaml"
         with pytest.raises(datapackage.DescriptionError) as error:
@@ -208,9 +214,9 @@ class TestParquet:
         frame = pd.DataFrame(table.to_pylist())
         lost = frame[frame["status"] == "diverged"]
         assert sorted(zip(lost["l2"], lost["seed"], strict=True)) == sorted(LOST)
-        assert lost[aggregate.RUN_MEASURES].isna().all(axis=None)
+        assert lost[build.RUN_MEASURES].isna().all(axis=None)
         # null, not NaN, which would count as a number elsewhere
-        for column in aggregate.RUN_MEASURES:
+        for column in [*build.RUN_MEASURES, *DERIVED_MEASURES]:
             values = [v for v in table[column].to_pylist() if v is not None]
             assert np.isfinite(values).all(), column
         assert not table.schema.field("l2").nullable

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 L2 = 0.003
 SHAPE, CLASSES = (6, 5), 4
@@ -21,7 +21,7 @@ def images_and_labels():
 
 
 def engine_model(optimizer, architecture):
-    from l2study.model import build_model
+    from l2study.training.model import build_model
 
     training = {"optimizer": optimizer, "learning_rate": 0.01}
     if optimizer in ("sgd", "rmsprop"):
@@ -31,7 +31,7 @@ def engine_model(optimizer, architecture):
 
 def plain_model(optimizer, architecture):
     """The same model as a student would write it, with the coefficient as a constant."""
-    from l2study.backend import keras
+    from l2study.training.backend import keras
 
     layers = [keras.Input(SHAPE), keras.layers.Flatten()]
     for units in architecture["hidden_units"]:
@@ -66,7 +66,7 @@ TWO = {"hidden_units": [20, 12], "activation": "tanh", "regularize_output": True
     [("adam", ONE), ("adamw", ONE), ("sgd", TWO), ("rmsprop", ONE), ("adam", TWO)],
 )
 def test_three_epochs_equal_those_of_fit(optimizer, architecture):
-    from l2study.engine import Data, Engine
+    from l2study.training.engine import Data, Engine
 
     images, labels = images_and_labels()
     model, plain = engine_model(optimizer, architecture), plain_model(optimizer, architecture)
@@ -117,7 +117,7 @@ def test_three_epochs_equal_those_of_fit(optimizer, architecture):
 
 def test_a_restarted_engine_is_as_new():
     """Weights, optimizer and coefficient: nothing of what was trained before is left."""
-    from l2study.engine import Data, Engine
+    from l2study.training.engine import Data, Engine
 
     images, labels = images_and_labels()
     data, order = Data(images, labels, 1 / 255), np.arange(330)
@@ -134,8 +134,8 @@ def test_a_restarted_engine_is_as_new():
 
 def test_one_program_serves_every_lambda():
     """The coefficient is read when the program runs, not when it is compiled."""
-    from l2study.engine import Data, Engine
-    from l2study.model import dense_layers
+    from l2study.training.engine import Data, Engine
+    from l2study.training.model import dense_layers
 
     images, labels = images_and_labels()
     model = engine_model("sgd", ONE)
@@ -149,8 +149,8 @@ def test_one_program_serves_every_lambda():
 
 @pytest.mark.parametrize(("rows", "size"), [(10, 3), (9, 3), (2, 3), (3, 3)])
 def test_fold_covers_every_row_once(rows, size):
-    from l2study.backend import tf
-    from l2study.engine import compiled, fold
+    from l2study.training.backend import tf
+    from l2study.training.engine import compiled, fold
 
     def step(first, length, seen):
         return (tf.tensor_scatter_nd_add(seen, (first + tf.range(length))[:, None], [1] * length),)
@@ -160,7 +160,7 @@ def test_fold_covers_every_row_once(rows, size):
 
 
 def test_mapped_images_are_not_copied(tmp_path):
-    from l2study.engine import resident
+    from l2study.training.engine import resident
 
     np.save(tmp_path / "images.npy", np.arange(1000, dtype=np.uint8).reshape(10, 100))
     mapped = np.load(tmp_path / "images.npy", mmap_mode="c")
@@ -172,7 +172,7 @@ def test_mapped_images_are_not_copied(tmp_path):
 
 
 def test_spectral_norm_is_the_largest_singular_value():
-    from l2study.engine import spectral_norm
+    from l2study.training.engine import spectral_norm
 
     random = np.random.default_rng(0)
     for shape in [(7, 3), (3, 7), (5, 5)]:

@@ -9,8 +9,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 import events as command
-from l2study import events
-from l2study.columns import HISTORY_COLUMNS
+from l2study.core.columns import HISTORY_COLUMNS
+from l2study.tables import tensorboard
 from synthetic import write_study
 from tiny import PROJECT
 
@@ -70,7 +70,7 @@ def test_lambda_and_seed_are_hyperparameters(study):
 
 
 def test_every_column_has_a_section():
-    grouped = [column for columns in events.GROUPS.values() for column in columns]
+    grouped = [column for columns in tensorboard.GROUPS.values() for column in columns]
     assert sorted(grouped) == sorted(HISTORY_COLUMNS[3:])
 
 

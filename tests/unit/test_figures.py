@@ -7,7 +7,8 @@ from matplotlib.colors import rgb_to_hsv
 from matplotlib.container import BarContainer
 from matplotlib.text import Text
 
-from l2study import figures
+from l2study.report import figures, style
+from l2study.report.marks import diverged_text
 from reported import CAPTIONS, ODD, made_up
 
 
@@ -58,7 +59,7 @@ def test_every_figure_has_a_caption_and_every_caption_a_figure():
 
 
 def test_shades_darken_with_lambda_and_zero_has_another_hue():
-    colours = figures.lambda_colours([0, 1e-5, 1e-4, 1e-3, 1e-2])
+    colours = style.lambda_colours([0, 1e-5, 1e-4, 1e-3, 1e-2])
     lightness = [luminance(colours[v]) for v in (1e-5, 1e-4, 1e-3, 1e-2)]
     assert all(np.diff(lightness) < -0.01)
     hue = {v: rgb_to_hsv(c)[0] for v, c in colours.items()}
@@ -66,7 +67,7 @@ def test_shades_darken_with_lambda_and_zero_has_another_hue():
 
 
 def test_lambda_zero_has_a_place_left_of_the_logarithmic_axis():
-    positions = figures.lambda_positions([1e-2, 0, 1e-4])
+    positions = style.lambda_positions([1e-2, 0, 1e-4])
     assert list(positions) == [0, 1e-4, 1e-2]
     assert positions[1e-4] == pytest.approx(-4)
     assert positions[1e-2] == pytest.approx(-2)
@@ -105,7 +106,9 @@ def test_labels_that_would_overlap_are_turned(tmp_path):
 def test_gap_draws_means_intervals_and_seeds(study, panel, kind, scale):
     ax = draw("gap", study).axes[panel]
     rows, runs = at_end(study, kind), study.tables["runs"]
-    assert line(ax, f"mean:{kind}").get_ydata() == pytest.approx(scale * rows["mean"].to_numpy())
+    assert line(ax, f"mean:gap_{kind}").get_ydata() == pytest.approx(
+        scale * rows["mean"].to_numpy()
+    )
     ends = next(bar for bar in ax.collections if len(bar.get_paths()) == 3).get_segments()
     assert [y for segment in ends for y in segment[:, 1]] == pytest.approx(
         scale * rows[["mean_low", "mean_high"]].to_numpy().ravel()
@@ -120,7 +123,7 @@ def test_seeds_stand_beside_their_own_lambda(study):
     ax = draw("gap", study).axes[0]
     runs = study.tables["runs"]
     complete = runs[runs["status"] == "completed"]
-    positions = figures.lambda_positions(runs["l2"])
+    positions = style.lambda_positions(runs["l2"])
     nearest = [
         min(positions, key=lambda v: abs(positions[v] - x))
         for x in ax.collections[0].get_offsets()[:, 0]
@@ -246,7 +249,7 @@ def test_creep_is_the_distance_from_each_runs_own_minimum(study):
     ce, loss, end = draw("creep", study).axes
     runs, histories = study.tables["runs"], study.tables["histories"]
     smoothed = runs.groupby("l2")["val_ce_creep_smoothed"].mean().to_numpy()
-    assert line(end, "mean:ce").get_ydata() == pytest.approx(smoothed)
+    assert line(end, "mean:val_ce_creep_smoothed").get_ydata() == pytest.approx(smoothed)
     expected = runs.groupby("l2")["val_ce_creep"].mean().to_numpy()
     assert line(ce, "λ = 0.01").get_ydata()[-1] == pytest.approx(expected[2])
     losses = histories[histories["l2"] == 0.01].pivot(
@@ -256,7 +259,7 @@ def test_creep_is_the_distance_from_each_runs_own_minimum(study):
     assert line(loss, "λ = 0.01").get_ydata() == pytest.approx(risen)
     means = losses.loc[1:].rolling(3).mean()
     risen = (means.iloc[-1] - means.min()).mean()
-    assert line(end, "mean:loss").get_ydata()[2] == pytest.approx(risen)
+    assert line(end, "mean:val_loss_creep_smoothed").get_ydata()[2] == pytest.approx(risen)
 
 
 def test_calibration_draws_ece_in_points_and_brier(study):
@@ -278,9 +281,10 @@ def test_axes_are_labelled_and_diverged_runs_named(study, name):
         any(ax.get_ylabel() or ax.get_title(loc="left") for ax in column)
         for column in by_column(visible)
     )
-    assert drawing.get_size_inches()[0] == figures.WIDTH
+    assert drawing.get_size_inches()[0] == style.WIDTH
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", sorted(ODD))
 def test_odd_studies_are_drawn(tmp_path, case):
     study = made_up(tmp_path, **ODD[case])
@@ -300,7 +304,7 @@ def test_a_lambda_without_a_completed_run_keeps_its_place(tmp_path):
     ax = draw("gap", study).axes[0]
     (text,) = [t for t in ax.texts if t.get_text() == "all diverged"]
     assert text.get_position()[0] == pytest.approx(-2)
-    assert "every seed (seeds 0, 1)" in figures.diverged_text(study.tables["runs"])
+    assert "every seed (seeds 0, 1)" in diverged_text(study.tables["runs"])
 
 
 def test_contrasts_without_reference_say_so(tmp_path):
@@ -339,5 +343,5 @@ def test_end_labels_do_not_overlap(tmp_path):
 
 
 def test_draw_passes_each_figure_its_tables():
-    assert figures.tables_of("gap") == ["gap", "runs"]
+    assert figures.tables_of("gap") == ["means", "runs"]
     assert figures.tables_of("sensitivity") == ["runs"]

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from l2study.files import read_json, replacing, write_json, write_text
+from l2study.core.files import read_json, replacing, write_json, write_text
 
 
 def names(folder):

@@ -7,8 +7,9 @@ import platform
 from types import SimpleNamespace
 
 import pytest
+import snakemake_executor_plugin_slurm
 
-from l2study import owner, slurm
+from l2study.workflow import lock, slurm, snakemake_door
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def queue(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)
     yield file
-    owner._held.clear()
+    lock._held.clear()
 
 
 def leave(**changes):
@@ -44,14 +45,14 @@ def record():
 
 def test_they_are_cancelled_before_the_next_holder_begins(queue):
     leave()
-    assert owner.hold("lock", jobs="next").startswith("2 jobs ")
+    assert lock.hold("lock", jobs="next").startswith("2 jobs ")
     assert queue.read_text() == ""
     assert record()["jobs"] == "next"
     queue.write_text("13\n")
-    owner.rest("lock")
+    lock.rest("lock")
     assert record()["jobs"] == "next"
     queue.write_text("")
-    owner.rest("lock")
+    lock.rest("lock")
     assert "jobs" not in record()
     assert record()["process"] == os.getpid()
 
@@ -59,29 +60,16 @@ def test_they_are_cancelled_before_the_next_holder_begins(queue):
 def test_nothing_is_said_where_nothing_is_left(queue):
     queue.write_text("")
     leave()
-    assert owner.hold("lock") is None
+    assert lock.hold("lock") is None
     assert "jobs" not in record()
 
 
 def test_those_of_another_host_are_left_alone_and_refused(queue):
     leave(host="another")
-    with pytest.raises(owner.OwnedError, match=r"2 jobs .* scancel --name=mine$"):
-        owner.hold("lock", jobs="next")
+    with pytest.raises(lock.OwnedError, match=r"2 jobs .* scancel --name=mine$"):
+        lock.hold("lock", jobs="next")
     assert queue.read_text() == "11\n12\n"
     assert record()["jobs"] == "mine"
-
-
-def test_without_locks_they_are_refused_too(queue, monkeypatch):
-    def no_locks(*arguments):
-        raise OSError("not here")
-
-    monkeypatch.setattr(owner.fcntl, "flock", no_locks)
-    leave()
-    with pytest.raises(owner.OwnedError, match="2 jobs "):
-        owner.hold("lock", jobs="next")
-    assert queue.read_text() == "11\n12\n"
-    queue.write_text("")
-    assert owner.hold("lock", jobs="next") is None
 
 
 def test_those_that_do_not_end_are_refused(queue, tmp_path):
@@ -97,18 +85,23 @@ def test_not_knowing_is_a_reason_to_refuse(queue, tmp_path, monkeypatch, why):
         monkeypatch.setenv("PATH", "/nowhere")
     else:
         (tmp_path / "bin" / "squeue").write_text("#!/bin/sh\necho no\nexit 1\n")
-    with pytest.raises(owner.OwnedError):
-        owner.hold("lock", jobs="next")
+    with pytest.raises(lock.OwnedError):
+        lock.hold("lock", jobs="next")
     assert record()["jobs"] == "mine"
 
 
-def test_a_job_that_was_cancelled_or_preempted_is_over():
+def test_a_job_that_was_cancelled_or_preempted_is_over(monkeypatch):
+    """With the states that sacct gives. On a real cluster: tests/cluster."""
+
     async def query(command, logger):
         states = ["CANCELLED by 0", "PREEMPTED", "RUNNING", "NODE_FAIL", "COMPLETED"]
         return (dict(enumerate(states)) if command else None), 0.5
 
-    plugin = SimpleNamespace(query_job_status=query)
-    slurm.see_every_end(plugin)
+    monkeypatch.setattr(snakemake_executor_plugin_slurm, "query_job_status", query)
+    plugin = snakemake_executor_plugin_slurm
+    executor = plugin.Executor.__new__(plugin.Executor)
+    workflow = SimpleNamespace(scheduler=SimpleNamespace(_executor=executor))
+    snakemake_door.see_every_end(workflow)
     states, seconds = asyncio.run(plugin.query_job_status("sacct", None))
     assert list(states.values()) == ["CANCELLED"] * 2 + ["RUNNING", "NODE_FAIL", "COMPLETED"]
     assert seconds == 0.5

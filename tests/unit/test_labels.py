@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from l2study.labels import as_number, l2_label
+from l2study.core.labels import as_number, l2_label
 
 COEFFICIENTS = st.floats(min_value=0, allow_nan=False, allow_infinity=False)
 

@@ -1,9 +1,12 @@
-"""End-of-run measures against arithmetic written out in NumPy."""
+"""Measures of the final weights against arithmetic written out in NumPy."""
 
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+from l2study.core.measures import names
+from l2study.data.prepared import Prepared
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 SHAPE, CLASSES, ROWS = (3, 4), 3, 260
 PARTS = {"train": range(0, 140), "val": range(140, 150), "test": range(150, 260)}
@@ -12,8 +15,8 @@ PARTS = {"train": range(0, 140), "val": range(140, 150), "test": range(150, 260)
 @pytest.fixture(scope="module")
 def trained(one_thread):
     """A model of two hidden layers after some steps, its data, and its weights in double."""
-    from l2study.engine import Data, Engine
-    from l2study.model import build_model
+    from l2study.training.engine import Data, Engine
+    from l2study.training.model import build_model
 
     random = np.random.default_rng(5)
     labels = random.integers(0, CLASSES, ROWS).astype(np.int32)
@@ -29,10 +32,11 @@ def trained(one_thread):
         input_shape=SHAPE,
         classes=CLASSES,
     )
-    data = Data(images, labels, 1 / 255)
-    engine = Engine(model, data, PARTS, 32)
+    engine = Engine(model, Data(images, labels, 1 / 255), PARTS, 32)
     for epoch in range(3):
         engine.train_epoch(np.random.default_rng(epoch).permutation(PARTS["train"]))
+    counts = {"train": 140, "validation": 10, "test": 110}
+    data = Prepared(images, labels, counts, CLASSES, 1 / 255, "", "")
     return model, data, images, labels, [w.astype(float) for w in model.get_weights()]
 
 
@@ -46,10 +50,33 @@ def forward(weights, x):
 
 
 def measures(trained):
-    from l2study.measures import FinalMeasures, lit_inputs
+    return measured(trained[0], trained[1])
 
-    model, data, images, labels, _ = trained
-    return FinalMeasures(model, data, labels, PARTS, lit_inputs(images[:140])).measure()
+
+def measured(model, data):
+    from l2study.measuring.functions import FUNCTIONS
+    from l2study.measuring.network import Network
+
+    network = Network(model, data)
+    return {name: function(network) for name, function in FUNCTIONS.items()}
+
+
+def test_every_measure_has_an_entry_in_the_registry(trained):
+    assert list(measures(trained)) == names("weights")
+
+
+def test_another_run_s_weights_leave_no_trace(trained):
+    from l2study.measuring.functions import FUNCTIONS
+    from l2study.measuring.network import Network
+
+    model, data, *_ = trained
+    own, network = model.get_weights(), Network(model, data)
+    first = {name: function(network) for name, function in FUNCTIONS.items()}
+    network.set_weights([2 * w for w in own])
+    assert FUNCTIONS["norm_product"](network) == pytest.approx(8 * first["norm_product"])
+    assert FUNCTIONS["jacobian_norm"](network) != first["jacobian_norm"]
+    network.set_weights(own)
+    assert {name: function(network) for name, function in FUNCTIONS.items()} == first
 
 
 def test_sensitivity_is_exact(trained):
@@ -75,7 +102,7 @@ def test_sensitivity_is_exact(trained):
 
 
 def test_noise_is_the_same_for_every_run_and_of_the_size_asked_for(trained):
-    from l2study.streams import stream
+    from l2study.data.streams import stream
 
     _, _, images, labels, weights = trained
     noise = stream("input noise").standard_normal((110, *SHAPE), np.float32)
@@ -117,7 +144,7 @@ def test_inactive_share_counts_units_that_no_training_image_activates(trained):
 
 def test_expected_calibration_error_by_hand():
     """Two bins: (0.6, 2/3] with 0.62 right and 0.66 wrong, (0.8, 0.8667] with 0.85 right."""
-    from l2study.measures import expected_calibration_error
+    from l2study.measuring.functions import expected_calibration_error
 
     p = np.array([[0.62, 0.38], [0.66, 0.34], [0.85, 0.15]])
     expected = 2 / 3 * abs(0.5 - 0.64) + 1 / 3 * abs(1 - 0.85)
@@ -127,7 +154,7 @@ def test_expected_calibration_error_by_hand():
 def test_brier_score_against_scikit_learn():
     from sklearn.metrics import brier_score_loss
 
-    from l2study.measures import brier_score
+    from l2study.measuring.functions import brier_score
 
     random = np.random.default_rng(0)
     p = random.dirichlet([1, 1, 1], 50)
@@ -137,7 +164,7 @@ def test_brier_score_against_scikit_learn():
 
 
 def test_calibration_is_of_the_test_set(trained):
-    from l2study.measures import brier_score, expected_calibration_error
+    from l2study.measuring.functions import brier_score, expected_calibration_error
 
     _, _, images, labels, weights = trained
     p = forward(weights, images[150:].reshape(110, 12) / 255)[2]
@@ -147,10 +174,11 @@ def test_calibration_is_of_the_test_set(trained):
 
 
 def test_weight_histogram_counts_every_regularised_weight(trained):
-    from l2study.measures import weight_histogram
+    from l2study.measuring.functions import weight_histogram
+    from l2study.measuring.network import Network
 
-    model, *_, weights = trained
-    found = weight_histogram(model)
+    model, data, _, _, weights = trained
+    found = weight_histogram(Network(model, data))
     all_weights = np.concatenate([weights[0].ravel(), weights[2].ravel()])
     assert len(found["edges"]) == len(found["counts"]) + 1
     assert sum(found["counts"]) == all_weights.size
@@ -159,9 +187,7 @@ def test_weight_histogram_counts_every_regularised_weight(trained):
 
 
 def test_a_model_without_hidden_units_is_measured():
-    from l2study.engine import Data
-    from l2study.measures import FinalMeasures
-    from l2study.model import build_model
+    from l2study.training.model import build_model
 
     random = np.random.default_rng(1)
     images, labels = random.random((30, 4), np.float32), random.integers(0, 2, 30).astype(np.int32)
@@ -173,9 +199,8 @@ def test_a_model_without_hidden_units_is_measured():
         input_shape=(4,),
         classes=2,
     )
-    parts = {"train": range(0, 20), "test": range(20, 30)}
-    lit = np.array([True] * 4)
-    found = FinalMeasures(model, Data(images, labels, 1.0), labels, parts, lit).measure()
+    counts = {"train": 20, "validation": 0, "test": 10}
+    found = measured(model, Prepared(images, labels, counts, 2, 1.0, "", ""))
     assert found["inactive_share"] is None
     kernel = model.get_weights()[0]
     assert found["jacobian_norm"] == pytest.approx(np.linalg.norm(kernel), rel=1e-6)

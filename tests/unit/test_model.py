@@ -7,7 +7,7 @@ TRAINING = {"optimizer": "adam", "learning_rate": 0.001}
 
 
 def build(l2=0.01, seed=0, input_shape=(28, 28), training=TRAINING, **architecture):
-    from l2study.model import build_model
+    from l2study.training.model import build_model
 
     architecture = {
         "hidden_units": [128],
@@ -30,8 +30,8 @@ def test_initial_penalty_agrees_with_glorot():
 
 
 def test_layers_are_those_of_the_configuration():
-    from l2study.backend import keras
-    from l2study.model import dense_layers, regularized_kernels
+    from l2study.training.backend import keras
+    from l2study.training.model import dense_layers, regularized_kernels
 
     model = build(hidden_units=[20, 12], activation="tanh", input_shape=(4, 3, 2))
     assert [layer.units for layer in dense_layers(model)] == [20, 12, 10]

@@ -9,10 +9,14 @@ import pandas as pd
 import pytest
 
 import report
-from l2study import figures, page
-from l2study.study import read_captions
+from l2study.core.wording import fixed
+from l2study.report import figures, page
+from l2study.report.cells import Evidence, Number, Verdict, Words
+from l2study.report.inputs import read_captions
 from reported import CAPTIONS, NOTEBOOK, made_up, write_results
 from tiny import PROJECT
+
+pytestmark = pytest.mark.slow
 
 
 def run_report(results, config, notebook=NOTEBOOK, captions=CAPTIONS, **environment):
@@ -90,7 +94,7 @@ def test_report_folder_has_everything_and_nothing_else(made):
         "report.html",
         "summary.md",
     }
-    assert {path.name for path in results.iterdir()} == {"runs", "tables", "report"}
+    assert {path.name for path in results.iterdir()} == {"runs", "measures", "tables", "report"}
     assert done.stderr == ""
 
 
@@ -162,7 +166,7 @@ def test_page_shows_the_tables_numbers(made):
     text = (made[0] / "report" / "report.html").read_text()
     runs = pd.read_csv(made[0] / "tables" / "runs.csv")
     for _, group in runs.groupby("l2"):
-        assert f"<td>{100 * group['test_accuracy'].mean():.2f}</td>" in text
+        assert f">{100 * group['test_accuracy'].mean():.2f}</td>" in text
 
 
 def test_again_gives_the_same_bytes(made):
@@ -204,7 +208,8 @@ def test_missing_table_is_one_line(tmp_path):
     done = run_report(tmp_path, config)
     assert done.returncode == 1
     assert done.stderr.strip() == (
-        f"{tmp_path}/tables/claims.csv: missing; run aggregate.py on the study first"
+        f"{tmp_path}/tables/claims.csv: cannot be read: No such file or directory;"
+        " run the study to its end first"
     )
     assert not (tmp_path / "report").exists()
 
@@ -226,15 +231,20 @@ def test_figure_that_the_notebook_forgets_is_an_error(tmp_path):
 
 
 def test_cells_are_escaped_and_verdicts_marked():
-    table = page.table(
-        pd.DataFrame({"Claim": ["a < b"], "Verdict": ["not resolved"], "x": ["1.0 (0.5 to 1.5)"]}),
-        'so "called"',
-    ).data
+    row = {
+        "Claim": Words("a < b", "because"),
+        "Verdict": Verdict("not resolved"),
+        "x": Number(1.0, fixed(1), 0.5, 1.5),
+        "Evidence": Evidence("gap.csv", "gap"),
+    }
+    table = page.table([row], 'so "called"').data
     assert "a &lt; b" in table
     assert '<span class="verdict not-resolved">not resolved</span>' in table
-    assert "1.0<br><small>0.5 to 1.5</small>" in table
+    assert "<td data-value=1.0>1.0<br><small>0.5 to 1.5</small></td>" in table
+    assert "a &lt; b<br><small>because</small>" in table
+    assert '<a href="../tables/gap.csv">gap.csv</a>, <a href="#figure-gap">gap</a>' in table
     assert 'aria-label="so &quot;called&quot;"' in table
-    assert page.table(pd.DataFrame(), "Nothing").data == "<p>Nothing: none.</p>"
+    assert page.table([], "Nothing").data == "<p>Nothing: none.</p>"
 
 
 def test_contents_name_every_section():

@@ -10,7 +10,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.weightstats import DescrStatsW
 
-from l2study import statistics
+from l2study.tables import statistics
 
 # Student 1908, extra hours of sleep of ten patients under two drugs
 SLEEP = (

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from l2study.streams import stream
+from l2study.data.streams import stream
 
 
 def test_a_stream_repeats_itself():

@@ -7,8 +7,10 @@ import pytest
 from scipy import stats
 
 from aggregate import write_tables
-from l2study import summary
-from l2study.study import read_study
+from l2study.core.wording import fixed
+from l2study.report import summary, text_tables
+from l2study.report.cells import Number
+from l2study.report.inputs import read_study
 from reported import ODD, made_up
 from synthetic import write_study
 from tiny import PROJECT
@@ -68,11 +70,17 @@ def test_lambda_table_repeats_the_tables(study):
         assert numbers(shown["Its variance"]) == pytest.approx(expected.tolist(), rel=0.005)
 
 
+def by_lambda(rows):
+    return {str(row["λ"]): row for row in rows}
+
+
 def test_gap_table_has_the_parts_of_the_reported_gap(study):
-    table = summary.gap_table(study).set_index("λ")
+    table = by_lambda(text_tables.gap_table(study))
     for l2 in ("0", "0.0001", "0.01"):
-        reported, lag, generalisation, split = (numbers(cell)[0] for cell in table.loc[l2].iloc[:4])
-        assert reported == pytest.approx(lag + generalisation + split, abs=0.02)
+        reported, lag, generalisation, split = (
+            table[l2][head].value for head in ("Reported", "= lag", "+ generalisation", "+ split")
+        )
+        assert reported == pytest.approx(lag + generalisation + split)
 
 
 def test_counts_and_names_diverged_runs_near_the_top(study):
@@ -104,7 +112,7 @@ def test_has_question_answer_setup_and_confidence(study):
         "0, 1, 2, 5",
     ):
         assert expected in setup
-    assert "with 90 % intervals" in text
+    assert "are 90 % intervals" in text
 
 
 def test_verdicts_are_those_of_the_ledger(study):
@@ -124,66 +132,81 @@ def test_the_epoch_of_the_claims_is_said_once(study):
 
 
 def test_weight_table_tells_what_is_regularised(study):
-    table = summary.weight_table(study)
-    assert list(table) == [
+    heads = [
         "λ",
         "Regularised weights",
         "Output kernel (not regularised)",
         "Product over all kernels",
     ]
+    row = by_lambda(text_tables.weight_table(study))["0.01"]
+    assert list(row) == heads
     cell = study.tables["runs"].query("l2 == 0.01")
     for head, measure in zip(
-        list(table)[1:], ("weight_norm", "output_kernel_norm", "norm_product"), strict=True
+        heads[1:], ("weight_norm", "output_kernel_norm", "norm_product"), strict=True
     ):
         low, high = stats.t.interval(0.9, 3, cell[measure].mean(), stats.sem(cell[measure]))
-        shown = numbers(table[head].iloc[2])
-        assert shown == pytest.approx([cell[measure].mean(), low, high], rel=0.005)
+        shown = row[head].value, row[head].low, row[head].high
+        assert shown == pytest.approx((cell[measure].mean(), low, high))
     config = {**study.config, "model": {**study.config["model"], "regularize_output": True}}
-    table = summary.weight_table(dataclasses.replace(study, config=config))
-    assert list(table)[2] == "Output kernel (regularised)"
+    table = text_tables.weight_table(dataclasses.replace(study, config=config))
+    assert list(table[0])[2] == "Output kernel (regularised)"
 
 
 def test_choice_is_that_of_the_table(study):
     _, rows = cells(section(summary.summary(study), "Choice of lambda"))
     choice = study.tables["choice"]
     assert [float(row[1]) for row in rows] == choice["l2"].tolist()
-    accuracy = [float(row[4]) for row in rows]
+    accuracy = [numbers(row[4])[0] for row in rows]
     assert accuracy == pytest.approx((100 * choice["test_accuracy_mean"]).tolist(), abs=0.005)
 
 
 def test_contrasts_have_their_unit(study):
     rows = study.tables["contrasts"].query("measure == 'gap_reported'").reset_index()
-    table = summary.contrast_table(study, "gap_reported")
-    assert table["λ"].tolist() == ["0.0001", "0.01"]
-    shown = [numbers(text)[0] for text in table["Difference"]]
+    table = text_tables.contrast_table(study, "gap_reported")
+    assert [str(row["λ"]) for row in table] == ["0.0001", "0.01"]
+    shown = [numbers(str(row["Difference"]))[0] for row in table]
     assert shown == pytest.approx((100 * rows["mean_difference"]).tolist(), rel=0.005)
-    assert table["Correlation"].tolist() == [f"{r:.2f}".replace("-", "−") for r in rows.correlation]
-    assert table["p (variances, Holm)"].tolist() == [
-        summary.significant(p, 2) for p in rows["p_variance_holm"]
-    ]
-    assert summary.measure_label("gap_reported") == "Reported gap (points)"
+    columns = {"Correlation": "correlation", "p (variances, Holm)": "p_variance_holm"}
+    for head, column in columns.items():
+        assert [row[head].value for row in table] == rows[column].tolist()
+    assert isinstance(table[0]["p (Holm)"], Number)
 
 
 def test_power_table_has_a_column_per_difference(study):
-    table = summary.power_table(study)
-    assert list(table.columns[-3:]) == ["0.1 points", "0.2 points", "0.5 points"]
+    table = text_tables.power_table(study)
+    heads = ["0.1 points", "0.2 points", "0.5 points"]
+    assert list(table[0])[-3:] == heads
     power = study.tables["power"]
     first = power[(power["l2"] == 1e-4) & (power["gap"] == "reported")]
-    row = table[(table["λ"] == "0.0001") & (table["Gap"] == "reported")].iloc[0]
-    assert [float(cell) for cell in row.iloc[-3:]] == first["seeds"].tolist()
+    (row,) = [r for r in table if (str(r["λ"]), r["Gap"]) == ("0.0001", "reported")]
+    assert [row[head].value for head in heads] == first["seeds"].tolist()
 
 
 def test_versions_are_those_of_the_runs(study):
-    table = summary.versions(study)
-    assert table["Runs"].tolist() == ["12"]
-    assert table["Keras"].tolist() == ["3.0"]
+    (row,) = text_tables.versions(study)
+    assert (row["Runs"], row["Keras"]) == ("12", "3.0")
 
 
 def test_versions_differ_between_runs_and_lists_are_plain(study):
     environments = [({"devices": ["/physical_device:CPU:0", "GPU:0"]}, 3), ({"cpu": "x"}, 1)]
-    table = summary.versions(dataclasses.replace(study, environments=environments))
-    assert table["Devices"].tolist() == ["CPU:0, GPU:0", "–"]
-    assert table["Runs"].tolist() == ["3", "1"]
+    table = text_tables.versions(dataclasses.replace(study, environments=environments))
+    assert [row["Devices"] for row in table] == ["CPU:0, GPU:0", "–"]
+    assert [row["Runs"] for row in table] == ["3", "1"]
+
+
+def test_claim_table_has_estimates_and_bounds_in_the_unit_of_the_reader(tmp_path):
+    study = made_up(tmp_path, epochs=8, diverged={(1e-2, 3): 2})
+    claims = study.tables["claims"]
+    expected = claims.query("id == 'negative-gap' and measure == 'gap_reported'").iloc[0]
+    row = text_tables.claim_table(study, "negative-gap")[0]
+    assert row["Estimate"].value == expected["estimate"]
+    assert row["Estimate"].text == f"{100 * expected['estimate']:.2f} points".replace("-", "−")
+    assert (row["The claim needs"], row["The exercise"].text) == ("below 0", "−1.4 points")
+    assert "Diverged and left out: lambda 0.01 seed 3." in row["Estimand"].beneath
+    assert (row["Evidence"].table, row["Evidence"].figure) == ("gap.csv", "decomposition")
+    trend = text_tables.claim_table(study, "small-weights")[0]
+    assert "one-sided p-value" in trend["Estimand"].beneath
+    assert "The exercise" not in trend
 
 
 def test_every_figure_is_shown_once_with_alternative_text_and_caption(study):
@@ -205,12 +228,10 @@ def test_odd_studies_are_summarised(tmp_path, case):
         assert "0 completed, 4 diverged" in text
 
 
-def test_markdown_table_escapes_bars():
-    import pandas as pd
-
-    text = summary.markdown_table(pd.DataFrame({"a": ["|x|"], "b": ["1"]}))
-    assert text == "| a | b |\n| --- | ---: |\n| \\|x\\| | 1 |"
-    assert summary.markdown_table(pd.DataFrame()) == "(none)"
+def test_markdown_table_escapes_bars_and_aligns_numbers():
+    text = summary.markdown_table([{"a": "|x|", "b": Number(1.0, fixed(1))}])
+    assert text == "| a | b |\n| --- | ---: |\n| \\|x\\| | 1.0 |"
+    assert summary.markdown_table([]) == "(none)"
 
 
 def test_missing_runs_are_named_before_anything_else_is_shown(tmp_path):
@@ -225,7 +246,7 @@ def test_missing_runs_are_named_before_anything_else_is_shown(tmp_path):
         "(missing: lambda 0 seed 1; lambda 0.01 seeds 0, 1, 2), all completed."
     )
     text = summary.summary(study)
-    assert summary.runs_sentence(study) == sentence
+    assert text_tables.runs_sentence(study) == sentence
     assert text.index(sentence) < min(text.index("!["), text.index("## Per lambda"))
     _, rows = cells(section(text, "Per lambda"))
     assert [row[:2] for row in rows[:2]] == [["0", "2"], ["0.0001", "3"]]

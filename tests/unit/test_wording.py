@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from l2study import wording
-from l2study.aggregate import RUN_MEASURES
+from l2study.core import wording
+from l2study.core.measures import MEASURES
 
 
 @pytest.mark.parametrize(
@@ -35,9 +35,9 @@ def test_fixed_decimals(value, text):
 
 
 def test_interval_needs_both_ends():
-    assert wording.interval(-0.0145, 0.02, 2, 100) == "−1.45 to 2.00"
-    assert wording.interval(math.nan, 1.0) == "–"
-    assert wording.interval(None, None) == "–"
+    assert wording.interval(-0.0145, 0.02, wording.fixed(2, 100)) == "−1.45 to 2.00"
+    assert wording.interval(math.nan, 1.0, wording.rounded()) == "–"
+    assert wording.interval(None, None, wording.rounded()) == "–"
 
 
 @pytest.mark.parametrize(("share", "text"), [(0.95, "95 %"), (0.999, "99.9 %"), (0.1, "10 %")])
@@ -50,5 +50,26 @@ def test_seed_list():
     assert wording.seed_list([7, 3]) == "seeds 3, 7"
 
 
-def test_every_measure_of_a_run_has_a_label():
-    assert set(RUN_MEASURES) <= set(wording.MEASURES)
+@pytest.mark.parametrize(
+    ("above", "below", "measure", "text"),
+    [
+        (0, math.nan, "gap_reported", "above 0"),
+        (math.nan, -0.001, "gap_reported", "below −0.1 points"),
+        (0, 0.01, "gap_reported", "above 0 and below 1 point"),
+        (math.nan, 1e-5, "penalty_error", "below 1e−5"),
+        (0.005, math.nan, "val_ce", "above 0.005 nats"),
+        (math.nan, math.nan, "val_ce", ""),
+    ],
+)
+def test_bounds_have_their_unit(above, below, measure, text):
+    assert wording.bounds(above, below, MEASURES[measure]) == text
+
+
+def test_only_values_and_their_differences_have_the_unit_of_the_measure():
+    assert wording.unit_of("gap_reported", "difference").unit == "points"
+    assert wording.unit_of("gap_reported", "trend").unit == ""
+
+
+@pytest.mark.parametrize(("p", "text"), [(3e-5, "<0.0001"), (0.0416, "0.042"), (math.nan, "–")])
+def test_p_values(p, text):
+    assert wording.p_value(p) == text

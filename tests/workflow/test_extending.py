@@ -12,6 +12,8 @@ import pytest
 from project import STUDY, Project
 from tiny import PROJECT, write_npz
 
+pytestmark = pytest.mark.xdist_group("extending")
+
 EXAMPLES = (PROJECT / "docs" / "extending.md").read_text()
 
 
@@ -48,7 +50,7 @@ def extended(tmp_path_factory):
             nbformat.write(notebook, file)
         else:
             assert not kind, f"this test does not know what to do with a block of {kind}"
-    assert len(changed) == 9
+    assert len(changed) == 8
     project.configure(model=STUDY["model"] | {"layer_normalisation": True})
     done = project.snakemake()
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,9 +1,9 @@
-"""Every command of the README and of CONTRIBUTING is run, and every link and configuration checked.
+"""Every command of the documentation is run, and every link, table and configuration checked.
 
-Commands are the lines of ```sh blocks. They are run word by word in a copy of the project in which
-config.yaml and studies/*.yaml have tiny data, two epochs and few runs under their own names, with
-an installed `.venv`. Where even that would take too long, or change the machine, `HOW` says what is
-run instead. A command that is not in `HOW` fails.
+Commands are the lines of ```sh blocks. They are run in a copy of the finished tiny study, in which
+config.yaml is that study: so `mnist` is `tiny` in every command, and little is left to train. Where
+a command would still take too long, or change the machine, `HOW` says what is run instead. A
+command that is not in `HOW` fails.
 """
 
 import os
@@ -15,17 +15,29 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from snakemake.utils import update_config
 
-from l2study.config import check
-from project import STUDY, Project
-from tiny import PROJECT, write_npz
+from l2study.core.config import check
+from project import STUDY
+from tiny import PROJECT
 
-PAGES = ["README.md", "CONTRIBUTING.md"]
+# The commands share a copy of the study.
+pytestmark = pytest.mark.xdist_group("readme")
+
+PAGES = [
+    "README.md",
+    "docs/running.md",
+    "docs/anywhere.md",
+    "docs/data-and-models.md",
+    "docs/results.md",
+    "docs/structure.md",
+    "CONTRIBUTING.md",
+]
 FENCED = [*PAGES, "CHANGELOG.md", "docs/extending.md"]
-LINKED = [*FENCED, "docs/cluster.md", "benchmarks/README.md"]
+LINKED = [*FENCED, "docs/cluster.md", "benchmarks/README.md", "profiles/README.md"]
 
 
 @dataclass
@@ -41,28 +53,41 @@ class How:
     """It is about the code, not a study: it is run in the project itself."""
 
 
+# The other study of the comparison: the same runs at one of the lambdas.
+AGGREGATE = (
+    "python scripts/aggregate.py --config one_lambda.yaml --claims reports/claims.yaml"
+    " --results results/quick"
+)
 HOW = {
-    "make study": How("Done in .*: results/mnist/report/report.html"),
+    "make study": How("Done in .*: results/tiny/report/report.html"),
     "make test": How("python -m pytest", instead="make --dry-run test"),
-    "make study CONFIG=studies/quick.yaml": How(r"train +\d", dry=True),
-    "tail -f logs/mnist/train/l2~0.001/seed~0.log": How("epoch 2/2: ", instead="timeout 2 {}"),
-    "snakemake --cores 4": How("Nothing to be done"),
+    "make study CONFIG=studies/quick.yaml": How(r"train +9\b", dry=True),
     "make plan CONFIG=mine.yaml": How("20 runs: 0 kept, 20 to train"),
     "make study CONFIG=mine.yaml": How(r"train +20\b", dry=True),
+    # docs/running.md
+    "snakemake --cores 4": How("Nothing to be done"),
     "python scripts/plan.py --cores 2 --configfile mine.yaml": How("20 to train"),
     "snakemake --cores 2 --configfile mine.yaml": How(r"train +20\b", dry=True),
-    "python scripts/compare.py results/mnist results/quick --output comparison.html": How(
-        "comparison.html"
+    "tail -f logs/mnist/train/l2~0.001/seed~0.log": How("epoch 3/3: ", instead="timeout 1 {}"),
+    # docs/anywhere.md
+    "snakemake -s CLONE/Snakefile --cores 4 --configfile mine.yaml": How(
+        r"train +20\b", dry=True, instead="cd ELSEWHERE && {}"
     ),
+    "snakemake --directory ELSEWHERE --cores 4": How(r"train +9\b", dry=True),
+    # docs/results.md
+    "python scripts/compare.py results/mnist results/quick --output comparison.html": How(
+        "comparison.html", instead=f"cp -r results/mnist results/quick && {AGGREGATE} && {{}}"
+    ),
+    "snakemake --cores 1 --report workflow.html": How("Report created"),
+    # docs/structure.md
     "python scripts/prepare.py --config config.yaml --output one/data.json": How(""),
     "python scripts/train.py --config config.yaml --data one/data.json --l2 1e-4 --seed 0"
-    " --output one/run": How("epoch 2/2: "),
-    # on a real Slurm in tests/cluster
-    "snakemake --workflow-profile profiles/slurm": How("Nothing to be done", instead="{} -n"),
-    "snakemake --cores 1 --report workflow.html": How("Report created"),
+    " --output one/run": How("epoch 3/3: "),
     # CONTRIBUTING
-    "make test-deps": How("apt-get", instead="make --dry-run test-deps"),
     "make setup": How("--require-hashes", instead="make --dry-run --always-make setup"),
+    "make check": How("python -m pytest", instead="make --dry-run check"),
+    "make test-deps": How("apt-get", instead="make --dry-run test-deps"),
+    "make lock": How("uv pip compile", instead="make --dry-run lock"),
     "python -m pytest tests/unit/test_statistics.py": How(
         r"\d tests collected", instead="{} --collect-only -q", here=True
     ),
@@ -73,7 +98,6 @@ HOW = {
     "ruff format --check .": How("already formatted", here=True),
     "snakefmt --check Snakefile rules": How("would be left unchanged", here=True),
     "snakemake --lint": How("Congratulations", here=True),
-    "make lock": How("uv pip compile", instead="make --dry-run lock"),
 }
 
 
@@ -92,82 +116,112 @@ COMMANDS = list(dict.fromkeys(command for page in PAGES for command in commands(
 
 
 @pytest.fixture(scope="module")
-def copy(tmp_path_factory):
-    """The copy that commands are run in, before the first."""
-    project = Project(tmp_path_factory.mktemp("readme"))
-    write_npz(project.folder / "tiny.npz")
-    small = STUDY | {"lambdas": [0, 0.001], "seeds": 2}
-    small["training"] = STUDY["training"] | {"epochs": 2}
-    given = yaml.safe_load((project.folder / "config.yaml").read_text())
-    name = given["study"]
-    update_config(given, small)
-    (project.folder / "config.yaml").write_text(yaml.safe_dump(given | {"study": name}))
-    for path in (project.folder / "studies").glob("*.yaml"):
-        given = yaml.safe_load(path.read_text())
-        kept = {key: given[key] for key in given if key not in ("dataset", "training")}
-        path.write_text(yaml.safe_dump(kept))
+def copy(finished, tmp_path_factory):
+    """The folder that commands are run in: the finished study, whose report is to be made again."""
+    folder = finished.copy(tmp_path_factory.mktemp("readme") / "study").folder
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    update_config(config, STUDY)
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    other = config | {"study": "quick", "lambdas": [0]}
+    (folder / "one_lambda.yaml").write_text(yaml.safe_dump(other))
+    quick = yaml.safe_load((folder / "studies" / "quick.yaml").read_text())
+    quick = {key: quick[key] for key in ("study", "lambdas", "seeds")}
+    (folder / "studies" / "quick.yaml").write_text(yaml.safe_dump(quick))
     (mine,) = [text for text in blocks("README.md", "yaml") if "study: mine\n" in text]
-    (project.folder / "mine.yaml").write_text(mine)
+    (folder / "mine.yaml").write_text(mine)
+    (folder / "results" / "tiny" / "report" / "report.html").unlink()
     # `make` finds an environment that is complete: the one of these tests
-    (project.folder / ".venv").mkdir()
+    (folder / ".venv").mkdir()
     for path in Path(sys.prefix).iterdir():
         if path.name != "complete":
-            (project.folder / ".venv" / path.name).symlink_to(path)
-    (project.folder / ".venv" / "complete").touch()
-    profile = project.folder / "dry"
-    profile.mkdir()
-    (profile / "config.yaml").write_text("dry-run: true\n")
-    return project
+            (folder / ".venv" / path.name).symlink_to(path)
+    (folder / ".venv" / "complete").touch()
+    # another folder, with data at the same relative path
+    (folder / "ELSEWHERE").mkdir()
+    for name in ("tiny.npz", "mine.yaml"):
+        shutil.copy(folder / name, folder / "ELSEWHERE")
+    return folder
 
 
-def run(folder, command, **environment):
+def run(folder, command, dry):
     own = {k: v for k, v in os.environ.items() if not k.startswith(("L2STUDY", "TF_XLA", "MAKE"))}
     path = os.pathsep.join([str(folder / ".venv" / "bin"), str(Path(sys.executable).parent)])
+    environment = own | {"PATH": os.pathsep.join([path, own["PATH"]])}
+    if dry:
+        profile = folder / "dry"
+        profile.mkdir(exist_ok=True)
+        (profile / "config.yaml").write_text("dry-run: true\n")
+        environment["SNAKEMAKE_PROFILE"] = str(profile)
     return subprocess.run(
         command,
         shell=True,
         cwd=folder,
-        env=own | {"PATH": os.pathsep.join([path, own["PATH"]])} | environment,
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
 
 
-@pytest.fixture(scope="module")
-def studied(copy):
-    """The copy after its first `make study`, and what that printed."""
-    done = run(copy.folder, "make study")
-    assert done.returncode == 0, done.stdout
-    # The other study of the comparison: the same runs at one of the lambdas.
-    results = copy.folder / "results"
-    shutil.copytree(results / "mnist", results / "quick")
-    config = yaml.safe_load((copy.folder / "config.yaml").read_text())
-    other = copy.folder / "other.yaml"
-    other.write_text(yaml.safe_dump(config | {"study": "quick", "lambdas": [0]}))
-    aggregate = "python scripts/aggregate.py --config other.yaml --claims reports/claims.yaml"
-    made = run(copy.folder, f"{aggregate} --results results/quick")
-    assert made.returncode == 0, made.stdout
-    return copy, done.stdout
-
-
 @pytest.mark.parametrize("command", COMMANDS)
-def test_command(studied, command):
-    copy, printed = studied
+def test_command(copy, command):
+    """In the order of the pages: `make study` is the first, and finishes the study."""
     assert command in HOW, "say in HOW how this command is tested"
     how = HOW[command]
-    if command != "make study":
-        folder = PROJECT if how.here else copy.folder
-        instead = (how.instead or "{}").replace("{}", command)
-        done = run(folder, instead, **({"SNAKEMAKE_PROFILE": "dry"} if how.dry else {}))
-        printed = done.stdout
-        assert done.returncode == 0 or instead.startswith("timeout"), printed
-    assert re.search(how.shows, printed), printed
-    assert ("This was a dry-run" in printed) == how.dry
+    line = (how.instead or "{}").replace("{}", command)
+    line = line.replace("mnist", "tiny").replace("CLONE", str(copy))
+    done = run(PROJECT if how.here else copy, line, how.dry)
+    assert done.returncode == 0 or line.startswith("timeout"), done.stdout
+    assert re.search(how.shows, done.stdout), done.stdout
+    assert ("This was a dry-run" in done.stdout) == how.dry
 
 
 def test_every_way_of_running_belongs_to_a_command():
     assert set(HOW) == set(COMMANDS)
+
+
+def table(page, first):
+    """Return the rows of the table of `page` whose head begins with `first`, without code marks."""
+    rows = re.search(rf"^\| {first} \|.*\n(?:\|.*\n)+", (PROJECT / page).read_text(), re.MULTILINE)
+    cells = [line.strip("| ").split(" | ") for line in rows.group().replace("`", "").splitlines()]
+    return cells[2:]
+
+
+def test_claims_are_those_of_the_ledger():
+    ledger = yaml.safe_load((PROJECT / "reports" / "claims.yaml").read_text())
+    assert [row[0] for row in table("README.md", "name")] == [c["id"] for c in ledger["claims"]]
+
+
+def test_gaps_are_computed_as_the_page_says(finished):
+    tables = finished.results / "tables"
+    histories = pd.read_csv(tables / "histories.csv").query("epoch == epoch.max()")
+    gaps = pd.read_csv(tables / "gap.csv").query("epoch == epoch.max()")
+    formulas = dict(table("docs/results.md", "gap"))
+    assert set(formulas) == set(gaps["gap"])
+    for gap, formula in formulas.items():
+        expected = histories.eval(formula).groupby(histories["l2"]).mean()
+        computed = gaps[gaps["gap"] == gap].set_index("l2")["mean"]
+        pd.testing.assert_series_equal(computed, expected, check_names=False, atol=1e-12)
+
+
+def test_packages_are_in_the_order_of_their_imports():
+    settings = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    (layers,) = [
+        c["layers"] for c in settings["tool"]["importlinter"]["contracts"] if "layers" in c
+    ]
+    assert [row[0] for row in table("docs/structure.md", "package")] == layers[::-1]
+
+
+def test_stages_are_the_rules():
+    rules = "".join(path.read_text() for path in (PROJECT / "rules").glob("*.smk"))
+    stages = {row[0] for row in table("docs/structure.md", "stage")}
+    assert stages == set(re.findall(r"^rule (\w+):", rules, re.MULTILINE))
+
+
+def test_every_page_can_be_reached_from_the_readme():
+    text = (PROJECT / "README.md").read_text()
+    for page in (PROJECT / "docs").glob("*.md"):
+        assert f"](docs/{page.name})" in text
 
 
 @pytest.mark.parametrize("page", FENCED)
@@ -180,7 +234,7 @@ def test_code_is_in_blocks_that_say_what_it_is(page):
     assert not re.search(r"\n\n {4}", outside), "a block without a fence would not be tested"
 
 
-@pytest.mark.parametrize("text", blocks("README.md", "yaml"))
+@pytest.mark.parametrize("text", [text for page in PAGES for text in blocks(page, "yaml")])
 def test_configuration_is_allowed(text):
     merged = yaml.safe_load((PROJECT / "config.yaml").read_text())
     update_config(merged, yaml.safe_load(text))

@@ -12,11 +12,14 @@ from collections import Counter
 import pytest
 
 from project import STUDY
+from tiny import write_npz
 
 REPORT = {"report": 1, "all": 1}
 TABLES = {"aggregate": 1, **REPORT}
-EVERYTHING = {"prepare": 1, "train": 9, **TABLES}
-ALL_TRAINING = {"train": 9, **TABLES}
+MEASURED = {"measure": 3, **TABLES}
+MEASURED_ONE = {"measure": 1, **TABLES}
+ALL_TRAINING = {"train": 9, **MEASURED}
+EVERYTHING = {"prepare": 1, **ALL_TRAINING}
 
 
 @pytest.fixture
@@ -32,37 +35,107 @@ def planned(project, *arguments):
     return Counter(re.findall(r"^(?:local)?rule (\w+):$", done.stdout + done.stderr, re.MULTILINE))
 
 
-def edit(project, name, old, new):
-    path = project.folder / name
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new))
+def remark(project, name):
+    """Give a file a last line that changes nothing but its content."""
+    with open(project.folder / name, "a") as file:
+        file.write("\n# a remark\n")
 
 
 def section(name, **changes):
     return {name: STUDY.get(name, {}) | changes}
 
 
+@pytest.fixture(scope="session")
+def rules(made_once, finished):
+    """What Snakemake says of a job of each rule, once for all: its inputs, and its settings."""
+
+    def make(folder):
+        project = finished.copy(folder / "copy")
+        project.configure(tensorboard=True)
+        done = project.snakemake("--dry-run", "--forceall", "--printshellcmds")
+        assert done.returncode == 0, done.stderr
+        (folder / "plan.txt").write_text(done.stdout + done.stderr)
+
+    plan = (made_once("plan", make) / "plan.txt").read_text()
+    found = {}
+    job = r"^(?:local)?rule (\w+):\n +input: ([^\n]*)\n.*--config '(.*?)'"
+    for text in plan.split("\n\n"):
+        if said := re.search(job, text, re.MULTILINE | re.DOTALL):
+            found[said[1]] = set(said[2].split(", ")), json.loads(said[3])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("rule", "keys"),
+    [
+        ("prepare", {"dataset", "validation"}),
+        ("train", {"model", "training"}),
+        ("measure", {"model", "training", "seeds"}),
+        ("aggregate", set(STUDY) | {"reference_lambda", "confidence"}),
+        ("report", set(STUDY) | {"reference_lambda", "confidence"}),
+        ("tensorboard", {"training", "seeds"}),
+    ],
+)
+def test_a_rule_depends_on_these_keys(rules, rule, keys):
+    """As one JSON text with sorted keys, in which two swapped values are a change."""
+    _, settings = rules[rule]
+    assert set(settings) == keys
+    assert json.dumps(settings) == json.dumps(settings, sort_keys=True)
+
+
+CORE, DATA, TRAINING, MEASURING, TABLE_CODE, REPORT_CODE = (
+    f"scripts/l2study/{name}.py"
+    for name in ("core/config", "data/sources", "training/engine")
+    + ("measuring/functions", "tables/statistics", "report/curve_picker")
+)
+
+
+@pytest.mark.parametrize(
+    ("rule", "files", "others"),
+    [
+        ("prepare", {"scripts/prepare.py", CORE, DATA}, {TRAINING, MEASURING, TABLE_CODE}),
+        ("train", {"scripts/train.py", CORE, TRAINING}, {DATA, MEASURING, TABLE_CODE, REPORT_CODE}),
+        ("measure", {"scripts/measure.py", CORE, MEASURING}, {DATA, TABLE_CODE, REPORT_CODE}),
+        (
+            "aggregate",
+            {
+                "scripts/aggregate.py",
+                CORE,
+                TABLE_CODE,
+                "reports/claims.yaml",
+                "schemas/tables.yaml",
+            },
+            {TRAINING, MEASURING, REPORT_CODE},
+        ),
+        (
+            "report",
+            {"scripts/report.py", REPORT_CODE, "reports/report.ipynb", "reports/captions/gap.rst"}
+            | {"reports/page/page.css", "reports/page/explorer.js", "reports/page/index.html.j2"},
+            {TRAINING, MEASURING, "reports/claims.yaml", "schemas/tables.yaml"},
+        ),
+        ("tensorboard", {"scripts/events.py", "scripts/l2study/tables/tensorboard.py"}, {TRAINING}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_rule_depends_on_these_files_and_not_on_others(rules, rule, files, others):
+    inputs, _ = rules[rule]
+    assert files <= inputs
+    assert not others & inputs
+    neutral = ("scripts/plan.py", "scripts/l2study/workflow/", "reports/tables/", "config.yaml")
+    assert not [path for path in inputs if path.startswith(neutral)]
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({}, {}),
-        ({"lambdas": [0, 0.001, 0.03, 0.1]}, {"train": 3, **TABLES}),
+        ({"lambdas": ["3e-2", "1e-3", -0.0], "seeds": [2, 0, 1], "allow_missing": True}, {}),
         ({"lambdas": [0, 0.001]}, TABLES),
-        ({"lambdas": ["3e-2", "1e-3", -0.0]}, {}),
-        ({"lambdas": [0.03, 0, 0.001]}, {}),
-        ({"seeds": 4}, {"train": 3, **TABLES}),
-        ({"seeds": [2, 0, 1]}, {}),
+        ({"seeds": 4}, {"train": 3, **MEASURED}),
         (section("training", epochs=4), ALL_TRAINING),
-        (section("training", batch_size=64), ALL_TRAINING),
-        (section("training", learning_rate=0.02), ALL_TRAINING),
-        (section("model", hidden_units=[9]), ALL_TRAINING),
-        (section("model", activation="tanh"), ALL_TRAINING),
         (section("validation", fraction=0.3), EVERYTHING),
         ({"confidence": 0.9}, TABLES),
-        ({"reference_lambda": 0.001}, TABLES),
-        ({"allow_missing": True}, {}),
-        ({"tensorboard": True}, {"tensorboard": 3, "all": 1}),
+        # the same set of values as 8 units and batches of 32
+        (section("model", hidden_units=[32]) | section("training", batch_size=8), ALL_TRAINING),
     ],
     ids=str,
 )
@@ -71,40 +144,32 @@ def test_a_change_of_the_configuration_reruns_what_depends_on_it(project, change
     assert planned(project) == expected
 
 
-def test_two_values_swapped_are_a_change(project):
-    """32 units and batches of 8 have the same set of values as 8 units and batches of 32."""
-    project.configure(**section("model", hidden_units=[32]), **section("training", batch_size=8))
-    assert planned(project) == ALL_TRAINING
-
-
 @pytest.mark.parametrize(
-    ("name", "old", "new", "expected"),
+    ("name", "expected"),
     [
-        ("scripts/l2study/engine.py", "import numpy", "# a comment\nimport numpy", ALL_TRAINING),
-        ("scripts/l2study/figures.py", "import numpy", "# a comment\nimport numpy", REPORT),
-        ("scripts/l2study/statistics.py", "import numpy", "# a comment\nimport numpy", TABLES),
-        ("scripts/l2study/sources.py", "import numpy", "# a comment\nimport numpy", EVERYTHING),
-        ("scripts/l2study/owner.py", "import json", "# a comment\nimport json", {}),
-        ("scripts/l2study/progress.py", "import time", "# a comment\nimport time", {}),
-        ("scripts/plan.py", "import json", "# a comment\nimport json", {}),
-        ("scripts/l2study/config.py", '"""Reading', '"""On reading', EVERYTHING),
-        ("reports/claims.yaml", "claims:", "# a comment\nclaims:", TABLES),
-        ("schemas/tables.yaml", "columns:", "# a comment\ncolumns:", TABLES),
-        ("reports/report.ipynb", '"cells"', '"cells" ', REPORT),
-        ("reports/captions/gap.rst", "gap", "Gap", REPORT),
-        ("reports/page/page.css", "body", "body ", REPORT),
-        ("reports/page/explorer.js", "// Draws", "// It draws", REPORT),
-        ("scripts/l2study/explorer.py", "import numpy", "# a comment\nimport numpy", REPORT),
-        ("reports/tables/gap.rst", "gap", "Gap", {}),
-        ("reports/workflow.rst", "study", "Study", {}),
-        ("tiny.yaml", "study:", "# a comment\nstudy:", {}),
-        ("config.yaml", "# The default study", "# This is the default study", {}),
-        ("README.md", "#", "##", {}),
+        (DATA, EVERYTHING),
+        (TRAINING, ALL_TRAINING),
+        (MEASURING, MEASURED),
+        ("schemas/measures.yaml", TABLES),
+        (TABLE_CODE, TABLES),
+        ("reports/claims.yaml", TABLES),
+        (REPORT_CODE, REPORT),
+        ("reports/captions/gap.rst", REPORT),
     ],
 )
-def test_a_change_of_a_file_reruns_what_is_made_from_it(project, name, old, new, expected):
-    edit(project, name, old, new)
+def test_a_change_of_a_file_reruns_what_is_made_from_it(project, name, expected):
+    remark(project, name)
     assert planned(project) == expected
+
+
+def test_files_that_determine_no_result_rerun_nothing(project):
+    """All at once: the display and the lock, the plan, captions of tables, comments, pages."""
+    workflow = sorted(project.folder.glob("scripts/l2study/workflow/*.py"))
+    names = [path.relative_to(project.folder).as_posix() for path in workflow]
+    names += ["scripts/plan.py", "reports/tables/gap.rst", "reports/workflow.rst", "tiny.yaml"]
+    for name in [*names, "config.yaml", "README.md", "profiles/default/config.yaml"]:
+        remark(project, name)
+    assert planned(project) == {}
 
 
 def test_modification_times_alone_rerun_nothing(project):
@@ -116,8 +181,6 @@ def test_modification_times_alone_rerun_nothing(project):
 
 
 def test_data_of_another_content_rerun_everything(project):
-    from tiny import write_npz
-
     write_npz(project.folder / "tiny.npz", seed=1)
     assert planned(project) == EVERYTHING
 
@@ -128,15 +191,14 @@ def test_modification_times_of_a_large_table_rerun_nothing(project):
         file.write(f"# {'x' * 90}\n" * 15000)
     done = project.snakemake("aggregate")
     assert done.returncode == 0, done.stderr
-    assert planned(project, "aggregate") == {}
     os.utime(project.folder / "reports" / "claims.yaml")
     assert planned(project, "aggregate") == {}
 
 
 def test_only_what_is_missing_is_trained_and_nothing_if_that_is_allowed(project):
     shutil.rmtree(project.results / "runs" / "l2~0.001" / "seed~2")
-    assert planned(project) == {"train": 1, **TABLES}
-    assert planned(project, "--config", "allow_missing=true") == TABLES
+    assert planned(project) == {"train": 1, **MEASURED_ONE}
+    assert planned(project, "--config", "allow_missing=true") == MEASURED_ONE
 
 
 def test_the_plan_says_what_is_new_and_how_long_it_takes(project):
@@ -183,6 +245,46 @@ def test_an_added_lambda_is_all_that_is_trained(project):
     assert planned(project) == REPORT
 
 
+def test_of_an_added_seed_only_its_own_runs_are_measured(project):
+    """Run for real: the jobs of all lambdas find what they have measured of the other seeds."""
+    path = project.results / "measures" / "l2~0.03.json"
+    before = json.loads(path.read_text())["runs"]
+    project.configure(seeds=4)
+    done = project.snakemake("aggregate")
+    assert done.returncode == 0, done.stderr
+    for l2 in ("0", "0.001", "0.03"):
+        log = project.folder / "logs" / "tiny" / "measure" / f"l2~{l2}.log"
+        assert log.read_text().splitlines() == [f"lambda {l2}, seed 3: measured"]
+    after = json.loads(path.read_text())["runs"]
+    assert list(after) == ["0", "1", "2", "3"]
+    assert {seed: after[seed] for seed in before} == before
+
+
+def test_measuring_that_failed_leaves_what_was_measured_before(project):
+    """A run's weights are damaged. Without the file of its lambda, all of it is measured again."""
+    measures = project.results / "measures" / "l2~0.03.json"
+    before = measures.read_bytes()
+    weights = project.results / "runs" / "l2~0.03" / "seed~2" / "weights.npz"
+    right = weights.read_bytes()
+    weights.write_bytes(b"not weights")
+    project.configure(seeds=[0, 1, 2, 5])
+    content = json.loads(before)
+    del content["runs"]["2"]
+    measures.write_text(json.dumps(content))
+    done = project.snakemake("aggregate")
+    assert done.returncode != 0
+    assert "are not the weights of run.json" in done.stdout + done.stderr
+    assert json.loads(measures.read_text()) == content
+    weights.write_bytes(right)
+    measures.unlink()
+    done = project.snakemake("aggregate")
+    assert done.returncode == 0, done.stderr
+    log = project.folder / "logs" / "tiny" / "measure" / "l2~0.03.log"
+    assert log.read_text().splitlines() == [
+        f"lambda 0.03, seed {seed}: measured" for seed in (0, 1, 2, 5)
+    ]
+
+
 def test_tensorboard_costs_a_job_per_lambda_and_no_training(project):
     """Of runs that are there, and again of a lambda that is added."""
     before = {p: p.stat().st_mtime_ns for p in project.results.rglob("*.*") if p.is_file()}
@@ -196,11 +298,6 @@ def test_tensorboard_costs_a_job_per_lambda_and_no_training(project):
         "/".join(path.parts[-2:]) for path in runs
     }
     assert planned(project) == {}
-    project.configure(tensorboard=True, lambdas=[0, 0.001, 0.03, 0.1])
-    assert planned(project) == {"train": 3, "tensorboard": 1, **TABLES}
-    project.configure(tensorboard=True, lambdas=[0, 0.001])
-    assert planned(project) == TABLES
-    project.configure(tensorboard=True, confidence=0.9)
-    assert planned(project) == TABLES
-    shutil.rmtree(project.results / "runs" / "l2~0.001" / "seed~2")
-    assert planned(project, "--config", "allow_missing=true")["train"] == 0
+    project.configure(tensorboard=True, lambdas=[0, 0.001, 0.03, 0.1], confidence=0.9)
+    added = {"train": 3, **MEASURED_ONE, "tensorboard": 1, **TABLES}
+    assert planned(project) == added

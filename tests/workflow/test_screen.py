@@ -17,36 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from project import Project
-from tiny import write_npz
-
-TRAIN = '''
-"""Write what a run writes, without training."""
-import argparse, sys, time
-from pathlib import Path
-
-parser = argparse.ArgumentParser()
-for name in ("config", "data", "l2", "seed", "threads", "output"):
-    parser.add_argument(f"--{name}")
-options = parser.parse_args()
-print("epoch 1/3: train_ce 1.0", flush=True)
-time.sleep(60 if Path("slow").exists() else 0.6)
-if options.seed == "1" and Path("unlucky").exists():
-    sys.exit("out of luck")
-print("epoch 3/3: train_ce 0.5", flush=True)
-for name in ("history.csv", "weights.npz", "run.json"):
-    Path(options.output, name).write_text("{}")
-'''
-
-RUNS = [f"results/tiny/runs/l2~0.001/seed~{seed}/run.json" for seed in range(4)]
+from stand_in import RUNS, StandIn, stand_in_environment
 
 
 @pytest.fixture
 def project(tmp_path):
-    project = Project(tmp_path / "project")
-    write_npz(project.folder / "tiny.npz")
-    project.configure(lambdas=[0.001], seeds=4)
-    (project.folder / "scripts" / "train.py").write_text(TRAIN)
+    project = StandIn(tmp_path / "project")
     yield project
     for process in project.processes():
         with contextlib.suppress(ProcessLookupError):
@@ -72,7 +48,7 @@ class Terminal:
             stdout=terminal,
             stderr=terminal,
             start_new_session=True,
-            env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "TERM": "xterm-256color"},
+            env=stand_in_environment() | {"TERM": "xterm-256color"},
         )
 
     def read(self, until=None, seconds=60):
@@ -117,7 +93,8 @@ os.execv(sys.argv[1], sys.argv[1:])
 def test_lines_in_a_pipe(finished):
     printed = finished.printed
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", printed)
-    assert "9 runs to train, 0 kept; other jobs: prepare, aggregate, report\n" in printed
+    others = "prepare, (measure, )?aggregate, report"
+    assert re.search(f"9 runs to train, 0 kept; other jobs: {others}\n", printed)
     assert "9 of 9 runs trained, 0 running, 0 failed\n" in printed
     assert re.search(
         r"\d of 9 runs trained, 2 running, 0 failed; about 0:\d\d:\d\d left\n", printed
@@ -145,7 +122,7 @@ def test_a_terminal_shows_the_counts_and_is_given_back(project):
 
 
 def test_a_failing_run_is_named_at_once_and_at_the_end(project):
-    (project.folder / "unlucky").touch()
+    (project.folder / "unlucky-1").touch()
     terminal = Terminal(project, *RUNS)
     terminal.read()
     assert terminal.close() != 0
@@ -156,17 +133,26 @@ def test_a_failing_run_is_named_at_once_and_at_the_end(project):
     ]
     at_once, again, at_the_end = said
     words = terminal.words()
-    assert "it is tried again" in words[at_once:again]
-    assert "it is tried again" not in words[again:]
+    assert "train l2=0.001 seed=1 is tried again" in words[at_once:again]
+    assert "is tried again" not in words[again:]
     assert all(f"log: {log}" in words[place : place + 100] for place in said)
     assert "3 of 4 runs trained, 0 running, 1 failed" in words[again:at_the_end]
     assert "CalledProcessError" not in words
 
 
-def test_ctrl_c_gives_the_terminal_back(project):
+def test_a_study_at_work_is_left_alone_and_ctrl_c_gives_the_terminal_back(project):
     (project.folder / "slow").touch()
     terminal = Terminal(project, *RUNS)
     terminal.read(until="epoch 1/3")
+    refused = project.run()
+    assert refused.returncode != 0
+    *_, line = refused.stderr.splitlines()
+    assert line.startswith(f"process {terminal.process.pid} on ")
+    assert "Traceback" not in refused.stderr
+    looked = project.run("--dry-run")
+    assert looked.returncode == 0, looked.stderr
+    assert looked.stdout.count("rule train:") == 4
+    assert "at work" not in looked.stderr
     terminal.type(b"\x03")
     terminal.read(seconds=30)
     assert terminal.close() != 0
@@ -175,10 +161,8 @@ def test_ctrl_c_gives_the_terminal_back(project):
 
 
 def test_a_failing_display_stops_nothing(project):
-    module = project.folder / "scripts" / "l2study" / "progress.py"
-    before, mark, after = module.read_text().partition("def _counts(self) -> str:\n")
-    assert mark
-    module.write_text(f"{before}{mark}        1 / 0\n{after}")
+    counts = "def _counts(self) -> str:\n"
+    project.change("workflow/screen", counts, f"{counts}        1 / 0\n")
     terminal = Terminal(project, *RUNS)
     terminal.read()
     assert terminal.close() == 0, terminal.words()

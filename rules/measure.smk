@@ -1,0 +1,25 @@
+rule measure:
+    input:
+        code=code("scripts/measure.py"),
+        data=f"{RESULTS}/data.json",
+        images=ancient(f"{RESULTS}/data.images.npy"),
+        labels=ancient(f"{RESULTS}/data.labels.npy"),
+        # The record holds the checksum of the weights.
+        runs=lambda wildcards: runs("run.json", wildcards.l2),
+    output:
+        # A job finds the measures that it has made before, and measures only what is new.
+        update(f"{RESULTS}/{paths.MEASURES}"),
+    log:
+        f"{LOGS}/measure/l2~{{l2}}.log",
+    wildcard_constraints:
+        l2="[0-9.e-]+",
+    retries: 1
+    conda:
+        "../envs/train.yaml"
+    threads: 1
+    params:
+        config=settings("model", "training", "seeds"),
+        results=subpath(output[0], ancestor=2),
+    shell:
+        "python {input.code[0]:q} --config {params.config:q} --data {input.data:q}"
+        " --l2 {wildcards.l2} --threads {threads} --results {params.results:q} > {log:q} 2>&1"

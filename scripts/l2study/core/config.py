@@ -1,0 +1,342 @@
+"""Reading and checking a study's configuration. The schema is `schemas/config.schema.yaml`."""
+
+import difflib
+import json
+import math
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from l2study.core.labels import as_number, l2_label
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator, ValidationError
+
+SCHEMA = Path(__file__).resolve().parents[3] / "schemas" / "config.schema.yaml"
+
+TAKES_MOMENTUM = ("sgd", "rmsprop")
+"""The optimisers that have a momentum."""
+
+_UNSUITABLE = {
+    "imdb": "word sequences of unequal length, not images",
+    "reuters": "word sequences of unequal length, not images",
+    "boston_housing": "a regression, without classes",
+    "california_housing": "a regression, without classes",
+}
+
+
+class ConfigError(ValueError):
+    """The configuration is not valid. The message is one line: key, value and what is allowed."""
+
+
+def read_config(source: str | os.PathLike) -> dict:
+    """Return the canonical configuration (see `check`) in a file or a text.
+
+    Args:
+        source: path of a YAML or JSON file, or the JSON text itself, which begins with `{`.
+
+    Raises:
+        ConfigError: the file cannot be read, is not YAML, repeats a key, or is not valid.
+    """
+    text = str(source)
+    if text.lstrip().startswith("{"):
+        return check(_parsed(text, "the configuration"))
+    try:
+        text = Path(source).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"{_line(source)}: cannot be read: {reason}") from None
+    return check(_parsed(text, _line(source)))
+
+
+def check(config: dict, *, defaults: bool = True) -> dict:
+    """Return the canonical form of a configuration; `config` itself is left as it is.
+
+    Canonical: every key in the schema's order; `lambdas` a list of labels (see `l2_label`) in
+    ascending order, `reference_lambda` a label, `seeds` a sorted list, other numbers of type
+    float; optional keys without a value absent; no `dataset.name` where there is a `dataset.path`.
+    The canonical form of a canonical form is itself.
+
+    Args:
+        config: as read from YAML or JSON, for instance Snakemake's merged `config`.
+        defaults: whether a missing key gets the schema's default; otherwise it is an error.
+
+    Raises:
+        ConfigError: the first fault found, in one line.
+    """
+    try:
+        normal = _normal(config, _schema(), defaults)
+        # an unknown key first: a misspelt key is also a missing one
+        errors = sorted(
+            _validator().iter_errors(normal), key=lambda e: e.validator != "additionalProperties"
+        )
+    except (RecursionError, ValueError):
+        message = "the configuration is nested too deeply or has a number of too many digits"
+        raise ConfigError(message) from None
+    if errors:
+        raise ConfigError(_message(errors[0], config))
+    for message in _conflicts(normal):
+        raise ConfigError(message)
+    return _canonical(normal)
+
+
+def checked_before(config: dict, *, defaults: bool = True) -> dict:
+    """Return what `check` returns for a configuration that it has accepted in another process."""
+    return _canonical(_normal(config, _schema(), defaults))
+
+
+def _canonical(normal: dict) -> dict:
+    if "path" in normal["dataset"]:
+        normal["dataset"].pop("name", None)
+    seeds = normal["seeds"]
+    normal["seeds"] = list(range(seeds)) if isinstance(seeds, int) else sorted(seeds)
+    normal["lambdas"] = [l2_label(number) for number in sorted(normal["lambdas"])]
+    normal["reference_lambda"] = l2_label(normal["reference_lambda"])
+    return normal
+
+
+_NOT_YAML = (
+    yaml.YAMLError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What PyYAML raises for text that it cannot turn into values, such as `!!bool x`."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key given twice is an error instead of the last one winning."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict:
+    keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise ConfigError(f"{_shown(key)} is given twice")
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def _parsed(text: str, where: str) -> object:
+    """Return the content of JSON or YAML text; `where` names it in errors."""
+    try:
+        if text.lstrip().startswith("{"):
+            try:
+                return json.loads(text, object_pairs_hook=_object)
+            except json.JSONDecodeError:
+                pass
+        return yaml.load(text, _Loader)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    except yaml.MarkedYAMLError as error:
+        line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(f"{where}: not valid YAML{line}: {_line(error.problem)}") from None
+    except _NOT_YAML as error:
+        raise ConfigError(f"{where}: not valid YAML: {_line(error)}") from None
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict:
+    keys = [key for key, _ in pairs]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise ConfigError(f"{_shown(key)} is given twice")
+    return dict(pairs)
+
+
+@cache
+def _schema() -> dict:
+    return yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+
+
+@cache
+def _validator() -> "Draft202012Validator":
+    """Return the schema's validator; a number is finite, and 1.0 is not a whole number."""
+    # Imported late: a job of a cluster reads the configuration and has no need to check it.
+    from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
+
+    def is_integer(_, value: object) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool)
+
+    def is_number(_, value: object) -> bool:
+        return is_integer(_, value) or (isinstance(value, float) and math.isfinite(value))
+
+    checker = Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {"integer": is_integer, "number": is_number}
+    )
+    return extend(Draft202012Validator, type_checker=checker)(_schema())
+
+
+def _normal(value: object, schema: dict, defaults: bool) -> object:
+    """Return `value` with numbers as floats, optional nulls left out and, if wanted, defaults."""
+    kind = schema["type"]
+    if kind == "object" and isinstance(value, dict):
+        known = schema["properties"]
+        given = {
+            key: item
+            for key, item in value.items()
+            if item is not None or key not in known or key in schema["required"]
+        }
+        if defaults:
+            given = {key: p["default"] for key, p in known.items() if "default" in p} | given
+        order = [key for key in known if key in given] + [key for key in given if key not in known]
+        return {
+            key: _normal(given[key], known[key], defaults) if key in known else given[key]
+            for key in order
+        }
+    if "array" in kind and isinstance(value, list):
+        return [_normal(item, schema["items"], defaults) for item in value]
+    if kind == "number":
+        try:
+            return as_number(value)
+        except ValueError:
+            too_large = isinstance(value, int) and not isinstance(value, bool)
+            return math.inf if too_large else value
+    if kind == "boolean" and value in ("true", "false"):
+        return value == "true"  # Snakemake's --config gives text
+    return value
+
+
+def _conflicts(config: dict) -> Iterator[str]:
+    """Yield a message for each fault that lies between keys or between entries of a list."""
+    if not {"name", "path"} & set(config["dataset"]):
+        yield f"dataset.name: missing; allowed: {_allowed(_at(('dataset', 'name')))}"
+    training = config["training"]
+    if "momentum" in training and training["optimizer"] not in TAKES_MOMENTUM:
+        yield (
+            f"training.momentum: {training['momentum']!r} is given, but the optimizer"
+            f" {training['optimizer']} takes none; allowed with: {', '.join(TAKES_MOMENTUM)}"
+        )
+    if not config["model"]["hidden_units"] and not config["model"]["regularize_output"]:
+        yield (
+            "model.hidden_units: [] leaves no kernel to regularise;"
+            " allowed: at least one layer, or regularize_output: true"
+        )
+    seeds = config["seeds"] if isinstance(config["seeds"], list) else []
+    labels = [l2_label(number) for number in config["lambdas"]]
+    for key, entries in {"lambdas": labels, "seeds": seeds}.items():
+        for entry, count in Counter(entries).items():
+            if count > 1:
+                yield f"{key}: {entry} is given more than once; allowed: each once"
+
+
+def _message(error: "ValidationError", config: object) -> str:
+    """Return one line for a schema error: the key, the value as it was written, what is allowed."""
+    path = tuple(error.absolute_path)
+    key = _dotted(path)
+    if error.validator == "additionalProperties":
+        known = list(error.schema["properties"])
+        name = next(name for name in error.instance if name not in known)
+        near = difflib.get_close_matches(str(name), known, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        return (
+            f"{_dotted((*path, name))}: unknown key (value {_shown(error.instance[name])});"
+            f" {hint}allowed here: {', '.join(known)}"
+        )
+    if error.validator == "required":
+        name = next(name for name in error.validator_value if name not in error.instance)
+        return f"{_dotted((*path, name))}: missing; allowed: {_allowed(_at((*path, name)))}"
+    value = error.instance if error.instance is None else _written(config, path, error.instance)
+    allowed = _allowed(error.schema)
+    if not path:
+        return f"the configuration is {_shown(value)}; allowed: {allowed}"
+    if value is None:
+        return f"{key}: no value is given; allowed: {allowed}"
+    if isinstance(value, str) and key == "dataset.name" and value in _UNSUITABLE:
+        return f"{key}: {_shown(value)} is {_UNSUITABLE[value]}; allowed: {allowed}"
+    choices = error.schema.get("enum", []) if isinstance(value, str) else []
+    near = difflib.get_close_matches(str(value), choices, n=1) if choices else []
+    hint = f"did you mean {near[0]}? " if near else ""
+    return f"{key}: {_shown(value)} is not allowed; {hint}allowed: {allowed}"
+
+
+def _written(config: object, path: Iterable, value: object) -> object:
+    """Return the entry at `path` as the user wrote it, or `value` where it is a default."""
+    for step in path:
+        try:
+            config = config[step]
+        except (KeyError, IndexError, TypeError):
+            return value
+    return config
+
+
+def _at(path: Iterable[str]) -> dict:
+    """Return the schema of the key at `path`."""
+    schema = _schema()
+    for step in path:
+        schema = schema["properties"][step]
+    return schema
+
+
+def _allowed(schema: dict) -> str:
+    """Return in words what a schema allows."""
+    if "enum" in schema:
+        return ", ".join(schema["enum"])
+    if "pattern" in schema:
+        return "text of 1 to 100 letters, digits, - and _ (in quotes where it looks like a number)"
+    match schema["type"]:
+        case "object":
+            return f"a mapping with the keys {', '.join(schema['properties'])}"
+        case "array":
+            return _list(schema)
+        case ["integer", "array"]:
+            return f"{_bounded('a count', schema)}, or {_list(schema)}"
+        case "boolean":
+            return "true or false"
+        case "integer":
+            return _bounded("a whole number", schema)
+        case "number":
+            return _bounded("a number", schema)
+    return "text that is not empty"
+
+
+def _bounded(noun: str, schema: dict) -> str:
+    words = {
+        "minimum": "of at least",
+        "exclusiveMinimum": "above",
+        "maximum": "at most",
+        "exclusiveMaximum": "below",
+    }
+    bounds = [f"{word} {schema[name]}" for name, word in words.items() if name in schema]
+    return " ".join([noun, " and ".join(bounds)]).strip()
+
+
+def _list(schema: dict) -> str:
+    nouns = {"integer": "whole numbers", "number": "numbers"}
+    entries = _bounded(nouns[schema["items"]["type"]], schema["items"])
+    return f"a list of {schema.get('minItems', 0)} or more {entries}"
+
+
+def _dotted(path: Iterable) -> str:
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) and text else f".{_line(step)}"
+    return text.lstrip(".")
+
+
+def _line(value: object) -> str:
+    """Return text in one line, whatever is in it."""
+    return _printable(" ".join(str(value).split()))
+
+
+def _shown(value: object) -> str:
+    """Return a value much as it would be written in YAML, in one line and shortened."""
+    try:
+        text = _printable(json.dumps(value, ensure_ascii=False, default=str))
+    except (TypeError, ValueError, RecursionError):
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)

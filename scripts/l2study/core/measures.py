@@ -1,0 +1,53 @@
+"""The registry of measures: what each number of a run is called, and where it is computed.
+
+The entries are data, in schemas/measures.yaml. Training and measuring do not read them, so another
+word for a measure trains and measures nothing again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+SCHEMA = Path(__file__).resolve().parents[3] / "schemas" / "measures.yaml"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure. A reader sees `scale` times its number, in `unit`.
+
+    `better` is "lower", "higher" or None; `compared` says whether lambdas are compared by it;
+    `computed` is where it comes from: "history", "curve", "gap", "weights" or "derived";
+    `difference` has the two columns of a gap; `column` has type, unit and limits of its number in
+    the tables.
+    """
+
+    label: str
+    description: str = ""
+    computed: str = ""
+    unit: str = ""
+    scale: float = 1.0
+    better: str | None = None
+    compared: bool = True
+    difference: tuple[str, ...] = ()
+    column: Mapping[str, object] = field(default_factory=dict)
+
+
+def names(*places: str) -> list[str]:
+    """Return the names of the measures that are computed in one of `places`, in their order."""
+    return [name for name, measure in MEASURES.items() if measure.computed in places]
+
+
+MEASURES = {
+    name: Measure(**entry)
+    for name, entry in yaml.safe_load(SCHEMA.read_text(encoding="utf-8")).items()
+}
+"""Every measure by its name, in the order of the columns of runs.csv."""
+
+RUN_MEASURES = names("history", "curve", "gap", "weights")
+"""The measures that runs.csv has a column of."""
+
+GAPS = {name.removeprefix("gap_"): tuple(MEASURES[name].difference) for name in names("gap")}
+"""Every kind of gap with its two history columns: the first minus the second. For every run and
+epoch, reported = lag + generalisation + split."""

@@ -1,0 +1,19 @@
+"""Where the files of runs are, spelled in one place, without loading anything."""
+
+from pathlib import Path
+
+RUN = "runs/l2~{l2}/seed~{seed}"
+"""The folder of a run, below the results of its study."""
+
+MEASURES = "measures/l2~{l2}.json"
+"""The measures of all runs of a lambda, below the results of the study."""
+
+
+def run_folder(results: Path, l2: str, seed: int) -> Path:
+    """Return the folder of a run."""
+    return Path(results) / RUN.format(l2=l2, seed=seed)
+
+
+def measures_file(results: Path, l2: str) -> Path:
+    """Return the file with the measures of all runs of a lambda."""
+    return Path(results) / MEASURES.format(l2=l2)

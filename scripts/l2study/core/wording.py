@@ -1,0 +1,118 @@
+"""How numbers are written in figures, page, summary and verdicts."""
+
+import math
+import re
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from l2study.core.measures import MEASURES, Measure
+
+MISSING = "–"
+"""Placeholder for a missing value, such as the interval of a single run."""
+
+Form = Callable[[float | None], str]
+"""How a number is written."""
+
+
+def fixed(digits: int, scale: float = 1.0) -> Form:
+    """Return the form with a fixed number of decimals, see `number`."""
+    return partial(number, digits=digits, scale=scale)
+
+
+def rounded(digits: int = 3, scale: float = 1.0) -> Form:
+    """Return the form with a fixed number of significant digits, see `significant`."""
+    return partial(significant, digits=digits, scale=scale)
+
+
+def as_given(scale: float = 1.0) -> Form:
+    """Return the form with as many digits as a figure was given with."""
+    return lambda value: MISSING if math.isnan(value) else minus(f"{scale * value:g}")
+
+
+def form_of(measure: Measure) -> Form:
+    """Return how a measure is written: points with two decimals, all else with three digits."""
+    return fixed(2, 100) if measure.scale == 100 else rounded(3, measure.scale)
+
+
+def minus(text: str) -> str:
+    """Return a number as Python writes it with true minus signs and a short exponent."""
+    return text.replace("e-0", "e-").replace("-", "−")
+
+
+def unit_of(measure: str, statistic: str) -> Measure:
+    """Return the measure whose unit and scale an estimate has, one without a unit for a ratio.
+
+    Args:
+        measure: what is estimated.
+        statistic: how, in the words of the claims ledger.
+    """
+    return MEASURES[measure] if statistic in ("mean", "difference", "largest") else Measure("")
+
+
+def bounds(above: float, below: float, measure: Measure) -> str:
+    """Return where a value must lie, such as `above 0 and below 1 point`; NaN is no bound."""
+    parts = []
+    for side, bound in (("above", above), ("below", below)):
+        if math.isfinite(bound):
+            text = minus(f"{measure.scale * bound:g}")
+            unit = measure.unit.removesuffix("s") if text == "1" else measure.unit
+            parts.append(f"{side} {text}" + (f" {unit}" if unit and bound else ""))
+    return " and ".join(parts)
+
+
+def p_value(p: float) -> str:
+    """Return a p-value with two significant digits, or that it is very small."""
+    return "<0.0001" if p < 1e-4 else significant(p, 2)
+
+
+def labelled(measure: Measure) -> str:
+    """Return what a measure is called, with its unit."""
+    return f"{measure.label} ({measure.unit})" if measure.unit else measure.label
+
+
+def number(value: float | None, digits: int = 2, scale: float = 1.0) -> str:
+    """Return `scale * value` with `digits` decimals and a true minus sign, or a dash if missing.
+
+    >>> number(-0.01361, 2, 100)
+    '−1.36'
+    """
+    if value is None or not math.isfinite(value):
+        return MISSING
+    text = f"{scale * value:.{digits}f}"
+    if float(text) == 0:
+        text = text.removeprefix("-")
+    return text.replace("-", "−")
+
+
+def significant(value: float | None, digits: int = 3, scale: float = 1.0) -> str:
+    """Return `scale * value` with `digits` significant digits, or a dash if missing.
+
+    >>> significant(0.000123456)
+    '0.000123'
+    """
+    if value is None or not math.isfinite(value):
+        return MISSING
+    scaled = scale * value
+    if 10**digits - 0.5 <= abs(scaled) < 1e6:
+        text = f"{scaled:.0f}"
+    else:
+        text = f"{scaled:#.{digits}g}".rstrip(".") if scaled else "0"
+    text = re.sub(r"\.?e([+-])0*(\d)", lambda m: f"e{m[1].strip('+')}{m[2]}", text)
+    return text.replace("-", "−")
+
+
+def interval(low: float | None, high: float | None, form: Form) -> str:
+    """Return an interval such as `−1.45 to −1.20`, or a dash if it is missing."""
+    ends = form(low), form(high)
+    return MISSING if MISSING in ends else " to ".join(ends)
+
+
+def percent(share: float) -> str:
+    """Return a share as a percentage in its plainest form: 0.95 is `95 %`, 0.999 is `99.9 %`."""
+    return f"{100 * share:.10g} %"
+
+
+def seed_list(seeds: Iterable[int]) -> str:
+    """Return `seed 3` or `seeds 3, 7`, in ascending order."""
+    seeds = sorted(int(seed) for seed in seeds)
+    return f"seed{'s' if len(seeds) != 1 else ''} {', '.join(map(str, seeds))}"

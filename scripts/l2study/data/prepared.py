@@ -1,0 +1,120 @@
+"""Prepared data: a manifest, and the arrays that training jobs map into memory.
+
+The manifest is JSON, with the checksum that identifies the data. Beside it are the images and the
+labels as NumPy files: training rows first, then validation, then test.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from l2study.core.files import read_json
+
+
+class DataError(ValueError):
+    """The data cannot be used. The message is one line: the file, the array and what is wrong."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Prepared data, with the images mapped into memory.
+
+    `images` has the shape (rows, *image shape) and is uint8, to be multiplied by `scale`, or
+    float32; `labels` has the shape (rows,), int32, from 0 to `classes` - 1. `train`, `validation`
+    and `test` are the slices of the rows; `counts` has their lengths by the same names. `sha256`
+    identifies the data, whatever the file it came from is called.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    counts: dict[str, int]
+    classes: int
+    scale: float
+    sha256: str
+    source: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one image."""
+        return self.images.shape[1:]
+
+    @property
+    def train(self) -> slice:
+        """Rows to train on."""
+        return slice(0, self.counts["train"])
+
+    @property
+    def validation(self) -> slice:
+        """Rows set aside for validation."""
+        return slice(self.train.stop, self.train.stop + self.counts["validation"])
+
+    @property
+    def test(self) -> slice:
+        """Rows of the test set."""
+        return slice(self.validation.stop, self.validation.stop + self.counts["test"])
+
+    @property
+    def parts(self) -> dict[str, range]:
+        """Row numbers of each part, under the names that the columns of a history begin with."""
+        parts = {"train": self.train, "val": self.validation, "test": self.test}
+        return {name: range(rows.start, rows.stop) for name, rows in parts.items()}
+
+
+def load(manifest: str | os.PathLike) -> Prepared:
+    """Return the prepared data of the manifest at `manifest`.
+
+    Shapes and types are compared with the manifest; the checksums are not computed again.
+
+    Raises:
+        DataError: a file is absent, damaged or does not fit the manifest.
+    """
+    with reading(f"{manifest}: not a manifest of prepared data"):
+        expected = read_json(manifest)
+        counts, rows = expected["counts"], sum(expected["counts"].values())
+        headers = [
+            ((rows, *expected["shape"]), np.dtype(expected["dtype"])),
+            ((rows,), np.dtype(np.int32)),
+        ]
+        known = {name: expected[name] for name in ("classes", "scale", "sha256", "source")}
+    arrays = []
+    for path, header in zip(array_paths(manifest), headers, strict=True):
+        with reading(f"{path}: cannot be read"):
+            # copy-on-write, not read-only: TensorFlow borrows the memory of writeable arrays only
+            array = np.load(path, mmap_mode="c")
+        if (array.shape, array.dtype) != header:
+            raise DataError(
+                f"{path}: has shape {array.shape} and type {array.dtype}, but {Path(manifest).name}"
+                f" says {header[0]} and {header[1]}; prepare the data again"
+            )
+        arrays.append(array)
+    return Prepared(images=arrays[0], labels=np.array(arrays[1]), counts=counts, **known)
+
+
+def array_paths(manifest: str | os.PathLike) -> tuple[Path, Path]:
+    """Return the paths of the images and of the labels that belong to a manifest."""
+    path = Path(manifest)
+    return path.with_name(f"{path.stem}.images.npy"), path.with_name(f"{path.stem}.labels.npy")
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Turn whatever goes wrong in the block into a DataError of one line that begins with `what`.
+
+    A damaged file makes zipfile, gzip, json and NumPy raise errors of a dozen kinds.
+    """
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(f"{what}: {reason(error)}") from None
+
+
+def reason(error: BaseException) -> str:
+    """Return an error's message in one line."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split()) or type(error).__name__

@@ -1,0 +1,84 @@
+"""The figures of a study, drawn from its tables and written to files.
+
+A figure is a function of a module beside this one, listed in `FIGURES`. Its parameters are the
+names of the tables that it draws, `runs` always among them, and `confidence` where it says how wide
+an interval is. It returns a matplotlib figure.
+"""
+
+import inspect
+import io
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.figure import Figure
+
+from l2study.core.files import replacing
+from l2study.report import effect_figures, gap_figures, training_figures
+from l2study.report.marks import completed, diverged_text
+from l2study.report.style import RED, STYLE, message
+
+FIGURES = {
+    function.__name__: function
+    for function in (
+        gap_figures.gap,
+        gap_figures.gap_variance,
+        gap_figures.decomposition,
+        training_figures.learning_curves,
+        training_figures.weight_norm,
+        training_figures.loss_parts,
+        effect_figures.contrasts,
+        effect_figures.sensitivity,
+        training_figures.creep,
+        effect_figures.calibration,
+    )
+}
+"""Every figure by its name, in the order of the summary."""
+
+
+def tables_of(name: str) -> list[str]:
+    """Return the names of the tables that the figure `name` draws."""
+    return [p for p in inspect.signature(FIGURES[name]).parameters if p != "confidence"]
+
+
+def draw(name: str, tables: Mapping[str, pd.DataFrame], confidence: float) -> Figure:
+    """Return the figure `name` drawn from `tables`, whose intervals have level `confidence`.
+
+    It names the diverged runs. Where no run completed, it says that there is nothing to draw.
+
+    Raises:
+        KeyError: there is no figure `name`, or a table it needs is missing.
+    """
+    given = {**tables, "confidence": confidence}
+    arguments = {name: given[name] for name in inspect.signature(FIGURES[name]).parameters}
+    with mpl.rc_context(STYLE):
+        if completed(tables["runs"]).empty:
+            drawing = message("No run of this study completed: there is nothing to draw.")
+        else:
+            drawing = FIGURES[name](**arguments)
+        if text := diverged_text(tables["runs"]):
+            lines = textwrap.fill(text, 85, break_long_words=False)
+            drawing.supxlabel(lines, fontsize=8, x=0.01, ha="left", color=RED)
+        return drawing
+
+
+def render(drawing: Figure) -> dict[str, bytes]:
+    """Return `drawing` as the bytes of a `png` (192 dots per inch) and an `svg` (text as paths).
+
+    They do not say when or with what they were made: equal drawings give equal bytes.
+    """
+    metadata = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+    files = {kind: io.BytesIO() for kind in metadata}
+    with mpl.rc_context(STYLE):
+        for kind, file in files.items():
+            drawing.savefig(file, format=kind, dpi=192, metadata=metadata[kind])
+    return {kind: file.getvalue() for kind, file in files.items()}
+
+
+def save(files: Mapping[str, bytes], folder: Path, name: str) -> None:
+    """Write what `render` returned to `folder`/`name`.png and .svg, each whole or not at all."""
+    for kind, content in files.items():
+        with replacing(Path(folder) / f"{name}.{kind}") as path:
+            path.write_bytes(content)

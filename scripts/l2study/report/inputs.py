@@ -1,0 +1,162 @@
+"""A study's results as the report reads them: config, tables, captions, and what ran where."""
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pandas as pd
+from docutils import nodes
+from docutils.core import publish_doctree, publish_parts
+
+from l2study.core.config import read_config
+from l2study.core.files import read_json
+from l2study.core.labels import l2_label
+from l2study.core.paths import run_folder
+from l2study.core.table_files import read_table
+
+_HOW = "run the study to its end first"
+_RST = {"report_level": 5, "halt_level": 5, "file_insertion_enabled": False, "raw_enabled": False}
+
+
+class ReportError(ValueError):
+    """The report cannot be made. The message is one line that names the file and what to do."""
+
+
+@dataclass(frozen=True)
+class Caption:
+    """What is said about a figure: its first paragraph describes it, the rest says how to read it.
+
+    `description` and `reading` are plain text, `description_html` and `reading_html` HTML.
+    """
+
+    description: str
+    reading: str
+    description_html: str
+    reading_html: str
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study as its report, or a comparison with others, reads it.
+
+    `name` is that of its folder. `config` is canonical. `tables` maps the names of the tables to
+    data frames. `data` is the manifest of the prepared data, empty if there is none. A report also
+    needs `captions`, those of the figures by their names, and `environments`, the distinct
+    environments of the runs with how many runs each had.
+    """
+
+    name: str
+    config: dict
+    tables: Mapping[str, pd.DataFrame]
+    data: dict
+    captions: Mapping[str, Caption] = field(default_factory=dict)
+    environments: list[tuple[dict, int]] = field(default_factory=list)
+
+
+def read_results(folder: Path) -> Study:
+    """Return the study whose results are in `folder`, such as results/mnist.
+
+    Raises:
+        ReportError: there is no such folder, or its tables are missing, damaged, or not of one
+            another.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ReportError(f"{folder}: there is no such folder; give results/<study>")
+    path = folder / "tables" / "datapackage.json"
+    try:
+        package = read_json(path)
+        config, data = package["config"], package["data"]
+        files = {part["path"]: part["hash"] for part in package["resources"]}
+    except FileNotFoundError:
+        raise ReportError(f"{folder}: has no finished tables; {_HOW}") from None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ReportError(f"{path}: is not as aggregate.py writes it; {_HOW}") from None
+    tables = {
+        name.removesuffix(".csv"): _table(folder / "tables" / name, checksum)
+        for name, checksum in files.items()
+        if name.endswith(".csv")
+    }
+    return Study(folder.resolve().name, config, tables, data)
+
+
+def _table(path: Path, checksum: str) -> pd.DataFrame:
+    try:
+        if checksum != f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}":
+            raise ReportError(f"{path}: is not what datapackage.json describes; {_HOW}")
+        return read_table(path)
+    except OSError as error:
+        raise ReportError(f"{path}: cannot be read: {error.strerror}; {_HOW}") from None
+
+
+def read_study(config: str, results: Path, captions: Path) -> Study:
+    """Return the study of `config` with all that its report needs.
+
+    Args:
+        config: path of the configuration, or its JSON text.
+        results: the study's results folder, with tables/ and runs/.
+        captions: folder of one .rst file per figure.
+
+    Raises:
+        ConfigError: the configuration is not valid.
+        ReportError: a table, a run's record or a caption is missing or cannot be read.
+    """
+    settings, study = read_config(config), read_results(results)
+    return replace(
+        study,
+        config=settings,
+        captions=read_captions(captions),
+        environments=_environments(Path(results), study.tables["runs"]),
+    )
+
+
+def read_captions(folder: Path) -> dict[str, Caption]:
+    """Return the caption of every figure, by its name, from the .rst files in `folder`.
+
+    Raises:
+        ReportError: there is none, or one has fewer than two paragraphs.
+    """
+    captions = {path.stem: _caption(path) for path in sorted(Path(folder).glob("*.rst"))}
+    if not captions:
+        raise ReportError(f"{folder}: no captions; the folder needs one .rst file per figure")
+    return captions
+
+
+def _caption(path: Path) -> Caption:
+    text = path.read_text(encoding="utf-8").strip()
+    parts = re.split(r"\n\s*\n", text, maxsplit=1)
+    if len(parts) < 2:
+        raise ReportError(
+            f"{path}: needs a paragraph that describes the figure, and one on reading it"
+        )
+    plain = [" ".join(_plain(part).split()) for part in parts]
+    html = [publish_parts(p, writer="html5", settings_overrides=_RST)["body"] for p in parts]
+    return Caption(*plain, *(part.strip() for part in html))
+
+
+def _plain(text: str) -> str:
+    paragraphs = publish_doctree(text, settings_overrides=_RST).findall(nodes.paragraph)
+    return " ".join(paragraph.astext() for paragraph in paragraphs)
+
+
+def _json(path: Path) -> dict:
+    try:
+        return read_json(path)
+    except FileNotFoundError:
+        raise ReportError(f"{path}: missing; train the study's runs first") from None
+    except (OSError, ValueError) as error:
+        raise ReportError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
+
+
+def _environments(results: Path, runs: pd.DataFrame) -> list[tuple[dict, int]]:
+    """Return the distinct environments of the study's runs, the most frequent first."""
+    records = [
+        _json(run_folder(results, l2_label(l2), seed) / "run.json")
+        for l2, seed in zip(runs["l2"], runs["seed"], strict=True)
+    ]
+    counted = Counter(json.dumps(record["environment"], sort_keys=True) for record in records)
+    return [(json.loads(text), count) for text, count in counted.most_common()]

@@ -1,0 +1,79 @@
+"""The summary of a study in Markdown, which can be read on its own."""
+
+from collections.abc import Iterable
+
+from l2study.core.wording import percent
+from l2study.report import text_tables
+from l2study.report.cells import Cell, Number, Rows
+from l2study.report.headline import answer
+from l2study.report.inputs import Study
+
+QUESTION = (
+    "How does the strength of L2 regularisation, lambda, change the loss, the weights and the gap "
+    "between training and validation accuracy of a Keras model?"
+)
+
+LEADING_FIGURE = "decomposition"
+"""The figure that the summary shows right after the answer."""
+
+
+def markdown_table(rows: Rows) -> str:
+    """Return a Markdown table in which numbers are aligned to the right."""
+    if not rows:
+        return "(none)"
+
+    def line(cells: Iterable[Cell]) -> str:
+        return "| " + " | ".join(str(cell).replace("|", r"\|") for cell in cells) + " |"
+
+    rule = ["---:" if isinstance(cell, Number) else "---" for cell in rows[0].values()]
+    return "\n".join([line(rows[0]), line(rule), *(line(row.values()) for row in rows)])
+
+
+def summary(study: Study) -> str:
+    """Return the Markdown summary of a study, which can be read on its own."""
+    config = study.config
+    level = percent(config["confidence"])
+    figures = {
+        name: f"![{caption.description}](figures/{name}.png)\n\n"
+        f"*{caption.description}* {caption.reading}"
+        for name, caption in study.captions.items()
+    }
+    leading = [figures.pop(LEADING_FIGURE)] if LEADING_FIGURE in figures else []
+    lost = text_tables.diverged(study)
+    parts = [
+        f"# L2 regularisation study: {config['study']}",
+        QUESTION,
+        "## Answer",
+        *answer(study),
+        text_tables.runs_sentence(study),
+        *leading,
+        "## Per lambda",
+        "All numbers are means over the completed runs after the last epoch. Accuracies and gaps "
+        "are measured with the final weights. The reported gap is the exception: it is the running "
+        "training accuracy that Keras prints, minus the validation accuracy. The norm is that of "
+        "the weights that carry the regulariser. Gaps are in points, and their variances over "
+        f"seeds in points². The ranges in brackets are {level} intervals.",
+        markdown_table(text_tables.lambda_table(study)),
+        "The reported gap is the sum of three parts. The lag comes from averaging over a changing "
+        "model. Generalisation is training minus test accuracy. The split is test minus validation "
+        "accuracy.",
+        markdown_table(text_tables.gap_table(study)),
+        "## Claims",
+        text_tables.claims_text(study),
+        markdown_table(text_tables.verdict_table(study)),
+        "The estimates behind the verdicts are in [claims.csv](../tables/claims.csv) and on the "
+        "[page](report.html).",
+        "## Choice of lambda",
+        "Lambda is chosen on the validation cross-entropy. The test set decides nothing.",
+        markdown_table(text_tables.choice_table(study)),
+        "## Set-up",
+        "\n".join(f"- {row['What']}: {row['Value']}" for row in text_tables.setup(study)),
+        "## Runs",
+        "\n".join(f"- {line}" for line in lost) if lost else "No run diverged.",
+        "Trained with:",
+        markdown_table(text_tables.versions(study)),
+        f"Tables and figures made with {text_tables.report_versions()}.",
+        "## Figures",
+        *figures.values(),
+    ]
+    return "\n\n".join(parts) + "\n"

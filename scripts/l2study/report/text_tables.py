@@ -1,0 +1,381 @@
+"""The tables that page and summary show, and the sentences about the runs.
+
+They are pure functions from a study to typed cells, see `cells`. Every number comes from a table of
+the study.
+"""
+
+from importlib.metadata import version
+
+import pandas as pd
+
+from l2study.core.labels import l2_label
+from l2study.core.measures import MEASURES
+from l2study.core.wording import (
+    MISSING,
+    Form,
+    as_given,
+    bounds,
+    fixed,
+    form_of,
+    p_value,
+    percent,
+    rounded,
+    seed_list,
+    unit_of,
+)
+from l2study.report.cells import Evidence, Number, Rows, Verdict, Words
+from l2study.report.inputs import Study
+
+RULES = {
+    "best": "lowest mean validation cross-entropy",
+    "one_standard_error": "largest lambda within one standard error over seeds of it",
+    "reference": "the reference",
+}
+"""The rules of choice as a reader sees them."""
+
+POINTS, SQUARED = fixed(2, 100), rounded(3, 1e4)
+"""How accuracies and gaps are written, and variances of them."""
+
+PACKAGES = ("numpy", "pandas", "scipy", "matplotlib", "seaborn")
+"""The packages, beyond those of training, whose versions tables and figures depend on."""
+
+
+# --- what was studied -----------------------------------------------------------------------------
+
+
+def setup(study: Study) -> Rows:
+    """Return the set-up of the study, a row for everything that was set."""
+    config, data = study.config, study.data
+    model, training, split = config["model"], config["training"], config["validation"]
+    counts = data.get("counts", {})
+    rows = ", ".join(f"{count:,} {part}".replace(",", " ") for part, count in counts.items())
+    source = data.get("source") or config["dataset"].get("name") or config["dataset"]["path"]
+    size = config["dataset"].get("train_size")
+    share = percent(split["fraction"])
+    tail = f"the last {share} of the training file"
+    held_out = tail if split["split"] == "tail" else f"{share} of the training file, stratified"
+    layers = " → ".join(f"Dense({units}, {model['activation']})" for units in model["hidden_units"])
+    kernels = "hidden kernels" + (" and output kernel" if model["regularize_output"] else "")
+    momentum = f", momentum {training['momentum']:g}" if "momentum" in training else ""
+    entries = [
+        ("Data", f"{source}" + (f": {rows} images" if rows else "")),
+        (
+            "Training subset",
+            f"{size} images, stratified" if size else "all rows that validation leaves",
+        ),
+        ("Validation", held_out),
+        ("Model", " → ".join(filter(None, ["Flatten", layers, "Dense(classes, softmax)"]))),
+        ("Regulariser", f"keras.regularizers.L2(lambda), lambda · Σ w², on the {kernels}"),
+        (
+            "Training",
+            f"{training['optimizer']}, learning rate {training['learning_rate']:g}{momentum}, "
+            f"batch size {training['batch_size']}, {training['epochs']} epochs",
+        ),
+        ("Lambdas", ", ".join(config["lambdas"])),
+        ("Seeds", f"{len(config['seeds'])}: {', '.join(map(str, config['seeds']))}"),
+        ("Reference lambda", config["reference_lambda"]),
+        ("Intervals", f"{percent(config['confidence'])}"),
+    ]
+    return [{"What": what, "Value": value} for what, value in entries]
+
+
+def versions(study: Study) -> Rows:
+    """Return what the runs were trained with, a row per distinct environment."""
+    names = {"cpu": "CPU", "tensorflow": "TensorFlow", "keras": "Keras", "numpy": "NumPy"}
+    keys = sorted({key for environment, _ in study.environments for key in environment})
+    return [
+        {"Runs": str(count)}
+        | {names.get(key, key.capitalize()): _plain(environment.get(key, MISSING)) for key in keys}
+        for environment, count in study.environments
+    ]
+
+
+def _plain(value: object) -> str:
+    """Return an entry of an environment as text: a list joined, device names without their path."""
+    entries = value if isinstance(value, list) else [value]
+    return ", ".join(str(entry).removeprefix("/physical_device:") for entry in entries)
+
+
+def report_versions() -> str:
+    """Return the versions of the packages that made tables and figures, in one line."""
+    return ", ".join(f"{package} {version(package)}" for package in PACKAGES)
+
+
+# --- what came out --------------------------------------------------------------------------------
+
+
+def diverged(study: Study) -> list[str]:
+    """Return a line per lambda that names its diverged runs and how far they got."""
+    runs, lines = study.tables["runs"], []
+    lost = runs[runs["status"] == "diverged"]
+    for l2, group in lost.groupby("l2"):
+        epochs = ", ".join(
+            f"{seed} after epoch {e}"
+            for seed, e in zip(group["seed"], group["epochs"], strict=True)
+        )
+        total = int((runs["l2"] == l2).sum())
+        lines.append(
+            f"lambda {l2_label(l2)}: {len(group)} of {total} runs diverged (seed {epochs})"
+        )
+    return lines
+
+
+def cost_table(study: Study) -> Rows:
+    """Return what a run cost, median and largest over all runs: time by phase and memory."""
+    runs = study.tables["runs"]
+    costs = {
+        "seconds_setup": "Set-up (s)",
+        "seconds_train": "Training (s)",
+        "seconds_evaluate": "Evaluation of every epoch (s)",
+        "seconds_measures": "Measures at the end (s)",
+        "seconds_total": "Wall time (s)",
+        "cpu_seconds": "CPU time (s)",
+        "peak_memory_mb": "Peak memory (MB)",
+    }
+    return [
+        {
+            "What": label,
+            "Median run": Number(runs[column].median(), rounded()),
+            "Largest": Number(runs[column].max(), rounded()),
+        }
+        for column, label in costs.items()
+    ]
+
+
+def runs_sentence(study: Study) -> str:
+    """Return a sentence on how many runs completed, naming every missing and diverged one."""
+    runs = study.tables["runs"]
+    total, complete = len(runs), int((runs["status"] == "completed").sum())
+    lambdas = runs["l2"].nunique()
+    text = f"{total} runs ({_plural(lambdas, 'lambda')}, {_plural(total // lambdas, 'seed')} each)"
+    if absent := missing(study):
+        promised = len(study.config["lambdas"]) * len(study.config["seeds"])
+        text = f"Only {total} of the {promised} runs of this study are there (missing: {absent})"
+    if complete == total:
+        return f"{text}, all completed."
+    lost = runs[runs["status"] == "diverged"]
+    names = "; ".join(
+        f"lambda {l2_label(l2)} {seed_list(group['seed'])}" for l2, group in lost.groupby("l2")
+    )
+    return (
+        f"{text}: {complete} completed, {total - complete} diverged and left out of every mean "
+        f"({names})."
+    )
+
+
+def missing(study: Study) -> str:
+    """Return the promised runs that are not in the tables, as "lambda 0 seed 1; ..."."""
+    runs, lines = study.tables["runs"], []
+    for l2 in study.config["lambdas"]:
+        seeds = set(study.config["seeds"]) - set(runs.loc[runs["l2"] == float(l2), "seed"])
+        if seeds:
+            lines.append(f"lambda {l2} {seed_list(seeds)}")
+    return "; ".join(lines)
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _means(study: Study, measure: str, form: Form) -> dict[float, Number]:
+    """Return the mean of a measure with its interval, for every lambda."""
+    means = study.tables["means"]
+    rows = means[means["measure"] == measure].itertuples()
+    return {row.l2: Number(row.mean, form, row.low, row.high) for row in rows}
+
+
+def _variances(study: Study, kind: str) -> dict[float, Number]:
+    """Return the variance of a gap at the last epoch with its interval, for every lambda."""
+    gap = study.tables["gap"]
+    rows = gap[(gap["gap"] == kind) & (gap["epoch"] == study.config["training"]["epochs"])]
+    return {
+        row.l2: Number(row.variance, SQUARED, row.variance_low, row.variance_high)
+        for row in rows.itertuples()
+    }
+
+
+def lambda_table(study: Study) -> Rows:
+    """Return a row per lambda: accuracies, gap with interval, its variance, norm, runs.
+
+    Accuracies are percentages, means over completed runs with the final weights. Gaps are points.
+    """
+    columns = {
+        "Training %": ("train_accuracy", POINTS, False),
+        "Validation %": ("val_accuracy", POINTS, False),
+        "Test %": ("test_accuracy", POINTS, False),
+        "Reported gap": ("gap_reported", POINTS, True),
+        "Its variance": None,
+        "Generalisation gap": ("gap_generalisation", POINTS, True),
+        "Norm, weights under L2": ("weight_norm", rounded(), False),
+    }
+    rows, variances = [], _variances(study, "reported")
+    found = {head: _means(study, *entry[:2]) for head, entry in columns.items() if entry}
+    for l2, group in study.tables["runs"].groupby("l2"):
+        complete = int((group["status"] == "completed").sum())
+        lost = len(group) - complete
+        said = f"{complete}, {lost} diverged" if lost else f"{complete}"
+        row = {"λ": _lambda(l2), "Runs": Number(complete, lambda _, said=said: said)}
+        for head, entry in columns.items():
+            number = found[head][l2] if entry else variances[l2]
+            with_interval = entry is None or entry[2]
+            row[head] = number if with_interval else Number(number.value, number.form)
+        rows.append(row)
+    return rows
+
+
+def _table_of_means(study: Study, columns: dict[str, tuple[str, Form]]) -> Rows:
+    """Return a row per lambda, and for every head the mean of (measure, form) with its interval."""
+    found = {head: _means(study, *entry) for head, entry in columns.items()}
+    lambdas = next(iter(found.values()))
+    return [{"λ": _lambda(l2)} | {head: found[head][l2] for head in columns} for l2 in lambdas]
+
+
+def gap_table(study: Study) -> Rows:
+    """Return a row per lambda with every kind of gap at the last epoch and its interval."""
+    columns = {
+        "Reported": ("gap_reported", POINTS),
+        "= lag": ("gap_lag", POINTS),
+        "+ generalisation": ("gap_generalisation", POINTS),
+        "+ split": ("gap_split", POINTS),
+        "Cross-entropy gap (nats)": ("gap_ce", fixed(4)),
+    }
+    return _table_of_means(study, columns)
+
+
+def weight_table(study: Study) -> Rows:
+    """Return a row per lambda with the norms of the kernels at the last epoch and intervals.
+
+    The head of the output kernel's norm says whether it carries the regulariser in this study.
+    """
+    regularised = "" if study.config["model"]["regularize_output"] else "not "
+    columns = {
+        "Regularised weights": ("weight_norm", rounded()),
+        f"Output kernel ({regularised}regularised)": ("output_kernel_norm", rounded()),
+        "Product over all kernels": ("norm_product", rounded()),
+    }
+    return _table_of_means(study, columns)
+
+
+def variance_table(study: Study) -> Rows:
+    """Return a row per lambda with the variances of two gaps, in points squared."""
+    reported, general = (_variances(study, kind) for kind in ("reported", "generalisation"))
+    complete = study.tables["runs"].groupby("l2")["status"].agg(lambda s: (s == "completed").sum())
+    return [
+        {
+            "λ": _lambda(l2),
+            "Runs": Number(complete[l2], fixed(0)),
+            "Reported gap": reported[l2],
+            "Generalisation gap": general[l2],
+        }
+        for l2 in reported
+    ]
+
+
+def _lambda(l2: float) -> Number:
+    return Number(l2, lambda value: MISSING if pd.isna(value) else l2_label(value))
+
+
+def verdict_table(study: Study) -> Rows:
+    """Return a row per claim of the exercise: its words, figure, verdict and what decided it."""
+    claims = study.tables["claims"]
+    return [
+        {
+            "Claim": row.claim,
+            "The exercise's figure": row.given_words if pd.notna(row.given_words) else "",
+            "Verdict": Verdict(row.verdict),
+            "Because": row.decided_by,
+        }
+        for row in claims[claims["estimand"] == "overall"].itertuples()
+    ]
+
+
+def claims_text(study: Study) -> str:
+    """Return at which epoch the claims are judged."""
+    last = study.config["training"]["epochs"]
+    return f"Estimates are of the last epoch, epoch {last}, unless they name another."
+
+
+def claim_table(study: Study, claim: str) -> Rows:
+    """Return the rows of one claim: what is estimated, with interval, verdict and evidence."""
+    claims = study.tables["claims"]
+    rows = claims[(claims["id"] == claim) & (claims["estimand"] != "overall")]
+    table = []
+    for row in rows.itertuples():
+        unit = unit_of(row.measure, row.statistic)
+        form = form_of(unit)
+        beneath = []
+        if pd.notna(row.detail):
+            beneath.append(f"{row.detail[0].upper()}{row.detail[1:]}.")
+        if pd.notna(row.p):
+            beneath.append(f"The one-sided p-value of Page's test is {p_value(row.p)}.")
+        if pd.notna(row.diverged_runs):
+            beneath.append(f"Diverged and left out: {row.diverged_runs}.")
+        if pd.notna(row.note):
+            beneath.append(row.note)
+        table.append(
+            {
+                "Estimand": Words(row.estimand, " ".join(beneath)),
+                "Estimate": Number(row.estimate, form, row.low, row.high, unit.unit),
+                "The claim needs": bounds(row.above, row.below, unit),
+                "The exercise": Number(row.given, as_given(unit.scale), unit=unit.unit),
+                "Verdict": Verdict(row.verdict),
+                "Decides": row.decides,
+                "Evidence": Evidence(row.table, row.figure),
+            }
+        )
+    if rows["given"].isna().all():
+        table = [{h: cell for h, cell in row.items() if h != "The exercise"} for row in table]
+    return table
+
+
+def choice_table(study: Study) -> Rows:
+    """Return a row per rule of choice: the lambda, validation cross-entropy, test accuracy."""
+    return [
+        {
+            "Rule": RULES[row.rule],
+            "λ": _lambda(row.l2),
+            "Validation cross-entropy (nats)": Number(row.val_ce_mean, fixed(4)),
+            "Standard error": Number(row.val_ce_se, fixed(4)),
+            "Test accuracy %": Number(row.test_accuracy_mean, POINTS, row.low, row.high),
+            "Runs": Number(row.n, fixed(0)),
+        }
+        for row in study.tables["choice"].itertuples()
+    ]
+
+
+def contrast_table(study: Study, measure: str) -> Rows:
+    """Return a row per lambda: the paired difference of `measure`, its interval and tests."""
+    contrasts, form = study.tables["contrasts"], rounded(3, MEASURES[measure].scale)
+    return [
+        {
+            "λ": _lambda(row.l2),
+            "Pairs": Number(row.n, fixed(0)),
+            "Difference": Number(row.mean_difference, form, row.low, row.high),
+            "p (t)": Number(row.p_t, p_value),
+            "p (Holm)": Number(row.p_holm, p_value),
+            "p (sign flip)": Number(row.p_sign_flip, p_value),
+            "p (variances, Holm)": Number(row.p_variance_holm, p_value),
+            "Correlation": Number(row.correlation, fixed(2)),
+            "d_z": Number(row.d_z, rounded(2)),
+        }
+        for row in contrasts[contrasts["measure"] == measure].itertuples()
+    ]
+
+
+def power_table(study: Study) -> Rows:
+    """Return a row per lambda and gap: the seeds needed to resolve each difference."""
+    power, points = study.tables["power"], fixed(1, 100)
+    return [
+        {
+            "λ": _lambda(l2),
+            "Gap": gap,
+            "SD of the difference (points)": Number(
+                group["sd_difference"].iloc[0], rounded(2, 100)
+            ),
+        }
+        | {
+            f"{points(row.difference)} points": Number(row.seeds, fixed(0))
+            for row in group.itertuples()
+        }
+        for (l2, gap), group in power.groupby(["l2", "gap"], sort=False)
+    ]

@@ -1,0 +1,381 @@
+"""From the files of the runs to the tables of the study; `statistics` computes, this arranges.
+
+Losses (`train_loss`, `val_loss`, `train_loss_running`) contain the penalty, which grows with lambda
+by definition, and `penalty` is nothing else: none of them is compared between lambdas. The tables
+of comparisons have cross-entropies, accuracies, gaps, norms and the end-of-run measures instead.
+
+A diverged run is in histories.csv with the epochs it kept and in runs.csv with its status and cost.
+Every mean, interval and comparison is of completed runs, and the table names the seeds left out.
+"""
+
+import itertools
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from l2study.core.columns import EMPTY_AT_START, HISTORY_COLUMNS
+from l2study.core.measures import GAPS, MEASURES, RUN_MEASURES, names
+from l2study.core.runs import Run
+from l2study.tables import statistics
+
+COSTS = [
+    "seconds_setup",
+    "seconds_train",
+    "seconds_evaluate",
+    "seconds_measures",
+    "seconds_total",
+    "cpu_seconds",
+    "peak_memory_mb",
+]
+"""What a run cost: `seconds_measures` is from measuring, the rest from training."""
+
+RUN_COLUMNS = ["l2", "seed", "status", "epochs", *RUN_MEASURES, *COSTS]
+
+CONTRAST_MEASURES = [name for name in RUN_MEASURES if MEASURES[name].compared]
+
+GAP_COLUMNS = [
+    "l2",
+    "epoch",
+    "gap",
+    "n",
+    "mean",
+    "variance",
+    "sd",
+    "mean_low",
+    "mean_high",
+    "variance_low",
+    "variance_high",
+    "diverged_seeds",
+]
+CONTRAST_COLUMNS = [
+    "l2",
+    "reference_l2",
+    "measure",
+    "n",
+    "mean_difference",
+    "low",
+    "high",
+    "p_t",
+    "p_sign_flip",
+    "p_holm",
+    "d_z",
+    "probability_improvement",
+    "p_variance",
+    "diverged_seeds",
+    "correlation",
+    "p_variance_holm",
+]
+CHOICE_COLUMNS = [
+    "rule",
+    "l2",
+    "val_ce_mean",
+    "val_ce_se",
+    "test_accuracy_mean",
+    "low",
+    "high",
+    "n",
+    "diverged_seeds",
+]
+POWER_COLUMNS = ["l2", "gap", "sd_difference", "difference", "seeds", "n", "diverged_seeds"]
+MEAN_COLUMNS = ["l2", "measure", "n", "mean", "low", "high", "diverged_seeds"]
+ANSWER_COLUMNS = ["comparison", *CONTRAST_COLUMNS[:7]]
+HISTOGRAM_COLUMNS = ["l2", "seed", "low", "high", "count"]
+
+ANSWER_MEASURES = {
+    "strongest": ("gap_generalisation", "weight_norm", "test_accuracy"),
+    "chosen": ("test_accuracy", "test_ce"),
+}
+"""What the answer of the report compares, by the kind of comparison."""
+
+POWER_GAPS = ["reported", "generalisation", "endpoint"]
+POWER_DIFFERENCES = [0.001, 0.002, 0.005]
+POWER = 0.8
+
+
+def histories_table(runs: list[Run]) -> pd.DataFrame:
+    """Return all rows of all runs by `HISTORY_COLUMNS`, in the order of the runs."""
+    rows = np.concatenate([run.history for run in runs])
+    table = pd.DataFrame(rows, columns=HISTORY_COLUMNS)
+    return table.astype({"seed": int, "epoch": int})
+
+
+def runs_table(runs: list[Run]) -> pd.DataFrame:
+    """Return one row per run by `RUN_COLUMNS`: measures at its last epoch, and what it cost.
+
+    `epochs` is the last epoch kept. `val_ce_creep` is the last validation cross-entropy minus the
+    smallest of all epochs, `generalisation_loss` the same in percent of the smallest (Prechelt
+    1998), `val_ce_creep_smoothed` that of its means over `statistics.SMOOTHING` epochs, without
+    epoch 0 (NaN for a run of fewer). All measures of a diverged run are NaN.
+    """
+    rows = []
+    for run in runs:
+        row = {"l2": float(run.l2), "seed": run.seed, "status": run.record["status"]}
+        row |= {"epochs": len(run.history) - 1 if len(run.history) else None}
+        row |= run.record["cost"] | {"seconds_measures": run.measured.get("seconds", 0.0)}
+        if run.record["status"] == "completed":
+            row |= _measures(run)
+        rows.append(row)
+    table = pd.DataFrame(rows, columns=RUN_COLUMNS).astype({"epochs": "Int64"})
+    return table.astype(dict.fromkeys([*RUN_MEASURES, *COSTS], float))
+
+
+def _measures(run: Run) -> dict[str, float]:
+    last = dict(zip(HISTORY_COLUMNS, run.history[-1].tolist(), strict=True))
+    val_ce = run.history[:, HISTORY_COLUMNS.index("val_ce")]
+    epoch = int(val_ce.argmin())
+    val_ce_min = float(val_ce[epoch])
+    creep = last["val_ce"] - val_ce_min
+    return {
+        **{name: last[name] for name in names("history")},
+        "val_ce_min": val_ce_min,
+        "val_ce_min_epoch": epoch,
+        "val_ce_creep": creep,
+        "val_ce_creep_smoothed": statistics.smoothed_rise(val_ce[1:]),
+        "generalisation_loss": 100 * creep / val_ce_min if val_ce_min > 0 else math.nan,
+        **{f"gap_{kind}": last[a] - last[b] for kind, (a, b) in GAPS.items()},
+        **{name: run.measured["measures"][name] for name in names("weights")},
+    }
+
+
+def diverged_seeds(runs: pd.DataFrame, *lambdas: float) -> str:
+    """Return the seeds whose run diverged at any of `lambdas`, as "3 7"; empty if none did."""
+    lost = runs.loc[runs["l2"].isin(lambdas) & (runs["status"] == "diverged"), "seed"]
+    return " ".join(str(seed) for seed in sorted(set(lost)))
+
+
+def gap_table(
+    histories: pd.DataFrame, runs: pd.DataFrame, epochs: int, confidence: float
+) -> pd.DataFrame:
+    """Return mean and variance of every gap over the completed runs, by `GAP_COLUMNS`.
+
+    One row per lambda, epoch and kind of gap; at epoch 0 none for the kinds that need a running
+    mean. The runs are the same at every epoch, so a curve has no survivors' bias. A lambda whose
+    runs have all diverged has its rows, with n = 0.
+    """
+    completed = runs.loc[runs["status"] == "completed", ["l2", "seed"]]
+    kept = histories.merge(completed, on=["l2", "seed"])
+    cells = dict(tuple(kept.groupby("l2")))
+    rows = []
+    for l2 in sorted(set(runs["l2"])):
+        n = int((completed["l2"] == l2).sum())
+        lost = diverged_seeds(runs, l2)
+        for kind, (first, second) in GAPS.items():
+            shape = (n, epochs + 1)
+            gaps = (cells[l2][first] - cells[l2][second]).to_numpy() if n else np.empty(0)
+            for epoch, values in enumerate(gaps.reshape(shape).T):
+                if epoch == 0 and first in EMPTY_AT_START:
+                    continue
+                mean = statistics.mean_interval(values, confidence)
+                variance = statistics.variance_interval(values, confidence)
+                rows.append(
+                    {
+                        "l2": l2,
+                        "epoch": epoch,
+                        "gap": kind,
+                        "n": n,
+                        "mean": mean.value,
+                        "variance": variance.value,
+                        "sd": math.sqrt(variance.value),
+                        "mean_low": mean.low,
+                        "mean_high": mean.high,
+                        "variance_low": variance.low,
+                        "variance_high": variance.high,
+                        "diverged_seeds": lost,
+                    }
+                )
+    table = pd.DataFrame(rows, columns=GAP_COLUMNS)
+    return table.sort_values(["l2", "epoch"], kind="stable", ignore_index=True)
+
+
+def means_table(runs: pd.DataFrame, measures: Iterable[str], confidence: float) -> pd.DataFrame:
+    """Return mean and interval of `measures` over the completed runs, by `MEAN_COLUMNS`.
+
+    One row per lambda and measure. A lambda whose runs have all diverged has its rows, with n = 0.
+    """
+    measures = list(measures)
+    rows = []
+    for l2, cell in runs.groupby("l2"):
+        completed, lost = cell[cell["status"] == "completed"], diverged_seeds(runs, l2)
+        for measure in measures:
+            mean = statistics.mean_interval(completed[measure], confidence)
+            rows.append((l2, measure, mean.n, mean.value, mean.low, mean.high, lost))
+    return pd.DataFrame(rows, columns=MEAN_COLUMNS)
+
+
+def by_lambda(runs: pd.DataFrame) -> dict[float, pd.DataFrame]:
+    """Return the runs of every lambda, indexed by seed."""
+    return {l2: cell.set_index("seed") for l2, cell in runs.groupby("l2")}
+
+
+def paired_values(
+    cells: dict[float, pd.DataFrame], measure: str, l2: float, reference: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return `measure` at `l2` and at `reference` seed by seed, from `by_lambda`."""
+    first, second = cells[l2][measure].align(cells[reference][measure])
+    return first.to_numpy(float), second.to_numpy(float)
+
+
+def contrasts_table(runs: pd.DataFrame, reference: float, confidence: float) -> pd.DataFrame:
+    """Return every lambda against the reference, paired by seed, by `CONTRAST_COLUMNS`.
+
+    One row per measure of `CONTRAST_MEASURES` and lambda; the difference is the value at the lambda
+    minus that at the reference. No rows if the study does not have the reference.
+
+    `p_holm` is `p_t` adjusted over the lambdas of a measure, `p_variance_holm` is `p_variance`.
+    `probability_improvement` is the share of seeds that are better at the lambda, ties one half;
+    NaN for a measure without a better side, see `LOWER_IS_BETTER`. `correlation` is that of the
+    pairs: pairing makes the interval narrower where it is above 0. `low` and `high` are not
+    adjusted.
+    """
+    cells = by_lambda(runs)
+    if reference not in cells:
+        return pd.DataFrame(columns=CONTRAST_COLUMNS)
+    lambdas = [l2 for l2 in cells if l2 != reference]
+    lost = {l2: diverged_seeds(runs, l2, reference) for l2 in lambdas}
+    rows = []
+    for measure in CONTRAST_MEASURES:
+        family = []
+        for l2 in lambdas:
+            first, second = paired_values(cells, measure, l2, reference)
+            difference = statistics.differences(first, second)
+            mean = statistics.mean_interval(difference, confidence)
+            family.append(
+                {
+                    "l2": l2,
+                    "reference_l2": reference,
+                    "measure": measure,
+                    "n": mean.n,
+                    "mean_difference": mean.value,
+                    "low": mean.low,
+                    "high": mean.high,
+                    "p_t": statistics.paired_t(difference),
+                    "p_sign_flip": statistics.sign_flip(difference),
+                    "d_z": statistics.cohen_d_z(difference),
+                    "probability_improvement": _improvement(measure, difference),
+                    "p_variance": statistics.pitman_morgan(first, second),
+                    "diverged_seeds": lost[l2],
+                    "correlation": statistics.correlation(first, second),
+                }
+            )
+        for p, adjusted in (("p_t", "p_holm"), ("p_variance", "p_variance_holm")):
+            for row, value in zip(family, statistics.holm([r[p] for r in family]), strict=True):
+                row[adjusted] = value
+        rows += family
+    return pd.DataFrame(rows, columns=CONTRAST_COLUMNS)
+
+
+def _improvement(measure: str, difference: np.ndarray) -> float:
+    better = MEASURES[measure].better
+    if better is None:
+        return math.nan
+    return statistics.probability_improvement(difference, higher_is_better=better == "higher")
+
+
+def answer_table(
+    runs: pd.DataFrame, choice: pd.DataFrame, reference: float, confidence: float
+) -> pd.DataFrame:
+    """Return the comparisons that the answer of the report makes, by `ANSWER_COLUMNS`.
+
+    `strongest` compares the largest lambda with completed runs (the smallest, if the largest is
+    the reference), `chosen` the lambda that validation chooses. Both are compared with the
+    reference or, where that has no completed run, with the smallest lambda that has one, paired by
+    seed. There is no row for a lambda compared with itself.
+
+    Args:
+        runs: the table of all runs.
+        choice: from `choice_table`.
+        reference: the study's reference lambda.
+        confidence: of the intervals.
+    """
+    cells = by_lambda(runs[runs["status"] == "completed"])
+    rows = []
+    if cells:
+        base = reference if reference in cells else min(cells)
+        strongest = max(cells) if base != max(cells) else min(cells)
+        chosen = choice.set_index("rule").loc["best", "l2"]
+        for comparison, l2 in (("strongest", strongest), ("chosen", chosen)):
+            for measure in ANSWER_MEASURES[comparison]:
+                if l2 != base and l2 in cells:
+                    pairs = paired_values(cells, measure, l2, base)
+                    mean = statistics.mean_interval(statistics.differences(*pairs), confidence)
+                    row = (comparison, l2, base, measure, mean.n, mean.value, mean.low, mean.high)
+                    rows.append(row)
+    return pd.DataFrame(rows, columns=ANSWER_COLUMNS)
+
+
+def choice_table(runs: pd.DataFrame, reference: float, confidence: float) -> pd.DataFrame:
+    """Return the choice of lambda by validation cross-entropy, by `CHOICE_COLUMNS`.
+
+    Rows `best`, `one_standard_error` and `reference`; the interval is that of the mean test
+    accuracy, which decides nothing. A lambda at which a run diverged is not chosen: its mean
+    over all seeds is not finite, and the survivors' mean would flatter it. Without a lambda to
+    choose, or without the reference, the row has no values.
+    """
+    columns = ["val_ce_mean", "val_ce_se", "test_accuracy_mean", "low", "high", "n"]
+    rows = {}
+    for l2, cell in runs.groupby("l2"):
+        accuracy = statistics.mean_interval(cell["test_accuracy"], confidence)
+        ce = statistics.mean_interval(cell["val_ce"], confidence).value
+        error = statistics.standard_error(cell["val_ce"])
+        rows[l2] = dict(zip(columns, (ce, error, *accuracy), strict=True))
+        rows[l2] |= {"l2": l2, "diverged_seeds": diverged_seeds(runs, l2)}
+    nothing = {"n": 0, "diverged_seeds": ""}
+    eligible = [row for row in rows.values() if not row["diverged_seeds"]]
+    best = simplest = nothing
+    if eligible:
+        places = statistics.one_standard_error(
+            *([row[name] for row in eligible] for name in ("l2", "val_ce_mean", "val_ce_se"))
+        )
+        best, simplest = (eligible[place] for place in places)
+    chosen = [
+        {"rule": "best"} | best,
+        {"rule": "one_standard_error"} | simplest,
+        {"rule": "reference"} | rows.get(reference, nothing),
+    ]
+    return pd.DataFrame(chosen, columns=CHOICE_COLUMNS)
+
+
+def power_table(runs: pd.DataFrame, reference: float, confidence: float) -> pd.DataFrame:
+    """Return how many seeds a paired t-test needs to resolve a difference in a gap.
+
+    By `POWER_COLUMNS`: one row per lambda, kind of `POWER_GAPS` and difference of
+    `POWER_DIFFERENCES` (fractions), at power `POWER`, two-sided at 1 - confidence, from the
+    observed spread `sd_difference` of the `n` paired differences to the reference. No rows if the
+    study does not have the reference.
+    """
+    cells = by_lambda(runs)
+    lambdas = [l2 for l2 in cells if l2 != reference] if reference in cells else []
+    rows = []
+    for l2, kind in itertools.product(lambdas, POWER_GAPS):
+        values = statistics.differences(*paired_values(cells, f"gap_{kind}", l2, reference))
+        sd = math.sqrt(statistics.variance_interval(values, confidence).value)
+        lost = diverged_seeds(runs, l2, reference)
+        rows += [
+            (l2, kind, sd, d, statistics.seeds_needed(sd, d, confidence, POWER), values.size, lost)
+            for d in POWER_DIFFERENCES
+        ]
+    table = pd.DataFrame(rows, columns=POWER_COLUMNS)
+    return table.astype({"seeds": "Int64"})
+
+
+def histogram_table(runs: list[Run]) -> pd.DataFrame:
+    """Return the histogram of the final weights of every completed run, by `HISTOGRAM_COLUMNS`."""
+    rows = []
+    for run in runs:
+        histogram = run.measured.get("weight_histogram", {"edges": [], "counts": []})
+        bins = itertools.pairwise(histogram["edges"])
+        rows += [
+            (float(run.l2), run.seed, low, high, count)
+            for (low, high), count in zip(bins, histogram["counts"], strict=True)
+        ]
+    return pd.DataFrame(rows, columns=HISTOGRAM_COLUMNS)
+
+
+def regularised_kernels(runs: list[Run]) -> list[tuple[int, int]] | None:
+    """Return the shapes of the kernels that carry the regulariser, or None if no run says."""
+    for run in runs:
+        if kernels := run.record.get("regularised_kernels"):
+            return [tuple(shape) for shape in kernels]
+    return None

@@ -1,0 +1,167 @@
+"""The tables of a study for other programs: as Parquet, and described in a Data Package.
+
+What is known of every column is in `schemas/tables.yaml`, of a measure in `schemas/measures.yaml`.
+"""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from l2study.core.files import replacing
+from l2study.core.measures import MEASURES, RUN_MEASURES, names
+
+SCHEMA = Path(__file__).resolve().parents[3] / "schemas" / "tables.yaml"
+
+_ARROW = {"number": pa.float64(), "integer": pa.int64(), "string": pa.string()}
+_CONSTRAINTS = ("minimum", "maximum", "enum", "pattern")
+_KEYS = ("primaryKey", "foreignKeys")
+_NOT_STUDIED = ("allow_missing", "tensorboard")
+_MEDIA = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
+
+
+class DescriptionError(ValueError):
+    """A table and its description in schemas/tables.yaml differ. The message is one line."""
+
+
+def read_descriptions() -> dict[str, dict]:
+    """Return what `schemas/tables.yaml` says of every table, by its name.
+
+    A table is a mapping with `description`, `parquet` (whether it is written as Parquet too),
+    `schema`, a Frictionless Table Schema whose fields are in the order of the columns, and
+    perhaps more. A field has, beyond the standard, a `unit` where it is a number with one.
+    """
+    content = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    shared = content["columns"] | {
+        name: {"description": measure.description, **measure.column}
+        for name, measure in MEASURES.items()
+    }
+    columns = content["tables"]["runs"]["columns"]
+    listed = {"measures": RUN_MEASURES, "derived": names("derived")}
+    content["tables"]["runs"]["columns"] = {
+        name: own for key, own in columns.items() for name in listed.get(key, [key])
+    }
+    return {
+        name: {
+            "description": table["description"].strip(),
+            "parquet": table.get("parquet", False),
+            "schema": {
+                "fields": [
+                    _field(column, own or shared[column], column in table["required"])
+                    for column, own in table["columns"].items()
+                ],
+                "missingValues": [""],
+                **{key: table[key] for key in _KEYS if key in table},
+            },
+        }
+        for name, table in content["tables"].items()
+    }
+
+
+def _field(name: str, column: dict, required: bool) -> dict:
+    constraints = {key: column[key] for key in _CONSTRAINTS if key in column}
+    constraints |= {"required": True} if required else {}
+    return {
+        "name": name,
+        "type": column.get("type", "number"),
+        "description": column["description"].strip(),
+        **({"unit": column["unit"]} if "unit" in column else {}),
+        **({"constraints": constraints} if constraints else {}),
+    }
+
+
+def with_types(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Return `tables` with every column of whole numbers as such, missing ones included.
+
+    Raises:
+        DescriptionError: the tables or their columns are not those described, in that order.
+    """
+    descriptions = read_descriptions()
+    _same("the tables", list(tables), list(descriptions))
+    typed = {}
+    for name, table in tables.items():
+        fields = descriptions[name]["schema"]["fields"]
+        _same(f"the columns of {name}", list(table), [field["name"] for field in fields])
+        whole = [field["name"] for field in fields if field["type"] == "integer"]
+        typed[name] = table.astype(dict.fromkeys(whole, "Int64"))
+    return typed
+
+
+def _same(what: str, found: list[str], described: list[str]) -> None:
+    if found == described:
+        return
+    odd = sorted(set(found) ^ set(described))
+    difference = f"differ in {', '.join(odd)}" if odd else "are in another order"
+    raise DescriptionError(f"{SCHEMA}: {what} {difference}; describe them as they are")
+
+
+def write_parquet(table: pd.DataFrame, fields: list[dict], path: str | os.PathLike) -> None:
+    """Write `table` as Parquet, whole or not at all; equal tables give equal bytes.
+
+    Numbers are float64, whole numbers int64, missing values null. Every column carries its
+    description and unit.
+
+    Args:
+        table: with the columns that `fields` describes.
+        fields: of a Table Schema, see `read_descriptions`.
+        path: the file to write.
+    """
+    schema = pa.schema(
+        pa.field(
+            field["name"],
+            _ARROW[field["type"]],
+            nullable="required" not in field.get("constraints", {}),
+            metadata={key: field[key] for key in ("description", "unit") if key in field},
+        )
+        for field in fields
+    )
+    arrays = [pa.array(table[field.name], field.type, from_pandas=True) for field in schema]
+    with replacing(path) as unfinished:
+        pq.write_table(pa.Table.from_arrays(arrays, schema=schema), unfinished)
+
+
+def data_package(config: dict, data: dict, folder: Path) -> dict:
+    """Return the Data Package (version 1 of the standard) of the tables in `folder`.
+
+    Beyond the standard it has `config`, the study's configuration, and `data`, the manifest of its
+    prepared data.
+
+    Args:
+        config: a canonical configuration.
+        data: the content of data.json; may be empty.
+        folder: holds every table as CSV, and those that are to be as Parquet.
+    """
+    resources = []
+    for name, table in read_descriptions().items():
+        for kind in ("csv", "parquet") if table["parquet"] else ("csv",):
+            content = (folder / f"{name}.{kind}").read_bytes()
+            csv = kind == "csv"
+            resources.append(
+                {
+                    "name": name if csv else f"{name}-{kind}",
+                    "path": f"{name}.{kind}",
+                    "profile": "tabular-data-resource" if csv else "data-resource",
+                    **({} if csv else {"type": "file"}),
+                    "description": table["description"],
+                    "format": kind,
+                    "mediatype": _MEDIA[kind],
+                    **({"encoding": "utf-8"} if csv else {}),
+                    "bytes": len(content),
+                    "hash": f"sha256:{hashlib.sha256(content).hexdigest()}",
+                    "schema": table["schema"],
+                }
+            )
+    return {
+        "profile": "data-package",
+        "name": config["study"].lower(),
+        "title": f"Tables of the L2 regularisation study {config['study']}",
+        "description": "Accuracies and their differences are fractions: 0.98 is 98 %.",
+        "config": {key: value for key, value in config.items() if key not in _NOT_STUDIED},
+        "data": data,
+        "resources": resources,
+    }

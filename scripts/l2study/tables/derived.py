@@ -1,0 +1,80 @@
+"""Measures that follow from the histories and the other measures of a run: no training needed.
+
+They are the last columns of runs.csv. schemas/measures.yaml says what each is.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from l2study.core.measures import GAPS, names
+from l2study.tables import statistics
+
+DERIVED_MEASURES = names("derived")
+EPOCH_MEASURES = [*names("history", "gap"), "gap_lag_split"]
+"""What `measured_at` an epoch knows."""
+
+
+def expected_square_norm(kernels: Iterable[tuple[int, int]]) -> float:
+    """Return the expected sum of squares of Glorot-uniform kernels of these shapes.
+
+    A weight of an (m, n) kernel is uniform within sqrt(6 / (m + n)), so its square is 2 / (m + n)
+    on average (Glorot and Bengio 2010). A kernel of (784, 128) has 220.07.
+    """
+    return sum(2 * m * n / (m + n) for m, n in kernels)
+
+
+def with_derived(
+    histories: pd.DataFrame, runs: pd.DataFrame, kernels: Sequence[tuple[int, int]] | None
+) -> pd.DataFrame:
+    """Return `runs` with `DERIVED_MEASURES` as further columns.
+
+    A diverged run has none of them but `penalty_error`, which needs no last epoch.
+
+    Args:
+        histories: all rows of all runs.
+        runs: one row per run.
+        kernels: the shapes of the regularised kernels. Without them, `penalty_start_ratio` is NaN.
+    """
+    table = runs.set_index(["l2", "seed"])
+    histories = histories.set_index(["l2", "seed"])
+    squares = histories.index.get_level_values("l2") * histories["weight_norm"] ** 2
+    errors = pd.concat(
+        [
+            (histories[loss] - histories[ce] - squares).abs() / histories[loss].clip(lower=1)
+            for loss, ce in (("train_loss", "train_ce"), ("val_loss", "val_ce"))
+        ],
+        axis=1,
+    ).max(axis=1)
+    start = histories[histories["epoch"] == 0]
+    first = histories[histories["epoch"] == 1]
+    expected = expected_square_norm(kernels) if kernels else math.nan
+    l2 = table.index.get_level_values("l2").to_numpy()
+    trained = histories.loc[histories["epoch"] > 0, "val_loss"].groupby(level=["l2", "seed"])
+    table["penalty_error"] = errors.groupby(level=["l2", "seed"]).max()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        table["penalty_start_ratio"] = start["penalty"].reindex(table.index) / (l2 * expected)
+    table["start_loss"] = start["train_loss"]
+    table["start_penalty"] = start["penalty"]
+    table["first_running_loss"] = first["train_loss_running"]
+    table["val_loss_creep_smoothed"] = trained.agg(statistics.smoothed_rise)
+    table["creep_hidden"] = table["val_ce_creep_smoothed"] - table["val_loss_creep_smoothed"]
+    for name in DERIVED_MEASURES:
+        if name.startswith("accuracy_lost_"):
+            noisy = name.replace("accuracy_lost", "test_accuracy_noise")
+            table[name] = table["test_accuracy"] - table[noisy]
+    table["gap_lag_split"] = table["gap_lag"] + table["gap_split"]
+    of_completed = [name for name in DERIVED_MEASURES if name != "penalty_error"]
+    table.loc[table["status"] != "completed", of_completed] = math.nan
+    return table.reset_index()
+
+
+def measured_at(epoch: int, histories: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per run with `EPOCH_MEASURES` after `epoch`; NaN for a diverged run."""
+    completed = runs.loc[runs["status"] == "completed", ["l2", "seed"]]
+    kept = histories[histories["epoch"] == epoch].merge(completed, on=["l2", "seed"])
+    kept = kept.assign(**{f"gap_{kind}": kept[a] - kept[b] for kind, (a, b) in GAPS.items()})
+    kept = kept.assign(gap_lag_split=kept["gap_lag"] + kept["gap_split"])
+    return runs[["l2", "seed"]].merge(kept, on=["l2", "seed"], how="left")

@@ -1,0 +1,295 @@
+"""Judge the claims of the ledger by the runs of a study.
+
+`reports/claims.yaml` holds the claims and the rules of decision, and explains both. This module
+applies the rules: it knows no claim and no figure.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from l2study.core.labels import l2_label
+from l2study.core.wording import seed_list
+from l2study.tables import statistics
+from l2study.tables.build import paired_values
+from l2study.tables.statistics import Estimate
+
+SUPPORTED, CONTRADICTED, NOT_RESOLVED = "supported", "contradicted", "not resolved"
+ARTEFACT, NOT_JUDGED = "artefact", "not judged"
+
+
+class Sample(NamedTuple):
+    """What the claims are judged by: the runs of a study, and the confidence of the intervals."""
+
+    cells: dict[float, pd.DataFrame]
+    """The runs of every lambda, ascending, indexed by seed."""
+    lost: dict[float, list[int]]
+    """The seeds that diverged, for every lambda."""
+    confidence: float
+    epochs: int
+    """The epochs of a completed run."""
+    at_epoch: dict[int, dict[float, pd.DataFrame]]
+    """As `cells`, but measured at the end of an epoch that the ledger names."""
+
+
+class Judged(NamedTuple):
+    """A row of the ledger with its verdict, at one lambda unless the row is for all of them."""
+
+    row: dict
+    l2: float | None
+    estimate: Estimate
+    verdict: str
+    strict_verdict: str
+    """The verdict with an interval widened for the number of rows that decide the claim."""
+    decides: bool
+    as_reported: bool = False
+    elsewhere: bool = False
+    p: float = math.nan
+    """Of a trend: the one-sided p-value in the direction that the claim needs."""
+    diverged_runs: str = ""
+    note: str = ""
+    """Sentences on why the row could not be judged, or could not be resolved."""
+
+    @property
+    def estimand(self) -> str:
+        """What is estimated, for this lambda and epoch."""
+        return self._filled("estimand")
+
+    @property
+    def detail(self) -> str:
+        """What else there is to say of the estimand; often nothing."""
+        return self._filled("detail")
+
+    def _filled(self, key: str) -> str:
+        name = "above 0" if self.l2 is None else l2_label(self.l2)
+        return self.row.get(key, "").format(l2=name, epoch=self.row.get("epoch"))
+
+
+class _Result(NamedTuple):
+    estimate: Estimate
+    verdict: str
+    p: float = math.nan
+    note: str = ""
+
+
+def judge_claim(claim: dict, sample: Sample, decided_at: Sequence[float]) -> list[Judged]:
+    """Return every row of a claim, judged at every lambda that it is for.
+
+    Args:
+        claim: an entry of the ledger.
+        sample: the runs.
+        decided_at: of the rows for every lambda, those at these lambdas decide. If the study has
+            none of these lambdas, all rows do.
+    """
+    present = list(sample.cells)
+    chosen = {l2 for l2 in present if l2 in decided_at} or set(present)
+    cases = []
+    for row in claim["rows"]:
+        beside = row.get("elsewhere", False) or not row.get("decides", True)
+        for l2 in _lambdas(row, present):
+            counts = row.get("at") != "every" or l2 is None or l2 in chosen
+            cases.append((row, l2, counts and not beside, counts))
+    # Bonferroni: one false contradiction among the deciding rows would contradict the claim
+    deciding = max(1, sum(decides for _, _, decides, _ in cases))
+    strict = sample._replace(confidence=1 - (1 - sample.confidence) / deciding)
+    judged = []
+    for row, l2, decides, counts in cases:
+        if advice := _lacking(row, l2, sample):
+            found = wide = _Result(Estimate(), NOT_JUDGED, note=f"To judge this, {advice}.")
+        else:
+            found, wide = _judge(row, l2, sample), _judge(row, l2, strict)
+        judged.append(
+            Judged(
+                row,
+                l2,
+                found.estimate,
+                found.verdict,
+                wide.verdict,
+                decides,
+                as_reported=counts and row.get("as_reported", False),
+                elsewhere=counts and row.get("elsewhere", False),
+                p=found.p,
+                diverged_runs=_diverged_runs(row, l2, sample),
+                note=found.note,
+            )
+        )
+    return judged
+
+
+def overall(judged: Iterable[Judged], artefact_if: Iterable[str]) -> str:
+    """Return the verdict on a whole claim from its rows, as the ledger explains it."""
+    judged = list(judged)
+    reported = [row for row in judged if row.as_reported]
+    elsewhere = [row for row in judged if row.elsewhere]
+    deciding = [row for row in judged if row.decides]
+    if reported and elsewhere and all(row.verdict == SUPPORTED for row in reported + elsewhere):
+        fair = _all_of([row for row in deciding if not row.as_reported])
+        if fair in artefact_if:
+            return ARTEFACT
+    return _all_of(deciding)
+
+
+def _all_of(rows: list[Judged]) -> str:
+    if any(row.verdict == NOT_JUDGED for row in rows):
+        return NOT_JUDGED
+    if any(row.strict_verdict == CONTRADICTED for row in rows):
+        return CONTRADICTED
+    return SUPPORTED if all(row.verdict == SUPPORTED for row in rows) else NOT_RESOLVED
+
+
+def decisive(judged: Iterable[Judged], verdict: str) -> list[Judged]:
+    """Return the rows that make the verdict on a claim.
+
+    An artefact has two: the figure as reported, and where it comes from. A claim that is not judged
+    has all the rows that lack something. Any other verdict has one. Of several candidates, that is
+    the one whose estimate is farthest on the wrong side of its bounds, or else nearest to them,
+    counted in half widths of its interval.
+    """
+    judged = list(judged)
+    deciding = [item for item in judged if item.decides]
+    if verdict == NOT_JUDGED:
+        return [item for item in deciding if item.verdict == NOT_JUDGED]
+    candidates = {
+        ARTEFACT: ([r for r in judged if r.as_reported], [r for r in judged if r.elsewhere]),
+        CONTRADICTED: ([r for r in deciding if r.strict_verdict == CONTRADICTED],),
+        SUPPORTED: (deciding,),
+        NOT_RESOLVED: ([r for r in deciding if r.verdict != SUPPORTED],),
+    }
+    return [min(rows, key=_clearance) for rows in candidates[verdict]]
+
+
+def _clearance(item: Judged) -> tuple[float, float]:
+    """Return how far an estimate lies within its bounds, in half widths of its interval and as is.
+
+    Without an interval the first is infinite.
+    """
+    value, holds = item.estimate.value, item.row["holds"]
+    within = min(value - holds.get("above", -math.inf), holds.get("below", math.inf) - value)
+    half = (item.estimate.high - item.estimate.low) / 2
+    if math.isnan(within):
+        return -math.inf, -math.inf
+    return (within / half if half > 0 else math.copysign(math.inf, within)), within
+
+
+def _lambdas(row: dict, present: list[float]) -> list[float | None]:
+    """Return the lambdas that a row is for; None for a row that is not for single lambdas."""
+    if row.get("at") != "every":
+        return [float(l2) for l2 in row.get("at", [])] or [None]
+    if "against" in row and float(row["against"]) not in present:
+        return [None]
+    return [l2 for l2 in present if l2 > 0] or [None]
+
+
+def _lacking(row: dict, l2: float | None, sample: Sample) -> str:
+    """Return what to do before a row can be judged; empty if nothing."""
+    present = list(sample.cells)
+    needed = [l2, row.get("against"), row.get("needs_minimum_at"), row.get("needs", {}).get("at")]
+    missing = sorted({float(value) for value in needed if value is not None} - set(present))
+    if missing:
+        return f"add lambda {' and '.join(l2_label(value) for value in missing)} to the study"
+    if "at" in row and l2 is None:
+        return "add a lambda above 0 to the study"
+    if row["statistic"] == "trend" and len(present) < 2:
+        return "add a second lambda to the study"
+    if row.get("epoch", 0) > sample.epochs:
+        return f"train for {row['epoch']} epochs or more"
+    return ""
+
+
+def _diverged_runs(row: dict, l2: float | None, sample: Sample) -> str:
+    """Return the runs that an estimate leaves out because they diverged."""
+    if row["statistic"] == "largest":  # also counts the epochs before a run diverged
+        return ""
+    places = list(sample.cells) if l2 is None else [l2, float(row.get("against", l2))]
+    lost = {l2_label(place): sample.lost[place] for place in places if sample.lost.get(place)}
+    return "; ".join(f"lambda {label} {seed_list(seeds)}" for label, seeds in lost.items())
+
+
+def _too_little(row: dict, sample: Sample) -> str:
+    """Return why a row cannot be resolved although its lambdas are there; empty if it can."""
+    if "needs_minimum_at" in row:
+        place = float(row["needs_minimum_at"])
+        cell = sample.cells[place]
+        risen = cell.loc[cell["status"] == "completed", "val_ce_creep_smoothed"] > 0
+        if not risen.empty and risen.mean() < 0.5:
+            return (
+                f"Most runs at lambda {l2_label(place)} reach their minimum only in their last"
+                " epochs. Train for longer."
+            )
+    if needs := row.get("needs"):
+        values = sample.cells[float(needs["at"])][needs["measure"]]
+        # an interval that is not there is not above anything either
+        if not statistics.mean_interval(values, sample.confidence).low > needs["above"]:
+            return needs["otherwise"]
+    return ""
+
+
+def _judge(row: dict, l2: float | None, sample: Sample) -> _Result:
+    """Return what a row comes to, once the study has its lambdas."""
+    measure, holds = row["measure"], row["holds"]
+    cells, confidence = sample.cells, sample.confidence
+    if "epoch" in row:
+        cells = sample.at_epoch[row["epoch"]]
+    match row["statistic"]:
+        case "trend":
+            return _trend(cells, measure, holds, confidence)
+        case "largest":
+            values = statistics.finite(cells[l2][measure])
+            value = float(values.max()) if values.size else math.nan
+            return _Result(Estimate(value, n=values.size), _verdict(value, value, holds))
+        case "mean":
+            estimate = statistics.mean_interval(cells[l2][measure], confidence)
+        case "difference":
+            pairs = paired_values(cells, measure, l2, float(row["against"]))
+            estimate = statistics.mean_interval(statistics.differences(*pairs), confidence)
+        case "ratio":
+            pairs = paired_values(cells, measure, l2, float(row["against"]))
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ratio = statistics.mean_interval(np.log(pairs[0] / pairs[1]), confidence)
+            estimate = Estimate(*(math.exp(value) for value in ratio[:3]), ratio.n)
+        case "association":
+            runs = pd.concat(cells.values())
+            values = runs[row["with"]], runs[measure]
+            estimate = statistics.kendall(*values, runs.index, confidence)
+        case "within":
+            runs = pd.concat(cells.values())
+            values = runs[row["with"]], runs[measure], runs["l2"]
+            estimate = statistics.kendall_within(*values, confidence)
+    if why := _too_little(row, sample):
+        return _Result(estimate, NOT_RESOLVED, note=why)
+    return _Result(estimate, _verdict(estimate.low, estimate.high, holds))
+
+
+def _trend(
+    cells: dict[float, pd.DataFrame], measure: str, holds: dict, confidence: float
+) -> _Result:
+    """Return the mean rank correlation of a measure with lambda, judged by Page's test.
+
+    A lambda without a value is left out, and a seed without a value at one of the others.
+    """
+    table = pd.concat({l2: cells[l2][measure] for l2 in cells}, axis=1)
+    table = table.dropna(axis=1, how="all").dropna().to_numpy()
+    page = statistics.page_trend(table)
+    if math.isnan(page.correlation):
+        return _Result(Estimate(), NOT_RESOLVED)
+    estimate, level = Estimate(page.correlation, n=page.n), (1 - confidence) / 2
+    agrees, differs = page.p_increasing, page.p_decreasing
+    if "below" in holds:
+        agrees, differs = differs, agrees
+    verdict = NOT_RESOLVED
+    if min(agrees, differs) < level:
+        verdict = SUPPORTED if agrees < level else CONTRADICTED
+    return _Result(estimate, verdict, agrees)
+
+
+def _verdict(low: float, high: float, holds: dict) -> str:
+    """Return the verdict of an interval on where the estimand must lie."""
+    above, below = holds.get("above", -math.inf), holds.get("below", math.inf)
+    if math.isnan(low) or math.isnan(high):
+        return NOT_RESOLVED
+    if low > above and high < below:
+        return SUPPORTED
+    return CONTRADICTED if high <= above or low >= below else NOT_RESOLVED

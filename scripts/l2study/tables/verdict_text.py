@@ -1,0 +1,83 @@
+"""What the report says of the verdict on a claim, in a few sentences."""
+
+import math
+from collections.abc import Iterable
+
+from l2study.core.wording import (
+    MISSING,
+    bounds,
+    form_of,
+    interval,
+    p_value,
+    percent,
+    significant,
+    unit_of,
+)
+from l2study.tables.judge import (
+    ARTEFACT,
+    NOT_JUDGED,
+    NOT_RESOLVED,
+    SUPPORTED,
+    Judged,
+    decisive,
+)
+
+
+def reason(judged: Iterable[Judged], verdict: str, confidence: float, note: str = "") -> str:
+    """Return why a claim has its verdict: the decisive estimate and what the claim needs it to be.
+
+    Args:
+        judged: the rows of the claim.
+        verdict: from `judge.overall`.
+        confidence: of the intervals.
+        note: of the ledger, where {name} stands for the estimate of the row with that name, or for
+            those at the lambdas that decide. It is left out unless all of these are there.
+    """
+    judged = list(judged)
+    rows = decisive(judged, verdict)
+    if verdict == NOT_JUDGED:
+        return " ".join(dict.fromkeys(row.note for row in rows))
+    if verdict == ARTEFACT:
+        reported, elsewhere = (_measured(row, confidence) for row in rows)
+        text = f"{reported}, as the exercise reports. But something else explains it. {elsewhere}."
+    else:
+        (row,) = rows
+        holds, unit = row.row["holds"], unit_of(row.row["measure"], row.row["statistic"])
+        needed = bounds(holds.get("above", math.nan), holds.get("below", math.nan), unit)
+        text = f"{_measured(row, confidence)}. The claim needs a value {needed}."
+        text += _outcome(row, verdict, sum(item.decides for item in judged))
+    named = {}
+    for item in judged:
+        if "name" in item.row and (item.decides or item.row.get("at") != "every"):
+            named.setdefault(item.row["name"], []).append(significant(item.estimate.value))
+    if not note or any(MISSING in said for said in named.values()):
+        return text
+    return f"{text} {note.format(**{name: ' and '.join(said) for name, said in named.items()})}"
+
+
+def _outcome(row: Judged, verdict: str, deciding: int) -> str:
+    """Return how the decisive estimate compares with what the claim needs."""
+    if verdict == SUPPORTED:
+        others = {1: "", 2: " The other estimate that decides agrees at least as clearly."}
+        more = f" The other {deciding - 1} estimates that decide agree at least as clearly."
+        return others.get(deciding, more)
+    if verdict == NOT_RESOLVED:
+        return f" {row.note or 'This study cannot tell.'}"
+    small = row.estimate.low > 0 and row.row["holds"].get("above", 0) > 0
+    return " It is above 0, but too small." if small else " That is ruled out."
+
+
+def _measured(row: Judged, confidence: float) -> str:
+    """Return a row's estimate with its interval as the beginning of a sentence."""
+    unit = unit_of(row.row["measure"], row.row["statistic"])
+    value, low, high = row.estimate[:3]
+    text = f"{row.estimand[0].upper()}{row.estimand[1:]}"
+    if math.isnan(value):
+        return f"{text} has no estimate here"
+    form = form_of(unit)
+    text += f" is {form(value)}{unit.unit and ' '}{unit.unit}"
+    if not math.isnan(row.p):
+        text += f" (one-sided p-value of Page's test: {p_value(row.p)})"
+    elif not math.isnan(low):
+        text += f" ({percent(confidence)} interval {interval(low, high, form)})"
+    return text

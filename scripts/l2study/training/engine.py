@@ -1,0 +1,206 @@
+"""Training and evaluation, each compiled into one program per epoch.
+
+`keras.Model.fit` returns to Python after every batch. Here an epoch is a single XLA program: a loop
+over row numbers that gathers a batch from images kept as they are stored, and then does what
+`Model.train_step` does, with Keras's own model, loss and optimizer. The results are those of
+`model.fit` on the same order of rows, up to the rounding of single precision.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from l2study.training.backend import keras, tf
+from l2study.training.model import dense_layers, regularized_kernels
+
+_EVALUATION_ROWS = 1000
+"""Images per step of an evaluation: few enough for their activations to stay in the cache."""
+
+
+def resident(array: np.ndarray) -> tf.Tensor:
+    """Return `array` as a tensor on the device; on a CPU, the same memory without a copy.
+
+    An array mapped from a file then stays in the page cache, shared by all jobs of a machine. An
+    array that does not begin at a multiple of 64 bytes, as TensorFlow needs, is copied.
+    """
+    if tf.config.list_physical_devices("GPU") or array.ctypes.data % 64:
+        return tf.constant(array)
+    return tf.experimental.dlpack.from_dlpack(np.asarray(array).__dlpack__())
+
+
+def compiled(function: Callable) -> Callable:
+    """Return `function` as one XLA program, which is compiled at its first call."""
+    return tf.function(function, jit_compile=True, autograph=False)
+
+
+def fold(step: Callable, rows: int, size: int, state: tuple) -> tuple:
+    """Return `state` after `step(first, length, *state)` for every batch of `size` rows in turn.
+
+    To be called in a `compiled` function. The last batch is smaller where `size` does not
+    divide `rows`, as in `model.fit`.
+    """
+    whole = rows // size
+    if whole:
+
+        def body(batch: tf.Tensor, *state: tf.Tensor) -> tuple:
+            return (batch + 1, *step(batch * size, size, *state))
+
+        _, *state = tf.while_loop(lambda batch, *_: batch < whole, body, (tf.constant(0), *state))
+    if rows % size:
+        state = step(whole * size, rows % size, *state)
+    return tuple(state)
+
+
+class Data:
+    """Images and labels on the device, read in batches while a program is traced."""
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray, scale: float):
+        """Take images (rows, *shape) of any number type, integer labels (rows,), and the factor
+        that the images are multiplied with before the model sees them.
+        """
+        self._images, self._labels, self._scale = resident(images), resident(labels), scale
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return the shape of one image."""
+        return tuple(self._images.shape[1:])
+
+    def rows(self, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the images (as scaled float32) and the labels at `indices`."""
+        images = tf.gather(self._images, indices)
+        return self._scaled(images), tf.gather(self._labels, indices)
+
+    def span(self, first: tf.Tensor, length: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return `length` images (as scaled float32) and labels from row `first` on."""
+        start = [first] + [0] * len(self.shape)
+        images = tf.slice(self._images, start, [length, *self.shape])
+        return self._scaled(images), tf.slice(self._labels, [first], [length])
+
+    def _scaled(self, images: tf.Tensor) -> tf.Tensor:
+        return tf.cast(images, tf.float32) * tf.constant(self._scale, tf.float32)
+
+
+def count_correct(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
+    """Return how many rows of `probabilities` are largest at their label."""
+    predicted = tf.argmax(probabilities, -1, output_type=tf.int32)
+    return tf.reduce_sum(tf.cast(predicted == tf.cast(labels, tf.int32), tf.int32))
+
+
+class Engine:
+    """Trains and evaluates one compiled model on one data set.
+
+    Sums over batches are kept in double precision; everything the model and the optimizer compute
+    is in Keras's single precision.
+    """
+
+    def __init__(self, model: keras.Model, data: Data, parts: dict[str, range], batch_size: int):
+        """Take a model of `build_model`, and the rows of the parts "train", "val" and "test"."""
+        self.model, self._data, self._parts, self._batch_size = model, data, parts, batch_size
+        model.optimizer.build(model.trainable_variables)
+        self._train_program = compiled(self._train_step_by_step)
+        self._evaluation_program = compiled(self._evaluate_part_by_part)
+
+    def restart(self, model: keras.Model) -> None:
+        """Go on from the state of `model`, built as this engine's own but for lambda and seed.
+
+        What has been compiled is used again: it depends on neither.
+        """
+        model.optimizer.build(model.trainable_variables)
+        for own, new in zip(_state(self.model), _state(model), strict=True):
+            own.assign(new)
+
+    def train_epoch(self, order: np.ndarray) -> tuple[float, float]:
+        """Train on the rows in `order` and return the running loss and the running accuracy.
+
+        Args:
+            order: row numbers, shape (training rows,).
+
+        Both are means over the images of the epoch while the weights change, the loss with its
+        penalty, weighted as `model.fit` weights them: each batch by its size.
+        """
+        loss, correct = self._train_program(tf.constant(order, tf.int32))
+        return float(loss) / len(order), int(correct) / len(order)
+
+    def _train_step_by_step(self, order: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        model, variables = self.model, self.model.trainable_variables
+
+        def step(first, length, loss_sum, correct):
+            images, labels = self._data.rows(tf.slice(order, [first], [length]))
+            with tf.GradientTape() as tape:
+                probabilities = model(images, training=True)
+                loss = model.compute_loss(images, labels, probabilities, training=True)
+            model.optimizer.apply(tape.gradient(loss, variables), variables)
+            return (
+                loss_sum + tf.cast(loss, tf.float64) * length,
+                correct + count_correct(labels, probabilities),
+            )
+
+        start = (tf.constant(0.0, tf.float64), tf.constant(0))
+        return fold(step, order.shape[0], self._batch_size, start)
+
+    def evaluate(self) -> dict[str, float]:
+        """Return the measures of the weights as they stand, named as the columns of history.csv.
+
+        `<part>_ce` is the mean cross-entropy and `<part>_accuracy` the share of right answers of
+        each part, `train_loss` and `val_loss` are Keras's own loss, `penalty` is the sum of the
+        model's regularisation terms; `weight_norm` is the Frobenius norm over the regularised
+        kernels, `weight_max_abs` their largest absolute weight, and `spectral_norm` the largest
+        singular value of any of them.
+        """
+        sums, penalty, weight_norm, weight_max_abs = self._evaluation_program()
+        measures = {}
+        for (part, rows), (ce, loss, correct) in zip(self._parts.items(), sums, strict=True):
+            measures[f"{part}_ce"] = float(ce) / len(rows)
+            measures[f"{part}_loss"] = float(loss) / len(rows)
+            measures[f"{part}_accuracy"] = int(correct) / len(rows)
+        return measures | {
+            "penalty": float(penalty),
+            "weight_norm": float(weight_norm),
+            "weight_max_abs": float(weight_max_abs),
+            "spectral_norm": max(spectral_norm(k.numpy()) for k in regularized_kernels(self.model)),
+        }
+
+    def _evaluate_part_by_part(self) -> tuple:
+        model = self.model
+
+        def step(first, length, ce_sum, loss_sum, correct):
+            images, labels = self._data.span(first, length)
+            probabilities = model(images, training=False)
+            ce = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+            loss = model.compute_loss(images, labels, probabilities, training=False)
+            return (
+                ce_sum + tf.reduce_sum(tf.cast(ce, tf.float64)),
+                loss_sum + tf.cast(loss, tf.float64) * length,
+                correct + count_correct(labels, probabilities),
+            )
+
+        zero = tf.constant(0.0, tf.float64)
+        sums = [
+            fold(
+                lambda first, *rest, rows=rows: step(rows.start + first, *rest),
+                len(rows),
+                _EVALUATION_ROWS,
+                (zero, zero, tf.constant(0)),
+            )
+            for rows in self._parts.values()
+        ]
+        kernels = [tf.cast(kernel, tf.float64) for kernel in regularized_kernels(model)]
+        squares = tf.add_n([tf.reduce_sum(tf.square(kernel)) for kernel in kernels])
+        largest = tf.reduce_max(tf.stack([tf.reduce_max(tf.abs(kernel)) for kernel in kernels]))
+        return sums, tf.add_n(model.losses), tf.sqrt(squares), largest
+
+
+def _state(model: keras.Model) -> list:
+    regularizers = [layer.kernel_regularizer for layer in dense_layers(model)]
+    coefficients = [one.l2 for one in regularizers if one is not None]
+    return [*model.variables, *model.optimizer.variables, *coefficients]
+
+
+def spectral_norm(matrix: np.ndarray) -> float:
+    """Return the largest singular value of `matrix`, from the eigenvalues of its smaller Gram
+    matrix in double precision; not a number where the matrix is not finite.
+    """
+    if not np.isfinite(matrix).all():
+        return float("nan")
+    tall = np.asarray(matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T, np.float64)
+    return float(np.sqrt(max(np.linalg.eigvalsh(tall.T @ tall)[-1], 0.0)))

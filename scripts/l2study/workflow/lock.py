@@ -1,0 +1,100 @@
+"""One workflow at a time per study, and a restart after a kill that needs no help.
+
+Snakemake's own locks are files: after a kill they stay, and do not say whether their owner lives.
+The profiles of this project switch them off. In their place, the workflow that starts jobs holds
+the system's lock on an open file (`flock`), which ends with the process, however that ends. A dry
+run takes no lock. With a profile of your own that lacks `nolock: true`, Snakemake's locks apply as
+well; with `--no-hooks`, this one does not.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import platform
+from datetime import datetime
+from pathlib import Path
+
+from l2study.workflow import slurm
+
+_held = []
+"""Open files whose locks this process holds until it ends: closing one would release it."""
+
+_HOST = platform.node()
+
+
+class OwnedError(RuntimeError):
+    """The study cannot be worked on now. The message is one line that says why."""
+
+
+def hold(path: str | os.PathLike, jobs: str | None = None) -> str | None:
+    """Hold the lock `path` until this process ends.
+
+    Args:
+        path: of the lock. Missing parent folders are created.
+        jobs: the name of all jobs that this process will submit to Slurm, if it does.
+
+    Returns:
+        What was done about the jobs of a holder that was killed, in one line; None if nothing.
+
+    Raises:
+        OwnedError: another process holds it, or jobs that it has submitted are not at their end,
+            or the file system has no such locks.
+    """
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        work = open(path, "a+", encoding="utf-8")  # noqa: SIM115  # stays open
+        fcntl.flock(work, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OwnedError(_worker(path)) from None
+    except OSError as error:
+        raise OwnedError(
+            f"{path}: cannot be locked ({error.strerror}): work in a folder of a file system that"
+            " has locks (flock), with --directory FOLDER"
+        ) from None
+    _held.append(work)
+    last, ended = _record(path), 0
+    if "jobs" in last:
+        try:
+            # A dead process on another host and one that lives there look the same from here.
+            ended = slurm.end(last["jobs"], cancel=last["host"] == _HOST)
+        except slurm.OrphansError as error:
+            raise OwnedError(str(error)) from None
+    since = datetime.now().isoformat(" ", timespec="seconds")
+    record = {"host": _HOST, "process": os.getpid(), "since": since}
+    _write(work, record | ({"jobs": jobs} if jobs else {}))
+    return f"{ended} jobs of a Snakemake that was killed have been cancelled" if ended else None
+
+
+def rest(path: str | os.PathLike) -> None:
+    """Forget the jobs that this process, the holder of `path`, has submitted, once all have ended.
+
+    Jobs that Slurm is still ending, as after Ctrl-C, are left for the next holder to wait for.
+    """
+    record = _record(path)
+    with contextlib.suppress(slurm.OrphansError):
+        if "jobs" in record and not slurm.queued(record["jobs"]):
+            with open(path, "a", encoding="utf-8") as work:
+                _write(work, {key: value for key, value in record.items() if key != "jobs"})
+
+
+def _write(file, record: dict) -> None:
+    file.truncate(0)
+    json.dump(record, file)
+    file.flush()
+
+
+def _record(path: str | os.PathLike) -> dict:
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _worker(path: str | os.PathLike) -> str:
+    record = _record(path)
+    who = "process {process} on {host}, started {since}," if record else "another process"
+    return (
+        f"{who.format(**record)} is at work on this study and is left alone: "
+        "wait for it, or end it first"
+    )

@@ -1,0 +1,63 @@
+"""Jobs in Slurm's queue that a killed Snakemake has left.
+
+Slurm runs what it was given, whether or not the Snakemake that gave it is alive. A workflow started
+after that would train the same runs again, at the same time and into the same files.
+"""
+
+import shutil
+import subprocess
+import time
+
+
+class OrphansError(RuntimeError):
+    """Jobs that write the study's files may still be in the queue. The message is one line."""
+
+
+def end(name: str, cancel: bool, seconds: float = 120) -> int:
+    """Return how many jobs called `name` were in the queue, once none is left there.
+
+    Args:
+        name: the name that all jobs of a workflow have.
+        cancel: whether it is known that the workflow is dead, so that its jobs may be cancelled.
+        seconds: how long Slurm may take to end them.
+
+    Raises:
+        OrphansError: some are left, or Slurm does not say.
+    """
+    if not (found := queued(name)):
+        return 0
+    advice = f"wait for them, or end them with: scancel --name={name}"
+    if not cancel:
+        raise OrphansError(
+            f"{len(found)} jobs of another Snakemake, of which cannot be told whether it is alive, "
+            f"are in Slurm's queue and write this study's files: {advice}"
+        )
+    subprocess.run(["scancel", f"--name={name}"], capture_output=True)
+    deadline = time.monotonic() + seconds
+    while left := queued(name):
+        if time.monotonic() > deadline:
+            raise OrphansError(
+                f"{len(left)} cancelled jobs of an earlier Snakemake are still in Slurm's queue "
+                f"and may write this study's files: {advice}"
+            )
+        time.sleep(1)
+    return len(found)
+
+
+def queued(name: str) -> list[str]:
+    """Return the ids of the jobs called `name` that wait, run or are being ended.
+
+    Raises:
+        OrphansError: there is no squeue here, or no answer to it.
+    """
+    if shutil.which("squeue") is None:
+        raise OrphansError(
+            "a Snakemake was killed that had submitted jobs to Slurm, and there is no squeue here "
+            f"to see whether they still run: start where there is one (squeue --name={name})"
+        )
+    command = ["squeue", "--noheader", "--format=%i", f"--name={name}"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        reason = " ".join(done.stderr.split())
+        raise OrphansError(f"Slurm does not say what is in its queue, try again later: {reason}")
+    return done.stdout.split()

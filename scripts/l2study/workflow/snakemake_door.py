@@ -1,0 +1,173 @@
+"""The one door to Snakemake: all that rests on what Snakemake does not promise to keep.
+
+Each function says what it is for, why no public interface serves, and what happens without it.
+Where a Snakemake does not fit, the function says so in one line, and the study goes on.
+"""
+
+import functools
+import logging
+import re
+import sys
+from collections.abc import Callable
+
+LOGGER = logging.getLogger("snakemake.logging")
+"""Snakemake's logger. A plugin for it would be public, but must be installed as a package before
+Snakemake starts, which a clone is not. Without the name: Snakemake's own screen."""
+
+
+def _adapter(without: str, otherwise: object = None) -> Callable:
+    """Guard a function: if it raises, say in one line what follows, and return `otherwise`."""
+
+    def guard(function: Callable) -> Callable:
+        @functools.wraps(function)
+        def guarded(*arguments):
+            try:
+                return function(*arguments)
+            except Exception as error:
+                what = f"{type(error).__name__}: {error}"
+                print(f"This Snakemake is not as expected ({what}): {without}.", file=sys.stderr)
+                return otherwise
+
+        return guarded
+
+    return guard
+
+
+@_adapter("jobs of a cluster check the configuration and the data again", otherwise=True)
+def is_main(workflow) -> bool:
+    """Return whether this is the Snakemake that a person has started, not one within a job.
+
+    For: only that one checks the input, has a screen and locks the study. Public would be the mode
+    on the command line, which other programs than `snakemake` do not have.
+    Without: each job does all that reading the Snakefile can, which is slower.
+    """
+    return workflow.is_main_process
+
+
+# ---- the screen
+
+
+@_adapter("the screen is Snakemake's")
+def screen(workflow) -> tuple[logging.StreamHandler, bool] | None:
+    """Return Snakemake's handler for the screen and whether to use colours, if we may replace it.
+
+    We may not in a dry run, with --verbose, --quiet, or where a logger plugin has the screen.
+    For: the display of progress. Loggers are told these settings if they are installed plugins.
+    Without: Snakemake's own screen.
+    """
+    settings = workflow.output_settings
+    silent = {"progress", "all"} & {str(about).lower() for about in settings.quiet or ()}
+    if settings.dryrun or settings.verbose or silent:
+        return None
+    named = {handler.name: handler for handler in LOGGER.handlers}
+    handler = named.get("DefaultStreamHandler")
+    return (handler, not settings.nocolor) if handler else None
+
+
+NOISE = re.compile(
+    r"Assuming unrestricted shared|Using shell:|Rules claiming more threads|Select jobs to execute"
+    r"|Trying to restart job|Removing output files of failed job|Exiting because a job execution"
+    r"|Conda environments: ignored|Elapsed time:|Group jobs: inactive"
+    r"|Job \S+ has been submitted|Submitted array job"
+    # the end of the study names the failed jobs
+    r"|WorkflowError:\s*At least one job did not complete successfully"
+    # the last line of the job's log is shown in place of its command
+    r"|(?s:RuleException:.*\bCalledProcessError in file)"
+)
+"""Beginnings of lines that say nothing beside a display of progress. They are not marked as events,
+so that nothing public tells them from others. Without: such a line is shown."""
+
+
+# ---- Snakemake within a job of a cluster
+
+
+@_adapter("in a job of several runs, a run that fails stops those after it")
+def keep_going(workflow) -> None:
+    """Let the Snakemake within a job of a cluster go on after a run that fails.
+
+    Public is the option --keep-going, but Snakemake does not hand it on to its jobs.
+    Without: such a job ends with the first failure, and its other runs are tried with it again.
+    """
+    execute = workflow.execute
+
+    def execute_and_keep_going(*arguments, **options):
+        workflow.execution_settings.keep_going = True
+        return execute(*arguments, **options)
+
+    workflow.execute = execute_and_keep_going
+
+
+@_adapter("the runs of a job share its processor instead of taking turns")
+def one_slot(workflow) -> None:
+    """Let the runs of a job of a cluster take turns: each takes one slot, and the job has one.
+
+    Public is the option --resources, but Snakemake does not hand it on to its jobs.
+    Without: as many runs at a time as the node has processors.
+    """
+    workflow.register_resource("slots", 1)
+
+
+# ---- the Snakemake that submits jobs
+
+
+@_adapter("jobs that a killed Snakemake leaves in Slurm's queue are not found later")
+def name_of_jobs(workflow) -> str | None:
+    """Return the name that all jobs of this Snakemake have in Slurm's queue; None without Slurm.
+
+    For: finding jobs whose Snakemake was killed. Public is only a prefix, the same for all studies.
+    Without: such jobs have to be cancelled by hand.
+    """
+    if type(workflow.scheduler._executor).__module__ != "snakemake_executor_plugin_slurm":
+        return None
+    return workflow.scheduler._executor.run_uuid
+
+
+@_adapter("with keep-incomplete, delete the files of runs that are to be trained again")
+def remove_old_output(workflow) -> None:
+    """Remove what a job of a cluster is to make anew before it is submitted.
+
+    Runs that the job never reaches would keep their files of another configuration. With
+    `keep-incomplete`, Snakemake takes them for new ones when the job has failed. Nothing public
+    comes between the choice of a job and its submission.
+    Without: such files have to be deleted by hand.
+    """
+    if workflow.local_exec:
+        return
+    executor = workflow.scheduler._executor
+    submit, remove = executor.run_jobs, workflow.async_run
+
+    def remove_and_submit(jobs):
+        for job in jobs:
+            if job.attempt == 1:
+                remove(job.remove_existing_output())
+        submit(jobs)
+
+    executor.run_jobs = remove_and_submit
+
+
+@_adapter("a job that is cancelled or preempted may be waited for without end")
+def see_every_end(workflow) -> None:
+    """Let the executor for Slurm see that a job which was cancelled or preempted is over.
+
+    sacct says `CANCELLED by <user>`, which the executor (2.8) takes for a job still at work; and it
+    waits for Slurm to start a preempted job again, which the profile asks Slurm not to do. An
+    executor has no option for either.
+    Without: it waits for such jobs until it is stopped.
+    """
+    name = "snakemake_executor_plugin_slurm"
+    if type(workflow.scheduler._executor).__module__ != name:
+        return
+    plugin = sys.modules[name]
+    query = plugin.query_job_status
+
+    async def query_plainly(*arguments):
+        states, seconds = await query(*arguments)
+        return states and {job: plain_state(state) for job, state in states.items()}, seconds
+
+    plugin.query_job_status = query_plainly
+
+
+def plain_state(state: str) -> str:
+    """Return a state of sacct in a word that the executor knows."""
+    word = state.partition(" ")[0]
+    return "CANCELLED" if word == "PREEMPTED" else word

@@ -1,0 +1,46 @@
+"""Which files determine a program."""
+
+import subprocess
+import sys
+
+import pytest
+
+from l2study.core.code import code
+from tiny import PROJECT
+
+
+@pytest.fixture
+def scripts(tmp_path):
+    """A program that imports three modules in four ways, beside one that it does not."""
+    files = {
+        "run.py": "import json\nfrom ours import first\n\ndef f():\n    import ours.second\n",
+        "ours/__init__.py": "",
+        "ours/first.py": "from ours.deep.third import value\n",
+        "ours/second.py": "import ours.first\n",
+        "ours/deep/__init__.py": "",
+        "ours/deep/third.py": "value = 1\n",
+        "ours/unused.py": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_the_script_comes_first_then_what_it_imports(scripts):
+    found = [path.relative_to(scripts).as_posix() for path in code(scripts / "run.py")]
+    assert found == ["run.py", "ours/deep/third.py", "ours/first.py", "ours/second.py"]
+
+
+@pytest.mark.parametrize("name", ["prepare", "train", "measure", "aggregate", "events", "report"])
+def test_nothing_that_a_program_loads_is_left_out(name):
+    """What Python itself loads of ours when the program is asked for help."""
+    script = PROJECT / "scripts" / f"{name}.py"
+    loaded = subprocess.run(
+        [sys.executable, "-X", "importtime", script, "--help"], capture_output=True, text=True
+    ).stderr
+    modules = {line.split("|")[-1].strip() for line in loaded.splitlines() if "l2study." in line}
+    found = {path.relative_to(script.parent).with_suffix("").as_posix() for path in code(script)}
+    paths = {module.replace(".", "/") for module in modules}
+    assert {path for path in paths if (script.parent / f"{path}.py").is_file()} <= found
+    assert "l2study/core/config" in found

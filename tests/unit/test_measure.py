@@ -1,0 +1,150 @@
+"""measure.py on the runs of one lambda: what it measures, and what it keeps from before."""
+
+import json
+import shutil
+
+import pytest
+
+from l2study.core.code import code, fingerprint
+from l2study.core.config import check
+from l2study.core.measures import names
+from l2study.core.paths import measures_file, run_folder
+from l2study.core.runs import DamagedRunError
+from l2study.data.preparation import prepare
+from tiny import CONFIG, PROJECT, train, write_npz
+
+PROGRAM = PROJECT / "scripts" / "measure.py"
+SEEDS = [0, 3]
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Two runs of a lambda, trained but not measured."""
+    folder = tmp_path_factory.mktemp("results")
+    write_npz(folder / "tiny.npz")
+    prepare(check({"dataset": {"path": str(folder / "tiny.npz")}}), folder / "data.json")
+    for seed in SEEDS:
+        train(folder / "data.json", run_folder(folder, "0.001", seed), seed=seed)
+    return folder
+
+
+@pytest.fixture
+def results(trained, tmp_path):
+    return shutil.copytree(trained, tmp_path / "results")
+
+
+def measure(results, seeds=SEEDS, program=PROGRAM):
+    from l2study.measuring.one_lambda import measure_lambda
+
+    config = check(CONFIG)
+    measure_lambda(config, results / "data.json", "0.001", seeds, results, 1, program)
+    return json.loads(measures_file(results, "0.001").read_text())
+
+
+def measured_anew(printed):
+    return [line.split()[3].rstrip(":") for line in printed.splitlines()]
+
+
+def test_every_registered_measure_of_every_run(results, capsys):
+    found = measure(results)["runs"]
+    assert list(found) == ["0", "3"]
+    for seed, entry in found.items():
+        record = json.loads((run_folder(results, "0.001", seed) / "run.json").read_text())
+        assert entry["weights_sha256"] == record["weights_sha256"]
+        assert list(entry["measures"]) == names("weights")
+        assert sum(entry["weight_histogram"]["counts"]) == 25 * 8
+        assert entry["seconds"] > 0
+    assert found["0"]["measures"] != found["3"]["measures"]
+    assert measured_anew(capsys.readouterr().out) == ["0", "3"]
+
+
+def test_only_what_is_new_is_measured(results, capsys):
+    """A seed added, one removed and added again, nothing at all."""
+    first = measure(results, seeds=[3])
+    both = measure(results)
+    measure(results, seeds=[0])
+    assert measure(results) == both
+    assert both["runs"]["3"] == first["runs"]["3"]
+    assert measured_anew(capsys.readouterr().out) == ["3", "0"]
+
+
+@pytest.mark.parametrize("damage", ["", "[]", '{"runs": {}}', None])
+def test_a_file_that_is_damaged_is_made_again(results, damage, capsys):
+    whole = measure(results)["runs"]
+    path = measures_file(results, "0.001")
+    content = json.loads(path.read_text())
+    path.write_text(damage if damage is not None else json.dumps(content | {"measured_with": {}}))
+    again = measure(results)["runs"]
+    assert [entry["measures"] for entry in again.values()] == [
+        entry["measures"] for entry in whole.values()
+    ]
+    assert measured_anew(capsys.readouterr().out) == ["0", "3"] * 2
+
+
+def test_other_code_measures_again(results, tmp_path, capsys):
+    measure(results)
+    other = tmp_path / "other.py"
+    other.write_text("import nothing_of_ours\n")
+    measure(results, program=other)
+    assert measured_anew(capsys.readouterr().out) == ["0", "3"] * 2
+
+
+def test_a_run_that_was_trained_again_is_measured_again(results, capsys):
+    measure(results)
+    train(results / "data.json", run_folder(results, "0.001", 3), seed=4)
+    record = run_folder(results, "0.001", 3) / "run.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"seed": 3}))
+    measure(results)
+    assert measured_anew(capsys.readouterr().out) == ["0", "3", "3"]
+
+
+def test_a_diverged_run_has_no_measures_and_a_missing_one_is_left_out(results):
+    record = run_folder(results, "0.001", 3) / "run.json"
+    measure(results)
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"status": "diverged"}))
+    assert list(measure(results)["runs"]) == ["0"]
+    record.unlink()
+    assert list(measure(results)["runs"]) == ["0"]
+
+
+def test_weights_that_are_not_those_of_the_record_are_refused(results):
+    weights = run_folder(results, "0.001", 3) / "weights.npz"
+    weights.write_bytes((run_folder(results, "0.001", 0) / "weights.npz").read_bytes())
+    with pytest.raises(DamagedRunError, match="are not the weights of"):
+        measure(results)
+    weights.unlink()
+    with pytest.raises(DamagedRunError, match="missing"):
+        measure(results)
+    assert not measures_file(results, "0.001").exists()
+
+
+def test_the_fingerprint_of_a_program_is_of_all_that_it_imports(tmp_path):
+    (tmp_path / "one.py").write_text("import other\n")
+    (tmp_path / "other.py").write_text("x = 1\n")
+    before = fingerprint(tmp_path / "one.py")
+    (tmp_path / "unused.py").write_text("x = 1\n")
+    assert fingerprint(tmp_path / "one.py") == before
+    (tmp_path / "other.py").write_text("x = 2\n")
+    assert fingerprint(tmp_path / "one.py") != before
+
+
+def test_training_knows_nothing_of_measuring_and_of_words():
+    """So a new measure, or another word for one, trains nothing again."""
+    found = {
+        path.relative_to(PROJECT / "scripts").as_posix()
+        for path in code(PROJECT / "scripts/train.py")
+    }
+    assert "l2study/training/engine.py" in found
+    assert not any("measuring" in path or "wording" in path for path in found)
+    assert "l2study/core/measures.py" not in found
+
+
+@pytest.mark.parametrize("change", [{}, {"data_sha256": "1" * 64}, {"config": {"model": {}}}])
+def test_a_run_that_the_tables_will_refuse_is_left_out(results, change, capsys):
+    path = run_folder(results, "0.001", 0) / "run.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | change) if change else "{")
+    assert list(measure(results)["runs"]) == ["3"]
+    assert "the tables will refuse it" in capsys.readouterr().out

@@ -1,0 +1,32 @@
+"""The registry of measures against the places where they are computed."""
+
+import pytest
+
+from l2study.core import measures
+from l2study.core.columns import HISTORY_COLUMNS
+from l2study.core.measures import GAPS, MEASURES, Measure
+
+
+def test_every_column_of_a_history_that_is_a_measure_is_registered():
+    assert measures.names("history") == HISTORY_COLUMNS[3:-1]
+
+
+def test_every_gap_is_the_difference_of_two_history_columns():
+    assert list(GAPS) == ["reported", "lag", "generalisation", "split", "endpoint", "ce"]
+    assert all(len(pair) == 2 and set(pair) < set(HISTORY_COLUMNS) for pair in GAPS.values())
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_an_entry_is_whole(name):
+    measure = MEASURES[name]
+    assert measure.label and measure.description
+    assert measure.computed in ("history", "curve", "gap", "weights", "derived")
+    assert measure.better in (None, "lower", "higher")
+    assert bool(measure.difference) == (measure.computed == "gap")
+    assert measure.column
+    assert not ("accuracy" in name and measure.better == "lower")
+
+
+def test_a_misspelt_key_is_an_error():
+    with pytest.raises(TypeError, match="lable"):
+        Measure(**{"lable": "A measure"})

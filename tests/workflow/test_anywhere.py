@@ -1,0 +1,179 @@
+"""The workflow is used from elsewhere than its own folder, and as a part of another."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from project import STUDY, Project
+from tiny import PROJECT, write_npz
+
+SMALL = STUDY | {"lambdas": [0, 0.001], "seeds": 2}
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A clone of the project that nobody can write to, not even root where a mount is possible."""
+    folder = Project(tmp_path / "place of the clone" / "clone").folder
+    mounted = all(
+        subprocess.run(["mount", *options, str(folder)], capture_output=True).returncode == 0
+        for options in (["--bind", str(folder)], ["-o", "remount,ro,bind"])
+    )
+    if not mounted:
+        subprocess.run(["chmod", "-R", "a-w", str(folder)], check=True)
+    with pytest.raises(OSError):
+        (folder / "x").touch()
+    yield folder
+    if mounted:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    else:
+        subprocess.run(["chmod", "-R", "u+w", str(folder)], check=True)
+
+
+@pytest.fixture
+def work(tmp_path):
+    """A folder with the data and the configuration of a small study, and nothing else."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    write_npz(folder / "tiny.npz")
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(SMALL, sort_keys=False))
+    return folder
+
+
+def snakemake(folder, *arguments):
+    """Run Snakemake in `folder` and return what it printed, after checking that it succeeded."""
+    command = [str(Path(sys.executable).parent / "snakemake"), "--cores", "2", *arguments]
+    own = {k: v for k, v in os.environ.items() if not k.startswith(("L2STUDY", "TF_XLA"))}
+    done = subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def made(folder):
+    """Return the names of what is in `folder`."""
+    return {path.name for path in folder.iterdir()}
+
+
+def histories(results):
+    """Return all histories below `results`, by their place there, without their times."""
+    found = {}
+    for path in sorted(results.glob("runs/*/*/history.csv")):
+        lines = path.read_text().splitlines()
+        found[path.relative_to(results)] = [line.rpartition(",")[0] for line in lines]
+    return found
+
+
+def test_from_another_folder_with_a_clone_that_is_read_only(clone, work, finished):
+    command = ("-s", str(clone / "Snakefile"), "--configfile", "tiny.yaml")
+    printed = snakemake(work, *command)
+    assert "4 runs to train, 0 kept; other jobs: prepare, " in printed
+    results = work / "results" / "tiny"
+    found, expected = histories(results), histories(finished.results)
+    assert len(found) == 4
+    assert found == {place: expected[place] for place in found}
+    assert (results / "report" / "report.html").exists()
+    assert made(work) == {"tiny.npz", "tiny.yaml", "results", "logs", ".snakemake"}
+    assert not list(clone.rglob("__pycache__"))
+    # in the same place under another name, it is still the same study
+    assert "Nothing to be done" in snakemake(work, *command)
+    link = work.parent / "link"
+    link.symlink_to(clone)
+    assert "Nothing to be done" in snakemake(
+        work, "-s", str(link / "Snakefile"), "--configfile", "tiny.yaml"
+    )
+    # captions come from the clone too
+    snakemake(work, *command, "--report", "page.html")
+    assert (work / "page.html").stat().st_size > 100_000
+
+
+def test_into_another_directory(clone, work):
+    """Also with a second study on the way, whose command is given in the clone's own folder."""
+    printed = snakemake(
+        clone, "--directory", str(work), "--configfile", str(work / "tiny.yaml"),
+        "--", "results/tiny/runs/l2~0/seed~1/run.json",
+    )  # fmt: skip
+    assert "1 run to train, 0 kept; other jobs: prepare\n" in printed
+    assert len(histories(work / "results" / "tiny")) == 1
+    assert (work / ".snakemake" / "at-work" / "tiny").exists()
+
+
+HOST = """
+configfile: "host.yaml"
+
+module l2:
+    snakefile: "{clone}/Snakefile"
+    config: config["l2"]
+    prefix: "sub/l2"
+
+use rule * from l2 as l2_*
+
+rule mine:
+    default_target: True
+    input: "own.txt", rules.l2_all.input
+
+rule own:
+    output: "own.txt"
+    shell: "echo mine > {{output}}"
+"""
+
+
+@pytest.mark.parametrize("place", ["beside", "below"])
+def test_as_a_module_beside_other_rules(work, finished, place, tmp_path):
+    """Wherever the clone is: only a path that begins with `..` is safe from a prefix by itself."""
+    clone = {"beside": tmp_path / "clone", "below": work / "code" / "clone"}[place]
+    Project(clone)
+    # A key that is left out has its default; with `allow_missing`, it matters what is on disk.
+    keys = {key: value for key, value in SMALL.items() if key != "confidence"}
+    keys |= {"allow_missing": place == "below"}
+    (work / "host.yaml").write_text(yaml.safe_dump({"l2": keys}, sort_keys=False))
+    (work / "Snakefile").write_text(HOST.format(clone=os.path.relpath(clone, work)))
+    if place == "below":
+        runs = [f"sub/l2/results/tiny/runs/l2~{l2}/seed~0/run.json" for l2 in SMALL["lambdas"]]
+        snakemake(work, *runs)
+        printed = snakemake(work, "--dry-run")
+        assert "l2_aggregate" in printed
+        assert "l2_train" not in printed
+        return
+    snakemake(work)
+    results = work / "sub" / "l2" / "results" / "tiny"
+    found, expected = histories(results), histories(finished.results)
+    assert len(found) == 4
+    assert found == {place: expected[place] for place in found}
+    assert (results / "report" / "report.html").exists()
+    assert (work / "sub" / "l2" / "logs" / "tiny" / "report.log").exists()
+    assert (work / "own.txt").read_text() == "mine\n"
+    assert not (work / "results").exists()
+    assert not (clone / "results").exists()
+    assert "Nothing to be done" in snakemake(work)
+
+
+def test_the_catalog_s_description_is_yaml_of_the_known_shape():
+    usage = yaml.safe_load((PROJECT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
+    assert usage["software-stack-deployment"]["conda"] is True
+    assert usage["report"] is True
+
+
+def works_in(process, folder):
+    with contextlib.suppress(OSError):
+        return (process / "cwd").resolve(strict=True).is_relative_to(folder)
+    return False
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(tmp_path):
+    """Nothing that these tests have started is at work when they are over."""
+    yield
+    end = time.monotonic() + 120
+    while left := [
+        process for process in Path("/proc").glob("[0-9]*") if works_in(process, tmp_path)
+    ]:
+        # the preloaded process ends with Snakemake, but not in the same instant
+        assert time.monotonic() < end, left
+        time.sleep(0.2)
+    shutil.rmtree(tmp_path, ignore_errors=True)

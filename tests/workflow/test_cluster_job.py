@@ -1,0 +1,129 @@
+"""What happens in and around a job of a cluster, seen with real Snakemake and jobs on this machine.
+
+The executor is that of tests/executor, the profile that for Slurm. On a real Slurm: tests/cluster.
+"""
+
+import re
+
+import pytest
+
+from stand_in import RUNS, StandIn
+
+
+@pytest.fixture
+def project(tmp_path):
+    return StandIn(tmp_path / "project")
+
+
+PATHLIB = "from pathlib import Path\n"
+
+NOT_IN_A_JOB = ["data/preparation", "data/sources", "workflow/lock", "workflow/screen"]
+
+
+def forbid(project):
+    """Let a job of a cluster fail if its Snakemake checks, locks or shows anything.
+
+    The Snakemake that a person has started has done all that.
+    """
+    check = 'assert "--mode" not in __import__("sys").argv, "not in a job"\n'
+    for module in NOT_IN_A_JOB:
+        project.change(module, PATHLIB, PATHLIB + check)
+    jsonschema = "    from jsonschema import Draft"
+    project.change("core/config", jsonschema, f"    {check}{jsonschema}")
+
+
+def here(project, *arguments):
+    return project.run(*arguments, executor="here")
+
+
+def there(project):
+    return {seed for seed, run in enumerate(RUNS) if (project.folder / run).exists()}
+
+
+def turns(project):
+    """Return the seeds of the runs in order, after checking that they took turns; forget them."""
+    path = project.folder / "turns"
+    words = path.read_text().split()
+    path.unlink()
+    assert words[::2] == ["begin", "end"] * (len(words) // 4)
+    assert words[1::4] == words[3::4]
+    return [int(seed) for seed in words[1::4]]
+
+
+def test_runs_of_a_job_take_turns_and_one_that_fails_stops_none(project):
+    """Wherever the two that fail stand in a job of four, the others are kept."""
+    forbid(project)
+    for seed in (1, 2):
+        (project.folder / f"unlucky-{seed}").touch()
+    failed = here(project, "--preemptible-retries", "0")
+    assert failed.returncode != 0
+    assert there(project) == {0, 3}
+    assert sorted(turns(project)) == [0, 1, 1, 2, 2, 3]
+    end = failed.stderr[failed.stderr.index("2 failed; ") :]
+    assert re.findall("train l2=0.001 seed=(.): .*out of luck", end) == ["1", "2"]
+    assert "2 of 4 runs trained, 0 running, 2 failed" in failed.stderr
+
+    # the same command tries those two again, and no other
+    (project.folder / "unlucky-1").unlink()
+    (project.folder / "unlucky-2").unlink()
+    done = here(project)
+    assert done.returncode == 0, done.stderr
+    assert "2 runs to train, 2 kept; other jobs: none" in done.stderr
+    assert sorted(turns(project)) == [1, 2]
+    assert there(project) == {0, 1, 2, 3}
+
+    # a job that dies before its first run: nothing of the old configuration passes for new
+    project.configure(lambdas=[0.001], seeds=4, training={"epochs": 5})
+    (project.folder / "down").touch()
+    failed = here(project, "--preemptible-retries", "0")
+    assert failed.returncode != 0
+    assert "4 runs to train, 0 kept" in failed.stderr
+    assert there(project) == set()
+    assert not (project.folder / "turns").exists()
+
+
+BROKEN = {
+    "workflow.": "workflow.gone_",
+    "DefaultStreamHandler": "gone",
+    "snakemake.logging": "gone",
+    "query_job_status": "gone",
+}
+"""What the door asks Snakemake for, and what asks for something that is not there in its place."""
+
+
+def test_without_all_that_snakemake_does_not_promise_the_study_is_made_all_the_same(project):
+    for old, new in BROKEN.items():
+        project.change("workflow/snakemake_door", old, new)
+    warning = "This Snakemake is not as expected (AttributeError: "
+    done = project.run()
+    assert done.returncode == 0, done.stderr
+    assert there(project) == {0, 1, 2, 3}
+    assert "Finished jobid: " in done.stderr, "the screen is Snakemake's"
+    assert "Done in 0:00:" in done.stderr
+    said = [line for line in done.stderr.splitlines() if line.startswith(warning)]
+    assert {line.partition("): ")[2] for line in said} == {
+        "jobs of a cluster check the configuration and the data again.",
+        "the screen is Snakemake's.",
+        "jobs that a killed Snakemake leaves in Slurm's queue are not found later.",
+        "with keep-incomplete, delete the files of runs that are to be trained again.",
+        "a job that is cancelled or preempted may be waited for without end.",
+    }
+    assert not (project.folder / ".snakemake" / "locks").exists() or not list(
+        (project.folder / ".snakemake" / "locks").iterdir()
+    )
+
+    # and on a cluster
+    project.configure(lambdas=[0.001], seeds=4, training={"epochs": 5})
+    done = here(project)
+    assert done.returncode == 0, done.stderr
+    assert "4 runs to train" not in done.stderr
+    assert there(project) == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("old", ["workflow.output_settings", "snakemake.logging", "Default"])
+def test_without_one_of_the_things_that_the_screen_needs(project, old):
+    project.change("workflow/snakemake_door", old, old.replace(old[-8:], "gone"))
+    done = project.run()
+    assert done.returncode == 0, done.stderr
+    assert "Finished jobid: " in done.stderr
+    assert there(project) == {0, 1, 2, 3}
