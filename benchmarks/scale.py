@@ -74,7 +74,7 @@ def main() -> None:
             results = folder / "results" / "scale"
             write_study(results, lambdas=values["lambdas"], seeds=range(values["seeds"]), epochs=20)
             aggregate = [sys.executable, "scripts/aggregate.py", "--config", config.name]
-            aggregate += ["--claims", "reports/claims.yaml", "--results", str(results)]
+            aggregate += ["--claims", "reports/claims/exercise.yaml", "--results", str(results)]
             rows.append(
                 {
                     "runs": runs,

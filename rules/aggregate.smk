@@ -14,7 +14,7 @@ TABLES = [
 rule aggregate:
     input:
         code=code("scripts/aggregate.py"),
-        claims=here("reports/claims.yaml"),
+        claims=ledger(),
         descriptions=[
             here("schemas/claims.schema.yaml"),
             here("schemas/measures.yaml"),

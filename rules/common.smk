@@ -60,9 +60,16 @@ def read_study():
     try:
         study = configuration.check(config, defaults=defaults)
         check_against_data(study)
+        configuration.check_ledger(study)
     except (configuration.ConfigError, DataError) as error:
         sys.exit(f"config: {error}")
     return study
+
+
+def ledger():
+    """Return the file with the claims that are judged."""
+    name = paths.ledger(STUDY)
+    return here(f"reports/claims/{name}.yaml") if name in paths.LEDGERS else name
 
 
 def settings(*keys):

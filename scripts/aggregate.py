@@ -7,7 +7,7 @@ First, every run that the config promises is checked: it must be complete, and o
 these data. If one is not, nothing is written. Other runs in the folder are ignored.
 
 Example:
-    python scripts/aggregate.py --config config.yaml --claims reports/claims.yaml \\
+    python scripts/aggregate.py --config config.yaml --claims reports/claims/exercise.yaml \\
         --results results/mnist
 """
 
@@ -16,11 +16,12 @@ import sys
 from pathlib import Path
 
 from l2study.core.config import ConfigError, read_config
+from l2study.core.epochs import evaluated_epochs
 from l2study.core.files import read_json, write_json
 from l2study.core.measures import RUN_MEASURES, names
 from l2study.core.runs import DamagedRunError, read_runs
 from l2study.core.table_files import write_table
-from l2study.tables import build, datapackage
+from l2study.tables import build, datapackage, decision_tables
 from l2study.tables.claims import claims_table
 from l2study.tables.derived import DERIVED_MEASURES, with_derived
 from l2study.tables.ledger import LedgerError, read_ledger
@@ -40,7 +41,7 @@ def write_tables(config: dict, ledger: Path, results: Path, *, allow_missing: bo
         LedgerError: the ledger is not as it should be.
         DescriptionError: the tables are not as schemas/tables.yaml describes them.
     """
-    epochs, confidence = config["training"]["epochs"], config["confidence"]
+    epochs, confidence = evaluated_epochs(config["training"]), config["confidence"]
     reference = float(config["reference_lambda"])
     claims = read_ledger(ledger)
     promised = {"config": {part: config[part] for part in ("model", "training")}}
@@ -60,18 +61,18 @@ def write_tables(config: dict, ledger: Path, results: Path, *, allow_missing: bo
     histories = build.histories_table(found)
     runs = with_derived(histories, build.runs_table(found), build.regularised_kernels(found))
     measures = [*RUN_MEASURES, *DERIVED_MEASURES]
-    choice = build.choice_table(runs, reference, confidence)
+    choice = decision_tables.choice_table(runs, reference, confidence)
     tables = {
         "histories": histories,
         "runs": runs,
         "gap": build.gap_table(histories, runs, epochs, confidence),
         "contrasts": build.contrasts_table(runs, reference, confidence),
         "choice": choice,
-        "power": build.power_table(runs, reference, confidence),
+        "power": decision_tables.power_table(runs, reference, confidence),
         "weight_histogram": build.histogram_table(found),
-        "claims": claims_table(claims, histories, runs, epochs, confidence),
+        "claims": claims_table(claims, histories, runs, choice, epochs, confidence),
         "means": build.means_table(runs, measures, confidence),
-        "answer": build.answer_table(runs, choice, reference, confidence),
+        "answer": decision_tables.answer_table(runs, choice, reference, confidence),
     }
     folder, descriptions = results / "tables", datapackage.read_descriptions()
     for name, table in datapackage.with_types(tables).items():

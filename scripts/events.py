@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 from l2study.core.config import ConfigError, read_config
+from l2study.core.epochs import evaluated_epochs
 from l2study.core.labels import l2_label
 from l2study.core.runs import DamagedRunError, read_runs
 from l2study.tables.tensorboard import write_events
@@ -28,7 +29,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--config",
         required=True,
-        help="YAML or JSON file, or the JSON itself; its seeds and training.epochs are used",
+        help="YAML or JSON file, or the JSON itself; its seeds and training are used",
     )
     parser.add_argument("--l2", required=True, help="the regularisation coefficient of the runs")
     parser.add_argument(
@@ -38,7 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         config, l2 = read_config(options.config), l2_label(options.l2)
-        epochs, seeds = config["training"]["epochs"], config["seeds"]
+        epochs, seeds = evaluated_epochs(config["training"]), config["seeds"]
         for run in read_runs(options.results, [l2], seeds, epochs, allow_missing=True):
             write_events(run, options.output / f"seed~{run.seed}")
     except (ConfigError, DamagedRunError) as error:

@@ -36,6 +36,10 @@ ODD = {
         "seeds": [0, 1],
         "epochs": 2,
     },
+    "three evaluated epochs": {
+        "lambdas": [0, 1e-3], "seeds": [0, 1, 2], "epochs": 60, "evaluate_at": {"points": 3},
+        "diverged": {(1e-3, 1): 20},
+    },
     "two hidden layers": {
         "lambdas": [0, 1e-3], "seeds": [0, 1], "epochs": 2, "kernels": ((784, 32), (32, 16)),
     },
@@ -45,7 +49,7 @@ ODD = {
 def write_results(folder, **options) -> str:
     """Write a made-up study with its tables to `folder` and return its configuration as JSON."""
     config = write_study(folder, **options)
-    write_tables(config, PROJECT / "reports" / "claims.yaml", folder)
+    write_tables(config, PROJECT / "reports" / "claims" / "exercise.yaml", folder)
     return json.dumps(config)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from l2study.core.columns import HISTORY_COLUMNS
+from l2study.core.epochs import evaluated_epochs
 from l2study.core.labels import l2_label
 from l2study.core.measures import names
 from l2study.core.paths import measures_file, run_folder
@@ -23,6 +24,8 @@ from l2study.core.runs import Run, read_runs
 KERNELS = ((784, 128),)
 NEVER_LIT = 67 / 784
 NOISE_SDS = ("0.1", "0.2", "0.3")
+ATTACKS = {"fgsm_0.02": 1.2, "fgsm_0.05": 4.0, "pgd_0.02": 1.6, "pgd_0.05": 4.8}
+"""What every attack costs in accuracy, relative to `Effects.noise_loss`."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Effects:
     never_lit_norm: tuple[float, float] = (4.3, 0.01)
     jacobian_norm: tuple[float, float] = (9.0, 2.0)
     softmax_jacobian_norm: tuple[float, float] = (0.3, 0.1)
+    boundary_distance: tuple[float, float] = (0.5, 1.2)
     output_kernel_norm: tuple[float, float] = (5.0, 8.0)
     noise_loss: tuple[float, float] = (0.08, 0.02)
     first_epoch_ce: tuple[float, float] = (0.45, 0.65)
@@ -70,6 +74,7 @@ HARMFUL = Effects(
     weight_norm=(5.0, 17.0),
     never_lit_norm=(1.0, 4.0),
     softmax_jacobian_norm=(0.1, 0.3),
+    boundary_distance=(1.2, 0.5),
     noise_loss=(0.02, 0.08),
     lag=(0.0005, 0.0005),
     split=(0.002, 0.004),
@@ -95,6 +100,7 @@ def study_config(
     study: str = "made-up",
     reference_lambda: object = 0,
     confidence: float = 0.95,
+    evaluate_at: list[int] | dict | None = None,
 ) -> dict:
     """Return a canonical config with every key, as `read_config` would."""
     return {
@@ -107,6 +113,7 @@ def study_config(
             "learning_rate": 0.001,
             "batch_size": 200,
             "epochs": epochs,
+            "evaluate_at": "all" if evaluate_at is None else evaluate_at,
         },
         "lambdas": sorted((l2_label(v) for v in lambdas), key=float),
         "seeds": sorted(seeds),
@@ -128,6 +135,7 @@ def write_study(
     reference_lambda: object = 0,
     confidence: float = 0.95,
     kernels: tuple[tuple[int, int], ...] = KERNELS,
+    evaluate_at: list[int] | dict | None = None,
 ) -> dict:
     """Write the run folders of a made-up study under `folder`/runs and return its config.
 
@@ -143,6 +151,7 @@ def write_study(
         reference_lambda: goes into the config.
         confidence: goes into the config.
         kernels: shapes of the regularised kernels.
+        evaluate_at: the epochs to keep, in the canonical form of the config; None keeps all.
     """
     config = study_config(
         lambdas,
@@ -151,6 +160,7 @@ def write_study(
         study=study,
         reference_lambda=reference_lambda,
         confidence=confidence,
+        evaluate_at=evaluate_at,
     )
     lost = {(l2_label(l2), seed): epoch for (l2, seed), epoch in (diverged or {}).items()}
     for l2 in config["lambdas"]:
@@ -169,7 +179,8 @@ def write_study(
 
 def read_study(folder: str | Path, config: dict, **options) -> list[Run]:
     """Return the runs of a made-up study as `aggregate` reads them."""
-    lambdas, seeds, epochs = config["lambdas"], config["seeds"], config["training"]["epochs"]
+    lambdas, seeds = config["lambdas"], config["seeds"]
+    epochs = evaluated_epochs(config["training"])
     return read_runs(folder, lambdas, seeds, epochs, measures=names("weights"), **options)
 
 
@@ -186,8 +197,8 @@ def write_run(
     """Write history.csv and run.json of one made-up run and return what was measured of it."""
     epochs = config["training"]["epochs"]
     rows, measures = _run(float(l2), l2, seed, epochs, effects, random_state, kernels)
-    if diverged_epoch is not None:
-        rows = rows[:diverged_epoch]
+    end = epochs + 1 if diverged_epoch is None else diverged_epoch
+    rows = [rows[epoch] for epoch in evaluated_epochs(config["training"]) if epoch < end]
     run = {
         "l2": l2,
         "seed": seed,
@@ -264,6 +275,7 @@ def _run(l2, label, seed, epochs, effects, random_state, kernels):
     )
     softmax_jacobian = final("softmax_jacobian_norm")
     output_norm = final("output_kernel_norm")
+    distance = final("boundary_distance")
     bottom = max(1, epochs // 2)
 
     rows = []
@@ -311,8 +323,13 @@ def _run(l2, label, seed, epochs, effects, random_state, kernels):
         "jacobian_norm": jacobian,
         "softmax_jacobian_norm": softmax_jacobian,
         "loss_gradient_norm": 0.05 * jacobian,
+        "boundary_distance": distance,
         **{
             f"test_accuracy_noise_{sd}": accuracy - noise_loss * float(sd) / 0.3 for sd in NOISE_SDS
+        },
+        **{
+            f"test_accuracy_{attack}": min(max(accuracy - noise_loss * cost, 0.0), 1.0)
+            for attack, cost in ATTACKS.items()
         },
         "weight_norm_lit": math.sqrt(norm**2 - never**2),
         "weight_norm_never_lit": never,

@@ -9,18 +9,20 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from statsmodels.stats.weightstats import ttost_paired
 
 import aggregate as command
 import synthetic
 from l2study.core import runs as run_files
 from l2study.core.measures import RUN_MEASURES
 from l2study.core.table_files import read_table, write_table
-from l2study.tables import build
-from l2study.tables.derived import DERIVED_MEASURES
+from l2study.tables import build, decision_tables, decisions, statistics
+from l2study.tables.derived import DERIVED_MEASURES, with_derived
 
 ROOT = Path(__file__).parents[2]
-LEDGER = ROOT / "reports" / "claims.yaml"
+LEDGER = ROOT / "reports" / "claims" / "exercise.yaml"
 LOST = {(0.01, 3): 2, (0.001, 0): 1}
+CHOSEN = [1, 3, 7]
 TABLES = sorted(path.stem for path in (ROOT / "reports" / "tables").glob("*.rst"))
 
 
@@ -40,6 +42,18 @@ def study(tmp_path_factory):
     command.write_tables(config, LEDGER, folder)
     tables = {name: read_table(folder / "tables" / f"{name}.csv") for name in TABLES}
     return folder, config, tables
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """The tables of a study with chosen epochs, and of the same with every epoch."""
+    tables = []
+    for at in (CHOSEN, None):
+        folder = tmp_path_factory.mktemp("study")
+        config = synthetic.write_study(folder, epochs=12, evaluate_at=at, diverged={(0.01, 3): 5})
+        command.write_tables(config, LEDGER, folder)
+        tables.append({n: read_table(folder / "tables" / f"{n}.csv") for n in TABLES})
+    return tables
 
 
 @pytest.fixture(scope="module")
@@ -101,14 +115,43 @@ class TestRuns:
         assert row["val_ce_creep"] == end["val_ce"] - history["val_ce"].min()
         prechelt = 100 * (end["val_ce"] / history["val_ce"].min() - 1)
         assert row["generalisation_loss"] == pytest.approx(prechelt, rel=1e-10)
-        means = [history["val_ce"].iloc[i : i + 3].mean() for i in range(1, 7)]
-        assert row["val_ce_creep_smoothed"] == pytest.approx(means[-1] - min(means), rel=1e-10)
         assert row["gap_reported"] == end["train_accuracy_running"] - end["val_accuracy"]
         assert row["gap_ce"] == end["val_ce"] - end["train_ce"]
         found = json.loads((folder / "measures/l2~0.0001.json").read_text())["runs"]["4"]
         assert row["seconds_measures"] == found["seconds"]
         for name, value in {**found["measures"], **record["cost"]}.items():
             assert row[name] == value
+
+    def test_rise_after_the_minimum(self, study):
+        """By the completed runs of a lambda, without epoch 0, and from one half to the other."""
+        folder, _, tables = study
+        runs = tables["runs"].set_index(["l2", "seed"])
+        seeds = [0, 1, 2, 4, 5]
+        for column in ("val_ce", "val_loss"):
+            curves = {s: raw(folder, "0.01", s)[column].rolling(3).mean().loc[3:] for s in seeds}
+            for half, others in (([0, 2, 5], [1, 4]), ([1, 4], [0, 2, 5])):
+                place = sum(curves[s] for s in others).idxmin()
+                for s in half:
+                    rise = curves[s].iloc[-1] - curves[s].loc[place]
+                    assert runs.loc[(0.01, s), f"{column}_rise"] == pytest.approx(rise)
+        assert math.isnan(runs.loc[(0.01, 3), "val_ce_rise"])
+        hidden = runs["val_ce_rise"] - runs["val_loss_rise"]
+        assert runs["creep_hidden"].dropna().tolist() == hidden.dropna().tolist()
+
+    def test_rise_where_only_some_epochs_are_recorded(self, study):
+        folder, config, tables = study
+        found = synthetic.read_study(folder, config)
+        histories = build.histories_table(found)
+        kept = histories[histories["epoch"].isin([0, 1, 2, 5, 8])].copy()
+        # epoch 0 does not count, however low it is
+        kept.loc[kept["epoch"] == 0, "val_ce"] = -100.0
+        runs = with_derived(kept, build.runs_table(found), None).set_index(["l2", "seed"])
+        curves = kept[(kept["l2"] == 0) & (kept["epoch"] > 0)].pivot(
+            index="seed", columns="epoch", values="val_ce"
+        )
+        expected = statistics.rise_after_minimum(curves.to_numpy())
+        assert runs.loc[0.0, "val_ce_rise"].tolist() == pytest.approx(expected.tolist())
+        assert not np.allclose(expected, tables["runs"].query("l2 == 0")["val_ce_rise"])
 
     def test_a_diverged_run_has_status_and_cost_only(self, study):
         _, _, tables = study
@@ -155,9 +198,13 @@ class TestGap:
         half = 2.776445 * math.sqrt(variance / 5)  # t(4) at 0.975
         assert row["mean_low"] == pytest.approx(row["mean"] - half, rel=1e-6)
         assert row["mean_high"] == pytest.approx(row["mean"] + half, rel=1e-6)
-        # chi2(4) at 0.975 and 0.025
-        assert row["variance_low"] == pytest.approx(4 * variance / 11.143287, rel=1e-6)
-        assert row["variance_high"] == pytest.approx(4 * variance / 0.484419, rel=1e-5)
+        # Bonett's interval: of five values the trimmed mean is the median
+        fourths = sum((values - np.median(values)) ** 4)
+        error = math.sqrt((5 * fourths / (4 * variance) ** 2 - 2 / 5) / 4)
+        c = 5 / (5 - 1.959964)
+        ratio = math.exp(1.959964 * c * error)
+        assert row["variance_low"] == pytest.approx(c * variance / ratio, rel=1e-5)
+        assert row["variance_high"] == pytest.approx(c * variance * ratio, rel=1e-5)
         assert row["diverged_seeds"] == "3"
 
     def test_rows(self, study):
@@ -202,6 +249,84 @@ class TestGap:
         assert set(nobody["diverged_seeds"]) == {"3 7"}
 
 
+class TestChosenEpochs:
+    @pytest.mark.parametrize("name", ["histories", "gap"])
+    def test_rows_are_those_of_a_full_history(self, both, name):
+        chosen, full = (tables[name] for tables in both)
+        expected = full[full["epoch"].isin({0, *CHOSEN, 12})].reset_index(drop=True)
+        pd.testing.assert_frame_equal(chosen, expected, check_exact=True)
+
+    def test_measures_of_the_end_are_those_of_a_full_history(self, both):
+        chosen, full = (tables["runs"] for tables in both)
+        curve = {"val_ce_min", "val_ce_min_epoch", "val_ce_creep", "generalisation_loss"}
+        curve |= {"val_ce_rise", "val_loss_rise", "creep_hidden"}
+        curve |= {"test_accuracy_best", "test_ce_best"}
+        same = [name for name in full if name not in {*curve, "penalty_error", "epochs"}]
+        pd.testing.assert_frame_equal(chosen[same], full[same], check_exact=True)
+        assert chosen.set_index(["l2", "seed"])["epochs"].to_dict() == {
+            (l2, seed): 3 if (l2, seed) == (0.01, 3) else 12
+            for l2, seed in zip(full["l2"], full["seed"], strict=True)
+        }
+
+    def test_the_lowest_value_is_of_an_evaluated_epoch(self, both):
+        chosen, full = both
+        history = chosen["histories"].query("l2 == 0 and seed == 2").set_index("epoch")["val_ce"]
+        runs = chosen["runs"].set_index(["l2", "seed"])
+        row = runs.loc[(0, 2)]
+        assert row["val_ce_min_epoch"] == history.idxmin() == 7
+        assert row["val_ce_min"] == history.min()
+        assert row["val_ce_creep"] == history[12] - history.min()
+        cell = chosen["histories"].query("l2 == 0 and epoch > 0")
+        curves = cell.pivot_table("val_ce", "seed", "epoch").to_numpy()
+        assert row["val_ce_rise"] == pytest.approx(statistics.rise_after_minimum(curves)[2])
+        at_best = chosen["histories"].query("l2 == 0 and seed == 2 and epoch == 7")
+        assert row["test_accuracy_best"] == at_best["test_accuracy"].item()
+        assert (full["runs"].set_index(["l2", "seed"])["val_ce_min_epoch"].dropna() == 6).all()
+
+    def test_what_epoch_1_would_tell_is_missing_without_it(self, tmp_path):
+        config = synthetic.write_study(tmp_path, lambdas=[0, 0.01], evaluate_at=[4])
+        command.write_tables(config, LEDGER, tmp_path)
+        runs = read_table(tmp_path / "tables" / "runs.csv")
+        assert runs["first_running_loss"].isna().all()
+        assert runs["start_loss"].notna().all()
+
+    @pytest.mark.parametrize(
+        ("at", "message"),
+        [
+            (None, "line 4 is of epoch 3, but epoch 2 is expected"),
+            ([3], "line 3 is of epoch 1, but epoch 3 is expected"),
+            ([1, 3, 5, 7], "line 5 is of epoch 7, but epoch 5 is expected"),
+        ],
+    )
+    def test_another_choice_is_another_study(self, tmp_path, at, message):
+        config = synthetic.write_study(
+            tmp_path, lambdas=[0], seeds=[0, 1], epochs=12, evaluate_at=CHOSEN
+        )
+        training = {k: v for k, v in config["training"].items() if k != "evaluate_at"}
+        training |= {"evaluate_at": "all" if at is None else at}
+        with pytest.raises(run_files.DamagedRunError) as stopped:
+            synthetic.read_study(tmp_path, config | {"training": training})
+        for line in str(stopped.value).splitlines():
+            assert message in line
+
+    @pytest.mark.parametrize(("end", "kept"), [(4, 3), (3, 2), (1, 1), (0, 0), (12, 4)])
+    def test_a_diverged_run_keeps_the_evaluated_epochs_before(self, tmp_path, end, kept):
+        config = synthetic.write_study(
+            tmp_path,
+            lambdas=[0],
+            seeds=[0, 1],
+            epochs=12,
+            evaluate_at=CHOSEN,
+            diverged={(0, 1): end},
+        )
+        run = synthetic.read_study(tmp_path, config)[1]
+        assert run.history[:, 2].tolist() == [0, 1, 3, 7][:kept]
+        record = tmp_path / "runs/l2~0/seed~1/run.json"
+        damage(record, replacing(f'"diverged_epoch": {end}', f'"diverged_epoch": {end + 9}'))
+        with pytest.raises(run_files.DamagedRunError, match=f"diverged in epoch {end + 9}, but"):
+            synthetic.read_study(tmp_path, config)
+
+
 class TestContrasts:
     def test_against_scipy(self, study):
         folder, _, tables = study
@@ -219,11 +344,22 @@ class TestContrasts:
         assert row["p_sign_flip"] == 2 / 2**5
         assert row["d_z"] == pytest.approx(test.statistic / math.sqrt(5))
         assert row["probability_improvement"] == 0
-        r = stats.pearsonr(first + second, first - second)
-        assert row["p_variance"] == pytest.approx(r.pvalue)
+        assert row["p_variance"] == statistics.equal_variances(first, second)
+        assert row["margin"] == 0.001
+        equivalent = ttost_paired(first, second, -0.001, 0.001)[0]
+        assert row["p_equivalent"] == pytest.approx(equivalent)
         assert row["correlation"] == pytest.approx(np.corrcoef(first, second)[0, 1])
         assert row["diverged_seeds"] == "3"
         assert row["reference_l2"] == 0
+
+    def test_a_measure_without_a_margin_is_not_shown_to_be_equivalent(self, study):
+        _, _, tables = study
+        rows = tables["contrasts"].set_index("measure")
+        assert rows.loc["test_ce", ["margin", "p_equivalent"]].isna().all(axis=None)
+        margins = rows["margin"].dropna()
+        assert set(margins) == {0.001}
+        assert all("accuracy" in name or name.startswith("gap_") for name in margins.index)
+        assert rows.loc[margins.index, "p_equivalent"].notna().all()
 
     def test_improvement_is_higher_accuracy_and_lower_cross_entropy(self, tmp_path):
         config = synthetic.write_study(tmp_path, lambdas=[0, 0.01], effects=synthetic.HELPFUL)
@@ -233,8 +369,8 @@ class TestContrasts:
         assert (share[["train_accuracy", "test_accuracy", "test_accuracy_noise_0.3"]] == 1).all()
         assert (share[["val_ce", "val_ce_min", "test_ce", "ece", "brier"]] == 0).all()
         measures = [m for m in share.index if m.startswith(("gap_", "weight_")) or "_norm" in m]
-        assert len(measures) == 15
-        neither = ["val_ce_min_epoch", "val_ce_creep", "val_ce_creep_smoothed", "inactive_share"]
+        assert len(measures) == 16
+        neither = ["val_ce_min_epoch", "val_ce_creep", "val_ce_rise", "inactive_share"]
         assert share[[*measures, *neither]].isna().all()
 
     def test_holm_is_over_the_lambdas_of_a_measure(self, study):
@@ -252,15 +388,30 @@ class TestContrasts:
         assert family.loc[at, "p_variance_holm"] == pytest.approx(min(1, 3 * low))
 
     def test_new_columns_come_last(self):
-        assert build.CONTRAST_COLUMNS[-3:] == [
-            "diverged_seeds", "correlation", "p_variance_holm",
+        assert build.CONTRAST_COLUMNS[-5:] == [
+            "diverged_seeds", "correlation", "p_variance_holm", "margin", "p_equivalent",
         ]  # fmt: skip
+        assert decision_tables.CHOICE_COLUMNS[-4:] == [
+            "diverged_seeds",
+            "share",
+            "l2_low",
+            "l2_high",
+        ]
+        assert decision_tables.POWER_COLUMNS[-3:] == ["diverged_seeds", "seeds_low", "seeds_high"]
 
     def test_losses_are_not_compared(self, study):
         _, _, tables = study
         measures = set(tables["contrasts"]["measure"])
         assert not measures & {"train_loss", "val_loss", "train_loss_running", "penalty"}
-        assert {"val_ce", "gap_reported", "val_ce_creep", "ece", "train_accuracy"} <= measures
+        assert not measures & {"val_loss_rise", "start_loss", "start_penalty", "penalty_error"}
+        assert {
+            "val_ce",
+            "val_ce_rise",
+            "gap_reported",
+            "val_ce_creep",
+            "ece",
+            "train_accuracy",
+        } <= measures
         assert not measures & set(build.COSTS)
 
     def test_without_the_reference(self, tmp_path):
@@ -317,7 +468,7 @@ class TestChoice:
     VAL_CE = {0.0: [1.3, 1.3], 0.1: [0.9, 1.1], 0.2: [1.05, 1.1], 0.3: [1.2, 1.2]}  # noqa: RUF012
 
     def test_by_validation_cross_entropy(self):
-        table = build.choice_table(self.runs(self.VAL_CE), 0.0, 0.95).set_index("rule")
+        table = decision_tables.choice_table(self.runs(self.VAL_CE), 0.0, 0.95).set_index("rule")
         assert table["l2"].to_dict() == {"best": 0.1, "one_standard_error": 0.2, "reference": 0.0}
         best = table.loc["best"]
         assert (best["val_ce_mean"], best["val_ce_se"], best["n"]) == pytest.approx((1, 0.1, 2))
@@ -329,20 +480,103 @@ class TestChoice:
     def test_test_accuracy_decides_nothing(self):
         runs = self.runs(self.VAL_CE)
         swapped = runs.assign(test_accuracy=runs["l2"])
-        first, second = (build.choice_table(table, 0.0, 0.95) for table in (runs, swapped))
+        first, second = (
+            decision_tables.choice_table(table, 0.0, 0.95) for table in (runs, swapped)
+        )
         assert first["l2"].tolist() == second["l2"].tolist()
 
     def test_a_lambda_that_diverged_is_not_chosen(self):
         runs = self.runs(self.VAL_CE, diverged=[(0.1, 1)])
-        table = build.choice_table(runs, 0.1, 0.95).set_index("rule")
+        table = decision_tables.choice_table(runs, 0.1, 0.95).set_index("rule")
         assert table.loc["best", "l2"] == 0.2
         assert table.loc["reference", ["l2", "n", "diverged_seeds"]].tolist() == [0.1, 1, "1"]
 
     def test_no_lambda_to_choose(self):
         runs = self.runs({0.0: [1, 2]}, diverged=[(0.0, 0)])
-        table = build.choice_table(runs, 0.0, 0.95).set_index("rule")
+        table = decision_tables.choice_table(runs, 0.0, 0.95).set_index("rule")
         assert table.loc[["best", "one_standard_error"], "l2"].isna().all()
         assert table.loc["best", "n"] == 0
+        assert table[["share", "l2_low", "l2_high"]].isna().all(axis=None)
+
+    def test_a_firm_choice(self):
+        # at every seed 0.1 is best, by more than the spread
+        runs = self.runs({0.0: [2.0, 2.1, 2.2], 0.1: [1.0, 1.1, 1.2], 0.2: [1.5, 1.6, 1.7]})
+        table = decision_tables.choice_table(runs, 0.0, 0.95).set_index("rule")
+        for rule in ("best", "one_standard_error"):
+            assert table.loc[rule, ["l2", "share", "l2_low", "l2_high"]].tolist() == [
+                0.1, 1, 0.1, 0.1,
+            ]  # fmt: skip
+        assert table.loc["reference", ["share", "l2_low", "l2_high"]].isna().all()
+
+    def test_a_choice_that_hangs_on_one_seed(self):
+        # 0.1 is best unless a sample of four lacks the first seed: its share of the
+        # samples is 1 - (3 / 4)^4 = 0.684
+        runs = self.runs({0.0: [2, 1, 1, 1], 0.1: [0, 1.1, 1.1, 1.1]})
+        best = decision_tables.choice_table(runs, 0.0, 0.95).set_index("rule").loc["best"]
+        assert best["l2"] == 0.1
+        error = math.sqrt(0.684 * 0.316 / decisions.RESAMPLES)
+        assert best["share"] == pytest.approx(0.684, abs=3 * error)
+        assert (best["l2_low"], best["l2_high"]) == (0, 0.1)
+        narrow = decision_tables.choice_table(runs, 0.0, 0.2).set_index("rule").loc["best"]
+        assert (narrow["l2_low"], narrow["l2_high"]) == (0.1, 0.1)
+
+    def test_the_ends_are_lambdas_of_the_study(self):
+        """Also where an end falls between the samples that pick one and those that pick another."""
+        runs = self.runs({0.0: [2, 1, 1, 1], 0.1: [0, 1.1, 1.1, 1.1]})
+        share = decision_tables.choice_table(runs, 0.0, 0.95).set_index("rule").loc["best", "share"]
+        others = round((1 - share) * decisions.RESAMPLES)
+        confidence = 1 - 2 * (others - 0.5) / (decisions.RESAMPLES - 1)
+        best = decision_tables.choice_table(runs, 0.0, confidence).set_index("rule").loc["best"]
+        assert best["l2_low"] in (0, 0.1)
+
+    def test_each_rule_has_its_own_share(self):
+        # of the samples of two seeds, those with both have 0.2 within one standard error of 0.1;
+        # in the others 0.1 has no standard error
+        runs = self.runs({0.1: [0.9, 1.1], 0.2: [1.05, 1.12]})
+        table = decision_tables.choice_table(runs, 0.0, 0.95).set_index("rule")
+        assert table["l2"].tolist()[:2] == [0.1, 0.2]
+        assert table.loc["best", "share"] == 1
+        error = math.sqrt(0.25 / decisions.RESAMPLES)
+        assert table.loc["one_standard_error", "share"] == pytest.approx(0.5, abs=3 * error)
+
+    def test_a_lambda_that_diverged_is_not_chosen_again(self):
+        runs = self.runs({0.0: [2, 2, 2], 0.1: [1, 1, 1]}, diverged=[(0.1, 2)])
+        best = decision_tables.choice_table(runs, 0.0, 0.95).set_index("rule").loc["best"]
+        assert best[["l2", "share", "l2_low", "l2_high"]].tolist() == [0, 1, 0, 0]
+
+    def test_one_seed_says_nothing_of_other_seeds(self):
+        best = decision_tables.choice_table(self.runs({0.0: [2], 0.1: [1]}), 0.0, 0.95).iloc[0]
+        assert best["l2"] == 0.1
+        assert best[["share", "l2_low", "l2_high"]].isna().all()
+
+
+class TestAnswer:
+    def test_both_comparisons_have_the_same_measures(self, tmp_path):
+        effects = synthetic.Effects(val_ce_min=(0.1, 0.1), creep=(0.03, 0.01))
+        config = synthetic.write_study(tmp_path, lambdas=[0, 1e-4, 0.01], effects=effects)
+        runs_of = synthetic.read_study(tmp_path, config)
+        runs = build.runs_table(runs_of)
+        choice = pd.DataFrame({"rule": ["best"], "l2": [1e-4]})
+        table = decision_tables.answer_table(runs, choice, 0.0, 0.95)
+        measures = ["test_accuracy", "test_ce", "gap_generalisation", "weight_norm"]
+        assert table["comparison"].tolist() == ["chosen"] * 4 + ["strongest"] * 4
+        assert table["measure"].tolist() == measures * 2
+        assert table["l2"].tolist() == [1e-4] * 4 + [0.01] * 4
+        contrasts = build.contrasts_table(
+            with_derived(build.histories_table(runs_of), runs, None), 0.0, 0.95
+        )
+        shared = decision_tables.ANSWER_COLUMNS[1:]
+        expected = contrasts.set_index(["l2", "measure"], drop=False).loc[
+            list(zip(table["l2"], table["measure"], strict=True)), shared
+        ]
+        pd.testing.assert_frame_equal(table[shared], expected.reset_index(drop=True))
+
+    def test_a_lambda_is_not_compared_with_itself(self, tmp_path):
+        config = synthetic.write_study(tmp_path, lambdas=[0, 0.01])
+        runs = build.runs_table(synthetic.read_study(tmp_path, config))
+        choice = pd.DataFrame({"rule": ["best"], "l2": [0.0]})
+        table = decision_tables.answer_table(runs, choice, 0.0, 0.95)
+        assert set(table["comparison"]) == {"strongest"}
 
 
 class TestOtherTables:
@@ -369,6 +603,9 @@ class TestOtherTables:
             return stats.nct.sf(stats.t.ppf(0.975, n - 1), n - 1, shift)
 
         assert reached(row["seeds"]) >= 0.8 > reached(row["seeds"] - 1)
+        ends = decisions.seeds_needed_interval(gaps[0] - gaps[1], 0.001, 0.95)
+        assert (row["seeds_low"], row["seeds_high"]) == ends
+        assert ends[0] < row["seeds"] < ends[1]
 
     def test_weight_histogram(self, study):
         _, _, tables = study
@@ -416,12 +653,12 @@ class TestDamage:
         ("change", "message"),
         [
             (None, "missing"),
-            (without_line(3), "has 2 of the 3 epochs 0 to 2"),
+            (without_line(3), "the run completed, but has 2 of the 3 epochs"),
             (without_line(2), "epoch 2, but epoch 1 is expected"),
             (without_line(1), "epoch 1, but epoch 0 is expected"),
-            (last_line_again, "epoch 2, but epoch 3"),
-            (an_epoch_more, "epochs after 2"),
-            (all_lines_again, "epoch 0, but epoch 3"),
+            (last_line_again, "line 5 is one too many, epoch 2 is the last"),
+            (an_epoch_more, "line 5 is one too many, epoch 2 is the last"),
+            (all_lines_again, "line 5 is one too many, epoch 2 is the last"),
             (replacing("val_ce", "val_cross"), "the columns differ in val_ce, val_cross"),
             (replacing("l2,seed", "seed,l2"), "not in the order"),
             (lambda text: text[:-40], "of 18 columns"),
@@ -447,6 +684,7 @@ class TestDamage:
             (replacing('"l2": "0.01"', '"l2": "0.1"'), "is of l2 0.1, seed 7, another run"),
             (replacing('"seed": 7', '"seed": 0'), "is of l2 0.01, seed 0, another run"),
             (replacing('"completed"', '"fine"'), "status is 'fine'"),
+            (replacing('"completed"', '"diverged"'), "does not say in which epoch"),
             (replacing('"cost"', '"x"'), "has no cost"),
             (replacing('"l2": "0.01"', '"l2": "many"'), "not the JSON"),
         ],
@@ -523,7 +761,8 @@ class TestDamage:
         folder, config = small
         shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
         run = tmp_path / "runs/l2~0.01/seed~7"
-        damage(run / "run.json", lambda t: t.replace('"completed"', '"diverged"'))
+        damage(run / "run.json", replacing('"completed"', '"diverged"'))
+        damage(run / "run.json", replacing('"diverged_epoch": null', '"diverged_epoch": 2'))
         damage(run / "history.csv", without_line(3))
         synthetic.read_study(tmp_path, config)
         damage(run / "history.csv", without_line(1))
@@ -540,10 +779,10 @@ class TestMissing:
         assert [(run.l2, run.seed) for run in found] == [("0", 0), ("0.01", 0), ("0.01", 7)]
         command.write_tables(config, LEDGER, tmp_path, allow_missing=True)
         contrasts = pd.read_csv(tmp_path / "tables" / "contrasts.csv")
-        measured = contrasts[contrasts["measure"] != "val_ce_creep_smoothed"]
-        assert set(measured["n"]) == {1}  # seed 0 is the one pair
+        risen = contrasts["measure"].isin(["val_ce_rise", "creep_hidden"])
+        assert set(contrasts.loc[~risen, "n"]) == {1}  # seed 0 is the one pair
         # two epochs, and epoch 0 does not count
-        assert set(contrasts.loc[contrasts["measure"] == "val_ce_creep_smoothed", "n"]) == {0}
+        assert set(contrasts.loc[risen, "n"]) == {0}
         damage(tmp_path / "runs/l2~0.01/seed~7/history.csv", without_line(3))
         with pytest.raises(run_files.DamagedRunError, match="seed~7"):
             command.write_tables(config, LEDGER, tmp_path, allow_missing=True)

@@ -1,9 +1,10 @@
 import re
+from dataclasses import replace
 
 import pytest
 from scipy import stats
 
-from l2study.report.headline import answer
+from l2study.report.headline import COVERS, answer
 from reported import made_up
 from synthetic import HARMFUL, HELPFUL, NOTHING, Effects
 
@@ -30,13 +31,14 @@ def expected(runs, measure, l2, base, scale):
 class TestComparison:
     def test_numbers(self, tmp_path):
         study = made_up(tmp_path)
-        shown = numbers(answer(study)[0].replace("lambda 0.01", ""))
-        gap = expected(study.tables["runs"], "gap_generalisation", 0.01, 0.0, 100)
-        norm = expected(study.tables["runs"], "weight_norm", 0.01, 0.0, 1)
-        accuracy = expected(study.tables["runs"], "test_accuracy", 0.01, 0.0, 100)
-        assert shown[:3] == pytest.approx(gap, abs=0.006)
-        assert shown[3:6] == pytest.approx(norm, abs=0.06)
-        assert shown[6:] == pytest.approx(accuracy, abs=0.006)
+        shown = numbers(answer(study)[1].replace("lambda 0.01", ""))
+        runs = study.tables["runs"]
+        accuracy = expected(runs, "test_accuracy", 0.01, 0.0, 100)
+        gap = expected(runs, "gap_generalisation", 0.01, 0.0, 100)
+        norm = expected(runs, "weight_norm", 0.01, 0.0, 1)
+        assert shown[:3] == pytest.approx(accuracy, abs=0.006)
+        assert shown[3:6] == pytest.approx(gap, abs=0.006)
+        assert shown[6:] == pytest.approx(norm, abs=0.06)
 
     @pytest.mark.parametrize(
         ("effects", "gap", "weights", "accuracy"),
@@ -47,62 +49,75 @@ class TestComparison:
         ],
     )
     def test_directions(self, tmp_path, effects, gap, weights, accuracy):
-        text = written(tmp_path, effects=effects)[0]
-        assert text.startswith("At lambda 0.01, compared with lambda 0, the generalisation gap")
-        assert re.search(rf"accuracy\) is [\d.]+ points {gap} \(95 % interval", text)
+        text = written(tmp_path, effects=effects)[1]
+        assert text.startswith("At lambda 0.01, compared with lambda 0, test accuracy is")
+        assert re.search(rf"test accuracy is [\d.]+ points {accuracy} \(95 % interval", text)
+        assert re.search(rf"on these images\) is [\d.]+ points {gap} \(", text)
         assert re.search(rf"norm of the regularised weights is [\d.]+ {weights} \(", text)
-        assert re.search(rf"test accuracy is [\d.]+ points {accuracy} \(", text)
         assert text.endswith("This rests on 6 seeds, each trained at both lambdas.")
 
     def test_nothing_resolved(self, tmp_path):
-        text = written(tmp_path, effects=NOTHING)[0]
-        assert text.count("has no resolved change") == 3
+        text = written(tmp_path, effects=NOTHING)[1]
+        assert text.count("has no resolved change") + text.count("is equivalent within") == 3
         assert not re.search("lower|higher", text)
 
+    def test_equivalence_is_said_where_two_tests_show_it(self, tmp_path):
+        study = made_up(tmp_path, effects=replace(NOTHING, spread=0.2))
+        row = study.tables["answer"].query("comparison == 'strongest'").set_index("measure")
+        assert row.loc["test_accuracy", "p_equivalent"] < 0.05
+        words = "test accuracy is equivalent within 0.1 points, the difference is "
+        assert words in answer(study)[1]
+        # no margin says which difference of norms would matter
+        assert answer(study)[1].count("equivalent") == 2
+
     def test_confidence_is_the_study_s(self, tmp_path):
-        assert "(99 % interval" in written(tmp_path, confidence=0.99)[0]
+        assert "(99 % interval" in written(tmp_path, confidence=0.99)[1]
 
     def test_two_seeds(self, tmp_path):
-        text = written(tmp_path, seeds=[0, 1])[0]
+        text = written(tmp_path, seeds=[0, 1])[1]
         assert text.endswith("This rests on 2 seeds and is a first look, no more.")
 
     def test_no_lambda_0(self, tmp_path):
-        text = written(tmp_path, lambdas=[0.0001, 0.01])[0]
+        text = written(tmp_path, lambdas=[0.0001, 0.01])[1]
         assert text.startswith("At lambda 0.01, compared with lambda 0.0001,")
-        assert text.endswith("The reference, lambda 0, is not in the study.")
+        assert "The reference, lambda 0, is not in the study." in text
 
     def test_the_reference_is_the_largest(self, tmp_path):
-        text = written(tmp_path, reference_lambda=0.01)[0]
+        text = written(tmp_path, reference_lambda=0.01)[1]
         assert text.startswith("At lambda 0, compared with lambda 0.01,")
         assert "norm of the regularised weights is 14" in text
         assert "higher" in text
 
     def test_one_lambda(self, tmp_path):
         study = made_up(tmp_path, lambdas=[0])
-        (text,) = answer(study)
+        text, last = answer(study)
         assert text.startswith(
             "Only lambda 0 has completed runs (6), so there is nothing to compare"
         )
         runs = study.tables["runs"]
         assert f"{100 * runs['gap_generalisation'].mean():.2f} points" in text
         assert f"{100 * runs['test_accuracy'].mean():.2f} %" in text
+        assert last == COVERS
+
+    def test_what_the_intervals_cover_is_said_last(self, tmp_path):
+        assert written(tmp_path)[-1] == COVERS
 
 
 class TestDiverged:
     def test_pairs_are_counted(self, tmp_path):
         study = made_up(tmp_path, diverged={(0.01, 3): 2})
-        text = answer(study)[0]
+        text = answer(study)[1]
         assert "rests on 5 seeds" in text
         target = expected(study.tables["runs"], "test_accuracy", 0.01, 0.0, 100)
         assert f"test accuracy is {target[0]:.2f} points lower" in text
 
     def test_a_lambda_of_which_nothing_is_left(self, tmp_path):
-        text = written(tmp_path, diverged={(0.01, s): 2 for s in range(6)})[0]
+        text = written(tmp_path, diverged={(0.01, s): 2 for s in range(6)})[1]
         assert text.startswith("At lambda 0.001, compared with lambda 0,")
         assert text.endswith("All runs at lambda 0.01 diverged.")
 
     def test_the_reference_of_which_nothing_is_left(self, tmp_path):
-        text = written(tmp_path, diverged={(0, s): 2 for s in range(6)})[0]
+        text = written(tmp_path, diverged={(0, s): 2 for s in range(6)})[1]
         assert text.startswith("At lambda 0.01, compared with lambda 0.0001,")
         assert text.endswith("All runs at lambda 0 diverged.")
         assert "not in the study" not in text
@@ -116,30 +131,30 @@ class TestDiverged:
     def test_no_seed_at_both(self, tmp_path):
         diverged = {(0, 0): 1, (0.01, 1): 1}
         text = written(tmp_path, seeds=[0, 1], lambdas=[0, 0.01], diverged=diverged)
-        assert text == [
-            "At lambda 0.01, compared with lambda 0, nothing can be said: no seed completed at"
-            " both.",
+        assert text[:2] == [
             "Validation chooses no lambda: at each of them a run diverged.",
+            "At lambda 0.01, compared with lambda 0, nothing can be said: no seed completed at"
+            " both. No seed is left.",
         ]
 
     def test_one_seed_at_both(self, tmp_path):
-        text = written(tmp_path, seeds=[0, 1], lambdas=[0, 0.01], diverged={(0, 0): 1})[0]
+        text = written(tmp_path, seeds=[0, 1], lambdas=[0, 0.01], diverged={(0, 0): 1})[1]
         assert text.count("(one seed, no interval)") == 3
         assert "rests on a single seed and is a first look" in text
 
     def test_a_choice_among_the_others(self, tmp_path):
-        text = written(tmp_path, diverged={(0, 2): 3})[-1]
+        text = written(tmp_path, diverged={(0, 2): 3})[0]
         assert text.startswith(
-            "Validation cross-entropy is lowest among the lambdas without a diverged run at lambda"
-            " 0.0001, where test accuracy"
+            "Use lambda 0.0001: its mean validation cross-entropy is the lowest among the lambdas"
+            " without a diverged run."
         )
-        assert "no larger one of these" in text
+        assert "At lambda 0.0001, compared with lambda 0, test accuracy" in text
 
 
 class TestNegativeGap:
     def test_is_explained_by_its_parts(self, tmp_path):
         study = made_up(tmp_path)
-        text = answer(study)[1]
+        text = answer(study)[2]
         gap = study.tables["gap"].query("l2 == 0.01 and epoch == 8").set_index("gap")
         shown = numbers(text.replace("lambda 0.01", ""))
         kinds = ["reported", "lag", "split", "generalisation"]
@@ -151,14 +166,14 @@ class TestNegativeGap:
     @pytest.mark.parametrize(
         ("at_strongest", "words"),
         [
-            (0.004, "so the model does worse on the test images"),
-            (0.0, "which is not resolved from zero"),
-            (-0.005, "so the model does do better on the test images"),
+            (0.004, "on these images, which is above zero"),
+            (0.0, "on these images, which is not resolved from zero"),
+            (-0.005, "on these images, which is below zero"),
         ],
     )
     def test_conclusion(self, tmp_path, at_strongest, words):
         effects = Effects(generalisation=(0.018, at_strongest))
-        assert words in written(tmp_path, effects=effects, lambdas=[0, 0.01])[1]
+        assert words in written(tmp_path, effects=effects, lambdas=[0, 0.01])[2]
 
     @pytest.mark.parametrize(
         ("at_strongest", "words"),
@@ -166,7 +181,7 @@ class TestNegativeGap:
     )
     def test_split(self, tmp_path, at_strongest, words):
         effects = Effects(split=(0, at_strongest), generalisation=(0.018, -0.02))
-        assert words in written(tmp_path, effects=effects, lambdas=[0, 0.01])[1]
+        assert words in written(tmp_path, effects=effects, lambdas=[0, 0.01])[2]
 
     @pytest.mark.parametrize(
         ("at_strongest", "words"),
@@ -178,38 +193,40 @@ class TestNegativeGap:
     )
     def test_lag(self, tmp_path, at_strongest, words):
         effects = Effects(lag=(0, at_strongest), split=(0, -0.02))
-        assert words in written(tmp_path, effects=effects, lambdas=[0, 0.01])[1]
+        assert words in written(tmp_path, effects=effects, lambdas=[0, 0.01])[2]
 
     def test_is_not_spoken_of_where_there_is_none(self, tmp_path):
         assert "negative" not in " ".join(written(tmp_path, effects=HELPFUL))
 
 
-class TestChoice:
+class TestRecommendation:
     def test_the_lambda_compared_with(self, tmp_path):
-        assert written(tmp_path)[-1] == (
-            "Validation cross-entropy is lowest at lambda 0; no larger lambda is within one"
-            " standard error over seeds of it."
+        assert written(tmp_path)[0] == (
+            "Use lambda 0, that is, no L2: its mean validation cross-entropy is the lowest. That is"
+            " so in 100 % of resampled sets of seeds."
         )
 
     def test_another_lambda(self, tmp_path):
-        effects = Effects(val_ce_min=(0.16, 0.08), test_accuracy=(0.95, 0.97))
-        study = made_up(tmp_path, effects=effects)
-        text = answer(study)[-1]
-        target = expected(study.tables["runs"], "test_accuracy", 0.01, 0.0, 100)
-        assert text.startswith(
-            "Validation cross-entropy is lowest at lambda 0.01, where test accuracy is"
-            f" {target[0]:.2f} points higher (95 % interval {target[1]:.2f} to {target[2]:.2f})"
-            " and test cross-entropy is 0."
-        )
-        shown = numbers(text.split("test cross-entropy is")[1].split("compared")[0])
-        target = expected(study.tables["runs"], "test_ce", 0.01, 0.0, 1)
-        assert shown == pytest.approx(target, abs=0.00051)
+        effects = Effects(val_ce_min=(0.16, 0.08), test_accuracy=(0.95, 0.97), creep=(0.001, 0.001))
+        study = made_up(tmp_path, effects=effects, lambdas=(0, 0.0001, 0.001, 0.01))
+        study.tables["choice"].loc[0, "l2"] = 0.001
+        answers = study.tables["answer"]
+        text = answer(study)[0]
+        assert text.startswith("Use lambda 0.001: its mean validation cross-entropy is the lowest.")
+        chosen = answers[answers["comparison"] == "chosen"].set_index("measure")
+        shown = numbers(text.split("test accuracy is")[1])
+        row = chosen.loc["test_accuracy"]
+        target = [100 * row[name] for name in ("mean_difference", "low", "high")]
+        assert shown[:3] == pytest.approx(target, abs=0.006)
+        assert "points higher (95 % interval" in text
         assert "nats lower (" in text
 
     def test_one_standard_error(self, tmp_path):
         study = made_up(tmp_path, effects=NOTHING)
         label = study.tables["choice"].set_index("rule").loc["one_standard_error", "l2"]
         assert label == 0.01
-        assert answer(study)[-1].endswith(
-            "the largest lambda within one standard error over seeds of it is 0.01."
-        )
+        best = study.tables["choice"].set_index("rule").loc["best"]
+        text = answer(study)[0]
+        assert f"That is so in {100 * round(best['share'], 2):.0f} % of resampled" in text
+        if best["l2"] != 0.01:
+            assert "Lambda 0.01 is the largest that is as good, within one standard error" in text

@@ -46,7 +46,7 @@ def write(folder, options, checksum="a"):
 
     config = json.loads(write_results(folder, **options))
     write_data(folder, checksum)
-    write_tables(config, PROJECT / "reports" / "claims.yaml", folder)
+    write_tables(config, PROJECT / "reports" / "claims" / "exercise.yaml", folder)
     return folder
 
 

@@ -23,7 +23,13 @@ DEFAULT = {
     "dataset": {"name": "mnist"},
     "validation": {"split": "tail", "fraction": 0.1},
     "model": {"hidden_units": [128], "activation": "relu", "regularize_output": False},
-    "training": {"optimizer": "adam", "learning_rate": 0.001, "batch_size": 200, "epochs": 20},
+    "training": {
+        "optimizer": "adam",
+        "learning_rate": 0.001,
+        "batch_size": 200,
+        "epochs": 50,
+        "evaluate_at": {"points": 18},
+    },
     "lambdas": ["0", "1e-5", "0.0001", "0.0003", "0.001", "0.003", "0.01"],
     "seeds": [0, 1, 2, 3, 4, 5, 6, 7, 8, 9],
     "reference_lambda": "0",
@@ -78,7 +84,7 @@ def test_the_first_look_is_small():
 def test_the_exercise_is_followed():
     config = check(merged(file_of("config.yaml"), file_of("studies/exercise.yaml")), defaults=False)
     changes = {"study": "exercise", "lambdas": ["0.0001", "0.01"], "reference_lambda": "0.0001"}
-    assert config == merged(DEFAULT, changes | {"training": {"epochs": 8}})
+    assert config == merged(DEFAULT, changes | {"training": {"epochs": 8, "evaluate_at": "all"}})
 
 
 @pytest.mark.parametrize(
@@ -99,6 +105,12 @@ def test_the_exercise_is_followed():
         ({"dataset": {"train_size": 100}}, {"dataset": {"train_size": 100}}),
         ({"dataset": {"train_size": None, "path": None}}, {}),
         ({"training": {"momentum": None}}, {}),
+        ({"training": {"evaluate_at": "all"}}, {"training": {"evaluate_at": "all"}}),
+        ({"training": {"evaluate_at": [20, 3, 1]}}, {"training": {"evaluate_at": [1, 3, 20]}}),
+        *(
+            ({"training": {"evaluate_at": p}}, {"training": {"evaluate_at": p}})
+            for p in ({"points": 2}, {"points": 500}, [1])
+        ),
         ({"study": "A-b_3"}, {"study": "A-b_3"}),
         ({"allow_missing": "true"}, {"allow_missing": True}),
         ({"allow_missing": False}, {"allow_missing": False}),
@@ -226,6 +238,35 @@ REFUSED = [
     ({"training": {"epochs": 2.0}}, "training.epochs", "2.0", "a whole number"),
     ({"training": {"epochs": "five"}}, "training.epochs", '"five"', "a whole number"),
     ({"training": {"epochs": True}}, "training.epochs", "true", "a whole number"),
+    ({"training": {"evaluate_at": "some"}}, "training.evaluate_at", '"some"', "all, a list of 1"),
+    (
+        {"training": {"evaluate_at": "all\n"}},
+        "training.evaluate_at",
+        r'"all\n"',
+        "all, a list of 1",
+    ),
+    ({"training": {"evaluate_at": 5}}, "training.evaluate_at", "5", "with the key points"),
+    ({"training": {"evaluate_at": True}}, "training.evaluate_at", "true", "with the key points"),
+    ({"training": {"evaluate_at": []}}, "training.evaluate_at", "[]", "whole numbers of at least"),
+    ({"training": {"evaluate_at": [0, 5]}}, "training.evaluate_at[0]", "0", "of at least 1"),
+    ({"training": {"evaluate_at": [5.0]}}, "training.evaluate_at[0]", "5.0", "a whole number"),
+    ({"training": {"evaluate_at": ["5"]}}, "training.evaluate_at[0]", '"5"', "a whole number"),
+    ({"training": {"evaluate_at": [3, 5, 3]}}, "training.evaluate_at", "3", "each once"),
+    ({"training": {"evaluate_at": [51, 3]}}, "training.evaluate_at", "51", "at most 50"),
+    (
+        {"training": {"evaluate_at": {"point": 3}}},
+        *("training.evaluate_at.point", "3", "did you mean points?"),
+    ),
+    (
+        {"training": {"evaluate_at": {"points": 1}}},
+        "training.evaluate_at.points",
+        "1",
+        "at least 2",
+    ),
+    (
+        {"training": {"evaluate_at": {"points": "9"}}},
+        *("training.evaluate_at.points", '"9"', "a whole number"),
+    ),
     ({"lambdas": []}, "lambdas", "[]", "a list of 1 or more"),
     ({"lambdas": 0.1}, "lambdas", "0.1", "a list of 1 or more"),
     ({"lambdas": None}, "lambdas", "no value", "a list of 1 or more"),
@@ -291,7 +332,11 @@ def leaves(config, path=()):
             yield from leaves(value, (*path, key))
 
 
-@pytest.mark.parametrize("path", list(leaves(DEFAULT)), ids=".".join)
+# `evaluate_at` has a default as a whole
+REQUIRED = [path for path in leaves(DEFAULT) if path[-1] != "points"]
+
+
+@pytest.mark.parametrize("path", REQUIRED, ids=".".join)
 def test_a_missing_key_is_refused_where_defaults_are_not_wanted(path):
     config = copy.deepcopy(DEFAULT)
     parent = config
@@ -306,7 +351,7 @@ def test_a_misspelt_key_is_reported_before_the_key_that_it_leaves_missing():
     config = copy.deepcopy(DEFAULT)
     config["training"]["epoch"] = config["training"].pop("epochs")
     message = refusal(config, defaults=False)
-    assert message.startswith("training.epoch: unknown key (value 20); did you mean epochs?")
+    assert message.startswith("training.epoch: unknown key (value 50); did you mean epochs?")
 
 
 @pytest.mark.parametrize("config", [None, [], 3, "text", True, {1, 2}])
@@ -430,6 +475,7 @@ VALID = some_of(
         learning_rate=spelt(st.floats(1e-9, 1e9)),
         batch_size=COUNT,
         epochs=COUNT,
+        evaluate_at=st.just("all") | st.fixed_dictionaries({"points": st.integers(2)}),
     ),
     lambdas=st.lists(spelt(COEFFICIENT), min_size=1, unique_by=float),
     seeds=st.integers(2, 10000)
@@ -469,7 +515,7 @@ def test_order_and_spelling_make_no_other_study(config, random):
     assert json.dumps(check(dict(shuffled))) == json.dumps(check(config))
 
 
-@given(VALID, st.sampled_from(list(leaves(DEFAULT))), JUNK)
+@given(VALID, st.sampled_from([*leaves(DEFAULT), ("training", "evaluate_at")]), JUNK)
 @settings(max_examples=150, deadline=None)
 def test_junk_is_refused_in_one_line_or_is_valid(config, path, junk):
     config = copy.deepcopy(config)
@@ -512,7 +558,7 @@ def test_the_schema_describes_every_key_and_refuses_others():
     Draft202012Validator.check_schema(schema)
     assert schema["additionalProperties"] is False
     optional = {"dataset.path", "dataset.train_size", "training.momentum"}
-    optional |= {"allow_missing", "tensorboard"}
+    optional |= {"training.evaluate_at.points", "claims", "allow_missing", "tensorboard"}
     for path, key in keys_of(schema):
         name = ".".join(path)
         assert key["type"] and len(key["description"]) > 10, name

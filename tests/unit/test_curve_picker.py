@@ -87,6 +87,23 @@ def test_long_histories_are_thinned_to_the_last_epoch():
     assert curve_picker._thinned(pd.Series(range(21))) == set(range(21))
 
 
+def test_chosen_epochs_are_thinned_only_if_they_are_many():
+    few = [0, 1, 10, 100, 1001, 5000]
+    assert curve_picker._thinned(pd.Series(few * 3)) == set(few)
+    many = range(0, 5001, 10)
+    kept = sorted(curve_picker._thinned(pd.Series(many)))
+    assert set(kept) <= set(many)
+    assert (kept[0], kept[-1], len(kept)) == (0, 5000, 168)
+
+
+def test_curves_are_at_the_chosen_epochs(tmp_path):
+    chosen = made_up(tmp_path, lambdas=[0], seeds=[0, 1], epochs=1000, evaluate_at={"points": 4})
+    data = curves(chosen)
+    assert data["epochs"] == [0, 1, 10, 100, 1000]
+    rows = chosen.tables["histories"].groupby("epoch")["val_ce"].mean()
+    assert measure(data, "val_ce")["mean"][0] == pytest.approx(rows.tolist(), rel=1e-4)
+
+
 def test_many_runs_are_left_out_and_counted(study, monkeypatch):
     everything = 8 * 5 * len(curve_picker.SHOWN)
     monkeypatch.setattr(curve_picker, "MOST_NUMBERS", everything)

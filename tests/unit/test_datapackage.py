@@ -11,7 +11,7 @@ from frictionless import Package, validate
 import aggregate as command
 from l2study.core.measures import GAPS, MEASURES
 from l2study.core.table_files import read_table
-from l2study.tables import build, datapackage, judge
+from l2study.tables import build, datapackage, decision_tables, judge
 from l2study.tables.claims import CLAIM_COLUMNS
 from l2study.tables.derived import DERIVED_MEASURES
 from reported import ODD, write_results
@@ -159,7 +159,7 @@ class TestDescriptions:
             if "enum" in field.get("constraints", {})
         }
         assert allowed[("gap", "gap")] == list(GAPS)
-        assert allowed[("power", "gap")] == build.POWER_GAPS
+        assert allowed[("power", "gap")] == decision_tables.POWER_GAPS
         assert set(allowed[("claims", "verdict")]) == {
             judge.SUPPORTED, judge.CONTRADICTED, judge.ARTEFACT, judge.NOT_RESOLVED,
             judge.NOT_JUDGED,
@@ -173,19 +173,19 @@ class TestDescriptions:
         config = json.loads(write_results(tmp_path, lambdas=[0, 1e-3], seeds=[0, 1], epochs=1))
         shutil.rmtree(tmp_path / "tables")
         columns = {
-            "more": [*build.POWER_COLUMNS, "invented"],
-            "fewer": build.POWER_COLUMNS[:-1],
-            "order": build.POWER_COLUMNS[::-1],
+            "more": [*decision_tables.POWER_COLUMNS, "invented"],
+            "fewer": decision_tables.POWER_COLUMNS[:-1],
+            "order": decision_tables.POWER_COLUMNS[::-1],
         }[change]
-        table = build.power_table
+        table = decision_tables.power_table
         monkeypatch.setattr(
-            build, "power_table", lambda *given: table(*given).reindex(columns=columns)
+            decision_tables, "power_table", lambda *given: table(*given).reindex(columns=columns)
         )
-        ledger = PROJECT / "reports" / "claims.yaml"
+        ledger = PROJECT / "reports" / "claims" / "exercise.yaml"
         with pytest.raises(datapackage.DescriptionError) as error:
             command.write_tables(config, ledger, tmp_path)
         assert "the columns of power" in str(error.value)
-        word = {"more": "invented", "fewer": "diverged_seeds", "order": "another order"}[change]
+        word = {"more": "invented", "fewer": "seeds_high", "order": "another order"}[change]
         assert word in str(error.value)
         assert not (tmp_path / "tables").exists()
 

@@ -55,6 +55,14 @@ def test_tensorboard_reads_the_history(study, seed):
     assert "cross-entropy/val_ce" in by_column.values()
 
 
+def test_chosen_epochs_have_their_own_steps(tmp_path):
+    write_study(tmp_path, lambdas=[1e-3], seeds=[0, 1], epochs=9, evaluate_at=[2, 5])
+    config = '{"training": {"epochs": 9, "evaluate_at": [5, 2]}, "seeds": 2}'
+    write(tmp_path, tmp_path / "tensorboard" / "l2~0.001", config=config)
+    points = read(tmp_path, 1).Scalars("cross-entropy/val_ce")
+    assert [point.step for point in points] == [0, 2, 5, 9]
+
+
 def test_an_epoch_has_the_time_at_which_it_ended(study):
     start = datetime.fromisoformat("2025-01-01T00:00:00+00:00").timestamp()
     seconds = np.cumsum([float(row["seconds"]) for row in history(study, 0)])
@@ -93,7 +101,7 @@ def test_runs_that_are_not_there_are_left_out(study, tmp_path):
     [
         ("much", CONFIG, "--l2: 'much'"),
         ("0.1", CONFIG, "has none of the runs"),
-        ("1e-3", '{"training": {"epochs": 3}, "seeds": 3}', "has epochs after 3"),
+        ("1e-3", '{"training": {"epochs": 3}, "seeds": 3}', "is one too many, epoch 3 is the last"),
         ("1e-3", '{"epochs": 4}', "epochs: unknown key"),
     ],
 )

@@ -101,6 +101,26 @@ def test_labels_that_would_overlap_are_turned(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "panel", "label"),
+    [
+        ("learning_curves", 1, "val_ce"),
+        ("weight_norm", 0, "λ = 0"),
+        ("creep", 1, "λ = 0"),
+    ],
+)
+def test_curves_stand_at_the_evaluated_epochs_with_a_dot_where_some_are_left_out(
+    tmp_path, study, name, panel, label
+):
+    chosen = made_up(tmp_path, lambdas=[0, 1e-4], seeds=[0, 1], epochs=30, evaluate_at=[2, 9])
+    found = line(draw(name, chosen).axes[panel], label)
+    assert found.get_xdata().tolist() == [0, 2, 9, 30]
+    assert found.get_marker() == "o"
+    full = line(draw(name, study).axes[panel], label)
+    assert full.get_xdata().tolist() == [0, 1, 2, 3, 4]
+    assert full.get_marker() == "None"
+
+
+@pytest.mark.parametrize(
     ("panel", "kind", "scale"), [(0, "reported", 100), (1, "generalisation", 100), (2, "ce", 1)]
 )
 def test_gap_draws_means_intervals_and_seeds(study, panel, kind, scale):
@@ -245,11 +265,29 @@ def test_sensitivity_draws_every_completed_run(study):
         assert drawn.get_ydata() == pytest.approx(expected.to_numpy())
 
 
+def test_robustness_draws_distances_and_accuracies_under_attack(study):
+    axes = draw("robustness", study).axes
+    runs = study.tables["runs"]
+    complete = runs[runs["status"] == "completed"]
+    panels = (
+        ("boundary_distance", 1),
+        ("test_accuracy_fgsm_0.05", 100),
+        ("test_accuracy_pgd_0.05", 100),
+    )
+    for ax, (measure, scale) in zip(axes, panels, strict=True):
+        dots = ax.collections[0].get_offsets()[:, 1]
+        assert sorted(dots) == pytest.approx(sorted(scale * complete[measure]))
+        means = complete.groupby("l2")[measure].mean().to_numpy()
+        assert line(ax, f"mean:{measure}").get_ydata() == pytest.approx(scale * means)
+    assert axes[1].get_ylim() == axes[2].get_ylim()
+
+
 def test_creep_is_the_distance_from_each_runs_own_minimum(study):
     ce, loss, end = draw("creep", study).axes
     runs, histories = study.tables["runs"], study.tables["histories"]
-    smoothed = runs.groupby("l2")["val_ce_creep_smoothed"].mean().to_numpy()
-    assert line(end, "mean:val_ce_creep_smoothed").get_ydata() == pytest.approx(smoothed)
+    for measure in ("val_ce_rise", "val_loss_rise"):
+        risen = runs.groupby("l2")[measure].mean().to_numpy()
+        assert line(end, f"mean:{measure}").get_ydata() == pytest.approx(risen)
     expected = runs.groupby("l2")["val_ce_creep"].mean().to_numpy()
     assert line(ce, "λ = 0.01").get_ydata()[-1] == pytest.approx(expected[2])
     losses = histories[histories["l2"] == 0.01].pivot(
@@ -257,9 +295,6 @@ def test_creep_is_the_distance_from_each_runs_own_minimum(study):
     )
     risen = (losses - losses.min()).mean(axis=1).to_numpy()
     assert line(loss, "λ = 0.01").get_ydata() == pytest.approx(risen)
-    means = losses.loc[1:].rolling(3).mean()
-    risen = (means.iloc[-1] - means.min()).mean()
-    assert line(end, "mean:val_loss_creep_smoothed").get_ydata()[2] == pytest.approx(risen)
 
 
 def test_calibration_draws_ece_in_points_and_brier(study):

@@ -103,7 +103,8 @@ def test_a_run_that_was_trained_again_is_measured_again(results, capsys):
 def test_a_diverged_run_has_no_measures_and_a_missing_one_is_left_out(results):
     record = run_folder(results, "0.001", 3) / "run.json"
     measure(results)
-    record.write_text(json.dumps(json.loads(record.read_text()) | {"status": "diverged"}))
+    ended = {"status": "diverged", "diverged_epoch": 1}
+    record.write_text(json.dumps(json.loads(record.read_text()) | ended))
     assert list(measure(results)["runs"]) == ["0"]
     record.unlink()
     assert list(measure(results)["runs"]) == ["0"]

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
-from statsmodels.stats.weightstats import DescrStatsW
+from statsmodels.stats.weightstats import DescrStatsW, ttost_paired
 
-from l2study.tables import statistics
+from l2study.tables import decisions, ranks, statistics
 
 # Student 1908, extra hours of sleep of ten patients under two drugs
 SLEEP = (
@@ -19,6 +19,16 @@ SLEEP = (
 )
 # Darwin's plants, differences of height in eighths of an inch (Fisher 1935, section 21)
 DARWIN = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
+
+
+# shapes of a distribution, each with its variance
+SHAPES = {
+    "normal": (stats.norm(), 1),
+    "t5": (stats.t(5), 5 / 3),
+    "Laplace": (stats.laplace(), 2),
+    "uniform": (stats.uniform(), 1 / 12),
+    "gamma4": (stats.gamma(4), 4),
+}
 
 
 def normal(seed=0, size=10, **parameters):
@@ -65,11 +75,22 @@ class TestMeanInterval:
 
 
 class TestVarianceInterval:
-    def test_with_quantiles_from_a_printed_table(self):
-        values = np.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
-        # sum of squares 82.5; chi2(9) is 19.023 at 0.975 and 2.700 at 0.025
+    def test_up_to_four_values_with_quantiles_from_a_printed_table(self):
+        # sum of squares 5; chi2(3) is 9.348 at 0.975 and 0.2158 at 0.025
+        estimate = statistics.variance_interval([1, 2, 3, 4], 0.95)
+        assert estimate == pytest.approx((5 / 3, 5 / 9.348, 5 / 0.2158, 4), rel=2e-4)
+
+    def test_bonett_written_out(self):
+        values = np.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 19.0])
+        # trimmed share 1 / (2 sqrt(6)) = 0.204: two at each end, and the mean of 3 to 8 is 5.5
+        fourths = 2 * (0.5**4 + 1.5**4 + 2.5**4 + 3.5**4) + 4.5**4 + 13.5**4
+        squares = 646 - 10 * 6.4**2
+        se = math.sqrt((10 * fourths / squares**2 - 7 / 10) / 9)
+        z = 1.959964
+        c = 10 / (10 - z)
+        ends = [c * squares / 9 * math.exp(side * z * c * se) for side in (-1, 1)]
         estimate = statistics.variance_interval(values, 0.95)
-        assert estimate == pytest.approx((82.5 / 9, 82.5 / 19.023, 82.5 / 2.700, 10), rel=2e-4)
+        assert estimate == pytest.approx((squares / 9, *ends, 10), rel=1e-5)
 
     def test_few_values(self):
         for values in ([], [3.0]):
@@ -78,11 +99,26 @@ class TestVarianceInterval:
             assert np.isnan(estimate[:3]).all()
         assert statistics.variance_interval([0.1, 0.1, 0.1], 0.95) == (0, 0, 0, 3)
 
-    def test_coverage(self):
-        draws = normal(seed=1, size=(2000, 10), loc=3, scale=2)
-        intervals = [statistics.variance_interval(draw, 0.95) for draw in draws]
-        covered = np.mean([i.low <= 4 <= i.high for i in intervals])
-        assert 0.93 < covered < 0.97
+    def test_a_confidence_near_one_has_an_interval_too(self):
+        # n / (n - z) needs n well above z, which is 4.9 here; the sum of squares is 66
+        estimate = statistics.variance_interval([1, 2, 4, 7, 11], 1 - 1e-6)
+        lower, upper = stats.chi2.interval(1 - 1e-6, 4)
+        assert estimate[1:3] == pytest.approx((66 / upper, 66 / lower))
+
+    @pytest.mark.parametrize(("n", "draws"), [(10, 4000), (30, 4000)])
+    @pytest.mark.parametrize("shape", SHAPES)
+    def test_coverage(self, n, draws, shape):
+        distribution, variance = SHAPES[shape]
+        table = distribution.rvs(size=(draws, n), random_state=2)
+        intervals = [statistics.variance_interval(values, 0.95) for values in table]
+        assert np.mean([i.low <= variance <= i.high for i in intervals]) >= 0.9
+
+    @pytest.mark.parametrize("n", [10, 30])
+    def test_the_chi_square_interval_does_not_cover_a_laplace_variance(self, n):
+        table = stats.laplace.rvs(size=(1500, n), random_state=2)
+        upper, lower = stats.chi2.ppf([0.975, 0.025], n - 1)
+        squares = (n - 1) * table.var(axis=1, ddof=1)
+        assert np.mean((squares / upper <= 2) & (squares / lower >= 2)) < 0.88
 
 
 class TestPairs:
@@ -203,30 +239,67 @@ class TestHolm:
         assert 0.03 < np.mean(wrong) < 0.065
 
 
-class TestPitmanMorgan:
-    def test_against_the_formula(self):
-        # Snedecor and Cochran: t = (F - 1) sqrt(n - 2) / (2 sqrt(F (1 - r^2))), n - 2 degrees
-        rng = np.random.default_rng(5)
-        shared = rng.normal(size=15)
-        first, second = shared + rng.normal(size=15), 0.3 * shared + 0.4 * rng.normal(size=15)
-        ratio = first.var(ddof=1) / second.var(ddof=1)
-        r = np.corrcoef(first, second)[0, 1]
-        t = (ratio - 1) * math.sqrt(13) / (2 * math.sqrt(ratio * (1 - r**2)))
-        expected = 2 * stats.t.sf(abs(t), 13)
-        assert 1e-4 < expected < 0.5
-        assert statistics.pitman_morgan(first, second) == pytest.approx(expected, rel=1e-9)
+class TestEqualVariances:
+    @staticmethod
+    def pairs(shape, count, n=10, shared=0.7):
+        """Return made-up pairs of equal variances, shape (count, 2, n)."""
+        draw = SHAPES[shape][0].rvs(size=(count, 3, n), random_state=6)
+        return draw[:, :2] + shared * draw[:, 2:]
 
-    def test_level(self):
-        rng = np.random.default_rng(6)
-        pairs = rng.multivariate_normal([0, 0], [[1, 0.7], [0.7, 1]], size=(2000, 10))
-        wrong = np.mean([statistics.pitman_morgan(*pair.T) < 0.05 for pair in pairs])
-        assert 0.035 < wrong < 0.065
+    def test_against_every_swap(self):
+        rng = np.random.default_rng(5)
+        shared = rng.normal(size=8)
+        first, second = shared + rng.normal(size=8), 0.3 * shared + 0.6 * rng.normal(size=8)
+        centred = np.array([first - first.mean(), second - second.mean()])
+        distances = []
+        for swaps in itertools.product([False, True], repeat=8):
+            a, b = np.where(swaps, centred[::-1], centred)
+            distances.append(abs(np.square(a).sum() - np.square(b).sum()))
+        expected = np.mean(np.array(distances) >= distances[0] - 1e-9)
+        assert 0.01 < expected < 0.5
+        assert statistics.equal_variances(first, second) == pytest.approx(expected)
+
+    def test_what_the_means_are_does_not_matter(self):
+        first, second = normal(seed=1), 2 * normal(seed=2)
+        expected = statistics.equal_variances(first, second)
+        assert statistics.equal_variances(first + 5, second - 3) == pytest.approx(expected)
+
+    @pytest.mark.parametrize("shape", ["normal", "t5", "Laplace"])
+    def test_level(self, shape):
+        p_values = [statistics.equal_variances(*pair) for pair in self.pairs(shape, 2000)]
+        assert 0.03 < np.mean(np.array(p_values) < 0.05) <= 0.08
+
+    def test_the_t_distribution_is_too_liberal_for_laplace_values(self):
+        first, second = self.pairs("Laplace", 2000).swapaxes(0, 1)
+        p_values = stats.pearsonr(first + second, first - second, axis=1).pvalue
+        assert np.mean(p_values < 0.05) > 0.08
+
+    def test_unequal_variances_are_found(self):
+        pairs = self.pairs("normal", 300) * np.array([[3], [1]])
+        assert np.mean([statistics.equal_variances(*pair) < 0.05 for pair in pairs]) > 0.7
 
     def test_where_it_does_not_exist(self):
-        assert math.isnan(statistics.pitman_morgan([1, 2], [2, 1]))
-        assert math.isnan(statistics.pitman_morgan([1, 2, 3], [2, 3, 4]))
-        assert math.isnan(statistics.pitman_morgan([1, 2, 3], [3, 2, 1]))
-        assert math.isnan(statistics.pitman_morgan([], []))
+        assert math.isnan(statistics.equal_variances([1, 2], [2, 1]))
+        assert math.isnan(statistics.equal_variances([1, 2, 3], [2, 3, 4]))
+        assert math.isnan(statistics.equal_variances([1, 2, 3], [3, 2, 1]))
+        assert math.isnan(statistics.equal_variances([], []))
+
+
+class TestEquivalence:
+    @pytest.mark.parametrize("margin", [0.3, 1.0, 2.0, 3.0])
+    def test_against_statsmodels(self, margin):
+        expected = ttost_paired(*SLEEP, -margin, margin)[0]
+        difference = statistics.differences(*SLEEP)
+        assert statistics.equivalence(difference, margin) == pytest.approx(expected, rel=1e-9)
+        assert statistics.equivalence(-difference, margin) == pytest.approx(expected, rel=1e-9)
+
+    def test_without_spread_it_takes_the_limit(self):
+        assert statistics.equivalence([0, 0, 0], 0.1) == 0
+        assert statistics.equivalence([-0.2, -0.2], 0.1) == 1
+
+    def test_where_it_does_not_exist(self):
+        assert math.isnan(statistics.equivalence([0.1], 0.1))
+        assert math.isnan(statistics.equivalence([0.1, 0.2], math.nan))
 
 
 class TestPageTrend:
@@ -239,38 +312,38 @@ class TestPageTrend:
     )  # fmt: skip
 
     def test_published_example(self):
-        trend = statistics.page_trend(self.RATINGS)
+        trend = ranks.page_trend(self.RATINGS)
         assert trend.correlation == pytest.approx(12 * 133.5 / (10 * 3 * 8) - 3 * 4 / 2)
         assert trend.p_increasing == pytest.approx(0.0018191161948127822)
         assert trend.n == 10
 
     def test_against_enumeration(self):
         table = normal(seed=7, size=(3, 3)) + np.array([0, 0.4, 0.8])
-        ranks = stats.rankdata(table, axis=1)
-        observed = (ranks @ [1, 2, 3]).sum()
+        ranked = stats.rankdata(table, axis=1)
+        observed = (ranked @ [1, 2, 3]).sum()
         rows = [np.dot(p, [1, 2, 3]) for p in itertools.permutations([1, 2, 3])]
         totals = np.array([sum(t) for t in itertools.product(rows, repeat=3)])
-        trend = statistics.page_trend(table)
+        trend = ranks.page_trend(table)
         assert trend.p_increasing == pytest.approx((totals >= observed).mean())
         assert trend.p_decreasing == pytest.approx((totals <= observed).mean())
         correlations = [stats.spearmanr([1, 2, 3], row).statistic for row in table]
         assert trend.correlation == pytest.approx(np.mean(correlations))
 
     def test_two_columns_are_the_sign_test(self):
-        trend = statistics.page_trend([[1, 2], [1, 3], [5, 6], [2, 1], [4, 4]])
+        trend = ranks.page_trend([[1, 2], [1, 3], [5, 6], [2, 1], [4, 4]])
         assert trend.correlation == pytest.approx((3 - 1) / 5)
         # of four signs, at least three: 5 / 16; at most three: 15 / 16
         assert (trend.p_increasing, trend.p_decreasing) == pytest.approx((5 / 16, 15 / 16))
-        assert statistics.page_trend([[1, 1]]) == (0, 1, 1, 1)
+        assert ranks.page_trend([[1, 1]]) == (0, 1, 1, 1)
 
     def test_incomplete_rows_are_left_out(self):
         table = np.vstack([self.RATINGS, [math.nan, 1, 2]])
-        assert statistics.page_trend(table) == statistics.page_trend(self.RATINGS)
+        assert ranks.page_trend(table) == ranks.page_trend(self.RATINGS)
 
     def test_too_little(self):
-        assert np.isnan(statistics.page_trend(np.ones((3, 1)))[:3]).all()
-        assert np.isnan(statistics.page_trend(np.empty((0, 4)))[:3]).all()
-        single = statistics.page_trend([[1, 2, 3]])
+        assert np.isnan(ranks.page_trend(np.ones((3, 1)))[:3]).all()
+        assert np.isnan(ranks.page_trend(np.empty((0, 4)))[:3]).all()
+        single = ranks.page_trend([[1, 2, 3]])
         assert single.correlation == pytest.approx(1)
         assert math.isnan(single.p_increasing)
 
@@ -278,7 +351,7 @@ class TestPageTrend:
 class TestKendall:
     def test_tau_is_scipy_s(self):
         first, second = normal(seed=8, size=12), normal(seed=9, size=12).round(0)
-        estimate = statistics.kendall(first, second, np.arange(12) // 3, 0.95)
+        estimate = ranks.kendall(first, second, np.arange(12) // 3, 0.95)
         assert estimate.value == pytest.approx(stats.kendalltau(first, second).statistic)
         assert estimate.n == 12
 
@@ -286,7 +359,7 @@ class TestKendall:
         first = np.array([1, 2, 3, 4, 5, 6.0])
         second = np.array([2, 1, 3, 5, 6, 4.0])
         # wrong order: (2, 1), (5, 4) and (6, 4) of 15 pairs, so tau = (12 - 3) / 15
-        estimate = statistics.kendall(first, second, [0, 0, 1, 2, 2, 1], 0.9)
+        estimate = ranks.kendall(first, second, [0, 0, 1, 2, 2, 1], 0.9)
         assert estimate.value == pytest.approx(9 / 15)
         # without cluster 0: 3 5 6 4, wrong (5, 4), (6, 4); without 1: 2 1 5 6, wrong (2, 1);
         # without 2: 2 1 3 4, wrong (2, 1); each of 6 pairs
@@ -300,60 +373,166 @@ class TestKendall:
         rho, n = 0.5, 20
         true = 2 / math.pi * math.asin(rho)  # of a bivariate normal
         pairs = rng.multivariate_normal([0, 0], [[1, rho], [rho, 1]], size=(300, n))
-        intervals = [statistics.kendall(*pair.T, np.arange(n), 0.95) for pair in pairs]
+        intervals = [ranks.kendall(*pair.T, np.arange(n), 0.95) for pair in pairs]
         assert 0.91 < np.mean([i.low <= true <= i.high for i in intervals]) < 0.99
 
     def test_few_clusters_or_constant(self):
-        two = statistics.kendall([1, 2, 3, 4], [1, 2, 4, 3], [0, 0, 1, 1], 0.95)
+        two = ranks.kendall([1, 2, 3, 4], [1, 2, 4, 3], [0, 0, 1, 1], 0.95)
         assert two.value == pytest.approx(4 / 6)
         assert math.isnan(two.low)
-        assert math.isnan(statistics.kendall([1, 1, 1], [1, 2, 3], [0, 1, 2], 0.95).value)
-        assert math.isnan(statistics.kendall([], [], [], 0.95).value)
+        assert math.isnan(ranks.kendall([1, 1, 1], [1, 2, 3], [0, 1, 2], 0.95).value)
+        assert math.isnan(ranks.kendall([], [], [], 0.95).value)
 
     def test_missing_values(self):
         first, second, clusters = [1, 2, math.nan, 4, 3], [1, 2, 9, 3, math.nan], [0, 1, 2, 3, 4]
-        assert statistics.kendall(first, second, clusters, 0.95).n == 3
+        assert ranks.kendall(first, second, clusters, 0.95).n == 3
 
 
 class TestKendallWithin:
+    # three groups (lambdas) of three seeds
+    GROUPS = np.repeat([0, 0.1, 5], 3)
+    SEEDS = np.tile([4, 7, 9], 3)
+
     def test_what_groups_differ_in_does_not_count(self):
         # within groups in wrong order, between groups in the right one
         first = [1, 2, 3, 11, 12, 13, 21, 22, 23]
         second = [3, 2, 1, 13, 12, 11, 22, 23, 21]
-        groups = [0, 0, 0, 0.1, 0.1, 0.1, 5, 5, 5]
         taus = [-1, -1, -1 / 3]  # the last: two of three pairs in wrong order
-        estimate = statistics.kendall_within(first, second, groups, 0.95)
+        estimate = ranks.kendall_within(first, second, self.GROUPS, self.SEEDS, 0.99)
         assert estimate.value == pytest.approx(np.mean(taus))
-        low, high = stats.t.interval(0.95, 2, np.mean(taus), stats.sem(taus))
-        assert estimate[1:3] == pytest.approx((max(-1, low), min(1, high)))
-        assert estimate.n == 3
-        assert statistics.kendall(first, second, range(9), 0.95).value > 0.2
+        # in the last group 22 23 is in order: without seed 9 its tau is 1, without another -1
+        without = np.array([-1, -1, -1 / 3])
+        error = math.sqrt(2 / 3 * np.square(without - without.mean()).sum())
+        assert 9.924843 * error > 2  # t(2) at 0.995
+        assert estimate[1:] == (-1, 1, 3)
+        narrow = ranks.kendall_within(first, second, self.GROUPS, self.SEEDS, 0.1)
+        half = stats.t.ppf(0.55, 2) * error
+        assert narrow[1:3] == pytest.approx((np.mean(taus) - half, np.mean(taus) + half))
+        assert ranks.kendall(first, second, range(9), 0.95).value > 0.2
+
+    def test_one_group_is_kendall_and_ties_are_tau_b(self):
+        first, second = normal(seed=8, size=12), normal(seed=9, size=12).round(0)
+        seeds = np.arange(12) // 2
+        one = ranks.kendall_within(first, second, np.zeros(12), seeds, 0.95)
+        assert one.n == 6
+        assert one[:3] == pytest.approx(ranks.kendall(first, second, seeds, 0.95)[:3])
+
+    def test_a_group_that_is_constant_is_left_out(self):
+        first = [1, 2, 3, 4, 1, 2, 3, 4]
+        second = [1, 3, 2, 4, 5, 5, 5, 5]
+        groups, seeds = np.repeat([0, 1], 4), np.tile(range(4), 2)
+        both = ranks.kendall_within(first, second, groups, seeds, 0.95)
+        alone = ranks.kendall_within(first[:4], second[:4], groups[:4], seeds[:4], 0.95)
+        assert both == pytest.approx(alone)
 
     def test_too_little(self):
-        one = statistics.kendall_within([1, 2, 3, 4], [1, 2, 5, 5], [0, 0, 1, 1], 0.95)
-        assert one.value == 1
-        assert math.isnan(one.low)
-        assert math.isnan(statistics.kendall_within([], [], [], 0.95).value)
+        groups, seeds = [0, 0, 1, 1], [0, 1, 0, 1]
+        two = ranks.kendall_within([1, 2, 3, 4], [1, 2, 5, 5], groups, seeds, 0.95)
+        assert two.value == 1
+        assert math.isnan(two.low)
+        assert math.isnan(ranks.kendall_within([], [], [], [], 0.95).value)
 
     def test_missing_values(self):
-        estimate = statistics.kendall_within([1, 2, 3], [1, math.nan, 2], [0, 0, 0], 0.95)
-        assert estimate.value == 1
+        seeds, groups = [0, 1, 2], [0, 0, 0]
+        estimate = ranks.kendall_within([1, 2, 3], [1, math.nan, 2], groups, seeds, 0.95)
+        assert (estimate.value, estimate.n) == (1, 2)
+
+    @pytest.mark.parametrize(("shared", "rho"), [(0.3, 0), (0.6, 0), (0.8, 0), (0.6, 0.5)])
+    def test_coverage_where_groups_share_seeds(self, shared, rho):
+        """`shared` is the correlation of a variable between two groups, for the same seed."""
+        rng = np.random.default_rng(1)
+        true = 2 / math.pi * math.asin(rho)  # of a bivariate normal
+        groups, seeds = np.tile(np.arange(7), 10), np.repeat(np.arange(10), 7)
+        covered = []
+        for _ in range(1000):
+            both = rng.multivariate_normal([0, 0], [[1, rho], [rho, 1]], size=(10, 8))
+            values = math.sqrt(shared) * both[:, :1] + math.sqrt(1 - shared) * both[:, 1:]
+            first, second = values.reshape(70, 2).T
+            interval = ranks.kendall_within(first, second, groups, seeds, 0.95)
+            covered.append(interval.low <= true <= interval.high)
+        assert np.mean(covered) >= 0.93
 
 
-class TestSmoothedRise:
+class TestRiseAfterMinimum:
     def test_written_out(self):
-        # means of three: 4, 3, 3, 4, 5
-        assert statistics.smoothed_rise([6, 4, 2, 3, 4, 5, 6]) == 2
-        assert statistics.smoothed_rise([5, 4, 3, 2]) == 0
-        assert statistics.smoothed_rise([1, 2, 3]) == 0
-        assert math.isnan(statistics.smoothed_rise([1, 2]))
+        curves = [
+            [6, 4, 2, 3, 4, 5, 6],  # means of three: 4, 3, 3, 4, 5; lowest at the third, of equals
+            [9, 6, 3, 3, 9, 9, 9],  # means of three: 6, 4, 5, 7, 9; lowest at the second
+        ]
+        assert statistics.rise_after_minimum(curves) == pytest.approx([5 - 3, 9 - 5])
+        single = statistics.rise_after_minimum(curves, width=1)
+        assert single == pytest.approx([6 - 3, 9 - 3])
 
-    def test_noise_alone_hardly_rises(self):
-        curves = normal(size=(500, 20), scale=1.0)
-        smoothed = np.mean([statistics.smoothed_rise(curve) for curve in curves])
-        single = np.mean(curves[:, -1] - curves.min(axis=1))
-        assert single > 1.7
-        assert smoothed < 0.6 * single
+    def test_the_place_is_that_of_the_other_half(self):
+        # lowest at 0, 1, 2, 3; every second curve is of one half
+        curves = np.array([[0, 5, 6, 7.0], [5, 0, 6, 9], [5, 9, 0, 8], [8, 6, 9, 0]])
+        # the mean of 1 and 3 is lowest at 1; that of 0 and 2 is lowest at 0, its first of 2.5
+        rise = statistics.rise_after_minimum(curves, width=1)
+        assert rise == pytest.approx([7 - 5, 9 - 5, 8 - 9, 0 - 8])
+
+    def test_rounding_is_no_minimum(self):
+        curves = [[0.3, 0.1 + 0.2, 0.3], [0.1 + 0.2, 0.3, 0.1 + 0.2]]
+        assert (statistics.rise_after_minimum(curves, width=1) == 0).all()
+
+    def test_too_little(self):
+        assert np.isnan(statistics.rise_after_minimum([[1, 2, 3, 4]])).tolist() == [True]
+        assert np.isnan(statistics.rise_after_minimum([[1, 2], [3, 4]])).all()
+        assert statistics.rise_after_minimum(np.empty((0, 5))).shape == (0,)
+        assert statistics.rise_after_minimum([[1, 2, 3]] * 3).tolist() == [0, 0, 0]
+
+    @staticmethod
+    def shown_to_rise(mean, studies=1000):
+        """Return the share of studies of ten noisy curves whose 95 % interval is above 0."""
+        noise = np.random.default_rng(3).normal(scale=0.002, size=(studies, 10, mean.size))
+        rises = [statistics.rise_after_minimum(mean + curves) for curves in noise]
+        return np.mean([statistics.mean_interval(rise, 0.95).low > 0 for rise in rises])
+
+    @pytest.mark.parametrize("epochs", [20, 50])
+    @pytest.mark.parametrize("depth", [0.0, 0.1])
+    def test_noise_alone_does_not_rise(self, epochs, depth):
+        assert self.shown_to_rise(depth * np.exp(-np.arange(epochs) / 4)) <= 0.05
+
+    @pytest.mark.parametrize("epochs", [20, 50])
+    def test_a_rise_is_found(self, epochs):
+        epoch = np.arange(epochs)
+        rise = 0.005 * np.clip((epoch - epochs / 2) / (epochs / 2 - 3), 0, 1)
+        assert self.shown_to_rise(0.05 * np.exp(-epoch / 3) + rise, 300) > 0.97
+
+
+class TestResamples:
+    def test_moments_are_those_of_samples_with_replacement(self):
+        table = np.column_stack([normal(seed=1, size=6), 1e6 + normal(seed=2, size=6)])
+        means, sds = decisions.resampled_moments(table)
+        assert means.shape == sds.shape == (decisions.RESAMPLES, 2)
+        counts = decisions._resamples(6)
+        for i in (0, 500, 998):
+            sample = np.repeat(table, counts[i], axis=0)
+            assert len(sample) == 6
+            assert means[i] == pytest.approx(sample.mean(axis=0), rel=1e-12)
+            assert sds[i] == pytest.approx(sample.std(axis=0, ddof=1), rel=1e-6)
+        # the spread of the means is the standard error with n in place of n - 1
+        error = table.std(axis=0) / math.sqrt(6)
+        assert means.std(axis=0) == pytest.approx(error, rel=0.07)
+
+    def test_the_same_samples_for_every_column(self):
+        values = normal(size=5)
+        means, sds = decisions.resampled_moments(np.column_stack([values, values + 1]))
+        assert means[:, 1] - means[:, 0] == pytest.approx(1)
+        assert sds[:, 1] == pytest.approx(sds[:, 0])
+
+    def test_choice(self):
+        # with the third seed k times in a sample of four, 0.1 has a mean of 1 + 2.5 k / 4
+        table = np.array([[2, 1, 9.0], [2, 1, 9], [2, 3.5, 9], [2, 1, 9]])
+        best, simplest = decisions.resampled_choice([0, 0.1, 0.2], table)
+        k = decisions._resamples(4)[:, 2]
+        assert best.tolist() == np.where(k < 2, 0.1, 0).tolist()
+        # 0 has no standard error where it is best, and 0.2 is never within that of 0.1
+        assert simplest.tolist() == best.tolist()
+
+    def test_a_firm_choice(self):
+        table = np.array([[2, 1, 1.5], [2.1, 1.1, 1.6], [2.2, 1.2, 1.7]])
+        best, simplest = decisions.resampled_choice([0, 0.1, 0.2], table)
+        assert set(best) == set(simplest) == {0.1}
 
 
 class TestCorrelation:
@@ -373,22 +552,22 @@ class TestOneStandardError:
     def test_largest_within_one_error(self):
         l2 = [0, 0.1, 0.2, 0.3, 0.4]
         mean = [1.2, 1.0, 1.05, 1.1, 1.11]
-        assert statistics.one_standard_error(l2, mean, [9, 0.1, 9, 9, 9]) == (1, 3)
-        assert statistics.one_standard_error(l2, mean, [9, 0.04, 9, 9, 9]) == (1, 1)
+        assert decisions.one_standard_error(l2, mean, [9, 0.1, 9, 9, 9]) == (1, 3)
+        assert decisions.one_standard_error(l2, mean, [9, 0.04, 9, 9, 9]) == (1, 1)
 
     def test_order_of_lambdas_does_not_matter(self):
-        assert statistics.one_standard_error([0.3, 0, 0.1], [1.1, 1.2, 1.0], [0, 0, 0.1]) == (2, 0)
+        assert decisions.one_standard_error([0.3, 0, 0.1], [1.1, 1.2, 1.0], [0, 0, 0.1]) == (2, 0)
 
     def test_a_lambda_between_may_be_worse(self):
-        assert statistics.one_standard_error([0, 1, 2], [1.0, 2.0, 1.01], [0.1, 0, 0]) == (0, 2)
+        assert decisions.one_standard_error([0, 1, 2], [1.0, 2.0, 1.01], [0.1, 0, 0]) == (0, 2)
 
     def test_the_larger_lambda_of_a_tie(self):
-        assert statistics.one_standard_error([0, 1, 2], [1.0, 1.0, 3.0], [0.1, 0.1, 0.1]) == (1, 1)
+        assert decisions.one_standard_error([0, 1, 2], [1.0, 1.0, 3.0], [0.1, 0.1, 0.1]) == (1, 1)
 
     def test_missing(self):
-        assert statistics.one_standard_error([0, 1], [math.nan, 1.0], [math.nan] * 2) == (1, 1)
+        assert decisions.one_standard_error([0, 1], [math.nan, 1.0], [math.nan] * 2) == (1, 1)
         with pytest.raises(ValueError, match="no lambda"):
-            statistics.one_standard_error([0, 1], [math.nan] * 2, [math.nan] * 2)
+            decisions.one_standard_error([0, 1], [math.nan] * 2, [math.nan] * 2)
 
 
 class TestSeedsNeeded:
@@ -396,17 +575,17 @@ class TestSeedsNeeded:
         ("effect", "seeds"), [(0.3, 90), (0.5, 34), (0.8, 15), (1.0, 10), (1.5, 6)]
     )
     def test_known_numbers(self, effect, seeds):
-        assert statistics.seeds_needed(1, effect, 0.95) == seeds
-        assert statistics.seeds_needed(0.002, effect * 0.002, 0.95) == seeds
+        assert decisions.seeds_needed(1, effect, 0.95) == seeds
+        assert decisions.seeds_needed(0.002, effect * 0.002, 0.95) == seeds
 
     @pytest.mark.parametrize("effect", [0.21, 0.47, 0.9])
     def test_against_solve_power(self, effect):
         solved = TTestPower().solve_power(effect, alpha=0.1, power=0.9)
-        assert statistics.seeds_needed(1, effect, 0.9, 0.9) == math.ceil(solved)
+        assert decisions.seeds_needed(1, effect, 0.9, 0.9) == math.ceil(solved)
 
     def test_never_rises_with_the_difference(self):
         differences = np.geomspace(0.05, 1e4, 400)
-        seeds = [statistics.seeds_needed(1, d, 0.95) for d in differences]
+        seeds = [decisions.seeds_needed(1, d, 0.95) for d in differences]
         assert (np.diff(seeds) <= 0).all()
         assert seeds[-1] == 2
 
@@ -422,16 +601,32 @@ class TestSeedsNeeded:
             )
 
         smallest = next(n for n in range(2, 50) if reached(n) >= 0.8)
-        assert statistics.seeds_needed(1, effect, 0.95) == smallest
+        assert decisions.seeds_needed(1, effect, 0.95) == smallest
 
     def test_at_least_two(self):
-        assert statistics.seeds_needed(1, 1000, 0.95) == 2
-        assert statistics.seeds_needed(1e-17, 0.001, 0.95) == 2
-        assert statistics.seeds_needed(0, 0.1, 0.95) == 2
+        assert decisions.seeds_needed(1, 1000, 0.95) == 2
+        assert decisions.seeds_needed(1e-17, 0.001, 0.95) == 2
+        assert decisions.seeds_needed(0, 0.1, 0.95) == 2
 
     def test_without_spread_known(self):
-        assert math.isnan(statistics.seeds_needed(math.nan, 0.1, 0.95))
+        assert math.isnan(decisions.seeds_needed(math.nan, 0.1, 0.95))
 
     def test_no_difference_to_resolve(self):
         with pytest.raises(ValueError, match="not above 0"):
-            statistics.seeds_needed(1, 0, 0.95)
+            decisions.seeds_needed(1, 0, 0.95)
+
+
+class TestSeedsNeededInterval:
+    def test_is_of_the_interval_of_the_spread(self):
+        values = normal(size=10)
+        variance = statistics.variance_interval(values, 0.95)
+        ends = [variance.low**0.5, variance.high**0.5]
+        expected = [decisions.seeds_needed(sd, 0.5, 0.95) for sd in ends]
+        low, high = decisions.seeds_needed_interval(values, 0.5, 0.95)
+        assert low < decisions.seeds_needed(values.std(ddof=1), 0.5, 0.95) < high
+        assert (low, high) == tuple(expected)
+
+    def test_without_spread_or_values(self):
+        assert decisions.seeds_needed_interval([0.1, 0.1, 0.1], 0.5, 0.95) == (2, 2)
+        assert np.isnan(decisions.seeds_needed_interval([0.1], 0.5, 0.95)).all()
+        assert np.isnan(decisions.seeds_needed_interval([], 0.5, 0.95)).all()

@@ -8,7 +8,7 @@ from scipy import stats
 
 from aggregate import write_tables
 from l2study.core.wording import fixed
-from l2study.report import summary, text_tables
+from l2study.report import claim_tables, summary, text_tables
 from l2study.report.cells import Number
 from l2study.report.inputs import read_study
 from reported import ODD, made_up
@@ -198,13 +198,13 @@ def test_claim_table_has_estimates_and_bounds_in_the_unit_of_the_reader(tmp_path
     study = made_up(tmp_path, epochs=8, diverged={(1e-2, 3): 2})
     claims = study.tables["claims"]
     expected = claims.query("id == 'negative-gap' and measure == 'gap_reported'").iloc[0]
-    row = text_tables.claim_table(study, "negative-gap")[0]
+    row = claim_tables.claim_table(study, "negative-gap")[0]
     assert row["Estimate"].value == expected["estimate"]
     assert row["Estimate"].text == f"{100 * expected['estimate']:.2f} points".replace("-", "−")
     assert (row["The claim needs"], row["The exercise"].text) == ("below 0", "−1.4 points")
     assert "Diverged and left out: lambda 0.01 seed 3." in row["Estimand"].beneath
     assert (row["Evidence"].table, row["Evidence"].figure) == ("gap.csv", "decomposition")
-    trend = text_tables.claim_table(study, "small-weights")[0]
+    trend = claim_tables.claim_table(study, "small-weights")[0]
     assert "one-sided p-value" in trend["Estimand"].beneath
     assert "The exercise" not in trend
 
@@ -238,7 +238,7 @@ def test_missing_runs_are_named_before_anything_else_is_shown(tmp_path):
     config = write_study(tmp_path, lambdas=[0, 1e-4, 1e-2], seeds=[0, 1, 2], epochs=2)
     shutil.rmtree(tmp_path / "runs" / "l2~0.01")
     (tmp_path / "runs" / "l2~0" / "seed~1" / "run.json").unlink()
-    ledger = PROJECT / "reports" / "claims.yaml"
+    ledger = PROJECT / "reports" / "claims" / "exercise.yaml"
     write_tables(config, ledger, tmp_path, allow_missing=True)
     study = read_study(json.dumps(config), tmp_path, PROJECT / "reports" / "captions")
     sentence = (

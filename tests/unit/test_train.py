@@ -85,6 +85,26 @@ def test_history_has_every_column_and_epoch(run):
     assert float(rows[-1]["train_accuracy"]) > float(rows[0]["train_accuracy"])
 
 
+def test_chosen_epochs_equal_those_of_a_full_history(run, data, tmp_path):
+    training = CONFIG["training"] | {"evaluate_at": [2]}
+    printed = train(data, tmp_path, config=CONFIG | {"training": training})
+    lines = without_seconds(run).splitlines()
+    assert without_seconds(tmp_path).splitlines() == [lines[0], lines[1], lines[3], lines[4]]
+    assert (tmp_path / "weights.npz").read_bytes() == (run / "weights.npz").read_bytes()
+    said = [line for line in printed.splitlines() if line.startswith("epoch ")]
+    assert [line.partition(":")[0] for line in said] == [f"epoch {k}/3" for k in range(4)]
+    assert ["val_ce" in line for line in said] == [True, False, True, True]
+    assert said[1].startswith("epoch 1/3: train_loss_running ")
+
+
+@pytest.mark.parametrize("chosen", [{}, {"evaluate_at": [2]}])
+def test_seconds_of_the_rows_are_those_of_all_epochs(data, tmp_path, chosen):
+    train(data, tmp_path, config=CONFIG | {"training": CONFIG["training"] | chosen})
+    cost = json.loads((tmp_path / "run.json").read_text())["cost"]
+    passed = sum(float(row["seconds"]) for row in history(tmp_path))
+    assert passed == pytest.approx(cost["seconds_train"] + cost["seconds_evaluate"], abs=0.0011)
+
+
 def test_record_says_what_ran(run, data):
     record = json.loads((run / "run.json").read_text())
     assert (record["l2"], record["seed"], record["status"]) == ("0.001", 0, "completed")
@@ -166,6 +186,17 @@ def test_a_diverging_run_is_recorded_and_keeps_its_epochs(data, tmp_path):
     assert record["status"] == "diverged"
     assert record["diverged_epoch"] == len(rows)
     assert [row["epoch"] for row in rows] == [str(epoch) for epoch in range(len(rows))]
+
+
+def test_divergence_is_seen_in_an_epoch_that_is_not_evaluated(data, tmp_path):
+    training = {"optimizer": "sgd", "learning_rate": 10, "batch_size": 32, "epochs": 30}
+    training |= {"evaluate_at": [1]}
+    train(data, tmp_path, l2="1e6", config={"training": training})
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["status"] == "diverged"
+    end = record["diverged_epoch"]
+    assert end < 30
+    assert [row["epoch"] for row in history(tmp_path)] == ["0", "1"][:end]
 
 
 def test_bad_input_is_one_line(data, tmp_path, preloaded):

@@ -55,7 +55,7 @@ class How:
 
 # The other study of the comparison: the same runs at one of the lambdas.
 AGGREGATE = (
-    "python scripts/aggregate.py --config one_lambda.yaml --claims reports/claims.yaml"
+    "python scripts/aggregate.py --config one_lambda.yaml --claims reports/claims/exercise.yaml"
     " --results results/quick"
 )
 HOW = {
@@ -188,7 +188,7 @@ def table(page, first):
 
 
 def test_claims_are_those_of_the_ledger():
-    ledger = yaml.safe_load((PROJECT / "reports" / "claims.yaml").read_text())
+    ledger = yaml.safe_load((PROJECT / "reports" / "claims" / "exercise.yaml").read_text())
     assert [row[0] for row in table("README.md", "name")] == [c["id"] for c in ledger["claims"]]
 
 

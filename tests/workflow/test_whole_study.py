@@ -190,7 +190,7 @@ def test_stages_run_alone(finished, tmp_path):
     before = {path.name: path.read_bytes() for path in tables.iterdir()}
     done = subprocess.run(
         [sys.executable, "scripts/aggregate.py", "--config", "tiny.yaml"]
-        + ["--claims", "reports/claims.yaml", "--results", str(copy.results)],
+        + ["--claims", "reports/claims/exercise.yaml", "--results", str(copy.results)],
         cwd=copy.folder, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -25,7 +25,7 @@ HISTORY_COLUMNS = [
     "seconds",
 ]
 """Accuracies are fractions, cross-entropies and losses are in nats. `seconds` is the wall time of
-the epoch with its evaluation."""
+the epochs since the row before, with the evaluation after the last of them."""
 
 EMPTY_AT_START = ("train_loss_running", "train_accuracy_running", "seconds")
 """Columns that may be empty at epoch 0, the model before any step."""

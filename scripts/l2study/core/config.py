@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from l2study.core.files import read_yaml
 from l2study.core.labels import as_number, l2_label
+from l2study.core.paths import LEDGERS, ledger
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator, ValidationError
@@ -59,8 +61,8 @@ def check(config: dict, *, defaults: bool = True) -> dict:
 
     Canonical: every key in the schema's order; `lambdas` a list of labels (see `l2_label`) in
     ascending order, `reference_lambda` a label, `seeds` a sorted list, other numbers of type
-    float; optional keys without a value absent; no `dataset.name` where there is a `dataset.path`.
-    The canonical form of a canonical form is itself.
+    float; optional keys without a value absent; no `dataset.name` where there is a `dataset.path`;
+    a list of `training.evaluate_at` sorted. The canonical form of a canonical form is itself.
 
     Args:
         config: as read from YAML or JSON, for instance Snakemake's merged `config`.
@@ -85,6 +87,22 @@ def check(config: dict, *, defaults: bool = True) -> dict:
     return _canonical(normal)
 
 
+def check_ledger(config: dict) -> None:
+    """Check that the ledger of claims that a canonical configuration names is there.
+
+    Raises:
+        ConfigError: it is neither a ledger of this project nor a file.
+    """
+    name = ledger(config)
+    if name not in LEDGERS and not Path(name).is_file():
+        near = difflib.get_close_matches(name, LEDGERS, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise ConfigError(
+            f"claims: {_shown(name)} is not allowed; {hint}allowed: {', '.join(LEDGERS)}, or the"
+            " path of a file"
+        )
+
+
 def checked_before(config: dict, *, defaults: bool = True) -> dict:
     """Return what `check` returns for a configuration that it has accepted in another process."""
     return _canonical(_normal(config, _schema(), defaults))
@@ -97,6 +115,9 @@ def _canonical(normal: dict) -> dict:
     normal["seeds"] = list(range(seeds)) if isinstance(seeds, int) else sorted(seeds)
     normal["lambdas"] = [l2_label(number) for number in sorted(normal["lambdas"])]
     normal["reference_lambda"] = l2_label(normal["reference_lambda"])
+    training = normal["training"]
+    if isinstance(training["evaluate_at"], list):
+        training["evaluate_at"].sort()
     return normal
 
 
@@ -155,7 +176,7 @@ def _object(pairs: list[tuple[str, object]]) -> dict:
 
 @cache
 def _schema() -> dict:
-    return yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    return read_yaml(SCHEMA)
 
 
 @cache
@@ -217,6 +238,13 @@ def _conflicts(config: dict) -> Iterator[str]:
             f"training.momentum: {training['momentum']!r} is given, but the optimizer"
             f" {training['optimizer']} takes none; allowed with: {', '.join(TAKES_MOMENTUM)}"
         )
+    chosen = training.get("evaluate_at")
+    chosen = chosen if isinstance(chosen, list) else []
+    if chosen and max(chosen) > training["epochs"]:
+        yield (
+            f"training.evaluate_at: epoch {max(chosen)} is after the last;"
+            f" allowed: at most {training['epochs']}, the number of epochs"
+        )
     if not config["model"]["hidden_units"] and not config["model"]["regularize_output"]:
         yield (
             "model.hidden_units: [] leaves no kernel to regularise;"
@@ -224,7 +252,8 @@ def _conflicts(config: dict) -> Iterator[str]:
         )
     seeds = config["seeds"] if isinstance(config["seeds"], list) else []
     labels = [l2_label(number) for number in config["lambdas"]]
-    for key, entries in {"lambdas": labels, "seeds": seeds}.items():
+    each_once = {"training.evaluate_at": chosen, "lambdas": labels, "seeds": seeds}
+    for key, entries in each_once.items():
         for entry, count in Counter(entries).items():
             if count > 1:
                 yield f"{key}: {entry} is given more than once; allowed: each once"
@@ -282,8 +311,6 @@ def _allowed(schema: dict) -> str:
     """Return in words what a schema allows."""
     if "enum" in schema:
         return ", ".join(schema["enum"])
-    if "pattern" in schema:
-        return "text of 1 to 100 letters, digits, - and _ (in quotes where it looks like a number)"
     match schema["type"]:
         case "object":
             return f"a mapping with the keys {', '.join(schema['properties'])}"
@@ -291,12 +318,19 @@ def _allowed(schema: dict) -> str:
             return _list(schema)
         case ["integer", "array"]:
             return f"{_bounded('a count', schema)}, or {_list(schema)}"
+        case ["string", "array", "object"]:
+            keys = ", ".join(schema["properties"])
+            return f"all, {_list(schema)}, or a mapping with the key {keys}"
         case "boolean":
             return "true or false"
         case "integer":
             return _bounded("a whole number", schema)
         case "number":
             return _bounded("a number", schema)
+        case "string" if "pattern" in schema:
+            return (
+                "text of 1 to 100 letters, digits, - and _ (in quotes where it looks like a number)"
+            )
     return "text that is not empty"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
+from l2study.core.files import read_yaml
 
 SCHEMA = Path(__file__).resolve().parents[3] / "schemas" / "measures.yaml"
 
@@ -19,8 +19,9 @@ class Measure:
 
     `better` is "lower", "higher" or None; `compared` says whether lambdas are compared by it;
     `computed` is where it comes from: "history", "curve", "gap", "weights" or "derived";
-    `difference` has the two columns of a gap; `column` has type, unit and limits of its number in
-    the tables.
+    `difference` has the two columns of a gap; `margin` is the size of a difference that does not
+    matter, in the unit of the column; `column` has type, unit and limits of its number in the
+    tables.
     """
 
     label: str
@@ -31,6 +32,7 @@ class Measure:
     better: str | None = None
     compared: bool = True
     difference: tuple[str, ...] = ()
+    margin: float | None = None
     column: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -39,10 +41,7 @@ def names(*places: str) -> list[str]:
     return [name for name, measure in MEASURES.items() if measure.computed in places]
 
 
-MEASURES = {
-    name: Measure(**entry)
-    for name, entry in yaml.safe_load(SCHEMA.read_text(encoding="utf-8")).items()
-}
+MEASURES = {name: Measure(**entry) for name, entry in read_yaml(SCHEMA).items()}
 """Every measure by its name, in the order of the columns of runs.csv."""
 
 RUN_MEASURES = names("history", "curve", "gap", "weights")

@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,7 +37,7 @@ class DamagedRunError(ValueError):
 
 
 class Run(NamedTuple):
-    """A run as it was read: its history, shape (epochs, columns), its record, and its measures.
+    """A run as it was read: its history, shape (evaluated epochs, columns), record, and measures.
 
     `measured` is what measuring has written for this run; it is empty for a diverged run, and where
     measures were not asked for.
@@ -60,7 +60,8 @@ def write_run(
 
     Args:
         folder: of the run.
-        history: one row per epoch, with at least `HISTORY_COLUMNS`; None is an empty cell.
+        history: one row per evaluated epoch, with at least `HISTORY_COLUMNS`; None is an empty
+            cell.
         weights: every array by its name, in the order that `model.set_weights` takes.
         record: the content of run.json; the checksum of the weights is added to it.
 
@@ -114,7 +115,7 @@ def read_runs(
     results: Path,
     lambdas: Iterable[str],
     seeds: Iterable[int],
-    epochs: int,
+    epochs: Sequence[int],
     *,
     promised: dict | None = None,
     measures: Iterable[str] = (),
@@ -126,7 +127,8 @@ def read_runs(
         results: the study's results folder.
         lambdas: canonical labels.
         seeds: whole numbers.
-        epochs: the epochs that a completed run has after epoch 0.
+        epochs: those that a completed run has, from `evaluated_epochs`; a diverged run has those
+            before it diverged.
         promised: keys of run.json that every run must have, with these values. This keeps out runs
             of another configuration or of other data: copied here by hand, or written by a job that
             outlived its workflow.
@@ -182,20 +184,23 @@ def read_record(folder: Path, l2: str, seed: int) -> dict:
         raise DamagedRunError(f"{path}: is of l2 {label}, seed {number}, another run")
     if status not in ("completed", "diverged"):
         raise DamagedRunError(f"{path}: status is {status!r}, neither completed nor diverged")
+    if status == "diverged" and not isinstance(record.get("diverged_epoch"), int):
+        raise DamagedRunError(f"{path}: does not say in which epoch the run diverged")
     return record
 
 
-def _read_run(folder: Path, l2: str, seed: int, epochs: int, promised: dict) -> Run:
+def _read_run(folder: Path, l2: str, seed: int, epochs: Sequence[int], promised: dict) -> Run:
     try:
         record = read_record(folder, l2, seed)
         path = folder / "history.csv"
-        history = _read_history(path, l2, seed)
-        if len(history) > epochs + 1:
-            raise DamagedRunError(f"{path}: has epochs after {epochs}, the last of the study")
-        if record["status"] == "completed" and len(history) <= epochs:
+        history = _read_history(path, l2, seed, epochs)
+        completed, end = record["status"] == "completed", record.get("diverged_epoch")
+        kept = [epoch for epoch in epochs if completed or epoch < end]
+        if len(history) != len(kept):
+            how = "completed" if completed else f"diverged in epoch {end}"
             raise DamagedRunError(
-                f"{path}: the run completed, but has {len(history)} of the {epochs + 1} epochs"
-                f" 0 to {epochs}"
+                f"{path}: the run {how}, but has {len(history)} of the {len(kept)} epochs that"
+                " were to be evaluated"
             )
         if odd := [key for key, value in promised.items() if record[key] != value]:
             raise DamagedRunError(
@@ -256,7 +261,7 @@ def _text(path: Path) -> str:
         raise DamagedRunError(f"{path}: cannot be read ({error})") from None
 
 
-def _read_history(path: Path, l2: str, seed: int) -> np.ndarray:
+def _read_history(path: Path, l2: str, seed: int, epochs: Sequence[int]) -> np.ndarray:
     header, *lines = csv.reader(_text(path).splitlines() or [""])
     if header != HISTORY_COLUMNS:
         if header == HISTORY_COLUMNS[: len(header)] or not lines:
@@ -265,8 +270,8 @@ def _read_history(path: Path, l2: str, seed: int) -> np.ndarray:
         what = f"differ in {', '.join(odd)}" if odd else "are not in the order expected"
         raise DamagedRunError(f"{path}: the columns {what}")
     rows = []
-    for epoch, line in enumerate(lines):
-        where = f"{path}: line {epoch + 2}"
+    for number, line in enumerate(lines):
+        where = f"{path}: line {number + 2}"
         if len(line) != len(HISTORY_COLUMNS):
             raise DamagedRunError(f"{where} has {len(line)} of {len(HISTORY_COLUMNS)} columns")
         try:
@@ -275,6 +280,9 @@ def _read_history(path: Path, l2: str, seed: int) -> np.ndarray:
             raise DamagedRunError(f"{where}: {error}") from None
         if row[0] != float(l2) or row[1] != seed:
             raise DamagedRunError(f"{where} is of l2 {line[0]}, seed {line[1]}, another run")
+        if number == len(epochs):
+            raise DamagedRunError(f"{where} is one too many, epoch {epochs[-1]} is the last")
+        epoch = epochs[number]
         if row[2] != epoch:
             raise DamagedRunError(f"{where} is of epoch {line[2]}, but epoch {epoch} is expected")
         for column, value in zip(HISTORY_COLUMNS, row, strict=True):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from l2study.measuring.network import FUNCTIONS, NOISE_LEVELS, Network, measure
+from l2study.measuring.network import ATTACK_RADII, FUNCTIONS, NOISE_LEVELS, Network, measure
 from l2study.training.backend import keras
 from l2study.training.model import dense_layers, regularized_kernels
 
@@ -30,8 +30,24 @@ def loss_gradient_norm(network: Network) -> float:
     return network.sensitivities[2]
 
 
+@measure
+def boundary_distance(network: Network) -> float | None:
+    """Return the median over the test images of the linearised distance to the decision boundary.
+
+    None where that is infinite: the logits of most images do not depend on the image.
+    """
+    median = float(np.median(network.sensitivities[3]))
+    return median if np.isfinite(median) else None
+
+
 for _sd in NOISE_LEVELS:
     FUNCTIONS[f"test_accuracy_noise_{_sd}"] = lambda network, sd=_sd: network.predictions[1][sd]
+
+for _attack in ("fgsm", "pgd"):
+    for _radius in ATTACK_RADII:
+        FUNCTIONS[f"test_accuracy_{_attack}_{_radius}"] = lambda network, a=_attack, r=_radius: (
+            network.attacks[a][r]
+        )
 
 
 @measure

@@ -18,6 +18,13 @@ from l2study.training.model import dense_layers
 NOISE_LEVELS = (0.1, 0.2, 0.3)
 """Standard deviations of the input noise, in units of the scaled input (a pixel is 0 to 1)."""
 
+ATTACK_RADII = (0.02, 0.05)
+"""Largest change of an input under attack, in units of the scaled input."""
+
+ATTACKED_IMAGES = 5000
+"""Test images that are attacked at most, evenly spaced, so that it takes about half a second."""
+
+_PGD_STEPS = 10
 _ROWS = 1000
 _SENSITIVITY_ROWS = 100
 """Images per step: few enough for what is computed of them to stay in the cache."""
@@ -46,25 +53,30 @@ class Network:
         self._data = Data(prepared.images, prepared.labels, prepared.scale)
         self.train, self.test = prepared.parts["train"], prepared.parts["test"]
         self.labels = prepared.labels[prepared.test]
-        self.lit = prepared.images[prepared.train].any(axis=0).ravel()
+        training_images = prepared.images[prepared.train]
+        self.lit = training_images.any(axis=0).ravel()
+        self._range = [prepared.scale * float(f(training_images)) for f in (np.min, np.max)]
         self._sensitivity_program = compiled(self._sensitivity)
         self._prediction_program = compiled(self._predict)
+        self._attack_program = compiled(self._attack)
         self._activation_program = compiled(self._find_largest_activations)
 
     def set_weights(self, weights: list[np.ndarray]) -> None:
         """Take the weights of another run, in the order that `model.set_weights` takes."""
         self.model.set_weights(weights)
-        for name in ("sensitivities", "predictions", "largest_activations"):
+        for name in ("sensitivities", "predictions", "attacks", "largest_activations"):
             self.__dict__.pop(name, None)
 
     @cached_property
-    def sensitivities(self) -> tuple[float, float, float]:
-        """Mean norms over the test images of three derivatives by the input, all exact.
+    def sensitivities(self) -> tuple[float, float, float, np.ndarray]:
+        """What derivatives by the input, all exact, say about the test images.
 
-        The Frobenius norm of d logits / d input, that of d probabilities / d input, and the
-        Euclidean norm of d cross-entropy / d input.
+        The first three are means of norms: the Frobenius norm of d logits / d input, that of
+        d probabilities / d input, and the Euclidean norm of d cross-entropy / d input. The last is
+        the linearised distance of every image to the decision boundary, shape (test rows,).
         """
-        return tuple(float(total) / len(self.test) for total in self._sensitivity_program())
+        *sums, distances = self._sensitivity_program()
+        return *(float(total) / len(self.test) for total in sums), distances.numpy()
 
     @cached_property
     def predictions(self) -> tuple[np.ndarray, dict[float, float]]:
@@ -77,10 +89,34 @@ class Network:
         for first in range(0, len(self.test), _ROWS):
             rows = self.test[first : first + _ROWS]
             noise = noise_stream.standard_normal((len(rows), *self._data.shape), np.float32)
-            results.append(self._prediction_program(tf.constant(rows.start), tf.constant(noise)))
+            # Row numbers, not the first of them: XLA would compile again for each first row.
+            results.append(self._prediction_program(tf.constant(rows), tf.constant(noise)))
         probabilities, correct = zip(*results, strict=True)
         shares = [int(count) / len(self.test) for count in np.sum(correct, axis=0)]
         return np.concatenate(probabilities), dict(zip(NOISE_LEVELS, shares, strict=True))
+
+    @cached_property
+    def attacks(self) -> dict[str, dict[float, float]]:
+        """The test accuracy under attack, by the name of the attack and the radius.
+
+        Both attacks change the scaled input by no more than the radius, in every pixel, and stay in
+        the range of the training images. "fgsm" takes one step of the radius (fast gradient sign
+        method, Goodfellow et al. 2015, "Explaining and harnessing adversarial examples"). "pgd"
+        takes `_PGD_STEPS` steps of 2.5 radii over their number (projected gradient descent, Madry
+        et al. 2018, "Towards deep learning models resistant to adversarial attacks"), and begins at
+        the image itself. They are made on every k-th test image, with the smallest k that leaves at
+        most `ATTACKED_IMAGES`.
+        """
+        rows = tf.constant(self.test[:: -(-len(self.test) // ATTACKED_IMAGES)])
+
+        def accuracy(radius: float, size: float, steps: int) -> float:
+            correct = self._attack_program(rows, *map(tf.constant, (radius, size, steps)))
+            return int(correct) / len(rows)
+
+        return {
+            "fgsm": {r: accuracy(r, r, 1) for r in ATTACK_RADII},
+            "pgd": {r: accuracy(r, 2.5 * r / _PGD_STEPS, _PGD_STEPS) for r in ATTACK_RADII},
+        }
 
     @cached_property
     def largest_activations(self) -> np.ndarray:
@@ -88,7 +124,7 @@ class Network:
         return np.concatenate([units.numpy() for units in self._activation_program()])
 
     def _sensitivity(self) -> tuple:
-        def step(first, length, jacobian_sum, softmax_sum, gradient_sum):
+        def step(first, length, jacobian_sum, softmax_sum, gradient_sum, distances):
             images, labels = self._data.span(self.test.start + first, length)
             with tf.GradientTape() as tape:
                 tape.watch(images)
@@ -100,10 +136,12 @@ class Network:
             p = tf.nn.softmax(logits)
             softmax = tf.linalg.diag(p) - p[:, :, tf.newaxis] * p[:, tf.newaxis, :]
             error = (p - tf.one_hot(labels, p.shape[1]))[:, tf.newaxis, :]
+            rows = first + tf.range(length)[:, tf.newaxis]
             return (
                 jacobian_sum + norms(gram),
                 softmax_sum + norms(softmax @ gram @ softmax),
                 gradient_sum + norms(error @ gram @ tf.linalg.matrix_transpose(error)),
+                tf.tensor_scatter_nd_update(distances, rows, _distances(logits, gram, labels)),
             )
 
         def norms(squares: tf.Tensor) -> tf.Tensor:
@@ -111,13 +149,61 @@ class Network:
             return tf.reduce_sum(tf.sqrt(tf.maximum(traces, 0)))
 
         zero = tf.constant(0.0, tf.float64)
-        return fold(step, len(self.test), _SENSITIVITY_ROWS, (zero, zero, zero))
+        start = (zero, zero, zero, tf.zeros([len(self.test)]))
+        return fold(step, len(self.test), _SENSITIVITY_ROWS, start)
 
-    def _predict(self, first: tf.Tensor, noise: tf.Tensor) -> tuple:
-        images, labels = self._data.span(first, noise.shape[0])
+    def _predict(self, rows: tf.Tensor, noise: tf.Tensor) -> tuple:
+        images, labels = self._data.rows(rows)
         noisy = [self.model(images + sd * noise, training=False) for sd in NOISE_LEVELS]
         correct = tf.stack([count_correct(labels, probabilities) for probabilities in noisy])
         return self.model(images, training=False), correct
+
+    def _attack(self, rows: tf.Tensor, radius: tf.Tensor, size: tf.Tensor, steps: tf.Tensor):
+        def attack(first, length, correct):
+            images, labels = self._data.rows(tf.slice(rows, [first], [length]))
+            adversarial = self.adversarial(images, labels, radius, size, steps)
+            return (correct + count_correct(labels, _logits(self.model, adversarial)),)
+
+        return fold(attack, rows.shape[0], _ROWS, (tf.constant(0),))[0]
+
+    def adversarial(
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        radius: tf.Tensor,
+        size: tf.Tensor,
+        steps: tf.Tensor,
+    ) -> tf.Tensor:
+        """Return `images` after `steps` steps of `size` that raise their cross-entropy.
+
+        Each step follows the sign of the gradient. No number of the result is further than `radius`
+        from that of its image, or outside the range of the training images.
+
+        Args:
+            images: scaled, shape (rows, *image shape); so is the result.
+            labels: shape (rows,).
+            radius: in units of the scaled input, as is `size`.
+            size: of a step.
+            steps: how many.
+        """
+        smallest, largest = self._range
+        # An image that is outside the range of the training images may stay there.
+        low = tf.maximum(images - radius, tf.minimum(images, smallest))
+        high = tf.minimum(images + radius, tf.maximum(images, largest))
+        right = tf.one_hot(labels, self.model.output_shape[-1]) > 0
+
+        def step(number, changed):
+            with tf.GradientTape() as tape:
+                tape.watch(changed)
+                logits = _logits(self.model, changed)
+                # The cross-entropy is log(1 + exp(wrong)), so both gradients point the same way.
+                # This one does not vanish, however sure the network is.
+                wrong = tf.reduce_logsumexp(tf.where(right, -np.inf, logits), axis=1)
+                wrong -= tf.reduce_sum(tf.where(right, logits, 0.0), axis=1)
+            changed += size * tf.sign(tape.gradient(wrong, changed))
+            return number + 1, tf.clip_by_value(changed, low, high)
+
+        return tf.while_loop(lambda number, _: number < steps, step, (tf.constant(0), images))[1]
 
     def _find_largest_activations(self) -> tuple:
         *hidden, _ = dense_layers(self.model)
@@ -140,3 +226,25 @@ def _logits(model: keras.Model, images: tf.Tensor) -> tf.Tensor:
     for layer in body:
         images = layer(images)
     return tf.matmul(images, output.kernel) + output.bias
+
+
+def _distances(logits: tf.Tensor, gram: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    """Return the linearised distance of every image to the decision boundary, shape (rows,).
+
+    It is the minimum over the classes j other than the label y of (z_y - z_j) / ||g_y - g_j||, with
+    the logits z and their gradients g: the first step of DeepFool (Moosavi-Dezfooli et al. 2016,
+    equation 8). It is negative where the image is misclassified, and infinite where the logits do
+    not depend on the image.
+
+    Args:
+        logits: shape (rows, classes).
+        gram: the inner products of the gradients, shape (rows, classes, classes).
+        labels: shape (rows,).
+    """
+    of_label = tf.gather(gram, labels, axis=1, batch_dims=1)
+    squares = tf.linalg.diag_part(gram) - 2 * of_label
+    squares += tf.gather(of_label, labels, axis=1, batch_dims=1)[:, tf.newaxis]
+    margins = tf.gather(logits, labels, axis=1, batch_dims=1)[:, tf.newaxis] - logits
+    flat = tf.where(margins < 0, -np.inf, np.inf)  # also where j is y
+    distances = tf.where(squares > 0, margins / tf.sqrt(squares), flat)
+    return tf.reduce_min(distances, axis=1)

@@ -74,7 +74,7 @@ def curves(histories: pd.DataFrame, runs: pd.DataFrame) -> dict:
     """Return the learning curves of all completed runs, ready for JSON.
 
     Returns:
-        epochs: the epochs, at most about MOST_EPOCHS.
+        epochs: the evaluated epochs, at most about MOST_EPOCHS.
         lambdas: of every lambda with a completed run, ascending, its label, colour, darker `ink`
             for text, and marker.
         measures: of every measure its name, label and unit, and `mean`, `low` and `high` over the
@@ -103,9 +103,9 @@ def curves(histories: pd.DataFrame, runs: pd.DataFrame) -> dict:
 
 
 def _thinned(epochs: pd.Series) -> set[int]:
-    """Return the epochs to show: all, or every so many counted back from the last."""
-    last = int(epochs.max()) if len(epochs) else 0
-    return {0, *range(last, -1, -max(1, math.ceil((last + 1) / MOST_EPOCHS)))}
+    """Return which of `epochs` to show: all, or every so many counted back from the last, and 0."""
+    there = sorted(set(epochs), reverse=True)
+    return {0, *there[:: max(1, math.ceil(len(there) / MOST_EPOCHS))]}
 
 
 def _lambdas(values: list[float], colours: dict) -> list[dict]:

@@ -29,7 +29,7 @@ CONTRASTS = (
     "gap_generalisation",
     "test_accuracy",
     "test_ce",
-    "val_ce_creep_smoothed",
+    "val_ce_rise",
     "softmax_jacobian_norm",
 )
 """The measures of contrasts.csv that are drawn, in this order."""
@@ -130,6 +130,24 @@ def sensitivity(runs: pd.DataFrame) -> Figure:
         log_axis(axes[-1].xaxis)
     axes[-1].set_xlabel("Norm of the regularised weights at the last epoch (logarithmic)")
     figure_key(drawing, lambda_keys(lambdas_of(complete)), 4)
+    return drawing
+
+
+def robustness(means: pd.DataFrame, runs: pd.DataFrame, confidence: float) -> Figure:
+    """Distance to the decision boundary and accuracy under attack against lambda, seeds as dots.
+
+    The attacks are those of the largest radius. Both panels of accuracy have the same scale.
+    """
+    drawing, axes = stacked_panels(3, 1.8)
+    labels = {
+        "boundary_distance": "Distance to boundary\n(units of input)",
+        "test_accuracy_fgsm_0.05": "Test accuracy (%),\nFGSM of 0.05",
+        "test_accuracy_pgd_0.05": "Test accuracy (%),\nPGD of 0.05",
+    }
+    axes[2].sharey(axes[1])
+    for ax, (measure, label) in zip(axes, labels.items(), strict=True):
+        draw_by_lambda(ax, runs, means, measure, label, axis_label=ax is axes[-1])
+    figure_key(drawing, seed_and_mean_keys(confidence))
     return drawing
 
 

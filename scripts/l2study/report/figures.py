@@ -31,6 +31,7 @@ FIGURES = {
         training_figures.loss_parts,
         effect_figures.contrasts,
         effect_figures.sensitivity,
+        effect_figures.robustness,
         training_figures.creep,
         effect_figures.calibration,
     )

@@ -16,12 +16,20 @@ from l2study.report.inputs import Study
 FEW_SEEDS = 5
 """Below this many pairs of runs the answer says that it is a first look."""
 
+GAP_AND_NORM = ("gap_generalisation", "weight_norm")
 NAMES = {
-    "gap_generalisation": "the generalisation gap (training minus test accuracy)",
+    "gap_generalisation": "the generalisation gap (training less test accuracy, on these images)",
     "weight_norm": "the norm of the regularised weights",
     "test_accuracy": "test accuracy",
+    "test_ce": "test cross-entropy",
 }
 """How the answer calls the measures that it is about."""
+
+COVERS = (
+    "All intervals are over seeds alone: they are for other initial weights and other orders of the"
+    " batches, with the same training, validation and test images and the same set-up."
+)
+"""What the intervals cover."""
 
 
 class Estimate(NamedTuple):
@@ -35,10 +43,11 @@ class Estimate(NamedTuple):
 
 
 def answer(study: Study) -> list[str]:
-    """Return the answer as one to three paragraphs of a few sentences.
+    """Return the answer as a few paragraphs of a few sentences.
 
-    First what lambda did to gap, weights and test accuracy. Then, where a reported gap is negative,
-    what it is made of. Then which lambda validation chooses.
+    First which lambda to use, because of what, and how sure that is. Then what the strongest
+    regularisation did. Then, where a reported gap is negative, what it is made of. Last, what the
+    intervals cover.
     """
     runs, level = study.tables["runs"], f"{percent(study.config['confidence'])} interval "
     lambdas = sorted(set(runs["l2"]))
@@ -51,17 +60,19 @@ def answer(study: Study) -> list[str]:
     )
     negative = _negative_gap(means, level)
     if len(left) == 1:
-        return [_single(means, left[0], level) + none_left, *negative]
-    comparisons = study.tables["answer"].set_index("comparison")
-    strongest = comparisons.loc[["strongest"]]
-    first = _comparison(strongest, level)
-    reference, base = float(study.config["reference_lambda"]), strongest["reference_l2"].iloc[0]
+        return [_single(means, left[0], level) + none_left, *negative, COVERS]
+    comparisons = study.tables["answer"].set_index(["comparison", "measure"], drop=False)
+    strongest = comparisons.loc["strongest"]
+    extreme = strongest["l2"].iloc[0]
+    choice, alpha = study.tables["choice"].set_index("rule"), 1 - study.config["confidence"]
+    first = _recommendation(choice, (runs["status"] == "diverged").any())
+    if "chosen" in comparisons.index and choice.loc["best", "l2"] != extreme:
+        first += " " + _comparison(comparisons.loc["chosen"], level, alpha)
+    second = _comparison(strongest, level, alpha, ("test_accuracy", *GAP_AND_NORM))
+    reference = float(study.config["reference_lambda"])
     if reference not in lambdas:
-        first += f" The reference, lambda {l2_label(reference)}, is not in the study."
-    chosen = comparisons[comparisons.index == "chosen"].set_index("measure")
-    diverged = (runs["status"] == "diverged").any()
-    choice = _choice(study.tables["choice"].set_index("rule"), chosen, base, diverged, level)
-    return [first + none_left, *negative, choice]
+        second += f" The reference, lambda {l2_label(reference)}, is not in the study."
+    return [first, f"{second} {_seeds(int(strongest['n'].iloc[0]))}{none_left}", *negative, COVERS]
 
 
 def _mean(means: pd.DataFrame, measure: str, l2: float) -> Estimate:
@@ -70,30 +81,63 @@ def _mean(means: pd.DataFrame, measure: str, l2: float) -> Estimate:
 
 def _single(means: pd.DataFrame, l2: float, level: str) -> str:
     """Return what the only lambda with completed runs has, compared with nothing."""
-    gap, norm, accuracy = (_mean(means, measure, l2) for measure in NAMES)
+    gap, norm, accuracy = (
+        _mean(means, measure, l2) for measure in (*GAP_AND_NORM, "test_accuracy")
+    )
     return (
         f"Only lambda {l2_label(l2)} has completed runs ({gap.n:.0f}), so there is nothing to"
-        f" compare it with: its generalisation gap (training minus test accuracy) is"
+        f" compare it with: its generalisation gap (training less test accuracy) is"
         f" {_value(gap, level)}, the norm of its regularised weights"
         f" {_value(norm)} and its test accuracy {_value(accuracy, unit=' %')}."
     )
 
 
-def _comparison(strongest: pd.DataFrame, level: str) -> str:
+def _recommendation(choice: pd.DataFrame, diverged: bool) -> str:
+    """Return which lambda to use, because of what, and how sure that is."""
+    best, simplest = choice.loc["best"], choice.loc["one_standard_error"]
+    if pd.isna(best["l2"]):
+        return "Validation chooses no lambda: at each of them a run diverged."
+    without = ", that is, no L2" if best["l2"] == 0 else ""
+    among = " among the lambdas without a diverged run" if diverged else ""
+    text = (
+        f"Use lambda {l2_label(best['l2'])}{without}: its mean validation cross-entropy is the"
+        f" lowest{among}."
+    )
+    if pd.notna(best["share"]):
+        text += f" That is so in {percent(round(best['share'], 2))} of resampled sets of seeds."
+    if simplest["l2"] != best["l2"]:
+        text += (
+            f" Lambda {l2_label(simplest['l2'])} is the largest that is as good, within one"
+            " standard error of the mean over seeds."
+        )
+    return text
+
+
+def _comparison(
+    rows: pd.DataFrame,
+    level: str,
+    alpha: float,
+    measures: tuple[str, ...] = ("test_accuracy", "test_ce"),
+) -> str:
     """Return what is different at a lambda from the one it is compared with."""
-    changes = [_difference(row) for row in strongest.to_dict("records")]
-    n, (l2, base) = changes[0].n, strongest[["l2", "reference_l2"]].iloc[0]
+    l2, base, n = rows[["l2", "reference_l2", "n"]].iloc[0]
     at = f"At lambda {l2_label(l2)}, compared with lambda {l2_label(base)},"
     if n == 0:
         return f"{at} nothing can be said: no seed completed at both."
-    gap, norm, accuracy = (
-        f"{NAMES[change.measure]} {_change(change, said)}"
-        for change, said in zip(changes, (level, "", ""), strict=True)
-    )
+    said = [
+        f"{NAMES[name]} {_change(rows.loc[name], level if name == measures[0] else '', alpha)}"
+        for name in measures
+    ]
+    return f"{at} {', '.join(said[:-1])}, and {said[-1]}."
+
+
+def _seeds(n: int) -> str:
+    if n == 0:
+        return "No seed is left."
     seeds = "a single seed" if n == 1 else f"{n} seeds"
-    few = f"This rests on {seeds} and is a first look, no more."
-    enough = f"This rests on {seeds}, each trained at both lambdas."
-    return f"{at} {gap}, {norm}, and {accuracy}. {few if n < FEW_SEEDS else enough}"
+    if n < FEW_SEEDS:
+        return f"This rests on {seeds} and is a first look, no more."
+    return f"This rests on {seeds}, each trained at both lambdas."
 
 
 def _negative_gap(means: pd.DataFrame, level: str) -> list[str]:
@@ -121,9 +165,9 @@ def _negative_gap(means: pd.DataFrame, level: str) -> list[str]:
     )
     conclusion = _sign(
         parts["generalisation"],
-        "so the model does do better on the test images than on those it learned from",
-        "so the model does worse on the test images than on those it learned from",
-        "which is not resolved from zero",
+        "training less test accuracy on these images, which is below zero",
+        "training less test accuracy on these images, which is above zero",
+        "training less test accuracy on these images, which is not resolved from zero",
     )
     reported, lag, split, generalisation = (
         _value(part, level if kind == "reported" else "") for kind, part in parts.items()
@@ -131,38 +175,8 @@ def _negative_gap(means: pd.DataFrame, level: str) -> list[str]:
     return [
         f"The gap that Keras reports at lambda {l2_label(l2)} is negative, {reported}, but it adds"
         f" three things: {lag} {averaging}, {split} {hardness}, and {generalisation} of"
-        f" generalisation gap, {conclusion}."
+        f" {conclusion}."
     ]
-
-
-def _choice(
-    choice: pd.DataFrame, chosen: pd.DataFrame, base: float, diverged: bool, level: str
-) -> str:
-    """Return which lambda validation chooses, and what that did on the test images."""
-    best, simplest = (choice.loc[rule, "l2"] for rule in ("best", "one_standard_error"))
-    if pd.isna(best):
-        return "Validation chooses no lambda: at each of them a run diverged."
-    among, one = "", "lambda"
-    if diverged:
-        among, one = " among the lambdas without a diverged run", "one of these"
-    text = f"Validation cross-entropy is lowest{among} at lambda {l2_label(best)}"
-    if len(chosen):
-        accuracy, ce = (
-            _difference({"measure": measure, **chosen.loc[measure]})
-            for measure in ("test_accuracy", "test_ce")
-        )
-        text += (
-            f", where test accuracy {_change(accuracy, level)} and test"
-            f" cross-entropy {_change(ce)} compared with lambda {l2_label(base)}"
-        )
-    within = "within one standard error over seeds of it"
-    if simplest == best:
-        return f"{text}; no larger {one} is {within}."
-    return f"{text}; the largest {one} {within} is {l2_label(simplest)}."
-
-
-def _difference(row: dict) -> Estimate:
-    return Estimate(*(row[key] for key in ("measure", "n", "mean_difference", "low", "high")))
 
 
 def _sign(estimate: Estimate, below: str, above: str, unresolved: str) -> str:
@@ -171,15 +185,19 @@ def _sign(estimate: Estimate, below: str, above: str, unresolved: str) -> str:
     return above if estimate.low > 0 else unresolved
 
 
-def _change(change: Estimate, level: str = "") -> str:
+def _change(row: pd.Series, level: str, alpha: float) -> str:
     """Return a difference as the predicate of a sentence, such as "is 1.2 points lower (...)"."""
-    if change.n == 0:
-        return "cannot be compared (no seed completed at both)"
+    measure = row["measure"]
+    change = Estimate(measure, row["n"], row["mean_difference"], row["low"], row["high"])
+    if row["p_equivalent"] < alpha:
+        shown = MEASURES[measure]
+        margin = f"{shown.scale * row['margin']:g} {shown.unit}"
+        return f"is equivalent within {margin}, the difference is {_value(change, level)}"
     if change.low <= 0 <= change.high:
         return f"has no resolved change, {_value(change, level)}"
     side = "lower" if change.value < 0 else "higher"
     ends = sorted((abs(change.low), abs(change.high)))
-    return f"is {_value(Estimate(change.measure, change.n, abs(change.value), *ends), level, side)}"
+    return f"is {_value(Estimate(measure, change.n, abs(change.value), *ends), level, side)}"
 
 
 def _value(estimate: Estimate, level: str = "", side: str = "", unit: str | None = None) -> str:

@@ -180,6 +180,8 @@ def curve(
 ) -> Line2D:
     """Draw the mean of `column` over seeds by epoch, with a band from the lowest to the highest.
 
+    Where epochs are left out, small dots show which ones have a value.
+
     Args:
         ax: where to draw.
         rows: histories of the runs of one lambda.
@@ -192,6 +194,8 @@ def curve(
     by_epoch = scale * rows.dropna(subset=column).groupby("epoch")[column].agg(
         ["mean", "min", "max"]
     )
+    if (np.diff(by_epoch.index) > 1).any():
+        line = {"marker": "o", "ms": 2.0} | line
     if band:
         low, high, colour = by_epoch["min"], by_epoch["max"], line["color"]
         ax.fill_between(by_epoch.index, low, high, color=colour, alpha=0.15, lw=0)

@@ -16,7 +16,7 @@ from traitlets.config import Config
 
 from l2study.core.measures import MEASURES
 from l2study.core.wording import labelled, percent
-from l2study.report import curve_picker, effect_figures, figures, text_tables
+from l2study.report import claim_tables, curve_picker, effect_figures, figures, text_tables
 from l2study.report.cells import Cell, Evidence, Number, Rows, Verdict, Words
 from l2study.report.headline import answer as sentences
 from l2study.report.inputs import Study
@@ -142,13 +142,13 @@ def _slug(text: str) -> str:
 
 def claims(study: Study) -> HTML:
     """Return the claims ledger: a table of verdicts, then every claim's estimates to unfold."""
-    parts = [f"<p>{html.escape(text_tables.claims_text(study))}</p>"]
-    parts.append(_table(text_tables.verdict_table(study), "Claims and verdicts", "cards"))
+    parts = [f"<p>{html.escape(claim_tables.claims_text(study))}</p>"]
+    parts.append(_table(claim_tables.verdict_table(study), "Claims and verdicts", "cards"))
     rows = study.tables["claims"]
     overall = rows[rows["estimand"] == "overall"]
     parts.append('<p class="unfold">The estimates behind each verdict:</p>')
     for row in overall.itertuples():
-        details = text_tables.claim_table(study, row.id)
+        details = claim_tables.claim_table(study, row.id)
         parts.append(
             f"<details><summary>{html.escape(row.claim)}: {_cell(Verdict(row.verdict), 0)}"
             f"</summary>{_table(details, f'Estimates for the claim: {row.claim}', 'cards')}"

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from l2study.core.wording import percent
-from l2study.report import text_tables
+from l2study.report import claim_tables, text_tables
 from l2study.report.cells import Cell, Number, Rows
 from l2study.report.headline import answer
 from l2study.report.inputs import Study
@@ -59,8 +59,8 @@ def summary(study: Study) -> str:
         "accuracy.",
         markdown_table(text_tables.gap_table(study)),
         "## Claims",
-        text_tables.claims_text(study),
-        markdown_table(text_tables.verdict_table(study)),
+        claim_tables.claims_text(study),
+        markdown_table(claim_tables.verdict_table(study)),
         "The estimates behind the verdicts are in [claims.csv](../tables/claims.csv) and on the "
         "[page](report.html).",
         "## Choice of lambda",

@@ -13,17 +13,14 @@ from l2study.core.measures import MEASURES
 from l2study.core.wording import (
     MISSING,
     Form,
-    as_given,
-    bounds,
     fixed,
-    form_of,
+    interval,
     p_value,
     percent,
     rounded,
     seed_list,
-    unit_of,
 )
-from l2study.report.cells import Evidence, Number, Rows, Verdict, Words
+from l2study.report.cells import Number, Rows
 from l2study.report.inputs import Study
 
 RULES = {
@@ -272,60 +269,11 @@ def variance_table(study: Study) -> Rows:
 
 
 def _lambda(l2: float) -> Number:
-    return Number(l2, lambda value: MISSING if pd.isna(value) else l2_label(value))
+    return Number(l2, _label)
 
 
-def verdict_table(study: Study) -> Rows:
-    """Return a row per claim of the exercise: its words, figure, verdict and what decided it."""
-    claims = study.tables["claims"]
-    return [
-        {
-            "Claim": row.claim,
-            "The exercise's figure": row.given_words if pd.notna(row.given_words) else "",
-            "Verdict": Verdict(row.verdict),
-            "Because": row.decided_by,
-        }
-        for row in claims[claims["estimand"] == "overall"].itertuples()
-    ]
-
-
-def claims_text(study: Study) -> str:
-    """Return at which epoch the claims are judged."""
-    last = study.config["training"]["epochs"]
-    return f"Estimates are of the last epoch, epoch {last}, unless they name another."
-
-
-def claim_table(study: Study, claim: str) -> Rows:
-    """Return the rows of one claim: what is estimated, with interval, verdict and evidence."""
-    claims = study.tables["claims"]
-    rows = claims[(claims["id"] == claim) & (claims["estimand"] != "overall")]
-    table = []
-    for row in rows.itertuples():
-        unit = unit_of(row.measure, row.statistic)
-        form = form_of(unit)
-        beneath = []
-        if pd.notna(row.detail):
-            beneath.append(f"{row.detail[0].upper()}{row.detail[1:]}.")
-        if pd.notna(row.p):
-            beneath.append(f"The one-sided p-value of Page's test is {p_value(row.p)}.")
-        if pd.notna(row.diverged_runs):
-            beneath.append(f"Diverged and left out: {row.diverged_runs}.")
-        if pd.notna(row.note):
-            beneath.append(row.note)
-        table.append(
-            {
-                "Estimand": Words(row.estimand, " ".join(beneath)),
-                "Estimate": Number(row.estimate, form, row.low, row.high, unit.unit),
-                "The claim needs": bounds(row.above, row.below, unit),
-                "The exercise": Number(row.given, as_given(unit.scale), unit=unit.unit),
-                "Verdict": Verdict(row.verdict),
-                "Decides": row.decides,
-                "Evidence": Evidence(row.table, row.figure),
-            }
-        )
-    if rows["given"].isna().all():
-        table = [{h: cell for h, cell in row.items() if h != "The exercise"} for row in table]
-    return table
+def _label(l2: float) -> str:
+    return MISSING if pd.isna(l2) else l2_label(l2)
 
 
 def choice_table(study: Study) -> Rows:
@@ -338,6 +286,8 @@ def choice_table(study: Study) -> Rows:
             "Standard error": Number(row.val_ce_se, fixed(4)),
             "Test accuracy %": Number(row.test_accuracy_mean, POINTS, row.low, row.high),
             "Runs": Number(row.n, fixed(0)),
+            "Picked in % of resamples": Number(row.share, fixed(0, 100)),
+            "Picked lambdas": interval(row.l2_low, row.l2_high, _label),
         }
         for row in study.tables["choice"].itertuples()
     ]
@@ -354,6 +304,7 @@ def contrast_table(study: Study, measure: str) -> Rows:
             "p (t)": Number(row.p_t, p_value),
             "p (Holm)": Number(row.p_holm, p_value),
             "p (sign flip)": Number(row.p_sign_flip, p_value),
+            "p (equivalent)": Number(row.p_equivalent, p_value),
             "p (variances, Holm)": Number(row.p_variance_holm, p_value),
             "Correlation": Number(row.correlation, fixed(2)),
             "d_z": Number(row.d_z, rounded(2)),
@@ -374,7 +325,9 @@ def power_table(study: Study) -> Rows:
             ),
         }
         | {
-            f"{points(row.difference)} points": Number(row.seeds, fixed(0))
+            f"{points(row.difference)} points": Number(
+                row.seeds, fixed(0), row.seeds_low, row.seeds_high
+            )
             for row in group.itertuples()
         }
         for (l2, gap), group in power.groupby(["l2", "gap"], sort=False)

@@ -63,7 +63,7 @@ def learning_curves(histories: pd.DataFrame, runs: pd.DataFrame) -> Figure:
             for name, style in ((train, "-"), (val, "--"), (running, ":")):
                 look = {"color": colours[value], "lw": 1.4}
                 if style == ":":
-                    look = {"color": GREY, "lw": 1.1, "band": False}
+                    look = {"color": GREY, "lw": 1.1, "band": False, "marker": ""}
                 if name:
                     curve(ax, rows, name, scale, ls=style, label=name, **look)
             for _, run in partial[partial["l2"] == value].groupby("seed"):
@@ -190,7 +190,7 @@ def creep(
     """How far validation has risen above its minimum: cross-entropy, and the loss beside it.
 
     The upper panels show both over epochs, each run less its own minimum. The lowest shows against
-    lambda the mean of the last epochs less the lowest such mean.
+    lambda the rise of each after its minimum, see `val_ce_rise`.
     """
     values = lambdas_of(runs)
     positions = lambda_positions(values)
@@ -214,14 +214,14 @@ def creep(
         epoch_axis(ax, complete, label=ax is axes[1])
         end_labels(ax)
     ax = axes[2]
-    smoothed = ["val_ce_creep_smoothed", "val_loss_creep_smoothed"]
-    for measure, side in zip(smoothed, (-1, 1), strict=True):
+    rises = ["val_ce_rise", "val_loss_rise"]
+    for measure, side in zip(rises, (-1, 1), strict=True):
         hollow = side > 0
         draw_seeds(ax, completed(runs), measure, positions, hollow=hollow, shift=2.4 * side)
         means_of(ax, means, measure, positions, 0.9 * side, hollow=hollow)
     ax.axhline(0, color="0.35", lw=0.9)
-    ax.set_ylabel("Creep, smoothed\n(nats)")
-    if runs[smoothed].isna().to_numpy().all():
+    ax.set_ylabel("Rise after\nminimum (nats)")
+    if runs[rises].isna().to_numpy().all():
         ax.text(0.5, 0.5, "too few epochs", ha="center", va="center", transform=ax.transAxes)
     keys = [mean_key("cross-entropy"), mean_key("loss", hollow=True)]
     title = f"mean and {percent(confidence)} interval of"

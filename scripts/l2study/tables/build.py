@@ -10,7 +10,7 @@ Every mean, interval and comparison is of completed runs, and the table names th
 
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,7 @@ COSTS = [
 
 RUN_COLUMNS = ["l2", "seed", "status", "epochs", *RUN_MEASURES, *COSTS]
 
-CONTRAST_MEASURES = [name for name in RUN_MEASURES if MEASURES[name].compared]
+CONTRAST_MEASURES = [name for name, measure in MEASURES.items() if measure.compared]
 
 GAP_COLUMNS = [
     "l2",
@@ -66,32 +66,14 @@ CONTRAST_COLUMNS = [
     "diverged_seeds",
     "correlation",
     "p_variance_holm",
+    "margin",
+    "p_equivalent",
 ]
-CHOICE_COLUMNS = [
-    "rule",
-    "l2",
-    "val_ce_mean",
-    "val_ce_se",
-    "test_accuracy_mean",
-    "low",
-    "high",
-    "n",
-    "diverged_seeds",
-]
-POWER_COLUMNS = ["l2", "gap", "sd_difference", "difference", "seeds", "n", "diverged_seeds"]
 MEAN_COLUMNS = ["l2", "measure", "n", "mean", "low", "high", "diverged_seeds"]
-ANSWER_COLUMNS = ["comparison", *CONTRAST_COLUMNS[:7]]
 HISTOGRAM_COLUMNS = ["l2", "seed", "low", "high", "count"]
 
-ANSWER_MEASURES = {
-    "strongest": ("gap_generalisation", "weight_norm", "test_accuracy"),
-    "chosen": ("test_accuracy", "test_ce"),
-}
-"""What the answer of the report compares, by the kind of comparison."""
 
-POWER_GAPS = ["reported", "generalisation", "endpoint"]
-POWER_DIFFERENCES = [0.001, 0.002, 0.005]
-POWER = 0.8
+_EPOCH = HISTORY_COLUMNS.index("epoch")
 
 
 def histories_table(runs: list[Run]) -> pd.DataFrame:
@@ -105,14 +87,13 @@ def runs_table(runs: list[Run]) -> pd.DataFrame:
     """Return one row per run by `RUN_COLUMNS`: measures at its last epoch, and what it cost.
 
     `epochs` is the last epoch kept. `val_ce_creep` is the last validation cross-entropy minus the
-    smallest of all epochs, `generalisation_loss` the same in percent of the smallest (Prechelt
-    1998), `val_ce_creep_smoothed` that of its means over `statistics.SMOOTHING` epochs, without
-    epoch 0 (NaN for a run of fewer). All measures of a diverged run are NaN.
+    smallest of all evaluated epochs, `generalisation_loss` the same in percent of the smallest
+    (Prechelt 1998). All measures of a diverged run are NaN.
     """
     rows = []
     for run in runs:
         row = {"l2": float(run.l2), "seed": run.seed, "status": run.record["status"]}
-        row |= {"epochs": len(run.history) - 1 if len(run.history) else None}
+        row |= {"epochs": int(run.history[-1, _EPOCH]) if len(run.history) else None}
         row |= run.record["cost"] | {"seconds_measures": run.measured.get("seconds", 0.0)}
         if run.record["status"] == "completed":
             row |= _measures(run)
@@ -124,15 +105,14 @@ def runs_table(runs: list[Run]) -> pd.DataFrame:
 def _measures(run: Run) -> dict[str, float]:
     last = dict(zip(HISTORY_COLUMNS, run.history[-1].tolist(), strict=True))
     val_ce = run.history[:, HISTORY_COLUMNS.index("val_ce")]
-    epoch = int(val_ce.argmin())
-    val_ce_min = float(val_ce[epoch])
+    lowest = int(val_ce.argmin())
+    val_ce_min = float(val_ce[lowest])
     creep = last["val_ce"] - val_ce_min
     return {
         **{name: last[name] for name in names("history")},
         "val_ce_min": val_ce_min,
-        "val_ce_min_epoch": epoch,
+        "val_ce_min_epoch": int(run.history[lowest, _EPOCH]),
         "val_ce_creep": creep,
-        "val_ce_creep_smoothed": statistics.smoothed_rise(val_ce[1:]),
         "generalisation_loss": 100 * creep / val_ce_min if val_ce_min > 0 else math.nan,
         **{f"gap_{kind}": last[a] - last[b] for kind, (a, b) in GAPS.items()},
         **{name: run.measured["measures"][name] for name in names("weights")},
@@ -146,13 +126,13 @@ def diverged_seeds(runs: pd.DataFrame, *lambdas: float) -> str:
 
 
 def gap_table(
-    histories: pd.DataFrame, runs: pd.DataFrame, epochs: int, confidence: float
+    histories: pd.DataFrame, runs: pd.DataFrame, epochs: Sequence[int], confidence: float
 ) -> pd.DataFrame:
     """Return mean and variance of every gap over the completed runs, by `GAP_COLUMNS`.
 
-    One row per lambda, epoch and kind of gap; at epoch 0 none for the kinds that need a running
-    mean. The runs are the same at every epoch, so a curve has no survivors' bias. A lambda whose
-    runs have all diverged has its rows, with n = 0.
+    One row per lambda, epoch of `epochs` and kind of gap; at epoch 0 none for the kinds that need a
+    running mean. `epochs` are those evaluated, ascending. The runs are the same at every epoch, so
+    a curve has no survivors' bias. A lambda whose runs have all diverged has its rows, with n = 0.
     """
     completed = runs.loc[runs["status"] == "completed", ["l2", "seed"]]
     kept = histories.merge(completed, on=["l2", "seed"])
@@ -162,9 +142,9 @@ def gap_table(
         n = int((completed["l2"] == l2).sum())
         lost = diverged_seeds(runs, l2)
         for kind, (first, second) in GAPS.items():
-            shape = (n, epochs + 1)
+            shape = (n, len(epochs))
             gaps = (cells[l2][first] - cells[l2][second]).to_numpy() if n else np.empty(0)
-            for epoch, values in enumerate(gaps.reshape(shape).T):
+            for epoch, values in zip(epochs, gaps.reshape(shape).T, strict=True):
                 if epoch == 0 and first in EMPTY_AT_START:
                     continue
                 mean = statistics.mean_interval(values, confidence)
@@ -226,8 +206,9 @@ def contrasts_table(runs: pd.DataFrame, reference: float, confidence: float) -> 
     `p_holm` is `p_t` adjusted over the lambdas of a measure, `p_variance_holm` is `p_variance`.
     `probability_improvement` is the share of seeds that are better at the lambda, ties one half;
     NaN for a measure without a better side, see `LOWER_IS_BETTER`. `correlation` is that of the
-    pairs: pairing makes the interval narrower where it is above 0. `low` and `high` are not
-    adjusted.
+    pairs: pairing makes the interval narrower where it is above 0. `p_equivalent` is that of two
+    one-sided tests that the difference is within `margin` (NaN for a measure without one). `low`,
+    `high` and `p_equivalent` are not adjusted.
     """
     cells = by_lambda(runs)
     if reference not in cells:
@@ -254,9 +235,10 @@ def contrasts_table(runs: pd.DataFrame, reference: float, confidence: float) -> 
                     "p_sign_flip": statistics.sign_flip(difference),
                     "d_z": statistics.cohen_d_z(difference),
                     "probability_improvement": _improvement(measure, difference),
-                    "p_variance": statistics.pitman_morgan(first, second),
+                    "p_variance": statistics.equal_variances(first, second),
                     "diverged_seeds": lost[l2],
                     "correlation": statistics.correlation(first, second),
+                    **equivalence(measure, difference),
                 }
             )
         for p, adjusted in (("p_t", "p_holm"), ("p_variance", "p_variance_holm")):
@@ -273,91 +255,11 @@ def _improvement(measure: str, difference: np.ndarray) -> float:
     return statistics.probability_improvement(difference, higher_is_better=better == "higher")
 
 
-def answer_table(
-    runs: pd.DataFrame, choice: pd.DataFrame, reference: float, confidence: float
-) -> pd.DataFrame:
-    """Return the comparisons that the answer of the report makes, by `ANSWER_COLUMNS`.
-
-    `strongest` compares the largest lambda with completed runs (the smallest, if the largest is
-    the reference), `chosen` the lambda that validation chooses. Both are compared with the
-    reference or, where that has no completed run, with the smallest lambda that has one, paired by
-    seed. There is no row for a lambda compared with itself.
-
-    Args:
-        runs: the table of all runs.
-        choice: from `choice_table`.
-        reference: the study's reference lambda.
-        confidence: of the intervals.
-    """
-    cells = by_lambda(runs[runs["status"] == "completed"])
-    rows = []
-    if cells:
-        base = reference if reference in cells else min(cells)
-        strongest = max(cells) if base != max(cells) else min(cells)
-        chosen = choice.set_index("rule").loc["best", "l2"]
-        for comparison, l2 in (("strongest", strongest), ("chosen", chosen)):
-            for measure in ANSWER_MEASURES[comparison]:
-                if l2 != base and l2 in cells:
-                    pairs = paired_values(cells, measure, l2, base)
-                    mean = statistics.mean_interval(statistics.differences(*pairs), confidence)
-                    row = (comparison, l2, base, measure, mean.n, mean.value, mean.low, mean.high)
-                    rows.append(row)
-    return pd.DataFrame(rows, columns=ANSWER_COLUMNS)
-
-
-def choice_table(runs: pd.DataFrame, reference: float, confidence: float) -> pd.DataFrame:
-    """Return the choice of lambda by validation cross-entropy, by `CHOICE_COLUMNS`.
-
-    Rows `best`, `one_standard_error` and `reference`; the interval is that of the mean test
-    accuracy, which decides nothing. A lambda at which a run diverged is not chosen: its mean
-    over all seeds is not finite, and the survivors' mean would flatter it. Without a lambda to
-    choose, or without the reference, the row has no values.
-    """
-    columns = ["val_ce_mean", "val_ce_se", "test_accuracy_mean", "low", "high", "n"]
-    rows = {}
-    for l2, cell in runs.groupby("l2"):
-        accuracy = statistics.mean_interval(cell["test_accuracy"], confidence)
-        ce = statistics.mean_interval(cell["val_ce"], confidence).value
-        error = statistics.standard_error(cell["val_ce"])
-        rows[l2] = dict(zip(columns, (ce, error, *accuracy), strict=True))
-        rows[l2] |= {"l2": l2, "diverged_seeds": diverged_seeds(runs, l2)}
-    nothing = {"n": 0, "diverged_seeds": ""}
-    eligible = [row for row in rows.values() if not row["diverged_seeds"]]
-    best = simplest = nothing
-    if eligible:
-        places = statistics.one_standard_error(
-            *([row[name] for row in eligible] for name in ("l2", "val_ce_mean", "val_ce_se"))
-        )
-        best, simplest = (eligible[place] for place in places)
-    chosen = [
-        {"rule": "best"} | best,
-        {"rule": "one_standard_error"} | simplest,
-        {"rule": "reference"} | rows.get(reference, nothing),
-    ]
-    return pd.DataFrame(chosen, columns=CHOICE_COLUMNS)
-
-
-def power_table(runs: pd.DataFrame, reference: float, confidence: float) -> pd.DataFrame:
-    """Return how many seeds a paired t-test needs to resolve a difference in a gap.
-
-    By `POWER_COLUMNS`: one row per lambda, kind of `POWER_GAPS` and difference of
-    `POWER_DIFFERENCES` (fractions), at power `POWER`, two-sided at 1 - confidence, from the
-    observed spread `sd_difference` of the `n` paired differences to the reference. No rows if the
-    study does not have the reference.
-    """
-    cells = by_lambda(runs)
-    lambdas = [l2 for l2 in cells if l2 != reference] if reference in cells else []
-    rows = []
-    for l2, kind in itertools.product(lambdas, POWER_GAPS):
-        values = statistics.differences(*paired_values(cells, f"gap_{kind}", l2, reference))
-        sd = math.sqrt(statistics.variance_interval(values, confidence).value)
-        lost = diverged_seeds(runs, l2, reference)
-        rows += [
-            (l2, kind, sd, d, statistics.seeds_needed(sd, d, confidence, POWER), values.size, lost)
-            for d in POWER_DIFFERENCES
-        ]
-    table = pd.DataFrame(rows, columns=POWER_COLUMNS)
-    return table.astype({"seeds": "Int64"})
+def equivalence(measure: str, difference: np.ndarray) -> dict[str, float]:
+    """Return the margin of a measure, and the p-value that a difference is not within it."""
+    margin = MEASURES[measure].margin
+    margin = math.nan if margin is None else margin
+    return {"margin": margin, "p_equivalent": statistics.equivalence(difference, margin)}
 
 
 def histogram_table(runs: list[Run]) -> pd.DataFrame:

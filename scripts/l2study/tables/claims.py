@@ -1,15 +1,18 @@
 """The table of claims: every row of the ledger with its estimate and verdict, and every claim's."""
 
 import math
+from collections.abc import Sequence
 
 import pandas as pd
 
 from l2study.tables.build import by_lambda
 from l2study.tables.derived import measured_at
-from l2study.tables.judge import Judged, Sample, judge_claim, overall
-from l2study.tables.verdict_text import reason
+from l2study.tables.judge import Judged, Sample, after, decisive, judge_claim, overall
+from l2study.tables.verdict_text import how_sure, reason
 
 OVERALL = "overall"
+ALSO = "the same rules after"
+"""How the estimand of a verdict after another epoch begins."""
 
 CLAIM_COLUMNS = [
     "id",
@@ -36,50 +39,85 @@ CLAIM_COLUMNS = [
     "table",
     "figure",
     "decided_by",
+    "how_sure",
     "given_words",
 ]
 
 
 def claims_table(
-    ledger: dict, histories: pd.DataFrame, runs: pd.DataFrame, epochs: int, confidence: float
+    ledger: dict,
+    histories: pd.DataFrame,
+    runs: pd.DataFrame,
+    choice: pd.DataFrame,
+    epochs: Sequence[int],
+    confidence: float,
 ) -> pd.DataFrame:
     """Return every row of every claim with estimate, bounds and verdict, by `CLAIM_COLUMNS`.
 
-    The last row of a claim has the verdict on the whole; its `estimand` is `overall`.
+    The last row of a claim has the verdict on the whole; its `estimand` is `overall`. Before it are
+    the verdicts by the same rules after other epochs, where the ledger asks for them.
 
     Args:
         ledger: from `read_ledger`.
         histories: the table of all histories.
         runs: the table of all runs, with the derived measures.
-        epochs: of a completed run.
+        choice: from `decision_tables.choice_table`.
+        epochs: those that are evaluated in a completed run.
         confidence: of the intervals.
     """
     named = {row["epoch"] for claim in ledger["claims"] for row in claim["rows"] if "epoch" in row}
+    named.update(epoch for claim in ledger["claims"] for epoch in claim.get("also_after", []))
     diverged = runs[runs["status"] == "diverged"]
+    chosen = choice.set_index("rule").loc["best", "l2"]
     sample = Sample(
         cells=by_lambda(runs),
         lost={l2: seeds.tolist() for l2, seeds in diverged.groupby("l2")["seed"]},
         confidence=confidence,
-        epochs=epochs,
+        evaluated=frozenset(epochs),
         at_epoch={epoch: by_lambda(measured_at(epoch, histories, runs)) for epoch in named},
+        chosen=None if pd.isna(chosen) else float(chosen),
     )
-    decided_at = [float(l2) for l2 in ledger["decided_at"]]
     rows = []
     for claim in ledger["claims"]:
-        judged = judge_claim(claim, sample, decided_at)
-        verdict = overall(judged, claim.get("artefact_if", []))
         common = {"id": claim["id"], "claim": claim["claim"]}
-        whole = {
-            "estimand": OVERALL,
-            "verdict": verdict,
-            "decided_by": reason(judged, verdict, confidence, claim.get("note", "")),
-            "given_words": claim.get("given"),
-            **claim["rows"][0]["evidence"],
-        }
-        rows += [common | row for row in (*map(_row, judged), whole)]
+        decided_at = claim.get("decided_at", ledger.get("decided_at", "every"))
+        lambdas = [] if decided_at == "every" else [float(l2) for l2 in decided_at]
+        rows += [common | row for row in _claim(claim, sample, lambdas)]
     numbers = ["l2", "against", "estimate", "low", "high", "above", "below", "p", "given"]
     table = pd.DataFrame(rows, columns=CLAIM_COLUMNS)
     return table.astype(dict.fromkeys(numbers, float) | {"epoch": "Int64", "n": "Int64"})
+
+
+def _claim(claim: dict, sample: Sample, decided_at: list[float]) -> list[dict]:
+    judged = judge_claim(claim, sample, decided_at)
+    verdict = overall(judged, claim.get("artefact_if", []))
+    rows, others = [_row(item) for item in judged], []
+    for epoch in (epoch for epoch in claim.get("also_after", []) if epoch in sample.evaluated):
+        judged_then = judge_claim(after(claim, epoch), sample, decided_at)
+        verdict_then = overall(judged_then, claim.get("artefact_if", []))
+        first = decisive(judged_then, verdict_then)[0]
+        others.append(f"{verdict_then} after epoch {epoch}")
+        rows.append(
+            _row(first)
+            | {
+                "estimand": f"{ALSO} epoch {epoch}",
+                "detail": f"what decides is the {first.estimand}",
+                "verdict": verdict_then,
+                "decides": "no",
+            }
+        )
+    words = [reason(judged, verdict, sample, claim.get("note", ""))]
+    if others:
+        words.append(f"By the same rules it is {', '.join(others)}.")
+    whole = {
+        "estimand": OVERALL,
+        "verdict": verdict,
+        "decided_by": " ".join(words),
+        "how_sure": how_sure(judged, verdict),
+        "given_words": claim.get("given"),
+        **claim["rows"][0]["evidence"],
+    }
+    return [*rows, whole]
 
 
 def _row(item: Judged) -> dict:

@@ -11,9 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 
-from l2study.core.files import replacing
+from l2study.core.files import read_yaml, replacing
 from l2study.core.measures import MEASURES, RUN_MEASURES, names
 
 SCHEMA = Path(__file__).resolve().parents[3] / "schemas" / "tables.yaml"
@@ -36,7 +35,7 @@ def read_descriptions() -> dict[str, dict]:
     `schema`, a Frictionless Table Schema whose fields are in the order of the columns, and
     perhaps more. A field has, beyond the standard, a `unit` where it is a number with one.
     """
-    content = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    content = read_yaml(SCHEMA)
     shared = content["columns"] | {
         name: {"description": measure.description, **measure.column}
         for name, measure in MEASURES.items()

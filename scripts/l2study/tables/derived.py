@@ -15,6 +15,8 @@ from l2study.tables import statistics
 DERIVED_MEASURES = names("derived")
 EPOCH_MEASURES = [*names("history", "gap"), "gap_lag_split"]
 """What `measured_at` an epoch knows."""
+EPOCH_OF = {"first_running_loss": 1}
+"""The epoch of a measure that is always of the same one. Epoch 0, which every run has, aside."""
 
 
 def expected_square_norm(kernels: Iterable[tuple[int, int]]) -> float:
@@ -31,7 +33,8 @@ def with_derived(
 ) -> pd.DataFrame:
     """Return `runs` with `DERIVED_MEASURES` as further columns.
 
-    A diverged run has none of them but `penalty_error`, which needs no last epoch.
+    A diverged run has none of them but `penalty_error`, which needs no last epoch. Without a row of
+    its epoch, a measure of `EPOCH_OF` is NaN.
 
     Args:
         histories: all rows of all runs.
@@ -52,23 +55,46 @@ def with_derived(
     first = histories[histories["epoch"] == 1]
     expected = expected_square_norm(kernels) if kernels else math.nan
     l2 = table.index.get_level_values("l2").to_numpy()
-    trained = histories.loc[histories["epoch"] > 0, "val_loss"].groupby(level=["l2", "seed"])
     table["penalty_error"] = errors.groupby(level=["l2", "seed"]).max()
     with np.errstate(divide="ignore", invalid="ignore"):
         table["penalty_start_ratio"] = start["penalty"].reindex(table.index) / (l2 * expected)
     table["start_loss"] = start["train_loss"]
     table["start_penalty"] = start["penalty"]
     table["first_running_loss"] = first["train_loss_running"]
-    table["val_loss_creep_smoothed"] = trained.agg(statistics.smoothed_rise)
-    table["creep_hidden"] = table["val_ce_creep_smoothed"] - table["val_loss_creep_smoothed"]
+    completed = histories[histories.index.isin(table.index[table["status"] == "completed"])]
+    for column in ("val_ce", "val_loss"):
+        table[f"{column}_rise"] = _rise(completed, column)
+    table["creep_hidden"] = table["val_ce_rise"] - table["val_loss_rise"]
     for name in DERIVED_MEASURES:
         if name.startswith("accuracy_lost_"):
             noisy = name.replace("accuracy_lost", "test_accuracy_noise")
             table[name] = table["test_accuracy"] - table[noisy]
+    best = histories.set_index("epoch", append=True)
+    places = pd.MultiIndex.from_frame(
+        table.reset_index()[["l2", "seed", "val_ce_min_epoch"]].fillna(-1), names=best.index.names
+    )
+    for name in ("test_accuracy", "test_ce"):
+        table[f"{name}_best"] = best[name].reindex(places).to_numpy()
     table["gap_lag_split"] = table["gap_lag"] + table["gap_split"]
     of_completed = [name for name in DERIVED_MEASURES if name != "penalty_error"]
     table.loc[table["status"] != "completed", of_completed] = math.nan
     return table.reset_index()
+
+
+def _rise(histories: pd.DataFrame, column: str) -> pd.Series:
+    """Return the rise of `column` after its minimum, by (l2, seed), without epoch 0.
+
+    Args:
+        histories: of the completed runs, indexed by (l2, seed), at the epochs that are recorded.
+        column: a column of them.
+    """
+    trained = histories[histories["epoch"] > 0].reset_index()
+    rises = [pd.Series(dtype=float)]
+    for l2, cell in trained.groupby("l2"):
+        curves = cell.pivot(index="seed", columns="epoch", values=column)
+        rise = statistics.rise_after_minimum(curves.to_numpy())
+        rises.append(pd.Series(rise, pd.MultiIndex.from_product([[l2], curves.index])))
+    return pd.concat(rises)
 
 
 def measured_at(epoch: int, histories: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """Judge the claims of the ledger by the runs of a study.
 
-`reports/claims.yaml` holds the claims and the rules of decision, and explains both. This module
-applies the rules: it knows no claim and no figure.
+The ledgers in reports/claims hold the claims and the rules, and their README.md explains both. This
+module applies the rules: it knows no claim and no figure.
 """
 
 import math
@@ -13,8 +13,9 @@ import pandas as pd
 
 from l2study.core.labels import l2_label
 from l2study.core.wording import seed_list
-from l2study.tables import statistics
+from l2study.tables import ranks, statistics
 from l2study.tables.build import paired_values
+from l2study.tables.derived import EPOCH_OF
 from l2study.tables.statistics import Estimate
 
 SUPPORTED, CONTRADICTED, NOT_RESOLVED = "supported", "contradicted", "not resolved"
@@ -29,10 +30,12 @@ class Sample(NamedTuple):
     lost: dict[float, list[int]]
     """The seeds that diverged, for every lambda."""
     confidence: float
-    epochs: int
-    """The epochs of a completed run."""
+    evaluated: frozenset[int]
+    """The epochs that are evaluated in a completed run, its last one among them."""
     at_epoch: dict[int, dict[float, pd.DataFrame]]
     """As `cells`, but measured at the end of an epoch that the ledger names."""
+    chosen: float | None = None
+    """The lambda that validation chooses, if it chooses one."""
 
 
 class Judged(NamedTuple):
@@ -50,6 +53,8 @@ class Judged(NamedTuple):
     p: float = math.nan
     """Of a trend: the one-sided p-value in the direction that the claim needs."""
     diverged_runs: str = ""
+    at_deciding: bool = True
+    """Whether the row is at a lambda that decides, or not for every lambda."""
     note: str = ""
     """Sentences on why the row could not be judged, or could not be resolved."""
 
@@ -75,22 +80,21 @@ class _Result(NamedTuple):
     note: str = ""
 
 
-def judge_claim(claim: dict, sample: Sample, decided_at: Sequence[float]) -> list[Judged]:
+def judge_claim(claim: dict, sample: Sample, decided_at: Sequence[float] = ()) -> list[Judged]:
     """Return every row of a claim, judged at every lambda that it is for.
 
     Args:
         claim: an entry of the ledger.
         sample: the runs.
         decided_at: of the rows for every lambda, those at these lambdas decide. If the study has
-            none of these lambdas, all rows do.
+            none of these lambdas, or none are given, all rows do.
     """
-    present = list(sample.cells)
-    chosen = {l2 for l2 in present if l2 in decided_at} or set(present)
+    deciding_lambdas = {l2 for l2 in sample.cells if l2 in decided_at} or set(sample.cells)
     cases = []
     for row in claim["rows"]:
         beside = row.get("elsewhere", False) or not row.get("decides", True)
-        for l2 in _lambdas(row, present):
-            counts = row.get("at") != "every" or l2 is None or l2 in chosen
+        for l2 in _lambdas(row, sample):
+            counts = row.get("at") != "every" or l2 is None or l2 in deciding_lambdas
             cases.append((row, l2, counts and not beside, counts))
     # Bonferroni: one false contradiction among the deciding rows would contradict the claim
     deciding = max(1, sum(decides for _, _, decides, _ in cases))
@@ -113,10 +117,17 @@ def judge_claim(claim: dict, sample: Sample, decided_at: Sequence[float]) -> lis
                 elsewhere=counts and row.get("elsewhere", False),
                 p=found.p,
                 diverged_runs=_diverged_runs(row, l2, sample),
+                at_deciding=counts,
                 note=found.note,
             )
         )
     return judged
+
+
+def after(claim: dict, epoch: int) -> dict:
+    """Return `claim` with `epoch` in place of the epochs that its rows name."""
+    rows = [row | {"epoch": epoch} if "epoch" in row else row for row in claim["rows"]]
+    return claim | {"rows": rows}
 
 
 def overall(judged: Iterable[Judged], artefact_if: Iterable[str]) -> str:
@@ -158,10 +169,10 @@ def decisive(judged: Iterable[Judged], verdict: str) -> list[Judged]:
         SUPPORTED: (deciding,),
         NOT_RESOLVED: ([r for r in deciding if r.verdict != SUPPORTED],),
     }
-    return [min(rows, key=_clearance) for rows in candidates[verdict]]
+    return [min(rows, key=clearance) for rows in candidates[verdict]]
 
 
-def _clearance(item: Judged) -> tuple[float, float]:
+def clearance(item: Judged) -> tuple[float, float]:
     """Return how far an estimate lies within its bounds, in half widths of its interval and as is.
 
     Without an interval the first is infinite.
@@ -174,8 +185,11 @@ def _clearance(item: Judged) -> tuple[float, float]:
     return (within / half if half > 0 else math.copysign(math.inf, within)), within
 
 
-def _lambdas(row: dict, present: list[float]) -> list[float | None]:
+def _lambdas(row: dict, sample: Sample) -> list[float | None]:
     """Return the lambdas that a row is for; None for a row that is not for single lambdas."""
+    present = list(sample.cells)
+    if row.get("at") == "chosen":
+        return [sample.chosen]
     if row.get("at") != "every":
         return [float(l2) for l2 in row.get("at", [])] or [None]
     if "against" in row and float(row["against"]) not in present:
@@ -190,12 +204,17 @@ def _lacking(row: dict, l2: float | None, sample: Sample) -> str:
     missing = sorted({float(value) for value in needed if value is not None} - set(present))
     if missing:
         return f"add lambda {' and '.join(l2_label(value) for value in missing)} to the study"
+    if row.get("at") == "chosen" and l2 is None:
+        return "have a lambda at which no run diverges"
     if "at" in row and l2 is None:
         return "add a lambda above 0 to the study"
     if row["statistic"] == "trend" and len(present) < 2:
         return "add a second lambda to the study"
-    if row.get("epoch", 0) > sample.epochs:
-        return f"train for {row['epoch']} epochs or more"
+    epoch = row.get("epoch", EPOCH_OF.get(row["measure"], 0))
+    if epoch > max(sample.evaluated):
+        return f"train for {epoch} epochs or more"
+    if epoch not in sample.evaluated:
+        return f"evaluate epoch {epoch} (training.evaluate_at)"
     return ""
 
 
@@ -213,11 +232,12 @@ def _too_little(row: dict, sample: Sample) -> str:
     if "needs_minimum_at" in row:
         place = float(row["needs_minimum_at"])
         cell = sample.cells[place]
-        risen = cell.loc[cell["status"] == "completed", "val_ce_creep_smoothed"] > 0
-        if not risen.empty and risen.mean() < 0.5:
+        rises = cell.loc[cell["status"] == "completed", "val_ce_rise"]
+        # it is exactly 0 where the other seeds are lowest at the end, and missing in short runs
+        if not rises.empty and not rises.fillna(0).any():
             return (
-                f"Most runs at lambda {l2_label(place)} reach their minimum only in their last"
-                " epochs. Train for longer."
+                f"Validation cross-entropy at lambda {l2_label(place)} is lowest at the end."
+                " Train for longer."
             )
     if needs := row.get("needs"):
         values = sample.cells[float(needs["at"])][needs["measure"]]
@@ -253,14 +273,18 @@ def _judge(row: dict, l2: float | None, sample: Sample) -> _Result:
         case "association":
             runs = pd.concat(cells.values())
             values = runs[row["with"]], runs[measure]
-            estimate = statistics.kendall(*values, runs.index, confidence)
+            estimate = ranks.kendall(*values, runs.index, confidence)
         case "within":
             runs = pd.concat(cells.values())
             values = runs[row["with"]], runs[measure], runs["l2"]
-            estimate = statistics.kendall_within(*values, confidence)
+            estimate = ranks.kendall_within(*values, runs.index, confidence)
     if why := _too_little(row, sample):
         return _Result(estimate, NOT_RESOLVED, note=why)
-    return _Result(estimate, _verdict(estimate.low, estimate.high, holds))
+    verdict = _verdict(estimate.low, estimate.high, holds)
+    if verdict == CONTRADICTED and row.get("possible"):
+        seen = "It is not seen in this set-up, which does not rule it out in another."
+        return _Result(estimate, NOT_RESOLVED, note=seen)
+    return _Result(estimate, verdict)
 
 
 def _trend(
@@ -272,7 +296,7 @@ def _trend(
     """
     table = pd.concat({l2: cells[l2][measure] for l2 in cells}, axis=1)
     table = table.dropna(axis=1, how="all").dropna().to_numpy()
-    page = statistics.page_trend(table)
+    page = ranks.page_trend(table)
     if math.isnan(page.correlation):
         return _Result(Estimate(), NOT_RESOLVED)
     estimate, level = Estimate(page.correlation, n=page.n), (1 - confidence) / 2

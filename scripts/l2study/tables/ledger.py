@@ -1,4 +1,4 @@
-"""Read the claims ledger, reports/claims.yaml, and check it against its schema."""
+"""Read a ledger of claims, such as reports/claims/exercise.yaml, and check it."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
+from l2study.core.files import read_yaml
 from l2study.core.measures import RUN_MEASURES
 from l2study.tables.derived import DERIVED_MEASURES, EPOCH_MEASURES
 
@@ -23,12 +24,12 @@ def read_ledger(path: str | Path) -> dict:
         LedgerError: the file cannot be read or is not a ledger.
     """
     try:
-        ledger = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        ledger = read_yaml(path)
     except OSError as error:
         raise LedgerError(f"{path}: cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise LedgerError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    schema = read_yaml(SCHEMA)
     schema["$defs"] |= {
         "measure": {"enum": [*RUN_MEASURES, *DERIVED_MEASURES]},
         "measure_of_an_epoch": {"enum": EPOCH_MEASURES},

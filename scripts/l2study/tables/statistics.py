@@ -11,13 +11,13 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 EXACT_UP_TO = 16
 """Largest number of pairs whose sign flips are all enumerated."""
 RANDOM_FLIPS = 19_999
 SMOOTHING = 3
-"""Epochs in the trailing mean by which creep is judged."""
+"""Neighbouring epochs in a mean by which a rise is judged."""
 ROUNDING = 1e-12
 """Differences below this, relative to the values (or to 1), are rounding and count as 0."""
 
@@ -28,15 +28,6 @@ class Estimate(NamedTuple):
     value: float = math.nan
     low: float = math.nan
     high: float = math.nan
-    n: int = 0
-
-
-class Trend(NamedTuple):
-    """Page's test: mean rank correlation with the treatments' order, and one-sided p-values."""
-
-    correlation: float = math.nan
-    p_increasing: float = math.nan
-    p_decreasing: float = math.nan
     n: int = 0
 
 
@@ -93,18 +84,43 @@ def standard_error(values: Sequence[float]) -> float:
 
 
 def variance_interval(values: Sequence[float], confidence: float) -> Estimate:
-    """Return the variance (ddof 1) with its chi-square interval.
+    """Return the variance (ddof 1) with Bonett's interval, which does not suppose normal values.
 
-    The interval (n-1) s^2 / chi2((1+c)/2) to (n-1) s^2 / chi2((1-c)/2) supposes normal values.
-    Below two values there is neither; values that are all alike have variance 0, from 0 to 0.
+    exp(ln(c s^2) -+ z c se) with c = n / (n - z), se^2 = (g4 - (n-3)/n) / (n-1) and the kurtosis
+    g4 = n sum((x - m)^4) / sum((x - mean)^2)^2 about the mean m that is trimmed at each end by the
+    share 1 / (2 sqrt(n - 4)) (Bonett 2006, Computational Statistics and Data Analysis 50, 775-782).
+
+    Simulated coverage at 95 % for normal / t(5) / Laplace / uniform / gamma(4) values; the tests
+    repeat that of n = 10 and 30:
+
+        n = 5    Bonett .99 .99 .98 1.00 .99    chi-square .95 .90 .88 .98 .91
+        n = 10   Bonett .96 .94 .92 .97 .95     chi-square .95 .87 .84 .99 .90
+        n = 30   Bonett .94 .91 .92 .95 .93     chi-square .95 .83 .81 1.00 .89
+
+    Up to four values there is no share to trim, and Bonett's interval is useless (with three, one
+    end of the standard deviation is 1000 times the other). There, and where n is not above 2 z, it
+    is the chi-square interval (n-1) s^2 / chi2((1 +- c)/2), which supposes normal values (coverage
+    with three .95 .93 .91 .98 .93, with four .95 .92 .89 .99 .93). Below two values there is
+    neither; values that are all alike have variance 0, from 0 to 0.
     """
     values = finite(values)
     n = values.size
     if n < 2:
         return Estimate(n=n)
-    variance = 0.0 if np.ptp(values) == 0 else float(values.var(ddof=1))
-    upper, lower = stats.chi2.ppf([(1 + confidence) / 2, (1 - confidence) / 2], n - 1)
-    return Estimate(variance, (n - 1) * variance / upper, (n - 1) * variance / lower, n)
+    if np.ptp(values) == 0:
+        return Estimate(0.0, 0.0, 0.0, n)
+    variance = float(values.var(ddof=1))
+    z = float(special.ndtri((1 + confidence) / 2))
+    if n <= max(4, 2 * z):
+        upper, lower = stats.chi2.ppf([(1 + confidence) / 2, (1 - confidence) / 2], n - 1)
+        return Estimate(variance, (n - 1) * variance / upper, (n - 1) * variance / lower, n)
+    # not scipy's trim_mean: it makes the whole interval take ten times as long
+    cut = int(n / (2 * math.sqrt(n - 4)))
+    centre = np.sort(values)[cut : n - cut].mean()
+    kurtosis = n * np.sum((values - centre) ** 4) / np.sum((values - values.mean()) ** 2) ** 2
+    c = n / (n - z)
+    half = z * c * math.sqrt((kurtosis - (n - 3) / n) / (n - 1))
+    return Estimate(variance, c * variance * math.exp(-half), c * variance * math.exp(half), n)
 
 
 def paired_t(difference: Sequence[float]) -> float:
@@ -118,6 +134,23 @@ def paired_t(difference: Sequence[float]) -> float:
     if np.ptp(difference) == 0:
         return 1.0 if difference[0] == 0 else 0.0
     return float(stats.ttest_1samp(difference, 0.0).pvalue)
+
+
+def equivalence(difference: Sequence[float], margin: float) -> float:
+    """Return the p-value that the mean of paired differences is not within -margin to margin.
+
+    Two one-sided t-tests, of a mean above -margin and of one below margin; the larger p-value
+    (Schuirmann 1987). NaN below two differences and without a margin. Without spread it takes the
+    limit: 0 if the mean is within, else 1.
+    """
+    difference = finite(difference)
+    if difference.size < 2 or math.isnan(margin):
+        return math.nan
+    if np.ptp(difference) == 0:
+        return 0.0 if abs(difference[0]) < margin else 1.0
+    above = stats.ttest_1samp(difference, -margin, alternative="greater").pvalue
+    below = stats.ttest_1samp(difference, margin, alternative="less").pvalue
+    return float(max(above, below))
 
 
 def sign_flip(difference: Sequence[float]) -> float:
@@ -195,183 +228,56 @@ def probability_improvement(difference: Sequence[float], *, higher_is_better: bo
     return float((better.sum() + 0.5 * (difference == 0).sum()) / difference.size)
 
 
-def pitman_morgan(first: Sequence[float], second: Sequence[float]) -> float:
-    """Return the two-sided p-value that paired values have equal variances.
+def equal_variances(first: Sequence[float], second: Sequence[float]) -> float:
+    """Return the two-sided p-value of an exchange test that paired values have equal variances.
 
-    The correlation of sums and differences is 0 if and only if the variances are equal (Pitman
-    1939, Morgan 1939). NaN below three pairs, and where sums or differences have no spread.
+    With both sides centred, the sum over pairs of (a + b)(a - b) is the difference of their sums
+    of squares: the covariance of sums and differences, by which Pitman (1939) and Morgan (1939)
+    compare variances. To swap the two members of a pair changes the sign of its product, so the
+    p-value is that of `sign_flip`, of all swaps or of random ones. It supposes that the members of
+    a pair can be exchanged, and not that they are normal. Simulated level at 5 % with 10 pairs
+    that share a part: normal .060, t(5) .060, Laplace .057, where the p-value by Pitman and
+    Morgan's t distribution has .049, .087 and .096; a test repeats this. NaN below three pairs, and
+    where sums or differences have no spread.
     """
     first, second = paired(first, second)
     total, difference = first + second, differences(first, second)
     if first.size < 3 or min(np.ptp(total), np.ptp(difference)) <= ROUNDING:
         return math.nan
-    return float(stats.pearsonr(total, difference).pvalue)
+    return sign_flip((total - total.mean()) * (difference - difference.mean()))
 
 
-def rank_correlations(table: np.ndarray) -> np.ndarray:
-    """Return for every row of `table` its rank correlation with the order of the columns.
+def rise_after_minimum(curves: np.ndarray, width: int = SMOOTHING) -> np.ndarray:
+    """Return for every seed how far its curve ends above where it was lowest, shape (seeds,).
 
-    Spearman's without ties; ties get their mean rank, as in Page's test, whose L of one row it is
-    on a scale from -1 to 1: 12 L / (k (k^2 - 1)) - 3 (k + 1) / (k - 1).
+    The curves are smoothed by means of `width` neighbours. The place of the minimum is taken from
+    the mean curve of other seeds: of every second seed for the ones between, and the other way
+    round. Of equal minima it is the latest.
+
+    The minimum of a noisy curve lies below its last value even where nothing rises. The noise of
+    other seeds is independent, so here the expectation is at most 0 for a curve that never rises.
+    Halves and not all other seeds: then the values within a half are independent given the place,
+    as Student's interval supposes. Simulated share of studies of 10 seeds whose 95 % interval of
+    the mean is above 0 though the curve is flat: .04 with halves after 20 epochs and .03 after 50,
+    .06 and .08 with all others.
 
     Args:
-        table: complete rows, at least two columns.
+        curves: shape (seeds, epochs), of one lambda, finite.
+        width: epochs in a mean.
+
+    Returns:
+        NaN for fewer than two seeds, and for curves that are shorter than `width`.
     """
-    table = np.asarray(table, float)
-    k = table.shape[1]
-    page_l = stats.rankdata(table, axis=1) @ np.arange(1, k + 1)
-    return 12 * page_l / (k * (k**2 - 1)) - 3 * (k + 1) / (k - 1)
-
-
-def page_trend(table: np.ndarray) -> Trend:
-    """Return Page's trend test of a table of subjects (rows) by ordered treatments (columns).
-
-    Rows that are not complete are left out. `correlation` is the mean of `rank_correlations`. With
-    two columns it is the sign test, which Page's test then is. No p-values for a single row of
-    more columns; only NaN below two columns or without a row.
-    """
-    table = np.asarray(table, float)
-    table = table[np.isfinite(table).all(axis=1)]
-    rows, columns = table.shape
-    if rows == 0 or columns < 2:
-        return Trend(n=rows)
-    correlation = float(rank_correlations(table).mean())
-    if columns == 2:
-        rise = np.sign(table[:, 1] - table[:, 0])
-        p_values = [_sign_test(rise), _sign_test(-rise)]
-    elif rows == 1:
-        p_values = [math.nan, math.nan]
-    else:
-        orders = np.arange(1, columns + 1), np.arange(columns, 0, -1)
-        p_values = [stats.page_trend_test(table, predicted_ranks=o).pvalue for o in orders]
-    return Trend(correlation, *map(float, p_values), rows)
-
-
-def _sign_test(signs: np.ndarray) -> float:
-    """Return the one-sided p-value that more signs are 1 than -1; those that are 0 do not count."""
-    count = np.count_nonzero(signs)
-    ups = np.count_nonzero(signs > 0)
-    return stats.binomtest(ups, count, alternative="greater").pvalue if count else 1.0
-
-
-def smoothed_rise(curve: Sequence[float], width: int = SMOOTHING) -> float:
-    """Return how far the mean of the last `width` values is above the lowest such mean before.
-
-    A single value that is noisy lies above the lowest of many, on average, even where nothing
-    rises; means of `width` neighbours do so much less. 0 if the last is the lowest, NaN for a
-    curve that is shorter than `width`.
-    """
-    curve = np.asarray(curve, float)
-    if curve.size < width:
-        return math.nan
-    means = np.lib.stride_tricks.sliding_window_view(curve, width).mean(axis=1)
-    return float(means[-1] - means.min())
-
-
-def kendall(
-    first: Sequence[float], second: Sequence[float], clusters: Sequence[int], confidence: float
-) -> Estimate:
-    """Return Kendall's tau-b with a jackknife interval that leaves out one cluster at a time.
-
-    tau -+ t(m-1) * se over the m clusters, se^2 = (m-1)/m * sum of squared deviations of the
-    leave-one-out values: the jackknife of a U-statistic (Arvesen 1969), by groups because values
-    of one cluster (the runs of one seed) are not independent. Cut to [-1, 1]. `n` is the number of
-    pairs. Below three clusters there is no interval, and no tau where one variable is constant.
-    """
-    first, second = np.asarray(first, float), np.asarray(second, float)
-    there = np.isfinite(first) & np.isfinite(second)
-    first, second, clusters = first[there], second[there], np.asarray(clusters)[there]
-    tau = _tau(first, second)
-    names = np.unique(clusters)
-    if math.isnan(tau) or names.size < 3:
-        return Estimate(tau, n=first.size)
-    without = np.array([_tau(first[clusters != c], second[clusters != c]) for c in names])
-    m = names.size
-    error = math.sqrt((m - 1) / m * np.square(without - without.mean()).sum())
-    half = float(stats.t.ppf((1 + confidence) / 2, m - 1)) * error
-    return Estimate(tau, max(-1.0, tau - half), min(1.0, tau + half), first.size)
-
-
-def kendall_within(
-    first: Sequence[float], second: Sequence[float], groups: Sequence[float], confidence: float
-) -> Estimate:
-    """Return the mean over groups of Kendall's tau-b within each, with Student's t interval.
-
-    What the groups have in common does not count. A group where one variable is constant or has
-    fewer than two pairs is left out; `n` is the number of groups.
-    """
-    first, second, groups = (np.asarray(values, float) for values in (first, second, groups))
-    there = np.isfinite(first) & np.isfinite(second)
-    names = np.unique(groups)
-    taus = [_tau(first[there & (groups == g)], second[there & (groups == g)]) for g in names]
-    estimate = mean_interval(taus, confidence)
-    low, high = np.clip(estimate[1:3], -1.0, 1.0).tolist()
-    return estimate._replace(low=low, high=high)
-
-
-def _tau(first: np.ndarray, second: np.ndarray) -> float:
-    if first.size < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
-        return math.nan
-    return float(stats.kendalltau(first, second).statistic)
-
-
-def one_standard_error(
-    l2: Sequence[float], mean: Sequence[float], error: Sequence[float]
-) -> tuple[int, int]:
-    """Return the places of the best lambda and of the one-standard-error lambda.
-
-    The best has the smallest mean (the larger lambda of a tie); the other is the largest lambda
-    whose mean is within the best's standard error of it (Hastie et al. 2009, section 7.10).
-
-    Raises:
-        ValueError: no mean is finite.
-    """
-    l2, mean = np.asarray(l2, float), np.asarray(mean, float)
-    if not np.isfinite(mean).any():
-        raise ValueError("no lambda has a finite mean")
-    best = max(np.flatnonzero(mean == np.nanmin(mean)), key=lambda i: l2[i])
-    within = mean[best] + np.nan_to_num(np.asarray(error, float)[best])
-    return int(best), int(max(np.flatnonzero(mean <= within), key=lambda i: l2[i]))
-
-
-def paired_t_power(effect: float, n: int, confidence: float) -> float:
-    """Return the chance that a paired t-test of `n` pairs finds a true difference above 0.
-
-    Two-sided at 1 - confidence, for normal differences whose mean is `effect` times their standard
-    deviation: the upper tail of the noncentral t distribution. The lower one, a significant
-    difference of the wrong sign, is left out: it adds next to nothing, and scipy has no value for
-    it where the effect is large.
-    """
-    critical = stats.t.ppf((1 + confidence) / 2, n - 1)
-    # differences that are equal but for rounding have an effect for which scipy has no value
-    shift = min(effect * math.sqrt(n), 1e8)
-    return float(stats.nct.sf(critical, n - 1, shift))
-
-
-def seeds_needed(sd: float, difference: float, confidence: float, power: float = 0.8) -> float:
-    """Return the smallest number of pairs at which a paired t-test resolves `difference`.
-
-    Two-sided at 1 - confidence, with at least `power`, if differences of pairs have standard
-    deviation `sd`. At least 2; NaN if `sd` is not a number.
-
-    Raises:
-        ValueError: `difference` is not positive.
-    """
-    if not difference > 0:
-        raise ValueError(f"difference {difference!r} is not above 0")
-    if not math.isfinite(sd):
-        return math.nan
-    if sd == 0:
-        return 2.0
-
-    def enough(n: int) -> bool:
-        return paired_t_power(difference / sd, n, confidence) >= power
-
-    high = 2
-    while not enough(high):
-        high *= 2
-    low = high // 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return float(high)
+    curves = np.asarray(curves, float)
+    seeds, epochs = curves.shape
+    if seeds < 2 or epochs < width:
+        return np.full(seeds, math.nan)
+    means = np.lib.stride_tricks.sliding_window_view(curves, width, axis=1).mean(axis=2)
+    rise = np.empty(seeds)
+    side = np.arange(seeds) % 2
+    for half in (0, 1):
+        curve = means[side != half].mean(axis=0)
+        lowest = curve.min()
+        place = np.flatnonzero(curve <= lowest + ROUNDING * max(1.0, abs(lowest)))[-1]
+        rise[side == half] = means[side == half, -1] - means[side == half, place]
+    return rise

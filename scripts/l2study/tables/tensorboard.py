@@ -31,9 +31,9 @@ GROUPS = {
 def events(run: Run) -> list[Event]:
     """Return the events of a run, the first of which is the version of the format.
 
-    One event per epoch, whose step is the epoch and whose time is the start of the run plus the
-    `seconds` so far. A value is tagged `section/column`, see `GROUPS`; where the history has none,
-    there is none. The lambda and the seed are TensorBoard's hyperparameters of the run.
+    One event per evaluated epoch, whose step is the epoch and whose time is the start of the run
+    plus the `seconds` so far. A value is tagged `section/column`, see `GROUPS`; where the history
+    has none, there is none. The lambda and the seed are TensorBoard's hyperparameters of the run.
     """
     started = datetime.fromisoformat(run.record["started"])
     start = started.timestamp()

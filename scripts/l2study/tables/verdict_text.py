@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Iterable
+from string import Formatter
 
+from l2study.core.labels import l2_label
 from l2study.core.wording import (
     MISSING,
     bounds,
@@ -10,7 +12,6 @@ from l2study.core.wording import (
     interval,
     p_value,
     percent,
-    significant,
     unit_of,
 )
 from l2study.tables.judge import (
@@ -19,21 +20,27 @@ from l2study.tables.judge import (
     NOT_RESOLVED,
     SUPPORTED,
     Judged,
+    Sample,
+    clearance,
     decisive,
 )
 
+CLEAR, CLEAR_P = 3, 0.001
+"""A verdict is clear from so many half widths of the interval on, or below this p-value."""
 
-def reason(judged: Iterable[Judged], verdict: str, confidence: float, note: str = "") -> str:
+
+def reason(judged: Iterable[Judged], verdict: str, sample: Sample, note: str = "") -> str:
     """Return why a claim has its verdict: the decisive estimate and what the claim needs it to be.
 
     Args:
         judged: the rows of the claim.
         verdict: from `judge.overall`.
-        confidence: of the intervals.
+        sample: what it was judged by.
         note: of the ledger, where {name} stands for the estimate of the row with that name, or for
-            those at the lambdas that decide. It is left out unless all of these are there.
+            those at the lambdas that decide, and {chosen} for the lambda that validation chooses.
+            It is left out unless all of these are there.
     """
-    judged = list(judged)
+    judged, confidence = list(judged), sample.confidence
     rows = decisive(judged, verdict)
     if verdict == NOT_JUDGED:
         return " ".join(dict.fromkeys(row.note for row in rows))
@@ -48,11 +55,34 @@ def reason(judged: Iterable[Judged], verdict: str, confidence: float, note: str 
         text += _outcome(row, verdict, sum(item.decides for item in judged))
     named = {}
     for item in judged:
-        if "name" in item.row and (item.decides or item.row.get("at") != "every"):
-            named.setdefault(item.row["name"], []).append(significant(item.estimate.value))
-    if not note or any(MISSING in said for said in named.values()):
+        if "name" in item.row and item.at_deciding:
+            form = form_of(unit_of(item.row["measure"], item.row["statistic"]))
+            named.setdefault(item.row["name"], []).append(form(item.estimate.value))
+    named["chosen"] = [MISSING if sample.chosen is None else l2_label(sample.chosen)]
+    spoken_of = {name for _, name, _, _ in Formatter().parse(note) if name}
+    if not note or any(MISSING in named.get(name, [MISSING]) for name in spoken_of):
         return text
     return f"{text} {note.format(**{name: ' and '.join(said) for name, said in named.items()})}"
+
+
+def how_sure(judged: Iterable[Judged], verdict: str) -> str:
+    """Return how clearly the decisive estimates lie on their side of the bound, in a sentence."""
+    judged = list(judged)
+    if verdict == NOT_JUDGED:
+        return "There is nothing to judge by."
+    rows = decisive(judged, verdict)
+    if verdict == NOT_RESOLVED:
+        return "Open. With more seeds or another set-up it may come out either way."
+    if all(_is_clear(row) for row in rows):
+        return "Clear. What decides is far from the bound, compared with its interval."
+    return "Narrow. What decides is close to the bound, so another set-up may change the verdict."
+
+
+def _is_clear(row: Judged) -> bool:
+    # a trend that is contradicted has a p-value near 1
+    if not math.isnan(row.p):
+        return min(row.p, 1 - row.p) < CLEAR_P
+    return abs(clearance(row)[0]) >= CLEAR
 
 
 def _outcome(row: Judged, verdict: str, deciding: int) -> str:

@@ -13,12 +13,14 @@ from l2study.training.backend import configure, keras, tf  # isort: skip  # sets
 import numpy as np
 
 from l2study.core import runs
+from l2study.core.epochs import evaluated_epochs
 from l2study.data import prepared
 from l2study.data.streams import stream
 from l2study.training.engine import Data, Engine
 from l2study.training.model import build_model, regularized_kernels
 
 _PRINTED = ["train_ce", "val_ce", "train_accuracy", "val_accuracy", "penalty", "weight_norm"]
+_PRINTED_WITHOUT_EVALUATION = ["train_loss_running", "train_accuracy_running"]
 
 _compiled = {}
 """The engine of the last run in this process, by what its programs depend on."""
@@ -27,8 +29,9 @@ _compiled = {}
 def train(config: dict, data_path: Path, l2: str, seed: int, threads: int, output: Path) -> None:
     """Train the run (`l2`, `seed`) of `config` and write its files to the folder `output`.
 
-    A line is printed after every epoch. A run whose loss is not finite ends there; it keeps the
-    epochs before, and its record says that it diverged.
+    A line is printed after every epoch, and every evaluated epoch is a row of the history. A run
+    whose loss is not finite, be it the running loss or an evaluated one, ends there. It keeps the
+    rows before, and its record says that it diverged.
 
     Args:
         config: a canonical configuration; only `model` and `training` are read.
@@ -50,6 +53,7 @@ def train(config: dict, data_path: Path, l2: str, seed: int, threads: int, outpu
     epochs, seconds = config["training"]["epochs"], {"train": 0.0, "evaluate": 0.0}
     seconds["setup"] = time.perf_counter() - clock
 
+    evaluated, since_row = set(evaluated_epochs(config["training"])), 0.0
     history, diverged_epoch = [], None
     for epoch in range(epochs + 1):
         begun = time.perf_counter()
@@ -64,18 +68,22 @@ def train(config: dict, data_path: Path, l2: str, seed: int, threads: int, outpu
             "epoch": epoch,
             "train_loss_running": running[0],
             "train_accuracy_running": running[1],
-            **engine.evaluate(),
         }
-        evaluated = time.perf_counter()
+        if epoch in evaluated:
+            row |= engine.evaluate()
+        ended = time.perf_counter()
         seconds["train"] += trained - begun
-        seconds["evaluate"] += evaluated - trained
-        row["seconds"] = round(evaluated - begun, 6)
+        seconds["evaluate"] += ended - trained
+        since_row += ended - begun
         if not np.isfinite([value for value in row.values() if isinstance(value, float)]).all():
             diverged_epoch = epoch
             print(f"epoch {epoch}: diverged, the loss is not finite", flush=True)
             break
-        history.append(row)
-        printed = ", ".join(f"{name} {row[name]:.4f}" for name in _PRINTED)
+        if epoch in evaluated:
+            history.append(row | {"seconds": round(since_row, 6)})
+            since_row = 0.0
+        names = _PRINTED if epoch in evaluated else _PRINTED_WITHOUT_EVALUATION
+        printed = ", ".join(f"{name} {row[name]:.4f}" for name in names)
         print(f"epoch {epoch}/{epochs}: {printed}", flush=True)
 
     seconds["total"] = time.perf_counter() - clock

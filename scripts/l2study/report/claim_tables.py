@@ -1,0 +1,76 @@
+"""The tables and sentences about claims that page and summary show."""
+
+import pandas as pd
+
+from l2study.core.paths import ledger
+from l2study.core.wording import as_given, bounds, form_of, p_value, unit_of
+from l2study.report.cells import Evidence, Number, Rows, Verdict, Words
+from l2study.report.inputs import Study
+
+
+def verdict_table(study: Study) -> Rows:
+    """Return a row per claim: its words and figure, the verdict, what was found, and how sure."""
+    claims = study.tables["claims"]
+    whole = claims[claims["estimand"] == "overall"]
+    figures = whole["given_words"].notna().any()
+    return [
+        {"Claim": row.claim}
+        | ({"Its figure": row.given_words if pd.notna(row.given_words) else ""} if figures else {})
+        | {
+            "Verdict": Verdict(row.verdict),
+            "What we found": row.decided_by,
+            "How sure": row.how_sure,
+        }
+        for row in whole.itertuples()
+    ]
+
+
+def claims_text(study: Study) -> str:
+    """Return where the claims come from, in what set-up they are judged, and after which epoch."""
+    training = study.config["training"]
+    source = (
+        "They are those of a teaching exercise, which does not state its batch size and number of"
+        " epochs. Those of this project were tuned to come close to its figures, and the rules that"
+        " judge the claims were made with results of the same seeds in sight."
+        if ledger(study.config) == "exercise"
+        else "They are not tuned to these data."
+    )
+    return (
+        f"{source} The verdicts are for this set-up: optimiser {training['optimizer']}, batch size"
+        f" {training['batch_size']}, {training['epochs']} epochs, and the data, the validation"
+        " images and the network below. Another set-up may have other verdicts. Estimates are of"
+        f" the last epoch, epoch {training['epochs']}, unless they name another."
+    )
+
+
+def claim_table(study: Study, claim: str) -> Rows:
+    """Return the rows of one claim: what is estimated, with interval, verdict and evidence."""
+    claims = study.tables["claims"]
+    rows = claims[(claims["id"] == claim) & (claims["estimand"] != "overall")]
+    table = []
+    for row in rows.itertuples():
+        unit = unit_of(row.measure, row.statistic)
+        form = form_of(unit)
+        beneath = []
+        if pd.notna(row.detail):
+            beneath.append(f"{row.detail[0].upper()}{row.detail[1:]}.")
+        if pd.notna(row.p):
+            beneath.append(f"The one-sided p-value of Page's test is {p_value(row.p)}.")
+        if pd.notna(row.diverged_runs):
+            beneath.append(f"Diverged and left out: {row.diverged_runs}.")
+        if pd.notna(row.note):
+            beneath.append(row.note)
+        table.append(
+            {
+                "Estimand": Words(row.estimand, " ".join(beneath)),
+                "Estimate": Number(row.estimate, form, row.low, row.high, unit.unit),
+                "The claim needs": bounds(row.above, row.below, unit),
+                "The exercise": Number(row.given, as_given(unit.scale), unit=unit.unit),
+                "Verdict": Verdict(row.verdict),
+                "Decides": row.decides,
+                "Evidence": Evidence(row.table, row.figure),
+            }
+        )
+    if rows["given"].isna().all():
+        table = [{h: cell for h, cell in row.items() if h != "The exercise"} for row in table]
+    return table

@@ -1,0 +1,138 @@
+"""Which lambda to choose, how stable that choice is, and how many seeds a question needs.
+
+Conventions are those of `statistics`.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from scipy import stats
+
+from l2study.tables.statistics import variance_interval
+
+RESAMPLES = 999
+"""Bootstrap samples of seeds."""
+
+
+def one_standard_error(
+    l2: Sequence[float], mean: Sequence[float], error: Sequence[float]
+) -> tuple[int, int]:
+    """Return the places of the best lambda and of the one-standard-error lambda.
+
+    The best has the smallest mean (the larger lambda of a tie); the other is the largest lambda
+    whose mean is within the best's standard error of it (Hastie et al. 2009, section 7.10).
+
+    Raises:
+        ValueError: no mean is finite.
+    """
+    l2, mean = np.asarray(l2, float), np.asarray(mean, float)
+    if not np.isfinite(mean).any():
+        raise ValueError("no lambda has a finite mean")
+    best = max(np.flatnonzero(mean == np.nanmin(mean)), key=lambda i: l2[i])
+    within = mean[best] + np.nan_to_num(np.asarray(error, float)[best])
+    return int(best), int(max(np.flatnonzero(mean <= within), key=lambda i: l2[i]))
+
+
+@lru_cache(maxsize=4)
+def _resamples(n: int) -> np.ndarray:
+    """Return how often each of `n` seeds is in each bootstrap sample, shape (RESAMPLES, n)."""
+    return np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
+
+
+def resampled_moments(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation (ddof 1) of every column in bootstrap samples of rows.
+
+    The samples are the same rows for every column, and the same at every call (Efron 1979).
+
+    Args:
+        table: shape (seeds, columns), finite, at least two seeds.
+
+    Returns:
+        Two arrays of shape (RESAMPLES, columns).
+    """
+    table = np.asarray(table, float)
+    n, centre = len(table), table.mean(axis=0)
+    counts = _resamples(n)
+    # about the centre, squares do not lose digits
+    shift = counts @ (table - centre) / n
+    square = counts @ (table - centre) ** 2 / n - shift**2
+    return centre + shift, np.sqrt(np.maximum(square, 0.0) * n / (n - 1))
+
+
+def resampled_choice(l2: Sequence[float], table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lambdas that `one_standard_error` picks in bootstrap samples of the seeds.
+
+    Args:
+        l2: the lambdas, shape (lambdas,).
+        table: what is to be small, shape (seeds, lambdas), finite, at least two seeds.
+
+    Returns:
+        The best lambda of every sample and the one-standard-error lambda, of shape (RESAMPLES,).
+    """
+    means, sds = resampled_moments(table)
+    errors = sds / math.sqrt(len(table))
+    places = [one_standard_error(l2, *row) for row in zip(means, errors, strict=True)]
+    best, simplest = np.asarray(l2, float)[np.array(places)].T
+    return best, simplest
+
+
+def paired_t_power(effect: float, n: int, confidence: float) -> float:
+    """Return the chance that a paired t-test of `n` pairs finds a true difference above 0.
+
+    Two-sided at 1 - confidence, for normal differences whose mean is `effect` times their standard
+    deviation: the upper tail of the noncentral t distribution. The lower one, a significant
+    difference of the wrong sign, is left out: it adds next to nothing, and scipy has no value for
+    it where the effect is large.
+    """
+    critical = stats.t.ppf((1 + confidence) / 2, n - 1)
+    # differences that are equal but for rounding have an effect for which scipy has no value
+    shift = min(effect * math.sqrt(n), 1e8)
+    return float(stats.nct.sf(critical, n - 1, shift))
+
+
+def seeds_needed(sd: float, difference: float, confidence: float, power: float = 0.8) -> float:
+    """Return the smallest number of pairs at which a paired t-test resolves `difference`.
+
+    Two-sided at 1 - confidence, with at least `power`, if differences of pairs have standard
+    deviation `sd`. At least 2; NaN if `sd` is not a number.
+
+    Raises:
+        ValueError: `difference` is not positive.
+    """
+    if not difference > 0:
+        raise ValueError(f"difference {difference!r} is not above 0")
+    if not math.isfinite(sd):
+        return math.nan
+    if sd == 0:
+        return 2.0
+
+    def enough(n: int) -> bool:
+        return paired_t_power(difference / sd, n, confidence) >= power
+
+    high = 2
+    while not enough(high):
+        high *= 2
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return float(high)
+
+
+def seeds_needed_interval(
+    values: Sequence[float], difference: float, confidence: float, power: float = 0.8
+) -> tuple[float, float]:
+    """Return the `seeds_needed` at the ends of an interval of the standard deviation.
+
+    That interval has the roots of the ends of `variance_interval`. A bootstrap over seeds would be
+    too narrow: at 95 % its percentile interval covers the true standard deviation of normal values
+    in .62 of studies of 5 seeds, .76 of 10 and .89 of 30. NaN below two values.
+    """
+    variance = variance_interval(values, confidence)
+    low, high = math.sqrt(variance.low), math.sqrt(variance.high)
+    return (
+        seeds_needed(low, difference, confidence, power),
+        seeds_needed(high, difference, confidence, power),
+    )

@@ -1,0 +1,167 @@
+"""Every deciding row of a claims table, computed again from the files of the runs.
+
+With pandas and scipy alone, and nothing of the project's code: so that ledger, tables and code
+cannot drift apart unseen.
+"""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+GAPS = {
+    "gap_reported": "train_accuracy_running - val_accuracy",
+    "gap_lag": "train_accuracy_running - train_accuracy",
+    "gap_generalisation": "train_accuracy - test_accuracy",
+    "gap_split": "test_accuracy - val_accuracy",
+    "gap_endpoint": "train_accuracy - val_accuracy",
+}
+
+
+class Runs:
+    """The files of a study's runs."""
+
+    def __init__(self, results):
+        self.histories, self.measures, self.completed = {}, {}, {}
+        for path in results.glob("runs/*/*/run.json"):
+            record = json.loads(path.read_text())
+            run = (float(record["l2"]), record["seed"])
+            self.completed[run] = record["status"] == "completed"
+            self.histories[run] = pd.read_csv(path.with_name("history.csv"))
+        for path in results.glob("measures/*.json"):
+            content = json.loads(path.read_text())
+            for seed, found in content["runs"].items():
+                self.measures[float(content["l2"]), int(seed)] = found["measures"]
+        self.lambdas = sorted({l2 for l2, _ in self.histories})
+
+    def of(self, measure, l2, epoch=None):
+        """Return a measure of the completed runs of one lambda, by seed."""
+        runs = [run for run, completed in self.completed.items() if run[0] == l2 and completed]
+        if measure in ("val_ce_rise", "val_loss_rise"):
+            return self.rise(measure.removesuffix("_rise"), sorted(runs))
+        return pd.Series({run[1]: self.one(measure, run, epoch) for run in runs}, dtype=float)
+
+    def one(self, measure, run, epoch):
+        history = self.histories[run].set_index("epoch")
+        row = history.loc[history.index.max() if epoch is None else epoch]
+        if measure in history:
+            return row[measure]
+        if measure in GAPS:
+            return history.eval(GAPS[measure])[row.name]
+        if measure in self.measures[run]:
+            return self.measures[run][measure]
+        if measure == "start_loss":
+            return history.loc[0, "train_loss"]
+        if measure == "first_running_loss":
+            return history.loc[1, "train_loss_running"]
+        if measure.startswith("accuracy_lost_"):
+            sd = measure.removeprefix("accuracy_lost_")
+            return row["test_accuracy"] - self.measures[run][f"test_accuracy_noise_{sd}"]
+        if measure.endswith("_best"):
+            return history.loc[history["val_ce"].idxmin(), measure.removesuffix("_best")]
+        raise AssertionError(f"say how {measure} is computed")
+
+    def rise(self, column, runs):
+        """Each half of the seeds looks for the minimum in the mean curve of the other half."""
+        curves = pd.DataFrame(
+            {run[1]: self.histories[run].query("epoch > 0")[column].to_numpy() for run in runs}
+        )
+        smooth = curves.rolling(3).mean().dropna().reset_index(drop=True)
+        rises = {}
+        for half in (0, 1):
+            own, other = list(smooth)[half::2], list(smooth)[1 - half :: 2]
+            mean = smooth[other].mean(axis=1)
+            place = max(np.flatnonzero(np.isclose(mean, mean.min(), rtol=0, atol=1e-12)))
+            rises |= (smooth[own].iloc[-1] - smooth[own].iloc[place]).to_dict()
+        return pd.Series(rises)
+
+    def largest_error_of_the_penalty(self, l2):
+        worst = 0.0
+        for run in (run for run in self.histories if run[0] == l2):
+            history = self.histories[run]
+            for part in ("train", "val"):
+                loss = history[f"{part}_loss"]
+                error = loss - history[f"{part}_ce"] - l2 * history["weight_norm"] ** 2
+                worst = max(worst, (error.abs() / loss.clip(lower=1)).max())
+        return worst
+
+
+def interval(values, confidence):
+    values = values[np.isfinite(values)]
+    if len(values) < 2:
+        return (values.mean() if len(values) else math.nan), math.nan, math.nan
+    if np.ptp(values) == 0:
+        return (values.iloc[0],) * 3
+    return values.mean(), *stats.t.interval(
+        confidence, len(values) - 1, values.mean(), stats.sem(values)
+    )
+
+
+def estimate(runs, row, confidence):
+    """Return estimate, ends of the interval, and verdict."""
+    above = -math.inf if pd.isna(row["above"]) else row["above"]
+    below = math.inf if pd.isna(row["below"]) else row["below"]
+    epoch = None if pd.isna(row["epoch"]) else int(row["epoch"])
+    measure, l2, against = row["measure"], row["l2"], row["against"]
+    match row["statistic"]:
+        case "largest":
+            assert measure == "penalty_error"
+            value = runs.largest_error_of_the_penalty(l2)
+            return value, math.nan, math.nan, "supported" if value < below else "contradicted"
+        case "trend":
+            table = pd.DataFrame({x: runs.of(measure, x, epoch) for x in runs.lambdas})
+            table = table.dropna(axis=1, how="all").dropna()
+            ranks = [stats.spearmanr(list(table), values).statistic for values in table.to_numpy()]
+            order = np.argsort(list(table)) + 1
+            up, down = (
+                stats.page_trend_test(table.to_numpy(), predicted_ranks=o).pvalue
+                for o in (order, order[::-1])
+            )
+            agrees, differs = (up, down) if math.isfinite(above) else (down, up)
+            verdict = "supported" if agrees < (1 - confidence) / 2 else "not resolved"
+            verdict = "contradicted" if differs < (1 - confidence) / 2 else verdict
+            return np.mean(ranks), math.nan, math.nan, verdict
+        case "mean":
+            value, low, high = interval(runs.of(measure, l2, epoch), confidence)
+        case "difference":
+            pairs = runs.of(measure, l2, epoch) - runs.of(measure, against, epoch)
+            value, low, high = interval(pairs, confidence)
+        case "ratio":
+            pairs = np.log(runs.of(measure, l2, epoch) / runs.of(measure, against, epoch))
+            value, low, high = np.exp(interval(pairs, confidence))
+    if low > above and high < below:
+        return value, low, high, "supported"
+    outside = high <= above or low >= below
+    return value, low, high, "contradicted" if outside else "not resolved"
+
+
+def check(results, confidence):
+    """Hold every deciding row of a study against what its runs say; return how many there are."""
+    runs = Runs(results)
+    claims = pd.read_csv(results / "tables" / "claims.csv")
+    deciding = claims[(claims["decides"] == "yes") & (claims["verdict"] != "not judged")]
+    for _, row in deciding.iterrows():
+        value, low, high, verdict = estimate(runs, row, confidence)
+        expected = pytest.approx([value, low, high], rel=1e-9, abs=1e-12, nan_ok=True)
+        assert [row["estimate"], row["low"], row["high"]] == expected, row["estimand"]
+        # a row with a note is held back for the reason that the note gives
+        assert row["verdict"] == ("not resolved" if pd.notna(row["note"]) else verdict), row
+    for _, rows in claims.groupby("id"):
+        whole, rows = rows.iloc[-1], rows[rows["decides"] == "yes"]
+        wider = 1 - (1 - confidence) / len(rows)
+        verdicts = set(rows["verdict"])
+        if "not judged" in verdicts:
+            expected = {"not judged"}
+        elif any(
+            row["verdict"] == "contradicted" and estimate(runs, row, wider)[3] == "contradicted"
+            for _, row in rows.iterrows()
+        ):
+            expected = {"contradicted", "artefact"}
+        else:
+            expected = {"supported"} if verdicts == {"supported"} else {"not resolved"}
+        assert whole["estimand"] == "overall"
+        assert whole["verdict"] in expected, whole
+    return len(deciding)
