@@ -285,7 +285,7 @@ class Slurm:
                 raise SlurmError(f"{name} ended: {(self.folder / f'{name}.out').read_text()}")
             return condition()
 
-        wait_until(ready, what=name)
+        wait_until(ready, 180, name)
 
     def _start_munged(self) -> None:
         file = {

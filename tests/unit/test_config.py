@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from l2study.core.config import SCHEMA, ConfigError, check, read_config
+from l2study.core.config import SCHEMA, ConfigError, check, check_ledger, read_config
+from l2study.core.paths import ledger
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -30,8 +31,8 @@ DEFAULT = {
         "epochs": 50,
         "evaluate_at": {"points": 18},
     },
-    "lambdas": ["0", "1e-5", "0.0001", "0.0003", "0.001", "0.003", "0.01"],
-    "seeds": [0, 1, 2, 3, 4, 5, 6, 7, 8, 9],
+    "lambdas": ["0", "1e-5", "0.0001", "0.001", "0.01"],
+    "seeds": [0, 1, 2, 3, 4, 5, 6],
     "reference_lambda": "0",
     "confidence": 0.95,
 }
@@ -564,6 +565,36 @@ def test_the_schema_describes_every_key_and_refuses_others():
         assert key["type"] and len(key["description"]) > 10, name
         assert ("default" in key) != (name in optional), name
         assert key["type"] != "object" or key["additionalProperties"] is False, name
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({}, "exercise"),
+        ({"training": {"epochs": 3}, "dataset": {"train_size": 100}}, "exercise"),
+        ({"dataset": {"path": "mine.npz"}}, "general"),
+        ({"dataset": {"name": "fashion_mnist"}}, "general"),
+        ({"model": {"hidden_units": [64]}}, "general"),
+        ({"model": {"regularize_output": True}}, "general"),
+        ({"claims": "general"}, "general"),
+        ({"claims": "mine.yaml"}, "mine.yaml"),
+    ],
+    ids=str,
+)
+def test_the_exercise_s_claims_are_for_its_own_data_and_network(changes, name):
+    assert ledger(check(merged(DEFAULT, changes))) == name
+
+
+def test_a_ledger_that_is_not_there_is_refused(tmp_path):
+    check_ledger(DEFAULT)
+    (tmp_path / "mine.yaml").touch()
+    check_ledger(DEFAULT | {"claims": str(tmp_path / "mine.yaml")})
+    with pytest.raises(ConfigError) as refused:
+        check_ledger(DEFAULT | {"claims": "generall"})
+    assert str(refused.value) == (
+        'claims: "generall" is not allowed; did you mean general? allowed: exercise, general, or'
+        " the path of a file"
+    )
 
 
 def test_config_yaml_says_of_every_key_what_is_allowed():

@@ -325,6 +325,7 @@ def test_damaged_runs_are_named_with_the_way_to_redo_them(project, finished):
         ({"lambdas": [0.1, -1]}, "lambdas[1]: -1"),
         ({"dataset": {"path": "absent.npz"}}, "absent.npz"),
         ({"allow_missing": "perhaps"}, "allow_missing"),
+        ({"claims": "exercises"}, "did you mean exercise?"),
     ],
     ids=str,
 )

@@ -102,7 +102,7 @@ CORE, DATA, TRAINING, MEASURING, TABLE_CODE, REPORT_CODE = (
                 "scripts/aggregate.py",
                 CORE,
                 TABLE_CODE,
-                "reports/claims/exercise.yaml",
+                "reports/claims/general.yaml",
                 "schemas/tables.yaml",
             },
             {TRAINING, MEASURING, REPORT_CODE},
@@ -111,7 +111,7 @@ CORE, DATA, TRAINING, MEASURING, TABLE_CODE, REPORT_CODE = (
             "report",
             {"scripts/report.py", REPORT_CODE, "reports/report.ipynb", "reports/captions/gap.rst"}
             | {"reports/page/page.css", "reports/page/explorer.js", "reports/page/index.html.j2"},
-            {TRAINING, MEASURING, "reports/claims/exercise.yaml", "schemas/tables.yaml"},
+            {TRAINING, MEASURING, "reports/claims/general.yaml", "schemas/tables.yaml"},
         ),
         ("tensorboard", {"scripts/events.py", "scripts/l2study/tables/tensorboard.py"}, {TRAINING}),
     ],
@@ -134,6 +134,7 @@ def test_a_rule_depends_on_these_files_and_not_on_others(rules, rule, files, oth
         (section("training", epochs=4), ALL_TRAINING),
         (section("validation", fraction=0.3), EVERYTHING),
         ({"confidence": 0.9}, TABLES),
+        ({"claims": "exercise"}, TABLES),
         # the same set of values as 8 units and batches of 32
         (section("model", hidden_units=[32]) | section("training", batch_size=8), ALL_TRAINING),
     ],
@@ -152,7 +153,7 @@ def test_a_change_of_the_configuration_reruns_what_depends_on_it(project, change
         (MEASURING, MEASURED),
         ("schemas/measures.yaml", TABLES),
         (TABLE_CODE, TABLES),
-        ("reports/claims/exercise.yaml", TABLES),
+        ("reports/claims/general.yaml", TABLES),
         (REPORT_CODE, REPORT),
         ("reports/captions/gap.rst", REPORT),
     ],
@@ -187,11 +188,11 @@ def test_data_of_another_content_rerun_everything(project):
 
 def test_modification_times_of_a_large_table_rerun_nothing(project):
     """Above Snakemake's own limit of 1 MB for comparing contents."""
-    with open(project.folder / "reports" / "claims" / "exercise.yaml", "a") as file:
+    with open(project.folder / "reports" / "claims" / "general.yaml", "a") as file:
         file.write(f"# {'x' * 90}\n" * 15000)
     done = project.snakemake("aggregate")
     assert done.returncode == 0, done.stderr
-    os.utime(project.folder / "reports" / "claims" / "exercise.yaml")
+    os.utime(project.folder / "reports" / "claims" / "general.yaml")
     assert planned(project, "aggregate") == {}
 
 
