@@ -9,6 +9,8 @@ from aggregate import write_tables
 from synthetic import HARMFUL, HELPFUL, NOTHING, Effects
 from tiny import PROJECT
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("ledger", ["exercise", "general"])
 @pytest.mark.parametrize(

@@ -29,11 +29,11 @@ def claims_text(study: Study) -> str:
     """Return where the claims come from, in what set-up they are judged, and after which epoch."""
     training = study.config["training"]
     source = (
-        "They are those of a teaching exercise, which does not state its batch size and number of"
-        " epochs. Those of this project were tuned to come close to its figures, and the rules that"
-        " judge the claims were made with results of the same seeds in sight."
+        "The claims are those of a teaching exercise, which does not state its batch size and number"
+        " of epochs. Those of this project were tuned to come close to its figures, and the rules"
+        " that judge the claims were made with results of the seeds 0 to 9 in sight."
         if ledger(study.config) == "exercise"
-        else "They are not tuned to these data."
+        else "The claims are general questions, without figures for these data."
     )
     return (
         f"{source} The verdicts are for this set-up: optimiser {training['optimizer']}, batch size"
