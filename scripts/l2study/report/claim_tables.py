@@ -30,8 +30,8 @@ def claims_text(study: Study) -> str:
     training = study.config["training"]
     source = (
         "The claims are those of a teaching exercise, which does not state its batch size and its"
-        " number of epochs. Those of this project were tuned to come close to its figures, and the rules"
-        " that judge the claims were made with results of the seeds 0 to 9 in sight."
+        " number of epochs. Those of this project were tuned to come close to its figures. The"
+        " rules that judge the claims were made with results of the seeds 0 to 9 in sight."
         if ledger(study.config) == "exercise"
         else "The claims are general questions, without figures for these data."
     )
