@@ -159,7 +159,7 @@ def start_work():
     if SCREEN.jobs.cores and SCREEN.jobs.planned.keys() & {"train", "measure"}:
         # On this machine, and now: TensorFlow is imported while data are prepared.
         preload.start()
-    SCREEN.start([run for run in PROMISED if run not in missing()], STUDY["training"]["epochs"])
+    SCREEN.start([run for run in PROMISED if run not in missing()], STUDY["training"])
 
 
 def end_work(words):

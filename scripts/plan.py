@@ -43,22 +43,22 @@ def plan(jobs: Iterable[dict], cores: int) -> str:
             if seeds := [seed for label, seed in new if label == l2]:
                 lines.append(f"  lambda {l2}: {seed_list(seeds)}")
         records = [read_json(path) for path in sorted(results.glob("runs/*/*/run.json"))]
-        lines.append(duration(records, study["training"]["epochs"], len(new), cores))
+        lines.append(duration(records, study["training"], len(new), cores))
     others = [rule for rule, _ in jobs if rule not in ("train", "all")]
     return "\n".join([*lines, f"other jobs: {', '.join(dict.fromkeys(others)) or 'none'}"])
 
 
-def duration(records: Iterable[dict], epochs: int, runs: int, cores: int) -> str:
-    """Return in words how long `runs` runs of `epochs` epochs take, as those of `records` did.
+def duration(records: Iterable[dict], training: dict, runs: int, cores: int) -> str:
+    """Return in words how long `runs` runs take, as those of `records` did.
 
     Args:
         records: the contents of run.json; diverged runs do not count.
-        epochs: of a new run.
+        training: that of a new run, a part of a canonical configuration.
         runs: how many there are to train.
         cores: how many runs are trained at a time.
     """
     records = [record for record in records if record["status"] == "completed"]
-    seconds = typical_seconds(records, epochs)
+    seconds = typical_seconds(records, training)
     if seconds is None:
         return "how long it takes will be known when a run is there"
     total = timedelta(seconds=round(seconds * runs / min(cores, runs)))

@@ -65,7 +65,9 @@ class TestComparison:
         study = made_up(tmp_path, effects=replace(NOTHING, spread=0.2))
         row = study.tables["answer"].query("comparison == 'strongest'").set_index("measure")
         assert row.loc["test_accuracy", "p_equivalent"] < 0.05
-        words = "test accuracy is equivalent within 0.1 points, the difference is "
+        words = (
+            "test accuracy is equivalent within 0.1 points by two one-sided tests, the difference"
+        )
         assert words in answer(study)[1]
         # no margin says which difference of norms would matter
         assert answer(study)[1].count("equivalent") == 2

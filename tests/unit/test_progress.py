@@ -61,7 +61,7 @@ class Told:
         stats = {**others, "train": train, "all": 1}
         self.tell(LogEvent.RUN_INFO, stats={**stats, "total": sum(stats.values())})
         before = signal.getsignal(signal.SIGINT)
-        self.display.start([], epochs=4)
+        self.display.start([], training={"epochs": 4})
         self.ctrl_c = signal.getsignal(signal.SIGINT)
         signal.signal(signal.SIGINT, before)
 

@@ -192,7 +192,8 @@ def _change(row: pd.Series, level: str, alpha: float) -> str:
     if row["p_equivalent"] < alpha:
         shown = MEASURES[measure]
         margin = f"{shown.scale * row['margin']:g} {shown.unit}"
-        return f"is equivalent within {margin}, the difference is {_value(change, level)}"
+        words = f"is equivalent within {margin} by two one-sided tests, the difference is"
+        return f"{words} {_value(change, level)}"
     if change.low <= 0 <= change.high:
         return f"has no resolved change, {_value(change, level)}"
     side = "lower" if change.value < 0 else "higher"

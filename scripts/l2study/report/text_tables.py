@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 import pandas as pd
 
+from l2study.core.epochs import evaluated_epochs
 from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
 from l2study.core.wording import (
@@ -68,6 +69,7 @@ def setup(study: Study) -> Rows:
             f"{training['optimizer']}, learning rate {training['learning_rate']:g}{momentum}, "
             f"batch size {training['batch_size']}, {training['epochs']} epochs",
         ),
+        ("Evaluated after epochs", ", ".join(map(str, evaluated_epochs(training)))),
         ("Lambdas", ", ".join(config["lambdas"])),
         ("Seeds", f"{len(config['seeds'])}: {', '.join(map(str, config['seeds']))}"),
         ("Reference lambda", config["reference_lambda"]),
@@ -123,7 +125,7 @@ def cost_table(study: Study) -> Rows:
     costs = {
         "seconds_setup": "Set-up (s)",
         "seconds_train": "Training (s)",
-        "seconds_evaluate": "Evaluation of every epoch (s)",
+        "seconds_evaluate": "Evaluation (s)",
         "seconds_measures": "Measures at the end (s)",
         "seconds_total": "Wall time (s)",
         "cpu_seconds": "CPU time (s)",

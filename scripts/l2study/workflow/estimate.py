@@ -3,22 +3,29 @@
 import statistics
 from collections.abc import Iterable
 
+from l2study.core.epochs import evaluated_epochs
 from l2study.workflow.jobs import Jobs
 
 
-def typical_seconds(records: Iterable[dict], epochs: int) -> float | None:
-    """Return the median seconds that a run of `epochs` epochs takes, going by those of `records`.
+def typical_seconds(records: Iterable[dict], training: dict) -> float | None:
+    """Return the median seconds that a run takes, going by those of `records`.
 
     Args:
         records: the contents of run.json. Diverged runs do not count; None if no run counts.
-        epochs: of a new run. Training and evaluation are taken as proportional to it.
+        training: that of a new run, a part of a canonical configuration. Its seconds are taken as
+            proportional to its epochs, those of evaluation to the epochs that are evaluated.
     """
     seconds = []
     for record in records:
         if record["status"] == "completed":
-            cost, then = record["cost"], record["config"]["training"]["epochs"]
-            by_epoch = cost["seconds_train"] + cost["seconds_evaluate"]
-            seconds.append(cost["seconds_total"] + by_epoch * (epochs / then - 1))
+            cost, then = record["cost"], record["config"]["training"]
+            trained = training["epochs"] / then["epochs"]
+            evaluated = len(evaluated_epochs(training)) / len(evaluated_epochs(then))
+            seconds.append(
+                cost["seconds_total"]
+                + cost["seconds_train"] * (trained - 1)
+                + cost["seconds_evaluate"] * (evaluated - 1)
+            )
     return statistics.median(seconds) if seconds else None
 
 

@@ -64,12 +64,12 @@ class Screen(logging.Handler):
             self._theirs.addFilter(_wanted)
         snakemake_door.LOGGER.addHandler(self)
 
-    def start(self, runs: list[str], epochs: int) -> None:
+    def start(self, runs: list[str], training: dict) -> None:
         """Say what will be done, and begin the display.
 
         Args:
             runs: the folders of all runs that the report is made from.
-            epochs: of a run.
+            training: that of the study, a part of a canonical configuration.
         """
         with self._careful():
             self._notice_ctrl_c()
@@ -79,7 +79,7 @@ class Screen(logging.Handler):
                 # A damaged record is no matter of the display. The tables will refuse it.
                 with contextlib.suppress(Exception):
                     records = [read_json(path) for path in there[:100]]
-                    self._typical = typical_seconds(records, epochs)
+                    self._typical = typical_seconds(records, training)
             others = [rule for rule in self.jobs.planned if rule not in ("train", "all")]
             kept = min(len(there), max(len(runs) - new, 0))
             words = f"{new} {'run' if new == 1 else 'runs'} to train, {kept} kept"
