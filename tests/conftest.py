@@ -19,6 +19,7 @@ def pytest_xdist_auto_num_workers(config):
     return len(os.sched_getaffinity(0)) + with_slurm
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in a hook of this name
 def pytest_collection_modifyitems(items):
     """Start the longest first, and keep tests of one worker that share what their file makes.
 
