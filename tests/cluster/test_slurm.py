@@ -171,11 +171,15 @@ def started(project):
 
 
 def attempts(project):
-    """Return the ids of the jobs that have been at work on every run, in order."""
+    """Return the ids of the jobs that have been at work on every run, in order.
+
+    A job may try a run twice, one time after the other, until Slurm ends it.
+    """
     found = defaultdict(list)
     for line in (project.folder / "attempts").read_text().splitlines():
         run, job = line.split()
-        found[run].append(job)
+        if job not in found[run]:
+            found[run].append(job)
     return found
 
 
