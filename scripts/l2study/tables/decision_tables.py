@@ -145,7 +145,7 @@ def power_table(runs: pd.DataFrame, reference: float, confidence: float) -> pd.D
     By `POWER_COLUMNS`: one row per lambda, kind of `POWER_GAPS` and difference of
     `POWER_DIFFERENCES` (fractions), at power `POWER`, two-sided at 1 - confidence, from the
     observed spread `sd_difference` of the `n` paired differences to the reference. `seeds_low` and
-    `seeds_high` are the seeds needed at the ends of a bootstrap interval of that spread. No rows if
+    `seeds_high` are the seeds needed at the ends of an interval of that spread. No rows if
     the study does not have the reference.
     """
     cells = by_lambda(runs)
