@@ -62,7 +62,8 @@ def check(config: dict, *, defaults: bool = True) -> dict:
     Canonical: every key in the schema's order; `lambdas` a list of labels (see `l2_label`) in
     ascending order, `reference_lambda` a label, `seeds` a sorted list, other numbers of type
     float; optional keys without a value absent; no `dataset.name` where there is a `dataset.path`;
-    a list of `training.evaluate_at` sorted. The canonical form of a canonical form is itself.
+    a list of `training.evaluate_at` sorted. `factors` are as given: `setups` reads and checks
+    them. The canonical form of a canonical form is itself.
 
     Args:
         config: as read from YAML or JSON, for instance Snakemake's merged `config`.
@@ -118,6 +119,8 @@ def _canonical(normal: dict) -> dict:
     training = normal["training"]
     if isinstance(training["evaluate_at"], list):
         training["evaluate_at"].sort()
+    if "factors" in normal:
+        normal["factors"] = {str(key): levels for key, levels in normal["factors"].items()}
     return normal
 
 
@@ -201,7 +204,7 @@ def _validator() -> "Draft202012Validator":
 def _normal(value: object, schema: dict, defaults: bool) -> object:
     """Return `value` with numbers as floats, optional nulls left out and, if wanted, defaults."""
     kind = schema["type"]
-    if kind == "object" and isinstance(value, dict):
+    if kind == "object" and isinstance(value, dict) and "properties" in schema:
         known = schema["properties"]
         given = {
             key: item
@@ -312,12 +315,16 @@ def _allowed(schema: dict) -> str:
     if "enum" in schema:
         return ", ".join(schema["enum"])
     match schema["type"]:
+        case "object" if "properties" not in schema:
+            return "a mapping of one factor or more, each with its levels"
         case "object":
             return f"a mapping with the keys {', '.join(schema['properties'])}"
         case "array":
             return _list(schema)
         case ["integer", "array"]:
             return f"{_bounded('a count', schema)}, or {_list(schema)}"
+        case ["array", "object"]:
+            return "a list of values, or a mapping of levels with the keys that each changes"
         case ["string", "array", "object"]:
             keys = ", ".join(schema["properties"])
             return f"all, {_list(schema)}, or a mapping with the key {keys}"

@@ -2,6 +2,15 @@
 
 from pathlib import Path
 
+BASE = "base"
+"""The name of the set-up that is the configuration itself."""
+
+
+def place(setup: str) -> str:
+    """Return what follows the study's results folder in every path of a set-up; "" for the base."""
+    return "" if setup == BASE else f"/setups/{setup}"
+
+
 RUN = "runs/l2~{l2}/seed~{seed}"
 """The folder of a run, below the results of its study."""
 
