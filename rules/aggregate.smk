@@ -20,10 +20,10 @@ rule aggregate:
             here("schemas/measures.yaml"),
             here("schemas/tables.yaml"),
         ],
-        data=f"{RESULTS}/data.json",
+        data=[f"{RESULTS}{place}/data.json" for place in DATA],
         histories=runs("history.csv"),
         runs=runs("run.json"),
-        measures=measures(),
+        measures=[f"{RESULTS}{{place}}/{paths.MEASURES}".format(**cell) for cell in cells()],
     output:
         [with_caption(path, "tables", "Tables") for path in TABLES],
     log:
@@ -32,7 +32,7 @@ rule aggregate:
     conda:
         "../envs/analyse.yaml"
     params:
-        config=settings(*STUDY),
+        config=as_text(STUDY),
         missing="--allow-missing" if missing() else "",
         results=subpath(output[0], ancestor=2),
     shell:

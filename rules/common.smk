@@ -3,6 +3,7 @@
 import inspect
 import json
 import os
+import shlex
 import sys
 from functools import cache
 from pathlib import Path
@@ -17,7 +18,7 @@ sys.path.insert(0, str(PROJECT / "scripts"))
 
 from l2study.core import code as code_of
 from l2study.core import config as configuration
-from l2study.core import paths
+from l2study.core import paths, setups
 from l2study.training import preload
 from l2study.workflow import snakemake_door
 
@@ -49,21 +50,28 @@ def stands_alone():
 
 
 def read_study():
-    """Return the study of this invocation, a canonical configuration; what is wrong ends all."""
+    """Return the study of this invocation and its set-ups by place; what is wrong ends all."""
     # A module gets no configfile, so that missing keys are as in config.yaml, the schema's defaults.
     defaults = not stands_alone()
     if not is_main():
-        return configuration.checked_before(config, defaults=defaults)
-    from l2study.data.preparation import check_against_data
+        study = configuration.checked_before(config, defaults=defaults)
+        return study, by_place(setups.setups(study, checked=True))
+    from l2study.data.preparation import check_setups
     from l2study.data.prepared import DataError
 
     try:
         study = configuration.check(config, defaults=defaults)
-        check_against_data(study)
+        found = setups.setups(study)
+        check_setups(found)
         configuration.check_ledger(study)
     except (configuration.ConfigError, DataError) as error:
         sys.exit(f"config: {error}")
-    return study
+    return study, by_place(found)
+
+
+def by_place(found):
+    """Return set-ups by what follows the study's folder in their paths."""
+    return {paths.place(setup.name): setup for setup in found}
 
 
 def ledger():
@@ -73,12 +81,24 @@ def ledger():
 
 
 def settings(*keys):
-    """Return the part of the study that a stage depends on, as JSON.
+    """Return a function for `params:` with the part of the set-up that a stage depends on, as JSON.
 
-    One text with sorted keys: Snakemake compares parameters as a set of values, in which two that
-    have been swapped would look unchanged.
+    One text: Snakemake compares parameters as a set of values, in which two that have been swapped
+    would look unchanged.
     """
-    return json.dumps({key: STUDY[key] for key in keys}, sort_keys=True)
+    return lambda wildcards: as_text({key: SETUPS[wildcards.place].config[key] for key in keys})
+
+
+def as_text(part):
+    """Return a part of a configuration as JSON; equal parts give equal texts."""
+    # The order of factors and levels is that of the names of set-ups.
+    return json.dumps({key: part[key] for key in sorted(part)})
+
+
+def data_settings(wildcards):
+    """Return the part of the configuration that the prepared data depend on, as JSON."""
+    setup = DATA[wildcards.data]
+    return as_text({key: setup.config[key] for key in ("dataset", "validation")})
 
 
 def data_source(wildcards):
@@ -88,7 +108,31 @@ def data_source(wildcards):
     """
     from l2study.data.sources import source_fingerprint
 
-    return source_fingerprint(STUDY["dataset"])
+    return source_fingerprint(DATA[wildcards.data].config["dataset"])
+
+
+def data(file):
+    """Return a function for `input:` with a file of the prepared data of the set-up."""
+    return lambda wildcards: f"{RESULTS}{paths.data_place(SETUPS[wildcards.place].data)}/{file}"
+
+
+def sharing(wildcards, output):
+    """Return the options by which runs that differ in their epochs alone share their training.
+
+    The longest leaves the others what they need, if they come later. A run trained before is the
+    same, so this is nothing that a run depends on, and Snakemake does not compare what is made of
+    `output`.
+    """
+    here = SETUPS[wildcards.place]
+    longest, *others = next(group for group in SHARING if here in group)
+    run = paths.RUN.format(**wildcards)
+    study = output.history.removesuffix(f"{wildcards.place}/{run}/history.csv")
+    folder = {one.name: f"{study}{paths.place(one.name)}/{run}" for one in (longest, *others)}
+    if here is not longest:
+        return f"--take-from {shlex.quote(folder[longest.name])}"
+    wanted = [one for one in others if not Path(folder[one.name], "run.json").exists()]
+    epochs = sorted(one.config["training"]["epochs"] for one in wanted)
+    return " ".join(["--leave", *map(str, epochs)]) if epochs else ""
 
 
 def with_caption(path, captions, category):
@@ -107,7 +151,7 @@ def with_caption(path, captions, category):
 
 def results():
     """Return the folder of the study's results as it is on disk, after the prefix of a module."""
-    return Path(rules.prepare.output.manifest).parent
+    return Path(str(rules.prepare.output.manifest).replace("{data}", "")).parent
 
 
 @cache
@@ -119,15 +163,19 @@ def missing():
     return {run for run in PROMISED if not (results().parents[1] / run / "run.json").exists()}
 
 
-def runs(file, l2=None):
-    """Return the path of `file` for every run that the report is made from, or those of one l2."""
-    wanted = PROMISED if l2 is None else expand(RUN, l2=l2, seed=STUDY["seeds"])
+def runs(file, cell=None):
+    """Return the path of `file` for every run that the report is made from, or those of a cell.
+
+    A cell is a set-up and a lambda, `place` and `l2` of a job's wildcards.
+    """
+    wanted = PROMISED if cell is None else expand(RUN, **dict(cell), seed=STUDY["seeds"])
     return [f"{folder}/{file}" for folder in wanted if folder not in missing()]
 
 
-def measures():
-    """Return the file of measures of every lambda that has a run."""
-    return [f"{RESULTS}/{paths.MEASURES}".format(l2=l2) for l2 in STUDY["lambdas"] if runs("", l2)]
+def cells():
+    """Return every set-up and lambda that has a run."""
+    found = [{"place": place, "l2": l2} for place in SETUPS for l2 in STUDY["lambdas"]]
+    return [cell for cell in found if runs("", cell)]
 
 
 def read_as_job():

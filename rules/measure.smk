@@ -1,18 +1,17 @@
 rule measure:
     input:
         code=code("scripts/measure.py"),
-        data=f"{RESULTS}/data.json",
-        images=ancient(f"{RESULTS}/data.images.npy"),
-        labels=ancient(f"{RESULTS}/data.labels.npy"),
+        data=data("data.json"),
+        images=ancient(data("data.images.npy")),
+        labels=ancient(data("data.labels.npy")),
         # The record holds the checksum of the weights.
-        runs=lambda wildcards: runs("run.json", wildcards.l2),
+        runs=lambda wildcards: runs("run.json", wildcards),
     output:
         # A job finds the measures that it has made before, and measures only what is new.
-        update(f"{RESULTS}/{paths.MEASURES}"),
+        update(f"{RESULTS}{{place}}/{paths.MEASURES}"),
     log:
-        f"{LOGS}/measure/l2~{{l2}}.log",
-    wildcard_constraints:
-        l2="[0-9.e-]+",
+        f"{LOGS}{{place}}/measure/l2~{{l2}}.log",
+    priority: snakemake_door.priority(lambda wildcards: -ORDER.index(wildcards.place))
     retries: 1
     conda:
         "../envs/train.yaml"

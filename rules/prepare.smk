@@ -2,17 +2,17 @@ rule prepare:
     input:
         code=code("scripts/prepare.py"),
     output:
-        manifest=f"{RESULTS}/data.json",
-        images=f"{RESULTS}/data.images.npy",
-        labels=f"{RESULTS}/data.labels.npy",
+        manifest=f"{RESULTS}{{data}}/data.json",
+        images=f"{RESULTS}{{data}}/data.images.npy",
+        labels=f"{RESULTS}{{data}}/data.labels.npy",
     log:
-        f"{LOGS}/prepare.log",
+        f"{LOGS}{{data}}/prepare.log",
     # `prepare` may need the internet, which nodes of a cluster seldom have.
     localrule: True
     conda:
         "../envs/train.yaml"
     params:
-        config=settings("dataset", "validation"),
+        config=data_settings,
         source=data_source,
     shell:
         "python {input.code[0]:q} --config {params.config:q} --output {output.manifest:q}"

@@ -25,7 +25,7 @@ rule report:
     conda:
         "../envs/analyse.yaml"
     params:
-        config=settings(*STUDY),
+        config=as_text(STUDY),
         captions=lambda wildcards, input: os.path.dirname(input.captions[0]),
         results=subpath(output[0], ancestor=2),
     shell:

@@ -1,22 +1,19 @@
 # Only where config.yaml has `tensorboard: true`. A job per lambda: an added lambda costs one job.
 EVENTS = [
-    f"{RESULTS}/tensorboard/l2~{l2}"
-    for l2 in STUDY["lambdas"]
-    if TENSORBOARD and runs("run.json", l2)
+    f"{RESULTS}{place}/tensorboard/l2~{l2}"
+    for place, l2 in map(dict.values, cells() if TENSORBOARD else [])
 ]
 
 
 rule tensorboard:
     input:
         code=code("scripts/events.py"),
-        histories=lambda wildcards: runs("history.csv", wildcards.l2),
-        runs=lambda wildcards: runs("run.json", wildcards.l2),
+        histories=lambda wildcards: runs("history.csv", wildcards),
+        runs=lambda wildcards: runs("run.json", wildcards),
     output:
-        directory(f"{RESULTS}/tensorboard/l2~{{l2}}"),
+        directory(f"{RESULTS}{{place}}/tensorboard/l2~{{l2}}"),
     log:
-        f"{LOGS}/tensorboard/l2~{{l2}}.log",
-    wildcard_constraints:
-        l2="[0-9.e-]+",
+        f"{LOGS}{{place}}/tensorboard/l2~{{l2}}.log",
     localrule: True
     conda:
         "../envs/analyse.yaml"

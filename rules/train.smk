@@ -2,20 +2,17 @@ rule train:
     input:
         code=code("scripts/train.py"),
         # The manifest holds the checksum of the arrays, which are too large to be compared here.
-        data=f"{RESULTS}/data.json",
-        images=ancient(f"{RESULTS}/data.images.npy"),
-        labels=ancient(f"{RESULTS}/data.labels.npy"),
+        data=data("data.json"),
+        images=ancient(data("data.images.npy")),
+        labels=ancient(data("data.labels.npy")),
     output:
         history=f"{RUN}/history.csv",
         run=f"{RUN}/run.json",
         weights=f"{RUN}/weights.npz",
     log:
-        f"{LOGS}/train/l2~{{l2}}/seed~{{seed}}.log",
-    wildcard_constraints:
-        l2="[0-9.e-]+",
-        seed="[0-9]+",
-    # Before measuring, so that the programs compiled for training serve one run after the other.
-    priority: 1
+        f"{LOGS}{{place}}/train/l2~{{l2}}/seed~{{seed}}.log",
+    # Before measuring, and one set-up after the other, so that compiled programs serve many runs.
+    priority: snakemake_door.priority(lambda wildcards: len(ORDER) - ORDER.index(wildcards.place))
     # A job that is killed, for want of memory or by a failing node, gets a second chance.
     retries: 1
     conda:
@@ -27,7 +24,8 @@ rule train:
     params:
         config=settings("model", "training"),
         folder=subpath(output.history, parent=True),
+        sharing=sharing,
     shell:
         "python {input.code[0]:q} --config {params.config:q} --data {input.data:q}"
         " --l2 {wildcards.l2} --seed {wildcards.seed} --threads {threads}"
-        " --output {params.folder:q} > {log:q} 2>&1"
+        " --output {params.folder:q} {params.sharing} > {log:q} 2>&1"

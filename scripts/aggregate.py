@@ -15,11 +15,15 @@ import argparse
 import sys
 from pathlib import Path
 
+import pandas as pd
+
 from l2study.core.config import ConfigError, read_config
 from l2study.core.epochs import evaluated_epochs
 from l2study.core.files import read_json, write_json
 from l2study.core.measures import RUN_MEASURES, names
-from l2study.core.runs import DamagedRunError, read_runs
+from l2study.core.paths import data_place, place
+from l2study.core.runs import DamagedRunError, Run, read_runs
+from l2study.core.setups import setups
 from l2study.core.table_files import write_table
 from l2study.tables import build, datapackage, decision_tables
 from l2study.tables.claims import claims_table
@@ -33,7 +37,7 @@ def write_tables(config: dict, ledger: Path, results: Path, *, allow_missing: bo
     Args:
         config: a canonical config; `dataset` and `validation` are only written down.
         ledger: the claims and the rules that judge them, YAML.
-        results: the study's results folder, with its runs.
+        results: the study's results folder, with its runs and those of its set-ups.
         allow_missing: leave out promised runs that are not there, and use the others.
 
     Raises:
@@ -41,28 +45,76 @@ def write_tables(config: dict, ledger: Path, results: Path, *, allow_missing: bo
         LedgerError: the ledger is not as it should be.
         DescriptionError: the tables are not as schemas/tables.yaml describes them.
     """
-    epochs, confidence = evaluated_epochs(config["training"]), config["confidence"]
-    reference = float(config["reference_lambda"])
-    claims = read_ledger(ledger)
+    claims, studied, data, faults = read_ledger(ledger), {}, {}, []
+    found = setups(config, checked=True)
+    for setup in found:
+        manifest = Path(f"{results}{data_place(setup.data)}") / "data.json"
+        data[setup.name] = read_json(manifest) if manifest.exists() else {}
+        folder = Path(f"{results}{place(setup.name)}")
+        try:
+            runs = read(setup.config, data[setup.name], folder, allow_missing)
+        except DamagedRunError as fault:
+            faults.append(str(fault))
+            continue
+        if runs:
+            studied[setup.name] = tables_of(setup.config, claims, runs)
+    if faults:
+        raise DamagedRunError("\n".join(faults))
+    if not studied:
+        raise DamagedRunError(f"{results}: has none of the runs of the study")
+    tables = {
+        name: pd.concat([of_one[name].assign(setup=setup) for setup, of_one in studied.items()])
+        for name in next(iter(studied.values()))
+    }
+    tables = {name: table[["setup", *table.columns[:-1]]] for name, table in tables.items()}
+    folder, descriptions = results / "tables", datapackage.read_descriptions()
+    for name, table in datapackage.with_types(tables).items():
+        write_table(table, folder / f"{name}.csv")
+        if descriptions[name]["parquet"]:
+            fields = descriptions[name]["schema"]["fields"]
+            datapackage.write_parquet(table, fields, folder / f"{name}.parquet")
+    write_json(folder / "datapackage.json", datapackage.data_package(config, data, folder))
+
+
+def read(config: dict, data: dict, folder: Path, allow_missing: bool) -> list[Run]:
+    """Return the runs of a set-up, checked: each must be complete, of this config and these data.
+
+    Args:
+        config: of the set-up, canonical.
+        data: the manifest of its prepared data, empty if there is none.
+        folder: holds runs/ and measures/ of the set-up.
+        allow_missing: leave out promised runs that are not there; there may be none at all then.
+
+    Raises:
+        DamagedRunError: a promised run is missing or damaged.
+    """
     promised = {"config": {part: config[part] for part in ("model", "training")}}
-    manifest = results / "data.json"
-    data = read_json(manifest) if manifest.exists() else {}
-    if data:
-        promised["data_sha256"] = data["sha256"]
-    found = read_runs(
-        results,
+    return read_runs(
+        folder,
         config["lambdas"],
         config["seeds"],
-        epochs,
-        promised=promised,
+        evaluated_epochs(config["training"]),
+        promised=promised | ({"data_sha256": data["sha256"]} if data else {}),
         measures=names("weights"),
         allow_missing=allow_missing,
     )
+
+
+def tables_of(config: dict, claims: dict, found: list[Run]) -> dict[str, pd.DataFrame]:
+    """Return every table of one set-up by its name.
+
+    Args:
+        config: of the set-up, canonical.
+        claims: the content of the ledger.
+        found: the runs of the set-up.
+    """
+    epochs, confidence = evaluated_epochs(config["training"]), config["confidence"]
+    reference = float(config["reference_lambda"])
     histories = build.histories_table(found)
     runs = with_derived(histories, build.runs_table(found), build.regularised_kernels(found))
     measures = [*RUN_MEASURES, *DERIVED_MEASURES]
     choice = decision_tables.choice_table(runs, reference, confidence)
-    tables = {
+    return {
         "histories": histories,
         "runs": runs,
         "gap": build.gap_table(histories, runs, epochs, confidence),
@@ -74,13 +126,6 @@ def write_tables(config: dict, ledger: Path, results: Path, *, allow_missing: bo
         "means": build.means_table(runs, measures, confidence),
         "answer": decision_tables.answer_table(runs, choice, reference, confidence),
     }
-    folder, descriptions = results / "tables", datapackage.read_descriptions()
-    for name, table in datapackage.with_types(tables).items():
-        write_table(table, folder / f"{name}.csv")
-        if descriptions[name]["parquet"]:
-            fields = descriptions[name]["schema"]["fields"]
-            datapackage.write_parquet(table, fields, folder / f"{name}.parquet")
-    write_json(folder / "datapackage.json", datapackage.data_package(config, data, folder))
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -32,6 +32,20 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--seed", required=True, type=int, help="fixes weights and batch order")
     parser.add_argument("--threads", type=int, default=1, help="threads to compute with (1)")
     parser.add_argument("--output", required=True, type=Path, help="folder to write to")
+    parser.add_argument(
+        "--leave",
+        type=int,
+        nargs="+",
+        default=[],
+        metavar="EPOCHS",
+        help="also leave what runs of so many epochs write, which are the beginning of this one",
+    )
+    parser.add_argument(
+        "--take-from",
+        type=Path,
+        metavar="RUN",
+        help="the folder of a longer run: if that has left this run, it is taken, not trained",
+    )
     return parser.parse_args(arguments)
 
 
@@ -45,15 +59,51 @@ def main(arguments: list[str]) -> None:
 
     try:
         config, l2 = read_config(options.config), l2_label(options.l2)
-        train(config, options.data, l2, options.seed, options.threads, options.output)
+        train(
+            config,
+            options.data,
+            l2,
+            options.seed,
+            options.threads,
+            options.output,
+            Path(__file__),
+            options.leave,
+        )
     except ValueError as error:
         sys.exit(f"train.py: {error}")
     except OSError as error:  # above all, a full disk
         sys.exit(f"train.py: {options.output}: {' '.join(str(error).split())}")
 
 
+def take(options: argparse.Namespace) -> bool:
+    """Take the run that a longer one has left, and return whether there was one."""
+    from l2study.core.code import fingerprint
+    from l2study.core.config import ConfigError, read_config
+    from l2study.core.files import read_json
+    from l2study.core.labels import l2_label
+    from l2study.core.runs import take_left
+
+    try:
+        config = read_config(options.config)
+        expected = {
+            "l2": l2_label(options.l2),
+            "seed": options.seed,
+            "config": {part: config[part] for part in ("model", "training")},
+            "data_sha256": read_json(options.data)["sha256"],
+            "code": fingerprint(Path(__file__)),
+        }
+    except (ConfigError, OSError, ValueError, KeyError):
+        return False  # training says what is wrong
+    taken = take_left(options.take_from, options.output, expected)
+    if taken:
+        print(f"taken from the longer run in {options.take_from}, of which it is the beginning")
+    return taken
+
+
 if __name__ == "__main__":
     asked = parse_arguments(sys.argv[1:])
+    if asked.take_from and take(asked):
+        sys.exit()
     kind = [asked.config, str(asked.data), asked.threads]
     status = preload.request("train", sys.argv[1:], kind)
     sys.exit(main(sys.argv[1:]) if status is None else status)

@@ -105,6 +105,10 @@ def test_the_exercise_is_followed():
         ({"model": {"hidden_units": [3, 3, 3]}}, {"model": {"hidden_units": [3, 3, 3]}}),
         ({"dataset": {"train_size": 100}}, {"dataset": {"train_size": 100}}),
         ({"dataset": {"train_size": None, "path": None}}, {}),
+        ({"dataset": {"label_noise": "2e-1"}}, {"dataset": {"label_noise": 0.2}}),
+        *(({"dataset": {"label_noise": none}}, {}) for none in (None, 0, -0.0, "0.0")),
+        ({"model": {"regularizer": "decoupled"}}, {"model": {"regularizer": "decoupled"}}),
+        *(({"model": {"regularizer": l2}}, {}) for l2 in (None, "l2")),
         ({"training": {"momentum": None}}, {}),
         ({"training": {"evaluate_at": "all"}}, {"training": {"evaluate_at": "all"}}),
         ({"training": {"evaluate_at": [20, 3, 1]}}, {"training": {"evaluate_at": [1, 3, 20]}}),
@@ -194,6 +198,9 @@ REFUSED = [
     ({"dataset": {"train_size": 0}}, "dataset.train_size", "0", "of at least 1"),
     ({"dataset": {"train_size": 1e3}}, "dataset.train_size", "1000.0", "a whole number"),
     ({"dataset": {"train_size": "1000"}}, "dataset.train_size", '"1000"', "a whole number"),
+    ({"dataset": {"label_noise": 1}}, "dataset.label_noise", "1", "at least 0 and below 1"),
+    ({"dataset": {"label_noise": -0.1}}, "dataset.label_noise", "-0.1", "at least 0 and below 1"),
+    ({"dataset": {"label_noise": True}}, "dataset.label_noise", "true", "a number"),
     ({"validation": {"split": "random"}}, "validation.split", '"random"', "tail, stratified"),
     ({"validation": {"split": True}}, "validation.split", "true", "tail, stratified"),
     ({"validation": {"fraction": 0}}, "validation.fraction", "0", "above 0 and below 1"),
@@ -213,6 +220,12 @@ REFUSED = [
     ({"model": {"activation": None}}, "model.activation", "no value", "relu"),
     ({"model": {"regularize_output": 1}}, "model.regularize_output", "1", "true or false"),
     ({"model": {"regularize_output": "no"}}, "model.regularize_output", '"no"', "true or false"),
+    ({"model": {"regularizer": "L2"}}, "model.regularizer", '"L2"', "l2, decoupled"),
+    ({"model": {"regularizer": "decouple"}}, "model.regularizer", '"decouple"', "mean decoupled?"),
+    (
+        {"model": {"regularizer": "decoupled"}, "training": {"optimizer": "adamw"}},
+        *("model.regularizer", '"decoupled"', "adam, sgd, rmsprop"),
+    ),
     ({"training": [1]}, "training", "[1]", "a mapping"),
     ({"training": {"optimizer": "Adam"}}, "training.optimizer", '"Adam"', "adam, sgd, rmsprop"),
     ({"training": {"optimizer": "lion"}}, "training.optimizer", '"lion"', "adam, sgd, rmsprop"),
@@ -463,13 +476,17 @@ def some_of(**keys):
 VALID = some_of(
     study=st.from_regex(r"[A-Za-z0-9_-]{1,100}", fullmatch=True),
     dataset=some_of(
-        name=one_of("dataset", "name"), path=st.none() | st.text(min_size=1), train_size=COUNT
+        name=one_of("dataset", "name"),
+        path=st.none() | st.text(min_size=1),
+        train_size=COUNT,
+        label_noise=spelt(st.floats(0, 1, exclude_max=True)),
     ),
     validation=some_of(split=one_of("validation", "split"), fraction=spelt(SHARE)),
     model=some_of(
         hidden_units=st.lists(COUNT, min_size=1),
         activation=one_of("model", "activation"),
         regularize_output=st.booleans(),
+        regularizer=one_of("model", "regularizer"),
     ),
     training=some_of(
         optimizer=one_of("training", "optimizer"),
@@ -483,6 +500,11 @@ VALID = some_of(
     | st.lists(st.integers(0, 2**32 - 1), min_size=2, max_size=50, unique=True),
     reference_lambda=spelt(COEFFICIENT),
     confidence=spelt(SHARE),
+).filter(
+    lambda config: (
+        config.get("training", {}).get("optimizer") != "adamw"
+        or config.get("model", {}).get("regularizer") != "decoupled"
+    )
 )
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.dates()
@@ -558,7 +580,8 @@ def test_the_schema_describes_every_key_and_refuses_others():
     schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
     Draft202012Validator.check_schema(schema)
     assert schema["additionalProperties"] is False
-    optional = {"dataset.path", "dataset.train_size", "training.momentum"}
+    optional = {"dataset.path", "dataset.train_size", "dataset.label_noise"}
+    optional |= {"model.regularizer", "training.momentum"}
     optional |= {"training.evaluate_at.points", "claims", "allow_missing", "tensorboard"}
     for path, key in keys_of(schema):
         name = ".".join(path)
@@ -576,6 +599,9 @@ def test_the_schema_describes_every_key_and_refuses_others():
         ({"dataset": {"name": "fashion_mnist"}}, "general"),
         ({"model": {"hidden_units": [64]}}, "general"),
         ({"model": {"regularize_output": True}}, "general"),
+        ({"model": {"regularizer": "l2"}, "dataset": {"label_noise": 0}}, "exercise"),
+        ({"model": {"regularizer": "decoupled"}}, "general"),
+        ({"dataset": {"label_noise": 0.2}}, "general"),
         ({"claims": "general"}, "general"),
         ({"claims": "mine.yaml"}, "mine.yaml"),
     ],

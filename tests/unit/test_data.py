@@ -17,7 +17,13 @@ from sklearn.model_selection import train_test_split
 
 from l2study.core.config import ConfigError, check
 from l2study.data import sources
-from l2study.data.preparation import check_against_data, chosen_rows, prepare, split_rows
+from l2study.data.preparation import (
+    check_against_data,
+    chosen_rows,
+    noisy_labels,
+    prepare,
+    split_rows,
+)
 from l2study.data.prepared import DataError, load
 from l2study.data.sources import outline, read_idx, source_fingerprint
 
@@ -164,13 +170,14 @@ def test_the_checksum_changes_with_anything_that_training_sees(tmp_path):
     add(content, validation={"split": "stratified"})
     add(content, validation={"fraction": 0.2})
     add(content, dataset={"train_size": 20})
+    add(content, dataset={"label_noise": 0.2})
     for name in content:
         changed = {key: array.copy() for key, array in content.items()}
         changed[name].flat[0] ^= 1
         add(changed)
     add(content | {name: content[name].astype(np.float32) for name in ("x_train", "x_test")})
     add(content | {name: content[name].reshape(-1, 12) for name in ("x_train", "x_test")})
-    assert len(set(found)) == len(found) == 10
+    assert len(set(found)) == len(found) == 11
 
 
 @pytest.mark.parametrize("shape", [(5,), (2, 2), (3, 2, 3), (2, 2, 2, 2)])
@@ -344,6 +351,77 @@ def test_train_size_takes_of_the_training_rows_only_and_keeps_their_order(split)
     assert places != list(range(40))
     every, _ = chosen_rows(labels, check(whole | {"dataset": {"train_size": len(train)}}))
     np.testing.assert_array_equal(every, train)
+
+
+def noisy(labels, share, **dataset):
+    """Return the training rows of a stratified split, and their labels with noise."""
+    noise = {"label_noise": share} if share is not None else {}
+    config = check({"dataset": dataset | noise, "validation": {"split": "stratified"}})
+    train, _ = chosen_rows(labels, config)
+    return train, noisy_labels(labels, train, config)
+
+
+@pytest.mark.parametrize("share", [0.001, 0.2, 0.25, 1 / 3, 0.999])
+@pytest.mark.parametrize("dataset", [{}, {"train_size": 777}])
+def test_label_noise_replaces_exactly_its_share_by_another_class(share, dataset):
+    labels = np.array([1, 2, 2, 5] * 500)
+    train, (learned, count) = noisy(labels, share, **dataset)
+    assert np.count_nonzero(learned != labels[train]) == count == round(share * len(train))
+    assert set(learned) <= {1, 2, 5}
+
+
+def test_label_noise_is_uniform_over_rows_and_over_the_other_classes():
+    labels = np.arange(40000) % 4
+    train, (learned, count) = noisy(labels, 0.5)
+    pairs = np.zeros((4, 4))
+    np.add.at(pairs, (labels[train], learned), 1)
+    expected = len(train) / 4 * (0.5 * np.eye(4) + 0.5 / 3 * (1 - np.eye(4)))
+    assert np.abs((pairs - expected) / np.sqrt(expected)).max() < 4
+    replaced = np.flatnonzero(learned != labels[train])
+    assert replaced.mean() == pytest.approx(
+        len(train) / 2, abs=4 * len(train) / 12**0.5 / count**0.5
+    )
+
+
+def test_more_label_noise_keeps_what_less_has_replaced():
+    labels = np.arange(1000) % 5
+    train, (little, count) = noisy(labels, 0.2)
+    _, (much, _) = noisy(labels, 0.4)
+    replaced = little != labels[train]
+    np.testing.assert_array_equal(much[replaced], little[replaced])
+    assert np.count_nonzero(much != labels[train]) == 2 * count
+    # a subset draws on the same order of rows and the same classes
+    few, (learned, _) = noisy(labels, 0.2, train_size=450)
+    place = {row: i for i, row in enumerate(train)}
+    places = [place[row] for row in few]
+    both = replaced[places] & (learned != labels[few])
+    np.testing.assert_array_equal(learned[both], little[places][both])
+    assert np.count_nonzero(both) > 75  # of 90; two draws of their own would share 18
+
+
+def test_label_noise_leaves_all_but_the_training_labels(tmp_path):
+    path = write_npz(tmp_path / "mine.npz", arrays())
+    clean = prepared(path, tmp_path / "clean.json")
+    known = prepared(path, tmp_path / "noisy.json", dataset={"label_noise": 0.3})
+    assert np.count_nonzero(known.labels != clean.labels) == round(0.3 * 27)
+    np.testing.assert_array_equal(known.labels[27:], clean.labels[27:])
+    np.testing.assert_array_equal(known.images, clean.images)
+    assert (known.counts, known.classes) == (clean.counts, clean.classes)
+    manifests = [json.loads((tmp_path / f"{name}.json").read_text()) for name in ("clean", "noisy")]
+    assert "noisy_labels" not in manifests[0] and manifests[1]["noisy_labels"] == 8
+    again = prepared(path, tmp_path / "again.json", dataset={"label_noise": 0.3}, seeds=[8, 9])
+    assert again.sha256 == known.sha256
+    np.testing.assert_array_equal(again.labels, known.labels)
+    prepared(path, tmp_path / "none.json", dataset={"label_noise": 0})
+    assert (tmp_path / "none.json").read_bytes() == (tmp_path / "clean.json").read_bytes()
+
+
+def test_label_noise_needs_a_second_class(tmp_path):
+    path = write_npz(tmp_path / "mine.npz", arrays(classes=1))
+    config = config_of(path, dataset={"label_noise": 0.3})
+    for action in (check_against_data, lambda c: prepare(c, tmp_path / "data.json")):
+        with pytest.raises(ConfigError, match=r"dataset\.label_noise: 0\.3 .* class 0; allowed"):
+            action(config)
 
 
 def test_the_rows_do_not_depend_on_seeds_or_lambdas(tmp_path):

@@ -20,13 +20,13 @@ def images_and_labels():
     return images, labels.astype(np.int32)
 
 
-def engine_model(optimizer, architecture):
+def engine_model(optimizer, architecture, l2=L2, momentum=0.5):
     from l2study.training.model import build_model
 
     training = {"optimizer": optimizer, "learning_rate": 0.01}
     if optimizer in ("sgd", "rmsprop"):
-        training["momentum"] = 0.5
-    return build_model(architecture, training, L2, seed=3, input_shape=SHAPE, classes=CLASSES)
+        training["momentum"] = momentum
+    return build_model(architecture, training, l2, seed=3, input_shape=SHAPE, classes=CLASSES)
 
 
 def plain_model(optimizer, architecture):
@@ -59,6 +59,21 @@ def plain_model(optimizer, architecture):
 
 ONE = {"hidden_units": [24], "activation": "relu", "regularize_output": False}
 TWO = {"hidden_units": [20, 12], "activation": "tanh", "regularize_output": True}
+
+
+def decoupled(architecture):
+    return architecture | {"regularizer": "decoupled"}
+
+
+def trained(model, epochs=3):
+    """Return the weights after some epochs, and what was measured after the last."""
+    from l2study.training.engine import Data, Engine
+
+    images, labels = images_and_labels()
+    engine = Engine(model, Data(images, labels, 1 / 255), PARTS, BATCH)
+    for epoch in range(epochs):
+        engine.train_epoch(np.random.default_rng(epoch).permutation(PARTS["train"]))
+    return model.get_weights(), engine.evaluate()
 
 
 @pytest.mark.parametrize(
@@ -115,18 +130,76 @@ def test_three_epochs_equal_those_of_fit(optimizer, architecture):
         assert_same_evaluation()
 
 
-def test_a_restarted_engine_is_as_new():
+@pytest.mark.parametrize("architecture", [ONE, TWO])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "rmsprop"])
+def test_decoupled_decay_is_the_weight_decay_of_keras(optimizer, architecture):
+    """Of twice lambda, on the kernels that would carry L2, in the same order of batches."""
+    from l2study.training.backend import keras
+
+    images, labels = images_and_labels()
+    x, y = (images / 255).astype(np.float32), np.eye(CLASSES, dtype=np.float32)[labels]
+    model = engine_model(optimizer, decoupled(architecture), l2=0.3)
+    dense = [
+        keras.layers.Dense(n, architecture["activation"]) for n in architecture["hidden_units"]
+    ]
+    output = keras.layers.Dense(CLASSES, "softmax", name="output")
+    plain = keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), *dense, output])
+    options = {"weight_decay": 0.6} | ({} if optimizer == "adam" else {"momentum": 0.5})
+    kinds = {"adam": "AdamW", "sgd": "SGD", "rmsprop": "RMSprop"}
+    plain_optimizer = getattr(keras.optimizers, kinds[optimizer])(0.01, **options)
+    spared = [] if architecture["regularize_output"] else [output.kernel]
+    plain_optimizer.exclude_from_weight_decay(var_list=spared, var_names=["bias"])
+    plain.compile(plain_optimizer, "categorical_crossentropy")
+    plain.set_weights(model.get_weights())
+    for epoch in range(3):
+        order = np.random.default_rng(epoch).permutation(PARTS["train"])
+        plain.fit(x[order], y[order], batch_size=BATCH, shuffle=False, verbose=0)
+    weights, _ = trained(model)
+    for ours, theirs in zip(weights, plain.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
+
+
+def test_under_plain_sgd_decoupled_decay_is_l2_but_for_the_loss():
+    start = engine_model("sgd", TWO).get_weights()
+    weights, measured = {}, {}
+    for name, architecture in {"l2": TWO, "decoupled": decoupled(TWO)}.items():
+        model = engine_model("sgd", architecture, l2=0.3, momentum=0.0)
+        weights[name], measured[name] = trained(model)
+    for before, ours, theirs in zip(start, weights["decoupled"], weights["l2"], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6)
+        assert np.abs(ours - before).max() > 1e-3
+    found, of_l2 = measured["decoupled"], measured["l2"]
+    assert found["penalty"] == 0
+    assert of_l2["penalty"] > 0.1
+    for part in PARTS:
+        assert found[f"{part}_loss"] == pytest.approx(found[f"{part}_ce"], rel=1e-6)
+    for name in ("weight_norm", "weight_max_abs", "spectral_norm", "val_ce", "test_accuracy"):
+        assert found[name] == pytest.approx(of_l2[name], rel=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "rmsprop"])
+def test_decoupled_decay_at_lambda_0_is_none_at_all(optimizer):
+    one, other = (
+        trained(engine_model(optimizer, architecture, l2=0.0))
+        for architecture in (TWO, decoupled(TWO))
+    )
+    assert one[1] == other[1]
+    for ours, theirs in zip(one[0], other[0], strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("architecture", [TWO, decoupled(TWO)])
+def test_a_restarted_engine_is_as_new(architecture):
     """Weights, optimizer and coefficient: nothing of what was trained before is left."""
     from l2study.training.engine import Data, Engine
 
     images, labels = images_and_labels()
     data, order = Data(images, labels, 1 / 255), np.arange(330)
-    used = Engine(engine_model("adam", TWO), data, PARTS, BATCH)
-    used.model.layers[1].kernel_regularizer.l2.assign(0.5)
+    used = Engine(engine_model("adam", architecture, l2=0.5), data, PARTS, BATCH)
     for _ in range(2):
         used.train_epoch(order)
-    used.restart(engine_model("adam", TWO))
-    new = Engine(engine_model("adam", TWO), data, PARTS, BATCH)
+    used.restart(engine_model("adam", architecture))
+    new = Engine(engine_model("adam", architecture), data, PARTS, BATCH)
     for _ in range(2):
         assert used.evaluate() == new.evaluate()
         assert used.train_epoch(order) == new.train_epoch(order)

@@ -42,11 +42,14 @@ def test_layers_are_those_of_the_configuration():
     ]
     assert [tuple(kernel.shape) for kernel in regularized_kernels(model)] == [(24, 20), (20, 12)]
     assert isinstance(dense_layers(model)[0].kernel_regularizer, keras.regularizers.L2)
-    with_output = build(hidden_units=[20], regularize_output=True)
-    assert [tuple(kernel.shape) for kernel in regularized_kernels(with_output)] == [
-        (784, 20),
-        (20, 10),
-    ]
+    for regularizer in ("l2", "decoupled"):
+        with_output = build(hidden_units=[20], regularize_output=True, regularizer=regularizer)
+        assert [tuple(kernel.shape) for kernel in regularized_kernels(with_output)] == [
+            (784, 20),
+            (20, 10),
+        ]
+        without = build(hidden_units=[20], regularizer=regularizer)
+        assert [tuple(kernel.shape) for kernel in regularized_kernels(without)] == [(784, 20)]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ def test_streams_of_different_purpose_or_keys_differ():
         ("input noise",),
         ("split",),
         ("subset",),
+        ("label noise",),
     ]
     assert len({stream(*use).integers(1 << 62) for use in uses}) == len(uses)
 

@@ -62,8 +62,9 @@ def check(config: dict, *, defaults: bool = True) -> dict:
     Canonical: every key in the schema's order; `lambdas` a list of labels (see `l2_label`) in
     ascending order, `reference_lambda` a label, `seeds` a sorted list, other numbers of type
     float; optional keys without a value absent; no `dataset.name` where there is a `dataset.path`;
-    a list of `training.evaluate_at` sorted. `factors` are as given: `setups` reads and checks
-    them. The canonical form of a canonical form is itself.
+    no `model.regularizer` of `l2` and no `dataset.label_noise` of 0; a list of
+    `training.evaluate_at` sorted. `factors` are as given: `setups` reads and checks them. The
+    canonical form of a canonical form is itself.
 
     Args:
         config: as read from YAML or JSON, for instance Snakemake's merged `config`.
@@ -112,6 +113,10 @@ def checked_before(config: dict, *, defaults: bool = True) -> dict:
 def _canonical(normal: dict) -> dict:
     if "path" in normal["dataset"]:
         normal["dataset"].pop("name", None)
+    # Records of runs from before these keys were there have none of them.
+    for part, key, plain in (("dataset", "label_noise", 0), ("model", "regularizer", "l2")):
+        if normal[part].get(key) == plain:
+            del normal[part][key]
     seeds = normal["seeds"]
     normal["seeds"] = list(range(seeds)) if isinstance(seeds, int) else sorted(seeds)
     normal["lambdas"] = [l2_label(number) for number in sorted(normal["lambdas"])]
@@ -240,6 +245,11 @@ def _conflicts(config: dict) -> Iterator[str]:
         yield (
             f"training.momentum: {training['momentum']!r} is given, but the optimizer"
             f" {training['optimizer']} takes none; allowed with: {', '.join(TAKES_MOMENTUM)}"
+        )
+    if config["model"].get("regularizer") == "decoupled" and training["optimizer"] == "adamw":
+        yield (
+            'model.regularizer: "decoupled" is given, but the optimizer adamw decays all weights'
+            " already; allowed with: adam, sgd, rmsprop"
         )
     chosen = training.get("evaluate_at")
     chosen = chosen if isinstance(chosen, list) else []

@@ -11,6 +11,15 @@ def place(setup: str) -> str:
     return "" if setup == BASE else f"/setups/{setup}"
 
 
+def data_place(data: str) -> str:
+    """Return what follows the study's results folder in the paths of prepared data.
+
+    Args:
+        data: `Setup.data`, the levels that change the data; "" for the base's data.
+    """
+    return f"/data/{data}" if data else ""
+
+
 RUN = "runs/l2~{l2}/seed~{seed}"
 """The folder of a run, below the results of its study."""
 
@@ -21,6 +30,11 @@ MEASURES = "measures/l2~{l2}.json"
 def run_folder(results: Path, l2: str, seed: int) -> Path:
     """Return the folder of a run."""
     return Path(results) / RUN.format(l2=l2, seed=seed)
+
+
+def left_folder(run: Path, epochs: int) -> Path:
+    """Return where a run leaves what a run of its first `epochs` epochs would have written."""
+    return Path(run) / f"first-{epochs}"
 
 
 def measures_file(results: Path, l2: str) -> Path:
@@ -42,5 +56,7 @@ def ledger(config: dict) -> str:
         config: a canonical configuration.
     """
     network = {"hidden_units": [128], "activation": "relu", "regularize_output": False}
-    same = config["dataset"].get("name") == "mnist" and config["model"] == network
+    dataset = config["dataset"]
+    same_data = dataset.get("name") == "mnist" and "label_noise" not in dataset
+    same = same_data and config["model"] == network
     return config.get("claims", "exercise" if same else "general")

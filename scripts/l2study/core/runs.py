@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +20,7 @@ import numpy as np
 from l2study.core.columns import EMPTY_AT_START, HISTORY_COLUMNS
 from l2study.core.files import replacing, write_json, write_text
 from l2study.core.labels import l2_label
-from l2study.core.paths import measures_file, run_folder
+from l2study.core.paths import left_folder, measures_file, run_folder
 
 COSTS = [
     "seconds_setup",
@@ -85,6 +86,30 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def take_left(longer: Path, folder: Path, expected: dict) -> bool:
+    """Move the run that a longer one has left (see `left_folder`) to `folder`; return whether.
+
+    Args:
+        longer: the folder of the longer run.
+        folder: of the run that is wanted.
+        expected: keys of run.json, and the values that they must have; what was left is of no use
+            if one differs.
+    """
+    left = left_folder(longer, expected["config"]["training"]["epochs"])
+    try:
+        record = read_record(left, expected["l2"], expected["seed"])
+        if any(record.get(key) != value for key, value in expected.items()):
+            return False
+        read_weights(left, record)
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for name in ("weights.npz", "history.csv", "run.json"):
+            os.replace(left / name, Path(folder) / name)
+        left.rmdir()
+    except (DamagedRunError, OSError):
+        return False
+    return True
+
+
 # --- reading --------------------------------------------------------------------------------------
 
 
@@ -136,8 +161,7 @@ def read_runs(
         allow_missing: leave out runs without run.json, the last file that a run writes.
 
     Raises:
-        DamagedRunError: a run is missing or damaged, or is not the run its path promises; or all
-            are missing.
+        DamagedRunError: a run is missing or damaged, or is not the run its path promises.
     """
     runs, faults, seeds, names = [], [], list(seeds), list(measures)
     for l2 in lambdas:
@@ -156,8 +180,6 @@ def read_runs(
                 faults.append(str(fault))
     if faults:
         raise DamagedRunError("\n".join(dict.fromkeys(faults)))
-    if not runs:
-        raise DamagedRunError(f"{results}: has none of the runs of the study")
     return runs
 
 

@@ -9,7 +9,7 @@ import copy
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from l2study.core.config import ConfigError, check, checked_before
@@ -21,6 +21,9 @@ STUDIED = ("dataset", "validation", "model", "training")
 
 MOST_RUNS = 100_000
 """A study of more runs needs `allow_large: true`."""
+
+_OF_THE_STUDY = ("factors", "design", "allow_missing", "allow_large", "tensorboard")
+"""Keys that no set-up has."""
 
 _ABSENT = {"train_size": "all", "label_noise": "0", "regularizer": "l2", "momentum": "0"}
 """What is said of an optional key that a configuration does not have."""
@@ -53,13 +56,30 @@ class Setup(NamedTuple):
         )
 
 
+def sharing_runs(found: Iterable[Setup]) -> list[list[Setup]]:
+    """Return the set-ups in groups that differ in their epochs alone, the longest first.
+
+    The first epochs of a run do not depend on how many there are, so the runs of the longest have
+    those of the others in them.
+    """
+    groups = {}
+    for setup in found:
+        training = {k: v for k, v in setup.config["training"].items() if k != "epochs"}
+        alike = json.dumps(setup.config | {"training": training}, sort_keys=True)
+        groups.setdefault(alike, []).append(setup)
+    return [
+        sorted(group, key=lambda setup: -setup.config["training"]["epochs"])
+        for group in groups.values()
+    ]
+
+
 class _Level(NamedTuple):
     label: str
     changes: dict
     config: dict
 
 
-def setups(config: dict, *, checked: bool = False, allow_large: bool = False) -> list[Setup]:
+def setups(config: dict, *, checked: bool = False) -> list[Setup]:
     """Return the set-ups of a study, the base first, then in the order of the configuration.
 
     With `design: one_at_a_time`, every level is combined with the base's levels of all other
@@ -69,14 +89,13 @@ def setups(config: dict, *, checked: bool = False, allow_large: bool = False) ->
     Args:
         config: a canonical configuration.
         checked: whether another process has found no fault in this configuration.
-        allow_large: whether there may be more than `MOST_RUNS` runs.
 
     Raises:
         ConfigError: a factor cannot be varied, a level is not valid or is there twice, a name
             cannot be that of a folder, or there would be too many runs.
     """
     factors = config.get("factors", {})
-    base = {key: value for key, value in config.items() if key not in ("factors", "design")}
+    base = {key: value for key, value in config.items() if key not in _OF_THE_STUDY}
     read = checked_before if checked else check
     levels = {}
     touched = {}
@@ -102,7 +121,8 @@ def setups(config: dict, *, checked: bool = False, allow_large: bool = False) ->
         for factor, of_one in levels.items()
     }
     combinations = _combinations(others, config.get("design", "one_at_a_time"))
-    _check_size(config, others, allow_large)
+    if not checked:
+        _check_size(config, others)
     found = []
     for chosen in combinations:
         labels = {factor: level.label for factor, level in chosen.items()}
@@ -137,7 +157,7 @@ def _combinations(others: Mapping[str, list[_Level]], design: str) -> Iterator[d
         yield from ({factor: level} for level in of_one)
 
 
-def _check_size(config: dict, others: Mapping[str, list[_Level]], allow_large: bool) -> None:
+def _check_size(config: dict, others: Mapping[str, list[_Level]]) -> None:
     counts = [len(of_one) for of_one in others.values()]
     number = 1 + sum(counts)
     if config.get("design") == "full":
@@ -145,7 +165,7 @@ def _check_size(config: dict, others: Mapping[str, list[_Level]], allow_large: b
         for count in counts:
             number *= 1 + count
     runs = number * len(config["lambdas"]) * len(config["seeds"])
-    if runs > MOST_RUNS and not allow_large:
+    if runs > MOST_RUNS and not config.get("allow_large"):
         raise ConfigError(
             f"factors: {number} set-ups with {len(config['lambdas'])} lambdas and"
             f" {len(config['seeds'])} seeds are {runs} runs; allowed: at most {MOST_RUNS}, or any"

@@ -4,15 +4,17 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from l2study.core.config import ConfigError
 from l2study.core.files import replacing, write_json
+from l2study.core.paths import BASE
+from l2study.core.setups import Setup
 from l2study.data import sources
-from l2study.data.prepared import array_paths
+from l2study.data.prepared import DataError, array_paths
 from l2study.data.sources import RESOURCES
 from l2study.data.streams import stream
 
@@ -31,7 +33,8 @@ def prepare(config: Mapping, output: str | os.PathLike, resources: Path = RESOUR
     train, held_out = chosen_rows(y_train, config)
     rows = np.concatenate([train, held_out])
     images = np.concatenate([arrays["x_train"][rows], arrays["x_test"]])
-    labels = np.concatenate([y_train[rows], arrays["y_test"]])
+    learned, replaced = noisy_labels(y_train, train, config)
+    labels = np.concatenate([learned, y_train[held_out], arrays["y_test"]])
     identity = {
         "counts": {
             "train": len(train),
@@ -45,6 +48,8 @@ def prepare(config: Mapping, output: str | os.PathLike, resources: Path = RESOUR
         "images_sha256": sources.sha256(images),
         "labels_sha256": sources.sha256(labels),
     }
+    if replaced is not None:
+        identity["noisy_labels"] = replaced
     for path, array in zip(array_paths(output), (images, labels), strict=True):
         with replacing(path) as unfinished:
             np.save(unfinished, array)
@@ -55,6 +60,23 @@ def prepare(config: Mapping, output: str | os.PathLike, resources: Path = RESOUR
     )
 
 
+def check_setups(setups: Iterable[Setup]) -> None:
+    """Do what `check_against_data` does for every set-up; the error names the set-up."""
+    seen = []
+    for setup in setups:
+        config = setup.config
+        about = (config["dataset"], config["validation"], config["training"]["batch_size"])
+        if about in seen:
+            continue
+        seen.append(about)
+        try:
+            check_against_data(config)
+        except (ConfigError, DataError) as error:
+            if setup.name == BASE:
+                raise
+            raise type(error)(f"set-up {setup.name}: {error}") from None
+
+
 def check_against_data(config: Mapping, resources: Path = RESOURCES) -> None:
     """Raise an error if a canonical configuration does not fit its data, read but for the images.
 
@@ -62,15 +84,17 @@ def check_against_data(config: Mapping, resources: Path = RESOURCES) -> None:
     downloads nothing can be said.
 
     Raises:
-        ConfigError: the choice of rows is impossible (see `chosen_rows`), or the batch is larger
-            than the training part.
+        ConfigError: the choice of rows or their label noise is impossible (see `chosen_rows` and
+            `noisy_labels`), or the batch is larger than the training part.
         DataError: a file is absent, unreadable or cut short, a header has the wrong shape or type,
             labels are out of range, or the embedded file is not the original.
     """
     labels = sources.read_labels(config["dataset"], resources)
     if labels is None:
         return
-    rows = len(chosen_rows(labels["y_train"], config)[0])
+    train, _ = chosen_rows(labels["y_train"], config)
+    noisy_labels(labels["y_train"], train, config)
+    rows = len(train)
     batch = config["training"]["batch_size"]
     if batch > rows:
         raise ConfigError(
@@ -105,6 +129,42 @@ def chosen_rows(labels: np.ndarray, config: Mapping) -> tuple[np.ndarray, np.nda
     subset = _stratified(labels[train], size, stream("subset"))
     _check_classes(labels[train], labels[train[subset]], f"dataset.train_size: {size}")
     return train[subset], held_out
+
+
+def noisy_labels(
+    labels: np.ndarray, train: np.ndarray, config: Mapping
+) -> tuple[np.ndarray, int | None]:
+    """Return the labels to train on, and how many of them were replaced by another class.
+
+    Every row of the file has a place in a random order and another class, uniform among the classes
+    of the file. `dataset.label_noise` says for which share of `train`, the first in this order, the
+    label is replaced, rounded to whole rows. So more noise keeps what less noise has replaced.
+
+    Args:
+        labels: classes of the rows of the training file.
+        train: the numbers of the rows to train on, shape (rows,).
+        config: a canonical configuration; `dataset.label_noise` is read. Without it, the labels
+            are as they are, and the count is None.
+
+    Raises:
+        ConfigError: there is noise, but all labels are of one class.
+    """
+    share = config["dataset"].get("label_noise")
+    if share is None:
+        return labels[train], None
+    classes, own = np.unique(labels, return_inverse=True)
+    if len(classes) == 1:
+        raise ConfigError(
+            f"dataset.label_noise: {share} is given, but all labels are of class {classes[0]};"
+            " allowed with: at least two classes"
+        )
+    rng = stream("label noise")
+    place = rng.random(len(labels))
+    other = classes[(own + rng.integers(1, len(classes), len(labels))) % len(classes)]
+    replaced = np.argsort(place[train])[: round(share * len(train))]
+    noisy = labels[train]
+    noisy[replaced] = other[train[replaced]]
+    return noisy, len(replaced)
 
 
 def split_rows(labels: np.ndarray, split: str, fraction: float) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,14 @@ same batch order (common random numbers), which is what makes their differences 
 import numpy as np
 
 # A stream is found by its number: append, never renumber.
-_STREAMS = {"initial weights": 0, "batch order": 1, "input noise": 2, "split": 3, "subset": 4}
+_STREAMS = {
+    "initial weights": 0,
+    "batch order": 1,
+    "input noise": 2,
+    "split": 3,
+    "subset": 4,
+    "label noise": 5,
+}
 
 
 def stream(purpose: str, *keys: int) -> np.random.Generator:
@@ -15,7 +22,7 @@ def stream(purpose: str, *keys: int) -> np.random.Generator:
 
     Args:
         purpose: one of "initial weights" (keyed by seed), "batch order" (seed, epoch), "input
-            noise" (no key: the same for every run), "split" and "subset" (no key).
+            noise" (no key: the same for every run), "split", "subset" and "label noise" (no key).
         keys: non-negative integers.
 
     Raises:

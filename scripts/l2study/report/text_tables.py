@@ -49,11 +49,15 @@ def setup(study: Study) -> Rows:
     rows = ", ".join(f"{count:,} {part}".replace(",", " ") for part, count in counts.items())
     source = data.get("source") or config["dataset"].get("name") or config["dataset"]["path"]
     size = config["dataset"].get("train_size")
+    noise = f"{percent(config['dataset'].get('label_noise', 0))} of the training labels replaced"
     share = percent(split["fraction"])
     tail = f"the last {share} of the training file"
     held_out = tail if split["split"] == "tail" else f"{share} of the training file, stratified"
     layers = " → ".join(f"Dense({units}, {model['activation']})" for units in model["hidden_units"])
     kernels = "hidden kernels" + (" and output kernel" if model["regularize_output"] else "")
+    penalty = "keras.regularizers.L2(lambda), lambda · Σ w²"
+    decay = "decoupled weight decay, learning rate · 2 · lambda · w in each step, not in the loss"
+    regularizer = decay if model.get("regularizer") == "decoupled" else penalty
     momentum = f", momentum {training['momentum']:g}" if "momentum" in training else ""
     entries = [
         ("Data", f"{source}" + (f": {rows} images" if rows else "")),
@@ -61,9 +65,10 @@ def setup(study: Study) -> Rows:
             "Training subset",
             f"{size} images, stratified" if size else "all rows that validation leaves",
         ),
+        *([("Label noise", noise)] if "label_noise" in config["dataset"] else []),
         ("Validation", held_out),
         ("Model", " → ".join(filter(None, ["Flatten", layers, "Dense(classes, softmax)"]))),
-        ("Regulariser", f"keras.regularizers.L2(lambda), lambda · Σ w², on the {kernels}"),
+        ("Regulariser", f"{regularizer}, on the {kernels}"),
         (
             "Training",
             f"{training['optimizer']}, learning rate {training['learning_rate']:g}{momentum}, "

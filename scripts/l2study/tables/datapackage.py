@@ -127,12 +127,12 @@ def write_parquet(table: pd.DataFrame, fields: list[dict], path: str | os.PathLi
 def data_package(config: dict, data: dict, folder: Path) -> dict:
     """Return the Data Package (version 1 of the standard) of the tables in `folder`.
 
-    Beyond the standard it has `config`, the study's configuration, and `data`, the manifest of its
-    prepared data.
+    Beyond the standard it has `config`, the study's configuration, and `data`, the manifest of the
+    prepared data of every set-up.
 
     Args:
         config: a canonical configuration.
-        data: the content of data.json; may be empty.
+        data: the content of data.json by the name of the set-up; may be empty.
         folder: holds every table as CSV, and those that are to be as Parquet.
     """
     resources = []

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from l2study.training.backend import keras, tf
-from l2study.training.model import dense_layers, regularized_kernels
+from l2study.training.model import coefficients, regularized_kernels
 
 _EVALUATION_ROWS = 1000
 """Images per step of an evaluation: few enough for their activations to stay in the cache."""
@@ -191,9 +191,7 @@ class Engine:
 
 
 def _state(model: keras.Model) -> list:
-    regularizers = [layer.kernel_regularizer for layer in dense_layers(model)]
-    coefficients = [one.l2 for one in regularizers if one is not None]
-    return [*model.variables, *model.optimizer.variables, *coefficients]
+    return [*model.variables, *model.optimizer.variables, *coefficients(model)]
 
 
 def spectral_norm(matrix: np.ndarray) -> float:

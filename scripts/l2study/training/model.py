@@ -1,4 +1,4 @@
-"""The Keras model of a run: dense layers, L2 on their kernels, and an optimizer."""
+"""The Keras model of a run: dense layers, L2 or decay of their kernels, and an optimizer."""
 
 import itertools
 
@@ -34,6 +34,23 @@ class L2(keras.regularizers.L2):
         return self.l2 * tf.reduce_sum(tf.matmul(tf.square(kernel), ones))
 
 
+class Decoupled(keras.regularizers.Regularizer):
+    """The mark of a kernel that the optimizer decays (Loshchilov and Hutter 2019).
+
+    Each step takes `learning_rate * decay * W` from such a kernel W, as Keras's optimizers do with
+    `weight_decay`. `decay` is 2 * l2, as in the gradient of `l2 * sum(W**2)`. It is a variable, fed
+    to compiled programs as that of `L2` is.
+    """
+
+    def __init__(self, l2: float):
+        """Take the coefficient of the L2 that this decay is the counterpart of."""
+        self.decay = tf.Variable(2 * l2, trainable=False, dtype=tf.float32)
+
+    def __call__(self, kernel: tf.Tensor) -> tf.Tensor:
+        """Return the penalty of `kernel`: none."""
+        return tf.zeros([])
+
+
 def build_model(
     architecture: dict,
     training: dict,
@@ -45,10 +62,11 @@ def build_model(
     """Return `Flatten -> Dense(..., kernel_regularizer=L2(l2)) ... -> Dense(softmax)`, compiled.
 
     Args:
-        architecture: `hidden_units` (a list, one entry per hidden layer), `activation` and
-            `regularize_output`, as in the configuration.
+        architecture: `hidden_units` (a list, one entry per hidden layer), `activation`,
+            `regularize_output` and perhaps `regularizer`, as in the configuration.
         training: `optimizer`, `learning_rate` and perhaps `momentum`, as in the configuration.
-        l2: the coefficient; the penalty is l2 * sum(W**2), without one half.
+        l2: the coefficient; the penalty is l2 * sum(W**2), without one half. With the regularizer
+            `decoupled` there is no penalty, see `Decoupled`.
         seed: fixes the initial weights, the same for every l2.
         input_shape: shape of one image.
         classes: number of classes; labels are integers from 0.
@@ -56,7 +74,8 @@ def build_model(
     The loss is the cross-entropy of integer labels, and accuracy is compiled as a metric. So the
     model can be given to `model.fit` as it is.
     """
-    regularizer = L2(l2)
+    decoupled = architecture.get("regularizer") == "decoupled"
+    regularizer = Decoupled(l2) if decoupled else L2(l2)
     seeds = stream("initial weights", seed)
     # Keras would count the layers of all models of a process, which trains and measures several.
     names = itertools.chain(["dense"], (f"dense_{number}" for number in itertools.count(1)))
@@ -75,8 +94,14 @@ def build_model(
     layers = [keras.Input(input_shape), keras.layers.Flatten(), *hidden, output]
     model = keras.Sequential(layers, name="sequential")
     options = {key: training[key] for key in ("learning_rate", "momentum") if key in training}
+    optimizer = _OPTIMIZERS[training["optimizer"]](**options)
+    if decoupled:
+        optimizer.weight_decay = regularizer.decay
+        decayed = {id(kernel) for kernel in regularized_kernels(model)}
+        others = [weight for weight in model.trainable_variables if id(weight) not in decayed]
+        optimizer.exclude_from_weight_decay(others)
     model.compile(
-        optimizer=_OPTIMIZERS[training["optimizer"]](**options),
+        optimizer=optimizer,
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
@@ -91,3 +116,9 @@ def dense_layers(model: keras.Model) -> list[keras.layers.Dense]:
 def regularized_kernels(model: keras.Model) -> list[keras.Variable]:
     """Return the kernels that carry the regulariser, from the input to the output."""
     return [layer.kernel for layer in dense_layers(model) if layer.kernel_regularizer is not None]
+
+
+def coefficients(model: keras.Model) -> list[tf.Variable]:
+    """Return the variables through which lambda is fed to the compiled programs of `model`."""
+    found = [layer.kernel_regularizer for layer in dense_layers(model)]
+    return [one.decay if isinstance(one, Decoupled) else one.l2 for one in found if one is not None]

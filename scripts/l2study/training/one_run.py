@@ -5,6 +5,7 @@ import json
 import platform
 import resource
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from l2study.training.backend import configure, keras, tf  # isort: skip  # sets
 import numpy as np
 
 from l2study.core import runs
+from l2study.core.code import fingerprint
 from l2study.core.epochs import evaluated_epochs
+from l2study.core.paths import left_folder
 from l2study.data import prepared
 from l2study.data.streams import stream
 from l2study.training.engine import Data, Engine
@@ -26,7 +29,16 @@ _compiled = {}
 """The engine of the last run in this process, by what its programs depend on."""
 
 
-def train(config: dict, data_path: Path, l2: str, seed: int, threads: int, output: Path) -> None:
+def train(
+    config: dict,
+    data_path: Path,
+    l2: str,
+    seed: int,
+    threads: int,
+    output: Path,
+    program: Path,
+    shorter: Sequence[int] = (),
+) -> None:
     """Train the run (`l2`, `seed`) of `config` and write its files to the folder `output`.
 
     A line is printed after every epoch, and every evaluated epoch is a row of the history. A run
@@ -40,6 +52,9 @@ def train(config: dict, data_path: Path, l2: str, seed: int, threads: int, outpu
         seed: fixes the initial weights and the order of the batches.
         threads: threads to compute with.
         output: the folder of the run.
+        program: the script that trains, whose code the record names.
+        shorter: numbers of epochs, fewer than those of `config`. What runs of so many epochs write
+            is written too, to `left_folder`: they are the beginning of this run.
 
     Raises:
         DataError: the prepared data are not as their manifest says.
@@ -52,9 +67,12 @@ def train(config: dict, data_path: Path, l2: str, seed: int, threads: int, outpu
     engine = _engine(config, data, l2, seed)
     epochs, seconds = config["training"]["epochs"], {"train": 0.0, "evaluate": 0.0}
     seconds["setup"] = time.perf_counter() - clock
+    own = _Recorder(config, l2, seed, output)
+    recorders = [own]
+    for last in shorter:
+        changed = config | {"training": config["training"] | {"epochs": last}}
+        recorders.append(_Recorder(changed, l2, seed, left_folder(output, last)))
 
-    evaluated, since_row = set(evaluated_epochs(config["training"])), 0.0
-    history, diverged_epoch = [], None
     for epoch in range(epochs + 1):
         begun = time.perf_counter()
         running = (None, None)
@@ -62,60 +80,95 @@ def train(config: dict, data_path: Path, l2: str, seed: int, threads: int, outpu
             order = stream("batch order", seed, epoch).permutation(data.parts["train"])
             running = engine.train_epoch(order)
         trained = time.perf_counter()
-        row = {
-            "l2": l2,
-            "seed": seed,
-            "epoch": epoch,
-            "train_loss_running": running[0],
-            "train_accuracy_running": running[1],
-        }
-        if epoch in evaluated:
-            row |= engine.evaluate()
+        values = dict(zip(("train_loss_running", "train_accuracy_running"), running, strict=True))
+        evaluation = {}
+        if any(epoch in recorder.evaluated for recorder in recorders):
+            evaluation = engine.evaluate()
         ended = time.perf_counter()
         seconds["train"] += trained - begun
         seconds["evaluate"] += ended - trained
-        since_row += ended - begun
-        if not np.isfinite([value for value in row.values() if isinstance(value, float)]).all():
-            diverged_epoch = epoch
+        for recorder in recorders:
+            recorder.take(epoch, values, evaluation, ended - begun)
+        if own.diverged_epoch is not None:
             print(f"epoch {epoch}: diverged, the loss is not finite", flush=True)
+        else:
+            row, names = (
+                values | evaluation,
+                _PRINTED if evaluation else _PRINTED_WITHOUT_EVALUATION,
+            )
+            printed = ", ".join(f"{name} {row[name]:.4f}" for name in names)
+            print(f"epoch {epoch}/{epochs}: {printed}", flush=True)
+        for recorder in [recorder for recorder in recorders if recorder.ended(epoch)]:
+            seconds["total"] = time.perf_counter() - clock
+            cost = {
+                **{f"seconds_{phase}": round(value, 3) for phase, value in seconds.items()},
+                "cpu_seconds": round(time.process_time() - used, 3),
+                "peak_memory_mb": round(_peak_memory(), 1),
+            }
+            about = {
+                "data_sha256": data.sha256,
+                "regularised_kernels": [list(k.shape) for k in regularized_kernels(engine.model)],
+                "cost": cost,
+                "environment": _environment(threads),
+                "code": fingerprint(program),
+                "started": started.isoformat(timespec="seconds"),
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            }
+            recorder.write({weight.path: weight.numpy() for weight in engine.model.weights}, about)
+            recorders.remove(recorder)
+        if own not in recorders:
             break
-        if epoch in evaluated:
-            history.append(row | {"seconds": round(since_row, 6)})
-            since_row = 0.0
-        names = _PRINTED if epoch in evaluated else _PRINTED_WITHOUT_EVALUATION
-        printed = ", ".join(f"{name} {row[name]:.4f}" for name in names)
-        print(f"epoch {epoch}/{epochs}: {printed}", flush=True)
 
-    seconds["total"] = time.perf_counter() - clock
-    record = {
-        "l2": l2,
-        "seed": seed,
-        "status": "completed" if diverged_epoch is None else "diverged",
-        "diverged_epoch": diverged_epoch,
-        "config": {"model": config["model"], "training": config["training"]},
-        "data_sha256": data.sha256,
-        "regularised_kernels": [list(kernel.shape) for kernel in regularized_kernels(engine.model)],
-        "cost": {
-            **{f"seconds_{phase}": round(value, 3) for phase, value in seconds.items()},
-            "cpu_seconds": round(time.process_time() - used, 3),
-            "peak_memory_mb": round(_peak_memory(), 1),
-        },
-        "environment": {
-            "hostname": platform.node(),
-            "cpu": _cpu(),
-            "devices": [device.name for device in tf.config.list_physical_devices()],
-            "threads": threads,
-            "platform": platform.platform(),
-            "python": platform.python_version(),
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-            "numpy": np.__version__,
-        },
-        "started": started.isoformat(timespec="seconds"),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+
+class _Recorder:
+    """What a run of some number of epochs writes, taken in epoch by epoch."""
+
+    def __init__(self, config: dict, l2: str, seed: int, folder: Path):
+        """Record the run (`l2`, `seed`) of `config` for `folder`."""
+        self.config, self.l2, self.seed, self.folder = config, l2, seed, folder
+        self.evaluated = set(evaluated_epochs(config["training"]))
+        self.diverged_epoch: int | None = None
+        self._history, self._since_row = [], 0.0
+
+    def take(self, epoch: int, running: dict, evaluation: dict, seconds: float) -> None:
+        """Take in an epoch: its running means, the evaluation after it if any, and its seconds."""
+        row = running | (evaluation if epoch in self.evaluated else {})
+        self._since_row += seconds
+        if not np.isfinite([value for value in row.values() if value is not None]).all():
+            self.diverged_epoch = epoch
+        elif epoch in self.evaluated:
+            about = {"l2": self.l2, "seed": self.seed, "epoch": epoch}
+            self._history.append(about | row | {"seconds": round(self._since_row, 6)})
+            self._since_row = 0.0
+
+    def ended(self, epoch: int) -> bool:
+        """Return whether the run is over after `epoch`."""
+        return self.diverged_epoch is not None or epoch == self.config["training"]["epochs"]
+
+    def write(self, weights: dict[str, np.ndarray], about: dict) -> None:
+        """Write the files of the run: its history, the final weights, and a record with `about`."""
+        record = {
+            "l2": self.l2,
+            "seed": self.seed,
+            "status": "completed" if self.diverged_epoch is None else "diverged",
+            "diverged_epoch": self.diverged_epoch,
+            "config": {part: self.config[part] for part in ("model", "training")},
+        }
+        runs.write_run(self.folder, self._history, weights, record | about)
+
+
+def _environment(threads: int) -> dict:
+    return {
+        "hostname": platform.node(),
+        "cpu": _cpu(),
+        "devices": [device.name for device in tf.config.list_physical_devices()],
+        "threads": threads,
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
     }
-    weights = {weight.path: weight.numpy() for weight in engine.model.weights}
-    runs.write_run(output, history, weights, record)
 
 
 def _engine(config: dict, data: prepared.Prepared, l2: str, seed: int) -> Engine:

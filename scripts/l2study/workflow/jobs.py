@@ -6,6 +6,7 @@ The events and the attributes of their records are Snakemake's public interface 
 
 import contextlib
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ class Job:
 
     rule: str
     name: str
-    """Rule and wildcards, such as "train l2=0.1 seed=3"."""
+    """Rule and wildcards, such as "train batch_size~32 l2=0.1 seed=3"."""
     log: str
     began: float
     """Seconds, of the clock that the caller of `Jobs.take` uses."""
@@ -81,10 +82,9 @@ class Jobs:
     def _begins(self, record: logging.LogRecord, now: float) -> Job | None:
         if record.rule_name == "all":
             return None
-        wildcards = [f"{name}={value}" for name, value in (record.wildcards or {}).items()]
         job = Job(
             rule=record.rule_name,
-            name=" ".join([record.rule_name, *wildcards]),
+            name=" ".join([record.rule_name, *_words(record.wildcards or {})]),
             log=str(record.log[0]) if record.log else "",
             began=now,
             again=record.jobid in self._jobs,
@@ -103,6 +103,15 @@ class Jobs:
         else:
             job.state, job.reason = "failed", reason(job.log, record.rule_msg or "")
         return job
+
+
+def _words(wildcards: Mapping[str, str]) -> list[str]:
+    """Return the wildcards of a job in words; of a place, the name of the set-up or the data."""
+    words = [
+        value.rpartition("/")[2] if name in ("place", "data") else f"{name}={value}"
+        for name, value in wildcards.items()
+    ]
+    return [word for word in words if word]
 
 
 def reason(log: str, said: str = "") -> str:
