@@ -16,6 +16,10 @@ from l2study.core.files import read_json
 from l2study.data.prepared import DataError, reading, reason
 
 RESOURCES = Path(__file__).resolve().parents[3] / "resources"
+EMBEDDED = "mnist.npz"
+
+INSTALLED = {"fashion_mnist": Path("/usr/share/datasets/fashion-mnist")}
+"""Where a system may have a data set: Debian's package dataset-fashion-mnist. Else Keras has it."""
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 """The arrays of a data set, by Keras's names."""
@@ -60,7 +64,7 @@ def read_arrays(dataset: Mapping, resources: Path) -> dict[str, np.ndarray]:
         arrays = _downloaded(where)
         _check_headers(arrays, where)
     else:
-        embedded = "path" not in dataset
+        embedded = location == resources / EMBEDDED
         if embedded:
             _verify_file(location)
         outline(dataset, resources)
@@ -105,7 +109,7 @@ def read_labels(dataset: Mapping, resources: Path = RESOURCES) -> dict[str, np.n
     location = _location(dataset, resources)
     if location is None:
         return None
-    if "path" not in dataset:
+    if location == resources / EMBEDDED:
         _verify_file(location)
     outline(dataset, resources)
     return _checked_labels(_read(location, _npz_array, _idx_array, LABELS), str(location))
@@ -154,7 +158,10 @@ def _location(dataset: Mapping, resources: Path) -> Path | None:
     """Return the file or folder of a data set, or None where Keras downloads it."""
     if "path" in dataset:
         return Path(dataset["path"])
-    return resources / "mnist.npz" if dataset["name"] == "mnist" else None
+    if dataset["name"] == "mnist":
+        return resources / EMBEDDED
+    installed = INSTALLED.get(dataset["name"])
+    return installed if installed and installed.is_dir() else None
 
 
 def _checked_labels(arrays: Mapping[str, np.ndarray], where: str) -> dict[str, np.ndarray]:
