@@ -91,8 +91,8 @@ def settings(*keys):
 
 def as_text(part):
     """Return a part of a configuration as JSON; equal parts give equal texts."""
-    # The order of factors and levels is that of the names of set-ups.
-    return json.dumps({key: part[key] for key in sorted(part)})
+    # The order of factors is that of the names of set-ups.
+    return json.dumps(part, sort_keys="factors" not in part)
 
 
 def data_settings(wildcards):

@@ -1,0 +1,193 @@
+import itertools
+import json
+import re
+
+import pytest
+
+from l2study.core.config import ConfigError, check, checked_before
+from l2study.core.setups import MOST_RUNS, setups, sharing_runs
+
+SGD = {"training": {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9}}
+FACTORS = {
+    "training.batch_size": [32, 200, 128],
+    "optimizer": {"sgd": SGD, "slow": {"training": {"learning_rate": 1e-4}}},
+    "dataset.train_size": [1000, None],
+}
+
+
+def study(factors=FACTORS, design=None, **changes):
+    return check({"factors": factors, "seeds": 2, "design": design} | changes)
+
+
+def names(config):
+    return [setup.name for setup in setups(config)]
+
+
+def refusal(factors, **changes):
+    """Return the line with which a study with these factors is refused."""
+    with pytest.raises(ConfigError) as caught:
+        setups(study(factors, **changes))
+    message = str(caught.value)
+    assert message == message.strip() and len(message.splitlines()) == 1
+    return message
+
+
+def test_without_factors_the_base_is_the_configuration():
+    config = check({})
+    (base,) = setups(config)
+    assert base == ("base", {}, config, {})
+    assert base.data == ""
+
+
+def test_one_at_a_time_is_the_base_and_every_other_level_alone():
+    config = study()
+    found = {setup.name: setup for setup in setups(config)}
+    assert list(found) == [
+        "base",
+        "batch_size~32",
+        "batch_size~128",
+        "optimizer~sgd",
+        "optimizer~slow",
+        "train_size~1000",
+    ]
+    base = {k: v for k, v in config.items() if k != "factors"}
+    assert found["base"].config == base
+    expected = json.loads(json.dumps(base))
+    expected["training"] |= {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9}
+    assert found["optimizer~sgd"].config == check(expected)
+    assert found["base"].levels == {"batch_size": "200", "optimizer": "base", "train_size": "all"}
+    assert found["optimizer~sgd"].levels == found["base"].levels | {"optimizer": "sgd"}
+    assert [name for name, setup in found.items() if setup.data] == ["train_size~1000"]
+
+
+def test_full_is_every_combination_named_by_the_levels_that_are_not_the_base_s():
+    found = setups(study(design="full"))
+    levels = [
+        [("batch_size", level) for level in ("200", "32", "128")],
+        [("optimizer", level) for level in ("base", "sgd", "slow")],
+        [("train_size", level) for level in ("all", "1000")],
+    ]
+    assert [setup.levels for setup in found] == [dict(c) for c in itertools.product(*levels)]
+    own = {"batch_size": "200", "optimizer": "base", "train_size": "all"}
+    for setup in found:
+        changed = [f"{f}~{level}" for f, level in setup.levels.items() if level != own[f]]
+        assert setup.name == (",".join(changed) or "base")
+        assert setup.config["training"]["batch_size"] == int(setup.levels["batch_size"])
+        assert setup.config["dataset"].get("train_size", "all") in ("all", 1000)
+        assert setup.config["training"]["optimizer"] == (
+            "sgd" if setup.levels["optimizer"] == "sgd" else "adam"
+        )
+    data = {setup.data for setup in found}
+    assert data == {"", "train_size~1000"}
+
+
+def test_what_is_there_keeps_its_name_and_its_configuration_when_more_is_added():
+    before = {setup.name: setup.config for setup in setups(study(design="full"))}
+    more = FACTORS | {"training.batch_size": [32, 200, 128, 64], "model.hidden_units": [[64, 32]]}
+    after = {setup.name: setup.config for setup in setups(study(more, design="full"))}
+    assert before.items() <= after.items()
+    assert len(after) == 4 * 3 * 2 * 2
+    assert "batch_size~64,optimizer~sgd,train_size~1000,hidden_units~64x32" in after
+
+
+def test_equal_values_have_one_name_however_they_are_written():
+    written = [0.0001, "1e-4", 1.0e-4]
+    found = [names(study({"training.learning_rate": [value]})) for value in written]
+    assert found == [["base", "learning_rate~0.0001"]] * 3
+    assert names(study({"model.regularize_output": ["true"]}))[1] == "regularize_output~true"
+
+
+def test_values_that_leave_a_key_out_are_those_of_the_base():
+    absent = {"dataset.label_noise": [0, 0.2], "model.regularizer": ["l2", "decoupled"]}
+    assert names(study(absent)) == ["base", "label_noise~0.2", "regularizer~decoupled"]
+    assert setups(study(absent))[0].levels == {"label_noise": "0", "regularizer": "l2"}
+
+
+def test_a_level_of_a_name_that_equals_the_base_names_the_base_s_level():
+    images = {"500": {"dataset": {"train_size": 500}}, "all": {"dataset": {"train_size": None}}}
+    found = setups(study({"images": images}))
+    assert [setup.levels["images"] for setup in found] == ["all", "500"]
+
+
+def test_a_configuration_found_good_before_gives_the_same_set_ups():
+    config = study(design="full")
+    assert setups(checked_before(config), checked=True) == setups(config)
+    assert setups(check(json.loads(json.dumps(config)))) == setups(config)
+
+
+def test_runs_are_shared_by_set_ups_that_differ_in_epochs_alone():
+    factors = {"training.epochs": [8, 60], "training.batch_size": [32]}
+    groups = sharing_runs(setups(study(factors)))
+    assert [[setup.name for setup in group] for group in groups] == [
+        ["epochs~60", "base", "epochs~8"],
+        ["batch_size~32"],
+    ]
+    groups = sharing_runs(setups(study(factors, design="full")))
+    assert [len(group) for group in groups] == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("factors", "words"),
+    [
+        ({"training.batch": [1]}, "factors.training.batch: level 1: training.batch: unknown key"),
+        ({"training.batch_size": [32, 0]}, "factors.training.batch_size: level 0: "),
+        ({"training.momentum": [0.5]}, "level 0.5: training.momentum: 0.5 is given, but"),
+        ({"seeds": [3]}, "factors.seeds: level 3: seeds changes nothing in what is trained"),
+        ({"confidence": [0.9]}, "confidence changes nothing"),
+        ({"training.evaluate_at": ["all"]}, "training.evaluate_at changes nothing"),
+        ({"training.epochs": [3, 3]}, "level 3: is the same set-up as level 3"),
+        ({"training.epochs": [50, "50"]}, "level 50: training.epochs: \"50\" is not allowed"),
+        (
+            {"size": {"a": {"dataset": {"train_size": None}}, "b": {"model": {}}}},
+            "factors.size: level b: is the same set-up as level a (both equal the base)",
+        ),
+        (
+            {"a": {"x": {"training": {"epochs": 3}}}, "training.epochs": [4]},
+            "factors.training.epochs: changes training.epochs, as the factor a does",
+        ),
+        ({"epochs": {"x": SGD}, "training.epochs": [4]}, "two factors with the name epochs"),
+        ({"dataset.path": ["a/b.npz"]}, "'a/b.npz' cannot be part of a folder's name"),
+        ({"an optimizer": {"sgd": SGD}}, "'an optimizer' cannot be part of a folder's name"),
+        ({"optimizer": {"s,g~d": SGD}}, "'s,g~d' cannot be part of a folder's name"),
+        ({"optimizer": {"sgd": 3}}, "factors.optimizer: level sgd: gives no keys to change"),
+        ({"optimizer": {"sgd": {}}}, "gives no keys to change"),
+        ({f"f{'x' * 50}{i}": {"y" * 50: {"training": {k: v}}} for i, (k, v) in enumerate(
+            {"epochs": 3, "batch_size": 32, "learning_rate": 0.1}.items())},
+         "the name of the set-up"),
+    ],
+    ids=lambda value: value[:40] if isinstance(value, str) else "",
+)  # fmt: skip
+def test_a_fault_is_one_line_with_factor_and_level(factors, words):
+    design = "full" if words == "the name of the set-up" else None
+    assert words in refusal(factors, design=design)
+
+
+@pytest.mark.parametrize("factors", [{}, 3, {"training.batch_size": 3}, {"a": []}, {"a": {}}])
+def test_factors_that_are_none_are_refused_by_the_schema(factors):
+    with pytest.raises(ConfigError, match=r"^factors.*allowed: a (list|mapping)"):
+        study(factors)
+
+
+def test_a_data_set_is_no_level_where_a_path_takes_its_place():
+    message = refusal({"dataset.name": ["fashion_mnist"]}, dataset={"path": "mine.npz"})
+    assert "dataset.name is ignored where there is a dataset.path" in message
+
+
+def test_a_combination_that_is_not_valid_is_named():
+    factors = {
+        "training.optimizer": ["adamw"],
+        "decay": {"decoupled": {"model": {"regularizer": "decoupled"}}},
+    }
+    message = refusal(factors, design="full")
+    assert message.startswith("factors: set-up optimizer~adamw,decay~decoupled: model.regularizer")
+    assert len(setups(study(factors))) == 3
+
+
+def test_more_runs_than_anybody_means_need_a_word():
+    many = {f"f{i}": {"x": {"training": {k: v}}} for i, (k, v) in enumerate(
+        {"epochs": 3, "batch_size": 32, "learning_rate": 0.1}.items())}  # fmt: skip
+    message = refusal(many, design="full", seeds=5000)
+    runs = 8 * 5 * 5000
+    assert re.search(rf"8 set-ups .* are {runs} runs; allowed: at most {MOST_RUNS}", message)
+    assert "--config allow_large=true" in message
+    assert len(setups(study(many, design="full", seeds=5000, allow_large=True))) == 8
