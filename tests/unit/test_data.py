@@ -417,10 +417,12 @@ def test_label_noise_leaves_all_but_the_training_labels(tmp_path):
 
 
 def test_label_noise_needs_a_second_class(tmp_path):
-    path = write_npz(tmp_path / "mine.npz", arrays(classes=1))
+    content = arrays()
+    content["y_train"][:] = content["y_test"][:] = 1
+    path = write_npz(tmp_path / "mine.npz", content)
     config = config_of(path, dataset={"label_noise": 0.3})
     for action in (check_against_data, lambda c: prepare(c, tmp_path / "data.json")):
-        with pytest.raises(ConfigError, match=r"dataset\.label_noise: 0\.3 .* class 0; allowed"):
+        with pytest.raises(ConfigError, match=r"dataset\.label_noise: 0\.3 .* class 1; allowed"):
             action(config)
 
 
