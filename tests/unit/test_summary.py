@@ -115,6 +115,23 @@ def test_has_question_answer_setup_and_confidence(study):
     assert "are 90 % intervals" in text
 
 
+def test_setup_names_a_decoupled_regulariser_and_label_noise(study):
+    def setup(config):
+        rows = text_tables.setup(dataclasses.replace(study, config=config))
+        return {row["What"]: row["Value"] for row in rows}
+
+    plain = setup(study.config)
+    assert "Label noise" not in plain
+    assert "L2(lambda)" in plain["Regulariser"]
+    model = study.config["model"] | {"regularizer": "decoupled", "regularize_output": True}
+    dataset = study.config["dataset"] | {"label_noise": 0.2}
+    changed = setup({**study.config, "model": model, "dataset": dataset})
+    assert changed["Label noise"] == "20 % of the training labels replaced by another class"
+    assert "decoupled weight decay" in changed["Regulariser"]
+    assert "output kernel" in changed["Regulariser"]
+    assert "L2(" not in changed["Regulariser"]
+
+
 def test_verdicts_are_those_of_the_ledger(study):
     claims = study.tables["claims"]
     overall = claims[claims["estimand"] == "overall"]

@@ -49,7 +49,8 @@ def setup(study: Study) -> Rows:
     rows = ", ".join(f"{count:,} {part}".replace(",", " ") for part, count in counts.items())
     source = data.get("source") or config["dataset"].get("name") or config["dataset"]["path"]
     size = config["dataset"].get("train_size")
-    noise = f"{percent(config['dataset'].get('label_noise', 0))} of the training labels replaced"
+    noise = config["dataset"].get("label_noise")
+    replaced = f"{percent(noise)} of the training labels replaced by another class" if noise else ""
     share = percent(split["fraction"])
     tail = f"the last {share} of the training file"
     held_out = tail if split["split"] == "tail" else f"{share} of the training file, stratified"
@@ -65,7 +66,7 @@ def setup(study: Study) -> Rows:
             "Training subset",
             f"{size} images, stratified" if size else "all rows that validation leaves",
         ),
-        *([("Label noise", noise)] if "label_noise" in config["dataset"] else []),
+        *([("Label noise", replaced)] if noise else []),
         ("Validation", held_out),
         ("Model", " → ".join(filter(None, ["Flatten", layers, "Dense(classes, softmax)"]))),
         ("Regulariser", f"{regularizer}, on the {kernels}"),
