@@ -135,6 +135,12 @@ def sharing(wildcards, output):
     return " ".join(["--leave", *map(str, epochs)]) if epochs else ""
 
 
+def priority(of_place):
+    """Return what `priority:` is: a function of the place of a job's set-up, where there can be."""
+    ordered = snakemake_door.orders_jobs(workflow)
+    return (lambda wildcards: of_place(ORDER.index(wildcards.place))) if ordered else of_place(0)
+
+
 def with_caption(path, captions, category):
     """Return `path` as an output that `snakemake --report` shows, if `captions` has its caption.
 

@@ -11,7 +11,7 @@ rule measure:
         update(f"{RESULTS}{{place}}/{paths.MEASURES}"),
     log:
         f"{LOGS}{{place}}/measure/l2~{{l2}}.log",
-    priority: snakemake_door.priority(lambda wildcards: -ORDER.index(wildcards.place))
+    priority: priority(lambda place: -place)
     retries: 1
     conda:
         "../envs/train.yaml"

@@ -12,7 +12,7 @@ rule train:
     log:
         f"{LOGS}{{place}}/train/l2~{{l2}}/seed~{{seed}}.log",
     # Before measuring, and one set-up after the other, so that compiled programs serve many runs.
-    priority: snakemake_door.priority(lambda wildcards: len(ORDER) - ORDER.index(wildcards.place))
+    priority: priority(lambda place: len(ORDER) - place)
     # A job that is killed, for want of memory or by a failing node, gets a second chance.
     retries: 1
     conda:

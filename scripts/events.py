@@ -40,8 +40,11 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         config, l2 = read_config(options.config), l2_label(options.l2)
         epochs, seeds = evaluated_epochs(config["training"]), config["seeds"]
-        for run in read_runs(options.results, [l2], seeds, epochs, allow_missing=True):
+        runs = read_runs(options.results, [l2], seeds, epochs, allow_missing=True)
+        for run in runs:
             write_events(run, options.output / f"seed~{run.seed}")
+        if not runs:
+            sys.exit(f"{options.results}: has none of the runs of lambda {l2}")
     except (ConfigError, DamagedRunError) as error:
         sys.exit(str(error))
     except ValueError as error:

@@ -70,6 +70,7 @@ class TestHistories:
             [raw(folder, l2, seed) for l2 in config["lambdas"] for seed in config["seeds"]],
             ignore_index=True,
         )
+        expected.insert(0, "setup", "base")
         pd.testing.assert_frame_equal(tables["histories"], expected, check_exact=True)
 
     def test_labels_are_canonical(self, tmp_path):
@@ -95,8 +96,8 @@ class TestRuns:
     def test_columns_and_order(self, study):
         _, config, tables = study
         runs = tables["runs"]
-        assert list(runs) == [*build.RUN_COLUMNS, *DERIVED_MEASURES]
-        assert list(runs)[:5] == ["l2", "seed", "status", "epochs", "train_loss_running"]
+        assert list(runs) == ["setup", *build.RUN_COLUMNS, *DERIVED_MEASURES]
+        assert list(runs)[1:6] == ["l2", "seed", "status", "epochs", "train_loss_running"]
         expected = [(float(l2), seed) for l2 in config["lambdas"] for seed in config["seeds"]]
         assert list(zip(runs["l2"], runs["seed"], strict=True)) == expected
 
@@ -210,7 +211,7 @@ class TestGap:
     def test_rows(self, study):
         _, config, tables = study
         gap = tables["gap"]
-        assert list(gap) == build.GAP_COLUMNS
+        assert list(gap) == ["setup", *build.GAP_COLUMNS]
         # six kinds at epochs 1 to 8 and four of them at epoch 0
         assert len(gap) == len(config["lambdas"]) * (6 * 8 + 4)
         assert set(gap[gap["epoch"] == 0]["gap"]) == {"generalisation", "split", "endpoint", "ce"}
@@ -418,7 +419,7 @@ class TestContrasts:
         config = synthetic.write_study(tmp_path, lambdas=[0.001, 0.01], seeds=[0, 1], epochs=2)
         command.write_tables(config, LEDGER, tmp_path)
         assert (tmp_path / "tables" / "contrasts.csv").read_text() == ",".join(
-            build.CONTRAST_COLUMNS
+            ["setup", *build.CONTRAST_COLUMNS]
         ) + "\n"
         assert read_table(tmp_path / "tables" / "power.csv").empty
         choice = read_table(tmp_path / "tables" / "choice.csv").set_index("rule")
@@ -611,7 +612,7 @@ class TestOtherTables:
         _, _, tables = study
         table = tables["weight_histogram"]
         assert len(table) == 22 * 3
-        assert table.iloc[1].tolist() == [0, 0, -0.1, 0.1, 80]
+        assert table.iloc[1].tolist() == ["base", 0, 0, -0.1, 0.1, 80]
         assert table.query("l2 == 0.01 and seed == 3").empty
 
 

@@ -86,11 +86,11 @@ class TestPackage:
         ("table", "old", "new", "expected"),
         [
             ("runs", ",completed,", ",finished,", "constraint-error"),
-            ("histories", "\n0,0,1,", "\n0,0,0,", "primary-key"),
-            ("histories", "\n0,0,1,", "\n0,77,1,", "foreign-key"),
-            ("gap", "\n0,1,reported,", "\n0,1,,", "constraint-error"),
-            ("choice", "\nbest,", "\nworst,", "constraint-error"),
-            ("runs", "\n0,0,", "\n0,-1,", "constraint-error"),
+            ("histories", "\nbase,0,0,1,", "\nbase,0,0,0,", "primary-key"),
+            ("histories", "\nbase,0,0,1,", "\nbase,0,77,1,", "foreign-key"),
+            ("gap", "\nbase,0,1,reported,", "\nbase,0,1,,", "constraint-error"),
+            ("choice", "\nbase,best,", "\nbase,worst,", "constraint-error"),
+            ("runs", "\nbase,0,0,", "\nbase,0,-1,", "constraint-error"),
         ],
     )
     def test_a_wrong_value_is_found(self, study, tmp_path, table, old, new, expected):
@@ -149,8 +149,8 @@ class TestDescriptions:
             name: [field["name"] for field in table["schema"]["fields"]]
             for name, table in datapackage.read_descriptions().items()
         }
-        assert found["runs"] == [*build.RUN_COLUMNS, *DERIVED_MEASURES]
-        assert found["claims"] == CLAIM_COLUMNS
+        assert found["runs"] == ["setup", *build.RUN_COLUMNS, *DERIVED_MEASURES]
+        assert found["claims"] == ["setup", *CLAIM_COLUMNS]
         tables = {n: t["schema"]["fields"] for n, t in datapackage.read_descriptions().items()}
         allowed = {
             (name, field["name"]): field["constraints"]["enum"]
@@ -210,7 +210,11 @@ class TestParquet:
         kinds = {field.name: str(field.type) for field in table.schema}
         whole = {"seed", "epochs", "val_ce_min_epoch"}
         assert {name for name, kind in kinds.items() if kind == "int64"} == whole
-        assert {name for name, kind in kinds.items() if kind != "double"} == {*whole, "status"}
+        assert {name for name, kind in kinds.items() if kind != "double"} == {
+            *whole,
+            "setup",
+            "status",
+        }
         frame = pd.DataFrame(table.to_pylist())
         lost = frame[frame["status"] == "diverged"]
         assert sorted(zip(lost["l2"], lost["seed"], strict=True)) == sorted(LOST)

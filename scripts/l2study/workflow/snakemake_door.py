@@ -81,17 +81,15 @@ so that nothing public tells them from others. Without: such a line is shown."""
 # ---- the order of jobs
 
 
-@_adapter("the runs of several set-ups are trained in any order", otherwise=1)
-def priority(of_job: Callable) -> Callable | int:
-    """Return a function of a job's wildcards for `priority:`, or 1 where it must be a number.
+@_adapter("the runs of several set-ups are trained in any order")
+def orders_jobs(workflow) -> bool:
+    """Return whether `priority:` of a rule may be a function of a job's wildcards.
 
-    For: the runs of one set-up after the other. A function is public in newer Snakemakes (9.27 has
-    it, 9.14 has not), but how to tell which one this is, is not.
+    For: training the runs of one set-up after the other. A function is public in newer Snakemakes
+    (9.27 has it, 9.14 has not), but how to tell which one this is, is not.
     Without: the order is Snakemake's, and programs are compiled more often.
     """
-    from snakemake.rules import Rule
-
-    return of_job if hasattr(Rule, "expand_priority") else 1
+    return hasattr(next(iter(workflow.rules)), "expand_priority")
 
 
 # ---- Snakemake within a job of a cluster
