@@ -41,6 +41,7 @@ CLAIM_COLUMNS = [
     "decided_by",
     "how_sure",
     "given_words",
+    "decisive",
 ]
 
 
@@ -55,7 +56,8 @@ def claims_table(
     """Return every row of every claim with estimate, bounds and verdict, by `CLAIM_COLUMNS`.
 
     The last row of a claim has the verdict on the whole; its `estimand` is `overall`. Before it are
-    the verdicts by the same rules after other epochs, where the ledger asks for them.
+    the verdicts by the same rules after other epochs, where the ledger asks for them. `decisive` is
+    yes for the row that makes the verdict, the first of `judge.decisive`: one in every claim.
 
     Args:
         ledger: from `read_ledger`.
@@ -91,7 +93,9 @@ def claims_table(
 def _claim(claim: dict, sample: Sample, decided_at: list[float]) -> list[dict]:
     judged = judge_claim(claim, sample, decided_at)
     verdict = overall(judged, claim.get("artefact_if", []))
-    rows, others = [_row(item) for item in judged], []
+    makes_it = decisive(judged, verdict)[0]
+    rows = [_row(item) | {"decisive": "yes" if item is makes_it else "no"} for item in judged]
+    others = []
     for epoch in (epoch for epoch in claim.get("also_after", []) if epoch in sample.evaluated):
         judged_then = judge_claim(after(claim, epoch), sample, decided_at)
         verdict_then = overall(judged_then, claim.get("artefact_if", []))
@@ -104,6 +108,7 @@ def _claim(claim: dict, sample: Sample, decided_at: list[float]) -> list[dict]:
                 "detail": f"what decides is the {first.estimand}",
                 "verdict": verdict_then,
                 "decides": "no",
+                "decisive": "no",
             }
         )
     words = [reason(judged, verdict, sample, claim.get("note", ""))]

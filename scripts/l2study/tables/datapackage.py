@@ -5,7 +5,7 @@ What is known of every column is in `schemas/tables.yaml`, of a measure in `sche
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -28,12 +28,15 @@ class DescriptionError(ValueError):
     """A table and its description in schemas/tables.yaml differ. The message is one line."""
 
 
-def read_descriptions() -> dict[str, dict]:
+def read_descriptions(factors: Sequence[str] = ()) -> dict[str, dict]:
     """Return what `schemas/tables.yaml` says of every table, by its name.
 
     A table is a mapping with `description`, `parquet` (whether it is written as Parquet too),
     `schema`, a Frictionless Table Schema whose fields are in the order of the columns, and
     perhaps more. A field has, beyond the standard, a `unit` where it is a number with one.
+
+    Args:
+        factors: the names of the study's factors, each a column of the table of set-ups.
     """
     content = read_yaml(SCHEMA)
     shared = content["columns"] | {
@@ -44,6 +47,12 @@ def read_descriptions() -> dict[str, dict]:
     listed = {"measures": RUN_MEASURES, "derived": names("derived")}
     content["tables"]["runs"]["columns"] = {
         name: own for key, own in columns.items() for name in listed.get(key, [key])
+    }
+    columns = content["tables"]["setups"]["columns"]
+    content["tables"]["setups"]["columns"] = {
+        name: own | {"description": own["description"].format(factor=name)}
+        for key, own in columns.items()
+        for name in (factors if key == "factors" else [key])
     }
     return {
         name: {
@@ -74,13 +83,19 @@ def _field(name: str, column: dict, required: bool) -> dict:
     }
 
 
-def with_types(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+def with_types(
+    tables: Mapping[str, pd.DataFrame], factors: Sequence[str] = ()
+) -> dict[str, pd.DataFrame]:
     """Return `tables` with every column of whole numbers as such, missing ones included.
+
+    Args:
+        tables: all tables of a study, by name.
+        factors: the names of its factors.
 
     Raises:
         DescriptionError: the tables or their columns are not those described, in that order.
     """
-    descriptions = read_descriptions()
+    descriptions = read_descriptions(factors)
     _same("the tables", list(tables), list(descriptions))
     typed = {}
     for name, table in tables.items():
@@ -124,7 +139,7 @@ def write_parquet(table: pd.DataFrame, fields: list[dict], path: str | os.PathLi
         pq.write_table(pa.Table.from_arrays(arrays, schema=schema), unfinished)
 
 
-def data_package(config: dict, data: dict, folder: Path) -> dict:
+def data_package(config: dict, data: dict, folder: Path, factors: Sequence[str] = ()) -> dict:
     """Return the Data Package (version 1 of the standard) of the tables in `folder`.
 
     Beyond the standard it has `config`, the study's configuration, and `data`, the manifest of the
@@ -134,9 +149,10 @@ def data_package(config: dict, data: dict, folder: Path) -> dict:
         config: a canonical configuration.
         data: the content of data.json by the name of the set-up; may be empty.
         folder: holds every table as CSV, and those that are to be as Parquet.
+        factors: the names of the study's factors.
     """
     resources = []
-    for name, table in read_descriptions().items():
+    for name, table in read_descriptions(factors).items():
         for kind in ("csv", "parquet") if table["parquet"] else ("csv",):
             content = (folder / f"{name}.{kind}").read_bytes()
             csv = kind == "csv"

@@ -37,4 +37,23 @@ def read_ledger(path: str | Path) -> dict:
     if error := best_match(Draft202012Validator(schema).iter_errors(ledger)):
         place = ".".join(str(step) for step in error.absolute_path) or "the ledger"
         raise LedgerError(f"{path}: {place}: {error.message[:300]}")
+    named = recognising_rows(ledger)
+    for name in ledger.get("recognised_by", {}).get("rows", []):
+        if not any(row["name"] == name for row in named):
+            claim = ledger["recognised_by"]["claim"]
+            raise LedgerError(
+                f"{path}: recognised_by: the claim {claim} has no row with the name {name}"
+            )
     return ledger
+
+
+def recognising_rows(ledger: dict) -> list[dict]:
+    """Return the rows by whose figures a set-up is recognised; none if the ledger names none."""
+    wanted = ledger.get("recognised_by", {"claim": None, "rows": []})
+    return [
+        row
+        for claim in ledger["claims"]
+        if claim["id"] == wanted["claim"]
+        for row in claim["rows"]
+        if row.get("name") in wanted["rows"]
+    ]

@@ -1,0 +1,288 @@
+"""The tables that compare the set-ups of a study: what each is, and what differs between them.
+
+Here `studied` holds the tables of every set-up that has any, by its name, as `build`,
+`decision_tables` and `claims` make them: without a column for the set-up. A set-up of which nothing
+is there has no key. Only the table of set-ups has a row for it.
+
+There is no test over set-ups, because they are chosen and not sampled. Every interval is for other
+seeds in the set-up that it is of, on the images of the study.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from l2study.core.setups import Setup
+from l2study.tables import statistics
+from l2study.tables.build import CONTRAST_MEASURES, by_lambda, diverged_seeds
+from l2study.tables.claims import ALSO, OVERALL
+from l2study.tables.ledger import recognising_rows
+
+Studied = Mapping[str, Mapping[str, pd.DataFrame]]
+
+SETUP_COLUMNS = ["setup", "runs", "completed", "diverged", "missing", "close_to_given"]
+"""The columns of every table of set-ups; those of the factors come after the first."""
+
+_DECISIVE = [
+    "estimand",
+    "measure",
+    "l2",
+    "against",
+    "epoch",
+    "estimate",
+    "low",
+    "high",
+    "above",
+    "below",
+    "n",
+]
+VERDICT_COLUMNS = ["setup", "id", "claim", "verdict", *_DECISIVE, "scope"]
+SEEDS = "seeds"
+"""The scope of an interval for other seeds, on the same images."""
+
+INTERACTION_COLUMNS = [
+    "setup",
+    "factor",
+    "level",
+    "measure",
+    "l2",
+    "reference_l2",
+    "n",
+    "effect",
+    "effect_in_base",
+    "difference",
+    "low",
+    "high",
+    "p_t",
+    "p_holm",
+    "diverged_seeds",
+]
+
+_BEST_MEASURES = {"test_accuracy": "test_accuracy", "test_ce": "test_ce"}
+BEST_COLUMNS = [
+    "setup",
+    "best_l2",
+    "best_l2_low",
+    "best_l2_high",
+    "share",
+    "reference_l2",
+    "n",
+    "test_accuracy_difference",
+    "test_accuracy_low",
+    "test_accuracy_high",
+    "test_ce_difference",
+    "test_ce_low",
+    "test_ce_high",
+    "resolved",
+]
+
+
+def setups_table(
+    setups: Sequence[Setup], studied: Studied, promised_runs: int, ledger: dict
+) -> pd.DataFrame:
+    """Return every set-up with its levels and its runs, by `SETUP_COLUMNS`.
+
+    After the first column there is one for every factor, named after it, with the label of its
+    level. `missing` are the promised runs that are neither completed nor diverged.
+
+    Args:
+        setups: of the study, the base first.
+        studied: the tables `runs` and `claims` of every set-up that has any.
+        promised_runs: the runs of a set-up, its lambdas times its seeds.
+        ledger: from `read_ledger`; what it names in `recognised_by` makes `close_to_given`.
+    """
+    rows = []
+    for setup in setups:
+        tables = studied.get(setup.name)
+        status = pd.Series(dtype=str) if tables is None else tables["runs"]["status"]
+        rows.append(
+            {
+                "setup": setup.name,
+                **setup.levels,
+                "runs": promised_runs,
+                "completed": int((status == "completed").sum()),
+                "diverged": int((status == "diverged").sum()),
+                "missing": promised_runs - len(status),
+                "close_to_given": "" if tables is None else close_to_given(ledger, tables["claims"]),
+            }
+        )
+    first, *others = SETUP_COLUMNS
+    return pd.DataFrame(rows, columns=[first, *setups[0].levels, *others])
+
+
+def close_to_given(ledger: dict, claims: pd.DataFrame) -> str:
+    """Return whether a set-up comes close to the figures by which the ledger recognises its own.
+
+    Args:
+        ledger: from `read_ledger`.
+        claims: from `claims_table`, of the set-up.
+
+    Returns:
+        yes if the estimate of every row in `recognised_by` lies within the bounds that the row
+        holds, else no; empty if the ledger has no such rows, or an estimate is missing.
+    """
+    within = []
+    for row in recognising_rows(ledger):
+        found = _of_row(row, claims[claims["id"] == ledger["recognised_by"]["claim"]])
+        if found.empty or found.isna().any():
+            return ""
+        above, below = row["holds"].get("above", -math.inf), row["holds"].get("below", math.inf)
+        within.append(bool(((found > above) & (found < below)).all()))
+    if not within:
+        return ""
+    return "yes" if all(within) else "no"
+
+
+def _of_row(row: dict, claim: pd.DataFrame) -> pd.Series:
+    """Return the estimates of a row of the ledger at its lambdas, from the rows of its claim."""
+    own = ~claim["estimand"].str.startswith(ALSO)
+    for column in ("statistic", "measure"):
+        own &= claim[column] == row[column]
+    for column in ("against", "epoch", "given"):
+        own &= claim[column] == row[column] if column in row else claim[column].isna()
+    if isinstance(row.get("at"), list):
+        own &= claim["l2"].isin([float(l2) for l2 in row["at"]])
+    return claim.loc[own, "estimate"]
+
+
+def verdicts_table(studied: Studied) -> pd.DataFrame:
+    """Return the verdict on every claim in every set-up, by `VERDICT_COLUMNS`.
+
+    With the estimate that the verdict rests on, the `decisive` one of the table of claims; for an
+    artefact that is the figure as reported, for a claim that is not judged the first row that lacks
+    something. `scope` says what its interval is for.
+    """
+    found = []
+    for name, tables in studied.items():
+        claims = tables["claims"]
+        whole = claims.loc[claims["estimand"] == OVERALL, ["id", "claim", "verdict"]]
+        decisive = claims.loc[claims["decisive"] == "yes", ["id", *_DECISIVE]]
+        found.append(whole.merge(decisive, on="id", validate="1:1").assign(setup=name, scope=SEEDS))
+    if not found:
+        return pd.DataFrame(columns=VERDICT_COLUMNS)
+    return pd.concat(found, ignore_index=True)[VERDICT_COLUMNS]
+
+
+def interactions_table(
+    setups: Sequence[Setup], studied: Studied, confidence: float
+) -> pd.DataFrame:
+    """Return how the effect of lambda in a set-up differs from that in the base.
+
+    By `INTERACTION_COLUMNS`: one row per set-up but the base, measure of `CONTRAST_MEASURES` and
+    lambda but the reference. The effect is the value at the lambda minus that at the reference, in
+    the unit of the measure. `effect`, `effect_in_base` and their `difference` are means over the
+    `n` seeds that completed at both lambdas in both set-ups; `low`, `high` and `p_t` are Student's
+    for the differences seed by seed. `p_holm` is `p_t` adjusted over the set-ups, for one measure
+    and lambda (Holm 1979).
+
+    A seed gives a set-up the weights and the order of batches that it gives the base, as far as
+    the two can share them. Where they cannot, pairing gains nothing and costs nothing but degrees
+    of freedom. A set-up has rows for the lambdas that it and the base have; none if either lacks
+    the reference.
+    """
+    base, *others = setups
+    reference = float(base.config["reference_lambda"])
+    rows = []
+    if base.name in studied:
+        runs = studied[base.name]["runs"]
+        values = _values(runs)
+        for setup in others:
+            if setup.name in studied:
+                own = studied[setup.name]["runs"]
+                rows += _interactions(setup, (own, _values(own)), (runs, values), reference,
+                                      confidence)  # fmt: skip
+    table = pd.DataFrame(rows, columns=INTERACTION_COLUMNS)
+    families = table.groupby(["measure", "l2"], sort=False)["p_t"]
+    return table.assign(p_holm=families.transform(statistics.holm))
+
+
+def _values(runs: pd.DataFrame) -> dict[float, pd.DataFrame]:
+    """Return the compared measures of every lambda, indexed by seed, with rounding as it is."""
+    return {l2: cell[CONTRAST_MEASURES].astype(float) for l2, cell in by_lambda(runs).items()}
+
+
+def _interactions(
+    setup: Setup,
+    own: tuple[pd.DataFrame, dict],
+    base: tuple[pd.DataFrame, dict],
+    reference: float,
+    confidence: float,
+) -> Iterator[dict]:
+    """Yield the rows of a set-up, by measure and lambda; `own` and `base` are runs and values."""
+    (runs, values), (base_runs, base_values) = own, base
+    if reference not in values or reference not in base_values:
+        return
+    lambdas = [l2 for l2 in values if l2 in base_values and l2 != reference]
+    common = {
+        "setup": setup.name,
+        "factor": ",".join(setup.changes),
+        "level": ",".join(setup.levels[factor] for factor in setup.changes),
+        "reference_l2": reference,
+    }
+    lost, effects = {}, {}
+    for l2 in lambdas:
+        seeds = " ".join(diverged_seeds(table, l2, reference) for table in (runs, base_runs))
+        lost[l2] = " ".join(sorted(set(seeds.split()), key=int))
+        cells = (values[l2], values[reference], base_values[l2], base_values[reference])
+        effects[l2] = _effects(*cells)
+    for place, measure in enumerate(CONTRAST_MEASURES):
+        for l2 in lambdas:
+            effect, effect_in_base, difference = effects[l2][:, :, place]
+            mean = statistics.mean_interval(difference, confidence)
+            yield common | {
+                "measure": measure,
+                "l2": l2,
+                "n": mean.n,
+                "effect": statistics.mean_interval(effect, confidence).value,
+                "effect_in_base": statistics.mean_interval(effect_in_base, confidence).value,
+                "difference": mean.value,
+                "low": mean.low,
+                "high": mean.high,
+                "p_t": statistics.paired_t(difference),
+                "diverged_seeds": lost[l2],
+            }
+
+
+def _effects(*cells: pd.DataFrame) -> np.ndarray:
+    """Return the effect, that in the base, and the first minus the second.
+
+    Args:
+        cells: of the set-up the values at a lambda and at the reference, then of the base.
+
+    Returns:
+        Shape (3, seeds, measures), with the seeds that all `cells` have. A seed without one of the
+        four values is NaN in all three; mere rounding is 0, as in `statistics.differences`.
+    """
+    seeds = sorted(set.intersection(*(set(cell.index) for cell in cells)))
+    values = np.stack([cell.loc[seeds].to_numpy() for cell in cells])
+    values[:, ~np.isfinite(values).all(axis=0)] = math.nan
+    effects = np.stack([values[0] - values[1], values[2] - values[3]])
+    found = np.concatenate([effects, [effects[0] - effects[1]]])
+    scale = np.maximum(1.0, np.abs(values).max(axis=0, initial=0.0))
+    return np.where(np.abs(found) <= statistics.ROUNDING * scale, 0.0, found)
+
+
+def best_table(studied: Studied) -> pd.DataFrame:
+    """Return the lambda that validation chooses in every set-up, and what it gains, by `BEST_COLUMNS`.
+
+    The lambda is that of the rule `best` in the table `choice`, with its bootstrap interval and
+    share. The differences are test accuracy (a fraction) and test cross-entropy (nats) there less
+    those at `reference_l2`, paired by seed, from the table `answer`. `resolved` is yes where the
+    interval of the difference in accuracy excludes 0. Where the best lambda is the reference, the
+    differences are 0 without an interval, and nothing is resolved. Where no lambda can be chosen,
+    only the set-up and `n`, which is 0, are given.
+    """
+    rows = []
+    for name, tables in studied.items():
+        best = tables["choice"].set_index("rule").loc["best"]
+        answer = tables["answer"]
+        chosen = answer[answer["comparison"] == "chosen"].set_index("measure")
+        row = {"setup": name, "n": int(best["n"]), "resolved": ""}
+        if pd.notna(best["l2"]):
+            row |= {"best_l2": best["l2"], "share": best["share"]}
+            row |= {"best_l2_low": best["l2_low"], "best_l2_high": best["l2_high"]}
+            row |= _gain(chosen) if len(chosen) else _no_gain(best["l2"])
+        rows.append(row)
+    return pd.DataFrame(rows, columns=BEST_COLUMNS)
