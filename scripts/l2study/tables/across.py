@@ -9,7 +9,7 @@ seeds in the set-up that it is of, on the images of the study.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -60,7 +60,6 @@ INTERACTION_COLUMNS = [
     "diverged_seeds",
 ]
 
-_BEST_MEASURES = {"test_accuracy": "test_accuracy", "test_ce": "test_ce"}
 BEST_COLUMNS = [
     "setup",
     "best_l2",
@@ -77,6 +76,7 @@ BEST_COLUMNS = [
     "test_ce_high",
     "resolved",
 ]
+_GAINS = ("test_accuracy", "test_ce")
 
 
 def setups_table(
@@ -105,7 +105,9 @@ def setups_table(
                 "completed": int((status == "completed").sum()),
                 "diverged": int((status == "diverged").sum()),
                 "missing": promised_runs - len(status),
-                "close_to_given": "" if tables is None else close_to_given(ledger, tables["claims"]),
+                "close_to_given": ""
+                if tables is None
+                else close_to_given(ledger, tables["claims"]),
             }
         )
     first, *others = SETUP_COLUMNS
@@ -183,89 +185,83 @@ def interactions_table(
     the reference.
     """
     base, *others = setups
-    reference = float(base.config["reference_lambda"])
-    rows = []
-    if base.name in studied:
-        runs = studied[base.name]["runs"]
-        values = _values(runs)
-        for setup in others:
-            if setup.name in studied:
-                own = studied[setup.name]["runs"]
-                rows += _interactions(setup, (own, _values(own)), (runs, values), reference,
-                                      confidence)  # fmt: skip
-    table = pd.DataFrame(rows, columns=INTERACTION_COLUMNS)
-    families = table.groupby(["measure", "l2"], sort=False)["p_t"]
-    return table.assign(p_holm=families.transform(statistics.holm))
-
-
-def _values(runs: pd.DataFrame) -> dict[float, pd.DataFrame]:
-    """Return the compared measures of every lambda, indexed by seed, with rounding as it is."""
-    return {l2: cell[CONTRAST_MEASURES].astype(float) for l2, cell in by_lambda(runs).items()}
+    tables = [
+        _interactions(
+            setup, studied[setup.name]["runs"], base, studied[base.name]["runs"], confidence
+        )
+        for setup in others
+        if setup.name in studied and base.name in studied
+    ]
+    rows = [table for table in tables if len(table)]
+    if not rows:
+        return pd.DataFrame(columns=INTERACTION_COLUMNS)
+    table = pd.concat(rows, ignore_index=True)
+    table["p_holm"] = table.groupby(["measure", "l2"])["p_t"].transform(statistics.holm)
+    return table[INTERACTION_COLUMNS]
 
 
 def _interactions(
-    setup: Setup,
-    own: tuple[pd.DataFrame, dict],
-    base: tuple[pd.DataFrame, dict],
-    reference: float,
-    confidence: float,
-) -> Iterator[dict]:
-    """Yield the rows of a set-up, by measure and lambda; `own` and `base` are runs and values."""
-    (runs, values), (base_runs, base_values) = own, base
-    if reference not in values or reference not in base_values:
-        return
-    lambdas = [l2 for l2 in values if l2 in base_values and l2 != reference]
-    common = {
-        "setup": setup.name,
-        "factor": ",".join(setup.changes),
-        "level": ",".join(setup.levels[factor] for factor in setup.changes),
-        "reference_l2": reference,
-    }
-    lost, effects = {}, {}
-    for l2 in lambdas:
-        seeds = " ".join(diverged_seeds(table, l2, reference) for table in (runs, base_runs))
-        lost[l2] = " ".join(sorted(set(seeds.split()), key=int))
-        cells = (values[l2], values[reference], base_values[l2], base_values[reference])
-        effects[l2] = _effects(*cells)
-    for place, measure in enumerate(CONTRAST_MEASURES):
-        for l2 in lambdas:
-            effect, effect_in_base, difference = effects[l2][:, :, place]
-            mean = statistics.mean_interval(difference, confidence)
-            yield common | {
-                "measure": measure,
-                "l2": l2,
-                "n": mean.n,
-                "effect": statistics.mean_interval(effect, confidence).value,
-                "effect_in_base": statistics.mean_interval(effect_in_base, confidence).value,
-                "difference": mean.value,
-                "low": mean.low,
-                "high": mean.high,
-                "p_t": statistics.paired_t(difference),
-                "diverged_seeds": lost[l2],
-            }
+    setup: Setup, runs: pd.DataFrame, base: Setup, base_runs: pd.DataFrame, confidence: float
+) -> pd.DataFrame:
+    """Return the rows of one set-up, without `p_holm`, by measure and lambda."""
+    cells, base_cells = by_lambda(runs), by_lambda(base_runs)
+    reference = float(base.config["reference_lambda"])
+    if reference not in cells or reference not in base_cells:
+        return pd.DataFrame()
+    found = []
+    for l2 in (l2 for l2 in cells if l2 in base_cells and l2 != reference):
+        effect, effect_in_base, difference = _effects(
+            cells[l2], cells[reference], base_cells[l2], base_cells[reference]
+        )
+        tested = statistics.mean_tests(difference, confidence)
+        lost = " ".join(diverged_seeds(table, l2, reference) for table in (runs, base_runs))
+        found.append(
+            pd.DataFrame(
+                {
+                    "setup": setup.name,
+                    "factor": ",".join(setup.changes),
+                    "level": ",".join(setup.levels[factor] for factor in setup.changes),
+                    "measure": CONTRAST_MEASURES,
+                    "l2": l2,
+                    "reference_l2": reference,
+                    "n": tested.n,
+                    "effect": statistics.mean_tests(effect, confidence).mean,
+                    "effect_in_base": statistics.mean_tests(effect_in_base, confidence).mean,
+                    "difference": tested.mean,
+                    "low": tested.low,
+                    "high": tested.high,
+                    "p_t": tested.p,
+                    "diverged_seeds": " ".join(sorted(set(lost.split()), key=int)),
+                }
+            )
+        )
+    if not found:
+        return pd.DataFrame()
+    # the place of a measure is its row in every table
+    return pd.concat(found).sort_index(kind="stable")
 
 
 def _effects(*cells: pd.DataFrame) -> np.ndarray:
-    """Return the effect, that in the base, and the first minus the second.
+    """Return the effect, that in the base, and the first minus the second, seed by seed.
 
     Args:
-        cells: of the set-up the values at a lambda and at the reference, then of the base.
+        cells: of the set-up the runs at a lambda and at the reference, then those of the base.
 
     Returns:
         Shape (3, seeds, measures), with the seeds that all `cells` have. A seed without one of the
         four values is NaN in all three; mere rounding is 0, as in `statistics.differences`.
     """
     seeds = sorted(set.intersection(*(set(cell.index) for cell in cells)))
-    values = np.stack([cell.loc[seeds].to_numpy() for cell in cells])
+    values = np.stack([cell.loc[seeds, CONTRAST_MEASURES].to_numpy(float) for cell in cells])
     values[:, ~np.isfinite(values).all(axis=0)] = math.nan
-    effects = np.stack([values[0] - values[1], values[2] - values[3]])
-    found = np.concatenate([effects, [effects[0] - effects[1]]])
-    scale = np.maximum(1.0, np.abs(values).max(axis=0, initial=0.0))
+    effect, effect_in_base = values[0] - values[1], values[2] - values[3]
+    found = np.stack([effect, effect_in_base, effect - effect_in_base])
+    scale = np.maximum(1.0, np.abs(values).max(axis=0))
     return np.where(np.abs(found) <= statistics.ROUNDING * scale, 0.0, found)
 
 
 def best_table(studied: Studied) -> pd.DataFrame:
-    """Return the lambda that validation chooses in every set-up, and what it gains, by `BEST_COLUMNS`.
+    """Return the lambda that validation chooses in every set-up and its gain, by `BEST_COLUMNS`.
 
     The lambda is that of the rule `best` in the table `choice`, with its bootstrap interval and
     share. The differences are test accuracy (a fraction) and test cross-entropy (nats) there less
@@ -286,3 +282,20 @@ def best_table(studied: Studied) -> pd.DataFrame:
             row |= _gain(chosen) if len(chosen) else _no_gain(best["l2"])
         rows.append(row)
     return pd.DataFrame(rows, columns=BEST_COLUMNS)
+
+
+def _gain(chosen: pd.DataFrame) -> dict:
+    """Return what the best lambda gains, from the rows `chosen` of the table `answer`."""
+    accuracy = chosen.loc["test_accuracy"]
+    excludes_0 = accuracy["low"] > 0 or accuracy["high"] < 0
+    row = {"reference_l2": accuracy["reference_l2"], "n": int(accuracy["n"])}
+    for measure in _GAINS:
+        row[f"{measure}_difference"] = chosen.loc[measure, "mean_difference"]
+        row |= {f"{measure}_{end}": chosen.loc[measure, end] for end in ("low", "high")}
+    return row | {"resolved": "yes" if excludes_0 else "no"}
+
+
+def _no_gain(l2: float) -> dict:
+    """Return what a lambda gains over itself."""
+    row = {f"{measure}_difference": 0.0 for measure in _GAINS}
+    return row | {"reference_l2": l2, "resolved": "no"}

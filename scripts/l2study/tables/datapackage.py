@@ -48,12 +48,12 @@ def read_descriptions(factors: Sequence[str] = ()) -> dict[str, dict]:
     content["tables"]["runs"]["columns"] = {
         name: own for key, own in columns.items() for name in listed.get(key, [key])
     }
-    columns = content["tables"]["setups"]["columns"]
-    content["tables"]["setups"]["columns"] = {
-        name: own | {"description": own["description"].format(factor=name)}
-        for key, own in columns.items()
-        for name in (factors if key == "factors" else [key])
-    }
+    columns = {}
+    for key, own in content["tables"]["setups"]["columns"].items():
+        for name in factors if key == "factors" else ():
+            columns[name] = own | {"description": own["description"].format(factor=name)}
+        columns |= {} if key == "factors" else {key: own}
+    content["tables"]["setups"]["columns"] = columns
     return {
         name: {
             "description": table["description"].strip(),

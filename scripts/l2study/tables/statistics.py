@@ -31,6 +31,16 @@ class Estimate(NamedTuple):
     n: int = 0
 
 
+class MeanTests(NamedTuple):
+    """Of every column of a table the mean, its interval, and the p-value that it is 0."""
+
+    n: np.ndarray
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    p: np.ndarray
+
+
 def finite(values: Sequence[float]) -> np.ndarray:
     """Return the finite ones of `values` as a float array."""
     values = np.asarray(values, float)
@@ -134,6 +144,28 @@ def paired_t(difference: Sequence[float]) -> float:
     if np.ptp(difference) == 0:
         return 1.0 if difference[0] == 0 else 0.0
     return float(stats.ttest_1samp(difference, 0.0).pvalue)
+
+
+def mean_tests(values: np.ndarray, confidence: float) -> MeanTests:
+    """Return what `mean_interval` and `paired_t` say of every column of `values`, at once.
+
+    Args:
+        values: shape (seeds, columns); paired differences, or NaN where there is none.
+        confidence: of the intervals.
+    """
+    values = np.where(np.isfinite(values), values, math.nan)
+    there = np.isfinite(values)
+    n = there.sum(axis=0)
+    least = np.min(values, axis=0, where=there, initial=math.inf)
+    alike = (least == np.max(values, axis=0, where=there, initial=-math.inf)) & (n > 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = np.where(alike, least, np.sum(values, axis=0, where=there) / n)
+        squares = np.sum((values - mean) ** 2, axis=0, where=there)
+        error = np.where(n > 1, np.sqrt(squares / (n - 1) / n), math.nan)
+        half = stats.t.ppf((1 + confidence) / 2, n - 1) * error
+        # without spread this is 0 / 0 or a number / 0, for which the limits are 1 and 0
+        p = np.where(alike & (mean == 0), 1.0, 2 * stats.t.sf(np.abs(mean / error), n - 1))
+    return MeanTests(n, mean, mean - half, mean + half, np.where(n > 1, p, math.nan))
 
 
 def equivalence(difference: Sequence[float], margin: float) -> float:
