@@ -1,4 +1,4 @@
-"""Turn the runs of a study into its tables: gaps, contrasts, choice of lambda, claims.
+"""Turn the runs of a study into its tables: gaps, contrasts, choice of lambda, claims, set-ups.
 
 This writes to RESULTS/tables. Every table is a CSV file; those of all histories and of all runs
 are Parquet files too. datapackage.json says what every column is, and its type and unit.
@@ -25,7 +25,7 @@ from l2study.core.paths import data_place, place
 from l2study.core.runs import DamagedRunError, Run, read_runs
 from l2study.core.setups import setups
 from l2study.core.table_files import write_table
-from l2study.tables import build, datapackage, decision_tables
+from l2study.tables import across, build, datapackage, decision_tables
 from l2study.tables.claims import claims_table
 from l2study.tables.derived import DERIVED_MEASURES, with_derived
 from l2study.tables.ledger import LedgerError, read_ledger
@@ -67,13 +67,21 @@ def write_tables(config: dict, ledger: Path, results: Path, *, allow_missing: bo
         for name in next(iter(studied.values()))
     }
     tables = {name: table[["setup", *table.columns[:-1]]] for name, table in tables.items()}
-    folder, descriptions = results / "tables", datapackage.read_descriptions()
-    for name, table in datapackage.with_types(tables).items():
+    runs_of_each, confidence = len(config["lambdas"]) * len(config["seeds"]), config["confidence"]
+    tables |= {
+        "setups": across.setups_table(found, studied, runs_of_each, claims),
+        "verdicts": across.verdicts_table(studied),
+        "interactions": across.interactions_table(found, studied, confidence),
+        "best": across.best_table(studied),
+    }
+    folder, factors = results / "tables", list(found[0].levels)
+    descriptions = datapackage.read_descriptions(factors)
+    for name, table in datapackage.with_types(tables, factors).items():
         write_table(table, folder / f"{name}.csv")
         if descriptions[name]["parquet"]:
             fields = descriptions[name]["schema"]["fields"]
             datapackage.write_parquet(table, fields, folder / f"{name}.parquet")
-    write_json(folder / "datapackage.json", datapackage.data_package(config, data, folder))
+    write_json(folder / "datapackage.json", datapackage.data_package(config, data, folder, factors))
 
 
 def read(config: dict, data: dict, folder: Path, allow_missing: bool) -> list[Run]:
