@@ -25,7 +25,7 @@ rule aggregate:
         runs=runs("run.json"),
         measures=[f"{RESULTS}{{place}}/{paths.MEASURES}".format(**cell) for cell in cells()],
     output:
-        [with_caption(path, "tables", "Tables") for path in TABLES],
+        [with_caption(path, ["tables"], "Tables") for path in TABLES],
     log:
         f"{LOGS}/aggregate.log",
     localrule: True

@@ -142,17 +142,38 @@ def priority(of_place):
 
 
 def with_caption(path, captions, category):
-    """Return `path` as an output that `snakemake --report` shows, if `captions` has its caption.
+    """Return `path` as an output that `snakemake --report` shows, if it has a caption.
 
-    A file's caption is that of its name, in the folder reports/`captions`. A figure's PNG and a
-    table's copies in other formats would show the same again.
+    A file's caption is that of its name, in one of the folders `captions` of reports/. A figure's
+    PNG and a table's copies in other formats would show the same again.
     """
     name, suffix = Path(path).stem, Path(path).suffix
-    caption = f"reports/{captions}/{name}.rst"
-    if suffix not in (".svg", ".csv") or not (PROJECT / caption).exists():
+    found = [f"reports/{folder}/{name}.rst" for folder in captions]
+    found = [caption for caption in found if (PROJECT / caption).exists()]
+    if suffix not in (".svg", ".csv") or not found:
         return path
-    labels = {"name": name.replace("_", " ")}
-    return report(path, caption=f"../{caption}", category=category, labels=labels)
+
+    def labels(wildcards):
+        place = {"set-up": setup_of(wildcards)} if "{place}" in path else {}
+        return place | {"name": name.replace("_", " ")}
+
+    return report(path, caption=f"../{found[0]}", category=category, labels=labels)
+
+
+def report_of(place, figures):
+    """Return the files of the report of the set-up at `place`, with these figures."""
+    folder = f"{RESULTS}{place}/report"
+    return [
+        f"{folder}/report.ipynb",
+        f"{folder}/report.html",
+        f"{folder}/summary.md",
+        *(f"{folder}/figures/{name}.{kind}" for name in figures for kind in ("png", "svg")),
+    ]
+
+
+def setup_of(wildcards):
+    """Return the name of the set-up of a job; that of the base where it has no place."""
+    return SETUPS[wildcards.get("place", "")].name
 
 
 def results():

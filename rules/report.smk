@@ -1,12 +1,13 @@
 FIGURES = sorted(caption.stem for caption in (PROJECT / "reports" / "captions").glob("*.rst"))
-REPORT = [
-    f"{RESULTS}/report/report.ipynb",
-    f"{RESULTS}/report/report.html",
-    f"{RESULTS}/report/summary.md",
-    *expand(
-        f"{RESULTS}/report/figures/{{figure}}.{{format}}", figure=FIGURES, format=["png", "svg"]
-    ),
+# The figures across set-ups, on the page of the base.
+ACROSS = [
+    caption.stem
+    for caption in sorted((PROJECT / "reports" / "captions_across").glob("*.rst"))
+    if len(SETUPS) > 1
 ]
+CAPTIONS = ("captions", "captions_across")
+BASE_REPORT = report_of("", [*FIGURES, *ACROSS])
+REPORT = BASE_REPORT + [file for place in SETUPS if place for file in report_of(place, FIGURES)]
 
 
 rule report:
@@ -17,8 +18,9 @@ rule report:
         notebook=here("reports/report.ipynb"),
         page=sorted(map(here, (PROJECT / "reports" / "page").iterdir())),
         captions=[here(f"reports/captions/{figure}.rst") for figure in FIGURES],
+        across=[here(f"reports/captions_across/{figure}.rst") for figure in ACROSS],
     output:
-        [with_caption(path, "captions", "Figures") for path in REPORT],
+        [with_caption(path, CAPTIONS, "Figures") for path in BASE_REPORT],
     log:
         f"{LOGS}/report.log",
     localrule: True
@@ -26,8 +28,19 @@ rule report:
         "../envs/analyse.yaml"
     params:
         config=as_text(STUDY),
+        setup=setup_of,
         captions=lambda wildcards, input: os.path.dirname(input.captions[0]),
-        results=subpath(output[0], ancestor=2),
+        results=subpath(input[0], ancestor=2),
     shell:
-        "python {input.code[0]:q} --config {params.config:q} --notebook {input.notebook:q}"
-        " --captions {params.captions:q} --results {params.results:q} > {log:q} 2>&1"
+        "python {input.code[0]:q} --config {params.config:q} --setup {params.setup:q}"
+        " --notebook {input.notebook:q} --captions {params.captions:q} --results {params.results:q}"
+        " > {log:q} 2>&1"
+
+
+use rule report as report_of_setup with:
+    output:
+        [with_caption(path, CAPTIONS, "Figures") for path in report_of("{place}", FIGURES)],
+    log:
+        f"{LOGS}{{place}}/report.log",
+    wildcard_constraints:
+        place="/setups/[^/]+",
