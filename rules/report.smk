@@ -7,7 +7,12 @@ ACROSS = [
 ]
 CAPTIONS = ("captions", "captions_across")
 BASE_REPORT = report_of("", [*FIGURES, *ACROSS])
-REPORT = BASE_REPORT + [file for place in SETUPS if place for file in report_of(place, FIGURES)]
+REPORT = BASE_REPORT + [
+    file
+    for place in SETUPS
+    if place and any(cell["place"] == place for cell in cells())
+    for file in report_of(place, FIGURES)
+]
 
 
 rule report:
@@ -43,4 +48,4 @@ use rule report as report_of_setup with:
     log:
         f"{LOGS}{{place}}/report.log",
     wildcard_constraints:
-        place="/setups/[^/]+",
+        place="(/setups/[^/]+)",
