@@ -16,7 +16,7 @@ import pandas as pd
 
 from l2study.core.setups import Setup
 from l2study.tables import statistics
-from l2study.tables.build import CONTRAST_MEASURES, by_lambda, diverged_seeds
+from l2study.tables.build import CONTRAST_MEASURES, diverged_seeds
 from l2study.tables.claims import ALSO, OVERALL
 from l2study.tables.ledger import recognising_rows
 
@@ -204,60 +204,70 @@ def _interactions(
     setup: Setup, runs: pd.DataFrame, base: Setup, base_runs: pd.DataFrame, confidence: float
 ) -> pd.DataFrame:
     """Return the rows of one set-up, without `p_holm`, by measure and lambda."""
-    cells, base_cells = by_lambda(runs), by_lambda(base_runs)
     reference = float(base.config["reference_lambda"])
-    if reference not in cells or reference not in base_cells:
+    lambdas = sorted(set(runs["l2"]) & set(base_runs["l2"]))
+    if reference not in lambdas:
         return pd.DataFrame()
-    found = []
-    for l2 in (l2 for l2 in cells if l2 in base_cells and l2 != reference):
-        effect, effect_in_base, difference = _effects(
-            cells[l2], cells[reference], base_cells[l2], base_cells[reference]
-        )
-        tested = statistics.mean_tests(difference, confidence)
-        lost = " ".join(diverged_seeds(table, l2, reference) for table in (runs, base_runs))
-        found.append(
-            pd.DataFrame(
-                {
-                    "setup": setup.name,
-                    "factor": ",".join(setup.changes),
-                    "level": ",".join(setup.levels[factor] for factor in setup.changes),
-                    "measure": CONTRAST_MEASURES,
-                    "l2": l2,
-                    "reference_l2": reference,
-                    "n": tested.n,
-                    "effect": statistics.mean_tests(effect, confidence).mean,
-                    "effect_in_base": statistics.mean_tests(effect_in_base, confidence).mean,
-                    "difference": tested.mean,
-                    "low": tested.low,
-                    "high": tested.high,
-                    "p_t": tested.p,
-                    "diverged_seeds": " ".join(sorted(set(lost.split()), key=int)),
-                }
-            )
-        )
-    if not found:
-        return pd.DataFrame()
-    # the place of a measure is its row in every table
-    return pd.concat(found).sort_index(kind="stable")
+    seeds = sorted(set(runs["seed"]) & set(base_runs["seed"]))
+    values = np.stack([_values(table, lambdas, seeds) for table in (runs, base_runs)])
+    effects = _effects(values, lambdas.index(reference))
+    lambdas.remove(reference)
+    measures = len(CONTRAST_MEASURES)
+    size = measures * len(lambdas)
+    of_setup, of_base, difference = (
+        statistics.mean_tests(effect.reshape(len(seeds), size), confidence) for effect in effects
+    )
+    lost = [
+        " ".join(diverged_seeds(table, l2, reference) for table in (runs, base_runs))
+        for l2 in lambdas
+    ]
+    lost = [" ".join(sorted(set(seeds_of.split()), key=int)) for seeds_of in lost]
+    return pd.DataFrame(
+        {
+            "setup": setup.name,
+            "factor": ",".join(setup.changes),
+            "level": ",".join(setup.levels[factor] for factor in setup.changes),
+            "measure": np.repeat(CONTRAST_MEASURES, len(lambdas)),
+            "l2": np.tile(lambdas, measures),
+            "reference_l2": reference,
+            "n": difference.n,
+            "effect": of_setup.mean,
+            "effect_in_base": of_base.mean,
+            "difference": difference.mean,
+            "low": difference.low,
+            "high": difference.high,
+            "p_t": difference.p,
+            "diverged_seeds": np.tile(np.array(lost, object), measures),
+        }
+    )
 
 
-def _effects(*cells: pd.DataFrame) -> np.ndarray:
-    """Return the effect, that in the base, and the first minus the second, seed by seed.
+def _values(runs: pd.DataFrame, lambdas: list[float], seeds: list[int]) -> np.ndarray:
+    """Return the compared measures, shape (seeds, measures, lambdas); NaN for a run not there."""
+    index = pd.MultiIndex.from_product([seeds, lambdas], names=["seed", "l2"])
+    table = runs.set_index(["seed", "l2"])[CONTRAST_MEASURES].reindex(index)
+    values = table.to_numpy(float).reshape(len(seeds), len(lambdas), -1)
+    return np.where(np.isfinite(values), values, math.nan).swapaxes(1, 2)
+
+
+def _effects(values: np.ndarray, reference: int) -> np.ndarray:
+    """Return the effect in a set-up, that in the base, and the first minus the second.
 
     Args:
-        cells: of the set-up the runs at a lambda and at the reference, then those of the base.
+        values: shape (2, seeds, measures, lambdas), of the set-up and of the base; NaN if missing.
+        reference: the place of the reference lambda, which has no effect and is left out.
 
     Returns:
-        Shape (3, seeds, measures), with the seeds that all `cells` have. A seed without one of the
-        four values is NaN in all three; mere rounding is 0, as in `statistics.differences`.
+        Shape (3, seeds, measures, lambdas - 1). Where one of the four values is missing, all three
+        are. Mere rounding is 0, as in `statistics.differences`.
     """
-    seeds = sorted(set.intersection(*(set(cell.index) for cell in cells)))
-    values = np.stack([cell.loc[seeds, CONTRAST_MEASURES].to_numpy(float) for cell in cells])
-    values[:, ~np.isfinite(values).all(axis=0)] = math.nan
-    effect, effect_in_base = values[0] - values[1], values[2] - values[3]
-    found = np.stack([effect, effect_in_base, effect - effect_in_base])
-    scale = np.maximum(1.0, np.abs(values).max(axis=0))
-    return np.where(np.abs(found) <= statistics.ROUNDING * scale, 0.0, found)
+    at_reference = values[..., [reference]]
+    others = np.delete(values, reference, axis=-1)
+    of_setup, of_base = others - at_reference
+    difference = of_setup - of_base
+    found = np.where(np.isnan(difference), math.nan, [of_setup, of_base, difference])
+    scale = np.maximum(np.abs(others), np.abs(at_reference)).max(axis=0)
+    return np.where(np.abs(found) <= statistics.ROUNDING * np.maximum(1.0, scale), 0.0, found)
 
 
 def best_table(studied: Studied) -> pd.DataFrame:
