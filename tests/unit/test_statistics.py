@@ -74,6 +74,33 @@ class TestMeanInterval:
         assert 0.93 < covered < 0.97
 
 
+class TestMeanTests:
+    @pytest.mark.parametrize("confidence", [0.9, 0.95])
+    def test_are_those_of_one_column_at_a_time(self, confidence):
+        table = np.random.default_rng(3).normal(0.5, 1.0, size=(7, 6))
+        table[2, 0] = table[5, 0] = np.nan
+        table[3, 1] = np.inf
+        table[:, 2] = 0.1
+        table[:, 3] = 0.0
+        table[1:, 4] = np.nan
+        table[:, 5] = np.nan
+        found = statistics.mean_tests(table, confidence)
+        for place, column in enumerate(table.T):
+            one = statistics.mean_interval(column, confidence)
+            expected = (one.n, *one[:3], statistics.paired_t(column))
+            assert [part[place] for part in found] == pytest.approx(
+                expected, rel=1e-12, nan_ok=True
+            )
+        assert found.n.tolist() == [5, 6, 7, 7, 1, 0]
+        assert found.p[2:4].tolist() == [0, 1]
+
+    def test_no_column_and_no_row(self):
+        assert statistics.mean_tests(np.empty((4, 0)), 0.95).n.shape == (0,)
+        none = statistics.mean_tests(np.empty((0, 2)), 0.95)
+        assert none.n.tolist() == [0, 0]
+        assert np.isnan(none[1:]).all()
+
+
 class TestVarianceInterval:
     def test_up_to_four_values_with_quantiles_from_a_printed_table(self):
         # sum of squares 5; chi2(3) is 9.348 at 0.975 and 0.2158 at 0.025
