@@ -11,9 +11,10 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 import synthetic
+from l2study.core.config import ConfigError
 from l2study.core.epochs import evaluated_epochs
 from l2study.core.files import write_json
-from l2study.core.setups import Setup
+from l2study.core.setups import Setup, setups
 from l2study.core.table_files import read_table, write_table
 from l2study.tables import across, build, datapackage, decision_tables
 from l2study.tables.claims import claims_table
@@ -65,13 +66,13 @@ def study(tmp_path_factory):
         )
     ]
     config = made[0][0]
-    setups = [
+    of_study = [
         setup(config),
         setup(config, batch_size="32"),
         setup(config, batch_size="32", noise="0.2"),
         setup(config, noise="0.4"),
     ]
-    return setups, {s.name: tables for s, (_, tables) in zip(setups, made, strict=False)}
+    return of_study, {s.name: tables for s, (_, tables) in zip(of_study, made, strict=False)}
 
 
 @pytest.fixture(scope="module")
@@ -118,14 +119,14 @@ class TestSetups:
         ]
 
     def test_runs_that_are_not_there_are_missing(self, study):
-        setups, studied = study
+        of_study, studied = study
         tables = studied["base"] | {"runs": studied["base"]["runs"].iloc[2:]}
-        table = across.setups_table(setups[:1], {"base": tables}, 24, LEDGER)
+        table = across.setups_table(of_study[:1], {"base": tables}, 24, LEDGER)
         assert table["missing"].tolist() == [2]
 
     def test_without_factors_there_is_the_base(self, study):
-        setups, studied = study
-        base = setups[0]._replace(levels={})
+        of_study, studied = study
+        base = of_study[0]._replace(levels={})
         table = across.setups_table([base], {"base": studied["base"]}, 24, LEDGER)
         assert list(table) == across.SETUP_COLUMNS
         assert table["setup"].tolist() == ["base"]
@@ -159,6 +160,15 @@ class TestSetups:
     def test_a_study_without_these_lambdas(self, tmp_path):
         _, tables = tables_of(tmp_path, lambdas=[0, 0.001], seeds=[0, 1])
         assert across.close_to_given(LEDGER, tables["claims"]) == ""
+
+    @pytest.mark.parametrize("name", [*across.SETUP_COLUMNS, "l2", "best_l2"])
+    def test_a_factor_does_not_have_the_name_of_another_column(self, name):
+        levels = {"a": {"training": {"batch_size": 32}}}
+        config = synthetic.study_config([0], [0, 1], 3)
+        assert len(setups(config | {"factors": {"mine": levels}})) == 2
+        with pytest.raises(ConfigError, match="another column") as error:
+            setups(config | {"factors": {name: levels}})
+        assert "\n" not in str(error.value)
 
     @pytest.mark.parametrize(
         "wrong",
@@ -294,33 +304,33 @@ class TestInteractions:
             np.testing.assert_allclose(wide["p_holm"].iloc[place], again)
 
     def test_the_base_against_itself_differs_in_nothing(self, study):
-        setups, studied = study
+        of_study, studied = study
         table = across.interactions_table(
-            setups[:2], {"base": studied["base"], "batch_size~32": studied["base"]}, 0.95
+            of_study[:2], {"base": studied["base"], "batch_size~32": studied["base"]}, 0.95
         )
         some = table[table["n"] > 1]
         assert (some[["difference", "low", "high"]] == 0).all(axis=None)
         assert (some[["p_t", "p_holm"]] == 1).all(axis=None)
 
     def test_mere_rounding_is_no_difference(self, study):
-        setups, studied = study
+        of_study, studied = study
         runs = studied["base"]["runs"].copy()
         runs["test_accuracy"] += 1e-15 * (runs["seed"] % 3) * (runs["l2"] > 0)
         other = studied["base"] | {"runs": runs}
         table = across.interactions_table(
-            setups[:2], {"base": studied["base"], "batch_size~32": other}, 0.95
+            of_study[:2], {"base": studied["base"], "batch_size~32": other}, 0.95
         )
         found = table[table["measure"] == "test_accuracy"]
         assert (found["difference"] == 0).all()
         assert (found["p_t"] == 1).all()
 
     def test_one_seed_and_none(self, study):
-        setups, studied = study
+        of_study, studied = study
         for seeds, n in (([1], 1), ([5], 0), ([], 0)):
             runs = studied["batch_size~32"]["runs"]
             other = {"runs": runs[runs["seed"].isin(seeds)]}
             studied_now = {"base": studied["base"], "batch_size~32": other}
-            table = across.interactions_table(setups[:2], studied_now, 0.95)
+            table = across.interactions_table(of_study[:2], studied_now, 0.95)
             assert table["low"].isna().all()
             assert table["p_t"].isna().all()
             if seeds:
@@ -329,7 +339,7 @@ class TestInteractions:
                 assert accuracy["difference"].notna().tolist() == [n == 1] * 3
 
     def test_no_rows_where_there_is_nothing_to_compare(self, study, lost):
-        setups, studied = study
+        of_study, studied = study
         base, other = studied["base"], studied["batch_size~32"]
         runs = other["runs"]
         without = {"runs": runs[runs["l2"] > 0]}
@@ -342,10 +352,10 @@ class TestInteractions:
             {"base": without, "batch_size~32": other},
             {"base": base, "batch_size~32": only},
         ):
-            table = across.interactions_table(setups, now, 0.95)
+            table = across.interactions_table(of_study, now, 0.95)
             assert list(table) == across.INTERACTION_COLUMNS
             assert table.empty
-        table = across.interactions_table(setups, {"base": base, "batch_size~32": lost[1]}, 0.95)
+        table = across.interactions_table(of_study, {"base": base, "batch_size~32": lost[1]}, 0.95)
         assert table["n"].tolist() == [0] * len(build.CONTRAST_MEASURES)
         assert set(table["diverged_seeds"]) == {"0 1 3 5"}
 
@@ -436,13 +446,13 @@ class TestDescriptions:
 
     @pytest.mark.parametrize("which", ["study", "lost", "nothing"])
     def test_frictionless_finds_nothing(self, study, lost, tmp_path, which):
-        setups, studied = study
-        config = setups[0].config
+        of_study, studied = study
+        config = of_study[0].config
         studied = {"study": studied, "lost": {"base": lost[1]}, "nothing": {}}[which]
         own = {
-            "setups": across.setups_table(setups, studied, 24, LEDGER),
+            "setups": across.setups_table(of_study, studied, 24, LEDGER),
             "verdicts": across.verdicts_table(studied),
-            "interactions": across.interactions_table(setups, studied, 0.95),
+            "interactions": across.interactions_table(of_study, studied, 0.95),
             "best": across.best_table(studied),
         }
         tables = {

@@ -28,6 +28,9 @@ _OF_THE_STUDY = ("factors", "design", "allow_missing", "allow_large", "tensorboa
 _ABSENT = {"train_size": "all", "label_noise": "0", "regularizer": "l2", "momentum": "0"}
 """What is said of an optional key that a configuration does not have."""
 
+_TAKEN = ("setup", "runs", "completed", "diverged", "missing", "close_to_given", "l2", "against")
+"""Columns of the tables, where a factor has a column of its name; so have all that end in _l2."""
+
 _NAME = re.compile(r"[A-Za-z0-9_.+-]{1,60}")
 _LONGEST_NAME = 200
 
@@ -180,6 +183,11 @@ def _factor(key: str, given: object) -> str:
         raise ConfigError(
             f"factors.{key}: {name!r} cannot be part of a folder's name; allowed: up to 60 letters,"
             " digits and any of _ . + -"
+        )
+    if name in _TAKEN or name.endswith("_l2"):
+        raise ConfigError(
+            f"factors.{key}: {name} is the name of another column of the tables; allowed: any name"
+            f" but {', '.join(_TAKEN)} and those that end in _l2"
         )
     return name
 

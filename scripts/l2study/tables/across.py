@@ -281,12 +281,12 @@ def best_table(studied: Studied) -> pd.DataFrame:
     only the set-up and `n`, which is 0, are given.
 
     The intervals do not count that the lambda was chosen. It was chosen on validation images of the
-    same runs: chance in a seed that lowers its validation loss may raise its test accuracy, although
-    no test image decides. Simulated coverage of a 95 % interval with 10 seeds: as stated if the two
-    do not go together within a lambda, or if one or two lambdas are clearly best. If lambda changes
-    nothing, so that chance alone chooses one of 7, it is .943, .927 and .902 for correlations of
-    -.3, -.6 and -.9 between validation loss and test accuracy, and of 13, .939, .910 and .867. What
-    is missed is then nearly always a gain stated too high.
+    same runs, and chance in a run that lowers its validation loss may raise its test accuracy, even
+    though no test image decides. Simulated coverage of a 95 % interval with 10 seeds: .95 where the
+    two do not go together within a lambda, or where one or two lambdas are clearly best. If lambda
+    changes nothing, so that chance alone chooses one of 7, it is .943, .927 and .902 for
+    correlations of -.3, -.6 and -.9 between validation loss and test accuracy; of 13, it is .939,
+    .910 and .867. What is missed is then nearly always a gain stated too high.
     """
     rows = []
     for name, tables in studied.items():
