@@ -219,6 +219,17 @@ def take_screen():
     return Screen(snakemake_door.screen(workflow))
 
 
+def expected_runs():
+    """Return the runs that the report is made from, and what is expected of those to be trained."""
+    from l2study.workflow import estimate
+
+    def is_new(folder):
+        return not Path(folder, "run.json").exists()
+
+    expected = estimate.expected_runs(STUDY, SETUPS.values(), RESULTS, is_new)
+    return [run for run in expected if run.folder not in missing()]
+
+
 def start_work():
     """Make this process the only one at work on the study, and get ready for training."""
     from l2study.workflow import lock
@@ -234,7 +245,7 @@ def start_work():
     if SCREEN.jobs.cores and SCREEN.jobs.planned.keys() & {"train", "measure"}:
         # On this machine, and now: TensorFlow is imported while data are prepared.
         preload.start()
-    SCREEN.start([run for run in PROMISED if run not in missing()], STUDY["training"])
+    SCREEN.start(expected_runs)
 
 
 def end_work(words):

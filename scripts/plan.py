@@ -1,73 +1,147 @@
-"""Say what a study would run: which runs are new and which are kept, and roughly for how long.
+"""Say what a study would run: its set-ups, new and kept runs, for how long, and how large.
 
-The options are Snakemake's, which makes a dry run of them. The time is estimated from the runs that
-are already there.
+The options are Snakemake's, which makes a dry run of them. The time is estimated from the size of
+data and networks, the speed of this machine, and the runs that are already there.
 
 Example:
     python scripts/plan.py --cores 4 --configfile mine.yaml
 """
 
-import argparse
-import json
 import os
+
+# For the speed of one core. NumPy reads these when it is imported.
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
+
+import argparse
+import itertools
+import json
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable
-from datetime import timedelta
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from l2study.core.files import read_json
+from l2study.core.paths import data_place
+from l2study.core.setups import setups
 from l2study.core.wording import seed_list
-from l2study.workflow.estimate import typical_seconds
+from l2study.workflow import estimate
+from l2study.workflow.estimate import Expected
 
 
-def plan(jobs: Iterable[dict], cores: int) -> str:
+def plan(jobs: Iterable[dict], cores: int, rate: Callable[[], float]) -> str:
     """Return the plan in words.
 
     Args:
         jobs: rule and shell command (None for `all`) of every job that a dry run would do.
         cores: how many runs are trained at a time.
+        rate: returns the speed of this machine, see `estimate.machine_rate`.
+
+    Raises:
+        DataError: a file of the data is absent or damaged.
     """
     jobs = [(job["rule"], _options(job["command"] or "")) for job in jobs]
     if not jobs:
         return "Nothing to be done: every run is there, tables and report are up to date."
-    new = [(options["--l2"], int(options["--seed"])) for rule, options in jobs if rule == "train"]
+    new = {options["--output"] for rule, options in jobs if rule == "train"}
+    prepared = {options["--output"] for rule, options in jobs if rule == "prepare"}
     lines = []
     # Where a run is trained for the report, tables are made, and that command has the whole study.
     for made in [options for rule, options in jobs if rule == "aggregate" and new]:
-        study, results = json.loads(made["--config"]), Path(made["--results"])
-        promised = [(l2, seed) for l2 in study["lambdas"] for seed in study["seeds"]]
-        lines.append(f"{len(promised)} runs: {len(promised) - len(new)} kept, {len(new)} to train")
-        for l2 in study["lambdas"]:
-            if seeds := [seed for label, seed in new if label == l2]:
-                lines.append(f"  lambda {l2}: {seed_list(seeds)}")
-        records = [read_json(path) for path in sorted(results.glob("runs/*/*/run.json"))]
-        lines.append(duration(records, study["training"], len(new), cores))
+        study, results, speed = json.loads(made["--config"]), made["--results"], rate()
+        found = setups(study, checked=True)
+        runs = estimate.expected_runs(study, found, results, new.__contains__, speed)
+        lines += what(runs)
+        manifests = {f"{results}{data_place(setup.data)}/data.json": setup for setup in found}
+        anew = {setup.data for path, setup in manifests.items() if path in prepared}
+        lines.append(duration(runs, anew, cores, speed))
+        lines.append(room(runs, anew))
     others = [rule for rule, _ in jobs if rule not in ("train", "all")]
     return "\n".join([*lines, f"other jobs: {', '.join(dict.fromkeys(others)) or 'none'}"])
 
 
-def duration(records: Iterable[dict], training: dict, runs: int, cores: int) -> str:
-    """Return in words how long `runs` runs take, as those of `records` did.
+def what(runs: list[Expected]) -> list[str]:
+    """Return in words which runs of a study are kept and which are new, a set-up a line.
+
+    Where there is one set-up, the new runs are named, a lambda a line.
+    """
+    found = _by_setup(runs)
+    lines = [_counts(f"{len(runs)} runs", runs)]
+    if len(found) > 1:
+        lines[0] = f"{len(found)} set-ups, {lines[0]}"
+        return lines + [f"  {_counts(name, of_one)}" for name, of_one in found.items()]
+    for l2 in dict.fromkeys(run.l2 for run in runs):
+        if seeds := [run.seed for run in runs if run.l2 == l2 and run.new]:
+            lines.append(f"  lambda {l2}: {seed_list(seeds)}")
+    return lines
+
+
+def duration(runs: list[Expected], anew: set[str], cores: int, rate: float) -> str:
+    """Return in words how long it takes to train and to measure the new runs of a study.
+
+    The completed runs of the study say how many times as long as expected a run takes; those of a
+    set-up say it for that set-up.
 
     Args:
-        records: the contents of run.json; diverged runs do not count.
-        training: that of a new run, a part of a canonical configuration.
-        runs: how many there are to train.
+        runs: all runs of the study.
+        anew: the data that will be prepared, as `Setup.data` names them. The runs with these do not
+            count, since other data may take another time.
         cores: how many runs are trained at a time.
+        rate: operations per second of this machine, that the runs were expected with.
     """
-    records = [record for record in records if record["status"] == "completed"]
-    seconds = typical_seconds(records, training)
-    if seconds is None:
-        return "how long it takes will be known when a run is there"
-    total = timedelta(seconds=round(seconds * runs / min(cores, runs)))
-    return f"about {total} (h:mm:ss) of training on {cores} cores, going by {len(records)} runs"
+    past, jobs = {}, []
+    for name, of_one in _by_setup(runs).items():
+        there = [run for run in of_one if run.setup.data not in anew]
+        past[name] = estimate.actual_and_expected(there[:: len(there) // 100 + 1], rate)
+    known = list(itertools.chain.from_iterable(past.values()))
+    for name, of_one in _by_setup(run for run in runs if run.new).items():
+        scale = estimate.typical(past[name]) or estimate.typical(known) or 1.0
+        each = [run.seconds + estimate.measuring_seconds(run.size, rate) for run in of_one]
+        # Each process compiles what it trains with, and what it measures with.
+        each += [2 * estimate.COMPILE_SECONDS] * min(cores, len(each))
+        jobs += [scale * seconds for seconds in each]
+    minutes = max(round(estimate.time_left(jobs, [], cores) / 60), 1)
+    basis = (
+        f"{len(known)} completed run{'s' * (len(known) > 1)}"
+        if known
+        else "the speed of this machine"
+    )
+    return (
+        f"about {minutes // 60}:{minutes % 60:02} (h:mm) of training and measuring on"
+        f" {cores} core{'s' * (cores > 1)}, going by {basis}"
+    )
+
+
+def room(runs: list[Expected], anew: set[str]) -> str:
+    """Return in words how large the new files of a study are.
+
+    Args:
+        runs: all runs of the study.
+        anew: the data that will be prepared, as `Setup.data` names them.
+    """
+    data = {run.setup.data: run.size for run in runs if run.setup.data in anew}
+    size = sum(map(estimate.data_bytes, data.values()))
+    size += sum(estimate.run_bytes(run.setup.config["training"], run.size)
+                for run in runs if run.new)  # fmt: skip
+    return f"about {max(round(size / 1e6), 1):,} MB of new files, without tables and report"
+
+
+def _by_setup(runs: Iterable[Expected]) -> dict[str, list[Expected]]:
+    found = {}
+    for run in runs:
+        found.setdefault(run.setup.name, []).append(run)
+    return found
+
+
+def _counts(name: str, runs: list[Expected]) -> str:
+    new, taken = sum(run.new for run in runs), sum(run.taken for run in runs)
+    words = f"{name}: {len(runs) - new} kept, {new - taken} to train"
+    return f"{words}, {taken} to take from longer runs" if taken else words
 
 
 def _options(command: str) -> dict[str, str]:
+    """Return the options of a command of a rule, each with its first value."""
     words = shlex.split(command)
-    return dict(zip(words[2::2], words[3::2], strict=False))
+    return {word: value for word, value in itertools.pairwise(words) if word.startswith("--")}
 
 
 def main() -> None:
@@ -89,7 +163,7 @@ def main() -> None:
     )
     if done.returncode != 0:
         sys.exit(done.stderr.strip())
-    print(plan(map(json.loads, done.stdout.splitlines()), cores))
+    print(plan(map(json.loads, done.stdout.splitlines()), cores, estimate.machine_rate))
 
 
 if __name__ == "__main__":

@@ -498,7 +498,7 @@ def test_debians_fashion_mnist_is_read(tmp_path):
     assert np.bincount(known.labels[: known.validation.stop]).tolist() == [6000] * 10
     assert np.bincount(known.labels[known.test]).tolist() == [1000] * 10
     assert known.labels[0] == 9
-    assert outline({"path": str(FASHION)}) == (60000, 10000, (28, 28))
+    assert outline({"path": str(FASHION)}) == (60000, 10000, (28, 28), "uint8")
 
 
 @pytest.mark.parametrize("name", ["train-images.idx3-ubyte", "train-images-idx3-ubyte.gz"])
@@ -537,10 +537,10 @@ def test_gzip_in_several_pieces_is_read(tmp_path):
 def test_the_outline_is_that_of_the_arrays(tmp_path, shape):
     content = arrays(shape=shape)
     npz = write_npz(tmp_path / "a.npz", content)
-    assert outline({"path": str(npz)}) == (30, 9, shape)
+    assert outline({"path": str(npz)}) == (30, 9, shape, "uint8")
     for packed in (True, False):
         folder = write_idx(tmp_path / f"idx{packed}", content, packed=packed)
-        assert outline({"path": str(folder)}) == (30, 9, shape)
+        assert outline({"path": str(folder)}) == (30, 9, shape, "uint8")
 
 
 def test_the_outline_of_a_download_is_not_known():
@@ -549,7 +549,7 @@ def test_the_outline_of_a_download_is_not_known():
 
 
 def test_the_default_study_fits_its_data():
-    assert outline({"name": "mnist"}) == (60000, 10000, (28, 28))
+    assert outline({"name": "mnist"}) == (60000, 10000, (28, 28), "uint8")
     check_against_data(check({}))
 
 

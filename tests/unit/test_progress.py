@@ -4,34 +4,35 @@ That real Snakemakes write such records is seen in workflow/test_screen.py and t
 """
 
 import io
+import json
 import logging
 import signal
+from types import SimpleNamespace
 
 import pytest
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from l2study.workflow import screen, snakemake_door
-from l2study.workflow.estimate import time_left
+from l2study.workflow.estimate import USUAL_RATE, Expected, Extent, time_left, training_seconds
 from l2study.workflow.jobs import reason
 
 
 @pytest.mark.parametrize(
-    ("each", "waiting", "running", "cores", "seconds"),
+    ("waiting", "rest", "cores", "seconds"),
     [
-        (None, 3, [], 2, None),
-        (10, 4, [], 2, 20),
-        (10, 1, [], 8, 10),
+        ([10] * 4, [], 2, 20),
+        ([10], [], 8, 10),
         # three waiting and the rest of two: 30 + 6 + 2 seconds of work for two
-        (10, 3, [4, 8], 2, 19),
+        ([10] * 3, [6, 2], 2, 19),
         # nothing left to share: as long as the last one takes
-        (10, 0, [4, 8], 2, 6),
-        # longer at work than runs take: it could end at any moment
-        (10, 0, [50], 1, 0),
-        (10, 0, [], 1, 0),
+        ([], [6, 2], 2, 6),
+        ([30, 2], [], 2, 30),
+        ([], [0], 1, 0),
+        ([], [], 1, 0),
     ],
 )
-def test_time_left(each, waiting, running, cores, seconds):
-    assert time_left(each, waiting, running, cores) == seconds
+def test_time_left(waiting, rest, cores, seconds):
+    assert time_left(waiting, rest, cores) == seconds
 
 
 def test_reason_is_the_last_line_after_what_the_cluster_says(tmp_path):
@@ -45,7 +46,7 @@ def test_reason_is_the_last_line_after_what_the_cluster_says(tmp_path):
 class Told:
     """A display, what it is told, and what it says."""
 
-    def __init__(self, monkeypatch, train, cores=2, **others):
+    def __init__(self, monkeypatch, train, cores=2, runs=(), **others):
         self.theirs = logging.StreamHandler(io.StringIO())
         self.logger = snakemake_door.LOGGER
         monkeypatch.setattr(self.logger, "handlers", [self.theirs])
@@ -61,7 +62,7 @@ class Told:
         stats = {**others, "train": train, "all": 1}
         self.tell(LogEvent.RUN_INFO, stats={**stats, "total": sum(stats.values())})
         before = signal.getsignal(signal.SIGINT)
-        self.display.start([], training={"epochs": 4})
+        self.display.start(lambda: list(runs))
         self.ctrl_c = signal.getsignal(signal.SIGINT)
         signal.signal(signal.SIGINT, before)
 
@@ -75,6 +76,7 @@ class Told:
             rule_name="train",
             wildcards={"l2": "0.1", "seed": str(number)},
             log=[f"{number}.log"],
+            output=[f"{number}/history.csv", f"{number}/run.json"],
         )
 
     def end(self, number):
@@ -110,6 +112,71 @@ def test_counts_and_time_left_from_real_durations(monkeypatch):
     told.begin(3)
     assert "2 of 6" not in told.said(), "a line every few seconds will do"
     assert "as Snakemake puts it" not in told.said()
+
+
+def run(folder, seconds, new=True, size=None):
+    setup = SimpleNamespace(name="base", config={})
+    return Expected(setup, "0", 0, str(folder), new, False, size, seconds)
+
+
+def test_time_left_where_runs_differ(monkeypatch):
+    """Runs 0 to 3 are expected to take 5, 5, 1 and 20 seconds; all take twice as long."""
+    runs = [run(number, seconds) for number, seconds in enumerate([5, 5, 1, 20])]
+    told = Told(monkeypatch, 4, runs=[*runs, run(7, 100, new=False)])
+    told.begin(0)
+    told.begin(1)
+    told.now += 10
+    told.end(0)
+    told.begin(2)
+    # two seconds of the one just begun, and 40 of the one that waits
+    assert told.display._counts().endswith(
+        "1 of 4 runs trained, 2 running, 0 failed; about 0:00:40 left"
+    )
+    told.now += 1
+    told.end(1)
+    told.begin(3)
+    told.now += 20
+    told.end(2)
+    # 10 for 5, 11 for 5, 21 for 1: the median goes by what is expected, so that is 2.2
+    assert told.display._counts().endswith("about 0:00:24 left")
+
+
+def test_on_a_cluster_long_runs_count_as_much_as_they_take(monkeypatch):
+    told = Told(monkeypatch, 3, cores=None, runs=[run(0, 1), run(1, 10), run(2, 20)])
+    for number in range(3):
+        told.begin(number)
+    told.now += 2
+    told.end(0)
+    assert told.display._counts().endswith("about 0:01:00 left")
+
+
+def test_runs_that_are_trained_again_are_not_known_but_counted(monkeypatch):
+    told = Told(monkeypatch, 2, cores=1, runs=[run(n, 5, new=False) for n in range(4)])
+    told.begin(0)
+    told.now += 10
+    told.end(0)
+    assert told.display._counts().endswith(
+        "1 of 2 runs trained, 0 running, 0 failed; about 0:00:10 left"
+    )
+
+
+def test_runs_of_before_say_how_long_it_takes_until_they_are_wrong(monkeypatch, tmp_path):
+    training = {"epochs": 4, "batch_size": 10}
+    size = Extent(90, 10, 50, 24, (30, 50), 15, 10)
+    expected = training_seconds(training, size, USUAL_RATE)
+    about = {"status": "completed", "config": {"training": training}}
+    text = json.dumps(about | {"cost": {"seconds_total": 10 * expected}})
+    (tmp_path / "run.json").write_text(text)
+    there = run(tmp_path, 1.0, new=False, size=size)
+    told = Told(monkeypatch, 2, cores=1, runs=[run(0, 2), run(1, 3), there])
+    assert "2 runs to train, 1 kept" in told.said()
+    assert "about 0:00:50 left" in told.said()
+    told.begin(0)
+    told.now += 5
+    assert told.display._counts().endswith("about 0:00:45 left")
+    told.now += 16
+    # it imports and compiles, which the others did not
+    assert told.display._counts().endswith("the time left is known when one is done")
 
 
 def test_on_a_cluster_the_rate_counts_and_not_how_long_jobs_queue(monkeypatch):

@@ -40,11 +40,21 @@ IDX_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E
 
 
 class Outline(NamedTuple):
-    """What the headers of a data set say: numbers of rows, and the shape of one image."""
+    """What the headers of a data set say: numbers of rows, shape and number type of one image."""
 
     train: int
     test: int
     shape: tuple[int, ...]
+    dtype: str
+    """Of the images once they are read: "uint8" or "float32"."""
+
+
+DOWNLOADS = {
+    "fashion_mnist": Outline(60000, 10000, (28, 28), "uint8"),
+    "cifar10": Outline(50000, 10000, (32, 32, 3), "uint8"),
+    "cifar100": Outline(50000, 10000, (32, 32, 3), "uint8"),
+}
+"""What the data sets that Keras downloads are known to be, before they are there."""
 
 
 class _Header(NamedTuple):
@@ -76,7 +86,7 @@ def read_arrays(dataset: Mapping, resources: Path) -> dict[str, np.ndarray]:
 
 
 def outline(dataset: Mapping, resources: Path = RESOURCES) -> Outline | None:
-    """Return numbers of rows and image shape from the headers alone, without reading the arrays.
+    """Return what the headers of a data set say, without reading the arrays.
 
     Args:
         dataset: the `dataset` of a canonical configuration.
@@ -94,7 +104,8 @@ def outline(dataset: Mapping, resources: Path = RESOURCES) -> Outline | None:
     headers = _read(location, _npz_header, _idx_header)
     _check_headers(headers, str(location))
     train, *shape = headers["x_train"].shape
-    return Outline(train, headers["x_test"].shape[0], tuple(shape))
+    dtype = "uint8" if headers["x_train"].dtype == np.uint8 else "float32"
+    return Outline(train, headers["x_test"].shape[0], tuple(shape), dtype)
 
 
 def read_labels(dataset: Mapping, resources: Path = RESOURCES) -> dict[str, np.ndarray] | None:

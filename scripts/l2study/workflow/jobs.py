@@ -6,6 +6,7 @@ The events and the attributes of their records are Snakemake's public interface 
 
 import contextlib
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ class Job:
     state: str = "running"
     seconds: float = 0.0
     """How long it took, once it is done."""
+    folder: str = ""
+    """Of its first file."""
     reason: str = ""
     """Why it failed, if it has."""
     again: bool = False
@@ -87,6 +90,7 @@ class Jobs:
             name=" ".join([record.rule_name, *_words(record.wildcards or {})]),
             log=str(record.log[0]) if record.log else "",
             began=now,
+            folder=os.path.dirname(record.output[0]) if record.output else "",
             again=record.jobid in self._jobs,
         )
         self._jobs[record.jobid] = job

@@ -11,14 +11,13 @@ import logging
 import re
 import signal
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from l2study.core.files import read_json
-from l2study.workflow import snakemake_door
-from l2study.workflow.estimate import training_left, typical_seconds
+from l2study.workflow import estimate, snakemake_door
 from l2study.workflow.jobs import Job, Jobs
 
 PAUSE = 5.0
@@ -57,34 +56,34 @@ class Screen(logging.Handler):
         self._theirs, self._colours = taken or (None, False)
         self._stream = self._theirs and self._theirs.stream
         self._began = self._said = time.monotonic()
-        self._typical: float | None = None
+        self._runs: list[estimate.Expected] = []
+        self._scale: float | None = None
         self._news = self._stopping = False
         self._live = None
         if self._theirs:
             self._theirs.addFilter(_wanted)
         snakemake_door.LOGGER.addHandler(self)
 
-    def start(self, runs: list[str], training: dict) -> None:
+    def start(self, runs: Callable[[], list[estimate.Expected]]) -> None:
         """Say what will be done, and begin the display.
 
         Args:
-            runs: the folders of all runs that the report is made from.
-            training: that of the study, a part of a canonical configuration.
+            runs: returns all runs that the report is made from. It is called here, where an error
+                stops nothing.
         """
         with self._careful():
             self._notice_ctrl_c()
             new = self.jobs.planned.get("train", 0)
-            there = [f"{run}/run.json" for run in runs if Path(run, "run.json").exists()]
+            self._runs = runs()
+            there = [run for run in self._runs if not run.new]
             if new:
-                # A damaged record is no matter of the display. The tables will refuse it.
-                with contextlib.suppress(Exception):
-                    records = [read_json(path) for path in there[:100]]
-                    self._typical = typical_seconds(records, training)
+                some = there[:: len(there) // 100 + 1]
+                self._scale = estimate.typical(estimate.actual_and_expected(some))
             others = [rule for rule in self.jobs.planned if rule not in ("train", "all")]
-            kept = min(len(there), max(len(runs) - new, 0))
+            kept = min(len(there), max(len(self._runs) - new, 0))
             words = f"{new} {'run' if new == 1 else 'runs'} to train, {kept} kept"
             self._say(f"{words}; other jobs: {', '.join(others) or 'none'}")
-            if self._typical:
+            if self._scale:
                 self._say(self._counts())
             if self._theirs and self._stream.isatty():
                 self._go_live()
@@ -161,7 +160,7 @@ class Screen(logging.Handler):
         words = f"{done} of {planned} runs trained, {running} running, {failed} failed"
         if not running and not self.jobs.waiting("train"):
             return words
-        left = training_left(self.jobs, self._typical, time.monotonic())
+        left = estimate.training_left(self.jobs, self._runs, self._scale, time.monotonic())
         if left is None:
             return f"{words}; the time left is known when one is done"
         return f"{words}; about {_time(left)} left"
