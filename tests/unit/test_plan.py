@@ -28,8 +28,9 @@ RATE = 1e9
 def simple(monkeypatch):
     """A machine that computes and does nothing else, as fast in training as in a product."""
     monkeypatch.setattr(estimate, "EFFICIENCY", 1.0)
-    for name in ("UPDATE", "STEP_SECONDS", "EPOCH_SECONDS", "COMPILE_SECONDS", "JOB_SECONDS"):
-        monkeypatch.setattr(estimate, name, 0.0)
+    for name in ("STEP", "EPOCH", "COMPILE", "MEASURING", "JOB"):
+        monkeypatch.setattr(estimate, f"{name}_SECONDS", 0.0)
+    monkeypatch.setattr(estimate, "UPDATE", 0)
 
 
 @pytest.fixture
