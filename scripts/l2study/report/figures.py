@@ -2,13 +2,14 @@
 
 A figure is a function of a module beside this one, listed in `FIGURES`. Its parameters are the
 names of the tables that it draws, `runs` always among them, and `confidence` where it says how wide
-an interval is. It returns a matplotlib figure.
+an interval is. It returns a matplotlib figure. Those in `ACROSS` draw several set-ups, and tables
+that have a row for each.
 """
 
 import inspect
 import io
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import matplotlib as mpl
@@ -16,7 +17,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from l2study.core.files import replacing
-from l2study.report import effect_figures, gap_figures, training_figures
+from l2study.report import across_figures, effect_figures, gap_figures, training_figures
 from l2study.report.marks import completed, diverged_text
 from l2study.report.style import RED, STYLE, message
 
@@ -38,10 +39,24 @@ FIGURES = {
 }
 """Every figure by its name, in the order of the summary."""
 
+ACROSS = {
+    function.__name__: function
+    for function in (
+        across_figures.verdict_map,
+        across_figures.benefit,
+        across_figures.specification,
+    )
+}
+"""The figures across set-ups, in order: for the base of a study that has several."""
+
 
 def tables_of(name: str) -> list[str]:
     """Return the names of the tables that the figure `name` draws."""
-    return [p for p in inspect.signature(FIGURES[name]).parameters if p != "confidence"]
+    return [p for p in inspect.signature(_function(name)).parameters if p != "confidence"]
+
+
+def _function(name: str) -> Callable[..., Figure]:
+    return (FIGURES | ACROSS)[name]
 
 
 def draw(name: str, tables: Mapping[str, pd.DataFrame], confidence: float) -> Figure:
@@ -53,12 +68,15 @@ def draw(name: str, tables: Mapping[str, pd.DataFrame], confidence: float) -> Fi
         KeyError: there is no figure `name`, or a table it needs is missing.
     """
     given = {**tables, "confidence": confidence}
-    arguments = {name: given[name] for name in inspect.signature(FIGURES[name]).parameters}
+    function = _function(name)
+    arguments = {name: given[name] for name in inspect.signature(function).parameters}
     with mpl.rc_context(STYLE):
+        if name in ACROSS:  # other set-ups may have runs where the base has none
+            return function(**arguments)
         if completed(tables["runs"]).empty:
             drawing = message("No run of this study completed: there is nothing to draw.")
         else:
-            drawing = FIGURES[name](**arguments)
+            drawing = function(**arguments)
         if text := diverged_text(tables["runs"]):
             lines = textwrap.fill(text, 85, break_long_words=False)
             drawing.supxlabel(lines, fontsize=8, x=0.01, ha="left", color=RED)
