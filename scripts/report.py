@@ -8,6 +8,10 @@ of it could be made.
 Example:
     python scripts/report.py --config config.yaml --notebook reports/report.ipynb \\
         --captions reports/captions --results results/mnist
+
+With --setup, all of this is for another set-up than the base, in RESULTS/setups/SETUP. The report
+of the base of several set-ups has an overview of all, with figures whose captions are in the
+folder captions_across beside the notebook.
 """
 
 import argparse
@@ -26,41 +30,53 @@ import nbformat
 
 from l2study.core.config import ConfigError
 from l2study.core.files import write_text
+from l2study.core.paths import BASE, place
 from l2study.report import figures, page, summary
 from l2study.report.inputs import ReportError, Study, read_study
+from l2study.report.setup_names import words
 
 KERNEL = "python3"
 
 
-def write_report(config: str, notebook: Path, captions: Path, results: Path) -> None:
-    """Write the report of a study to the folder `results`/report.
+def write_report(
+    config: str, notebook: Path, captions: Path, results: Path, setup: str = BASE
+) -> None:
+    """Write the report of a set-up to the folder `results`/report, or below `results`/setups.
 
     Args:
         config: path of the configuration, or its JSON text.
-        notebook: the notebook to execute; its folder holds the page's template, page/.
+        notebook: the notebook to execute; its folder holds the page's template, page/, and the
+            captions of the figures across set-ups, captions_across/.
         captions: folder of one .rst file per figure.
         results: the study's results folder.
+        setup: the name of the set-up.
 
     Raises:
         ConfigError: the configuration is not valid.
         ReportError: something that the report needs is missing or damaged, or the notebook failed.
     """
-    study = read_study(config, results, captions)
-    if unknown := sorted(set(study.captions) - set(figures.FIGURES)):
+    across = notebook.parent / "captions_across"
+    study = read_study(config, results, captions, setup, across)
+    known = figures.ACROSS | figures.FIGURES
+    if unknown := sorted(set(study.captions) - set(known)):
         raise ReportError(f"{captions / unknown[0]}.rst: there is no figure of this name")
-    in_order = {name: study.captions[name] for name in figures.FIGURES if name in study.captions}
+    in_order = {name: study.captions[name] for name in known if name in study.captions}
     study = dataclasses.replace(study, captions=in_order)
-    title = f"L2 regularisation study: {study.config['study']}"
-    report = results / "report"
-    for left in results.glob(".report-*"):  # by a report that was killed
+    which = "" if setup == BASE else f", {words(setup)}"
+    title = f"L2 regularisation study: {study.config['study']}{which}"
+    own = Path(f"{results}{place(setup)}")
+    report = own / "report"
+    for left in own.glob(".report-*"):  # by a report that was killed
         shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=".report-", dir=results) as folder:
+    with tempfile.TemporaryDirectory(prefix=".report-", dir=own) as folder:
         drawn = Path(folder) / "figures"
         parameters = {
             "config": config,
             "results": str(results),
             "captions": str(captions),
             "figures": str(drawn),
+            "setup": setup,
+            "across": str(across),
         }
         executed = execute(notebook, parameters, Path(folder))
         relocate(executed, drawn, report / "figures")
@@ -183,11 +199,14 @@ def main(arguments: list[str] | None = None) -> None:
         type=Path,
         help="the study's folder: tables/, runs/; gets report/",
     )
+    parser.add_argument("--setup", default=BASE, help="the name of the set-up (default: base)")
     options = parser.parse_args(arguments)
     # a stop request cleans up like an error does
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped before the report was complete"))
     try:
-        write_report(options.config, options.notebook, options.captions, options.results)
+        write_report(
+            options.config, options.notebook, options.captions, options.results, options.setup
+        )
     except (ConfigError, ReportError) as error:
         sys.exit(str(error))
 

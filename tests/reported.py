@@ -1,8 +1,15 @@
 """Made-up studies taken as far as their tables, for tests of what the report shows."""
 
+import hashlib
 import json
+import shutil
 
+import pandas as pd
+
+import set_ups
 from aggregate import write_tables
+from l2study.core.config import check
+from l2study.core.table_files import read_table, write_table
 from l2study.report.inputs import Study, read_study
 from synthetic import write_study
 from tiny import PROJECT
@@ -44,6 +51,46 @@ ODD = {
         "lambdas": [0, 1e-3], "seeds": [0, 1], "epochs": 2, "kernels": ((784, 32), (32, 16)),
     },
 }  # fmt: skip
+
+
+def add_across(folder, factors, full=False, **made) -> str:
+    """Make a study written by `write_results` one of several set-ups; return its configuration.
+
+    All set-ups have the tables and runs of the base; what is said across them is made up.
+
+    Args:
+        folder: the study's results folder.
+        factors: see `set_ups.setups_table`.
+        full: whether the levels are combined.
+        made: further arguments of `set_ups.setups_table`.
+    """
+    path = folder / "tables" / "datapackage.json"
+    package = json.loads(path.read_text())
+    table = set_ups.setups_table(factors, full, **made)
+    tables = set_ups.across_tables(table)
+    del tables["all_claims"]
+    own = read_table(folder / "tables" / "claims.csv")
+    first = own[own["decides"] == "yes"].drop_duplicates("id").index
+    own = own.assign(decisive=["yes" if row in first else "no" for row in own.index])
+    tables["claims"] = pd.concat(
+        own.assign(setup=name, estimate=own["estimate"] * (1 + 0.1 * rank))
+        for rank, name in enumerate(table.loc[table["completed"] > 0, "setup"])
+    )
+    for name in ("runs", "histories", "gap", "contrasts", "choice", "power", "weight_histogram",
+                 "means", "answer"):  # fmt: skip
+        rows = read_table(folder / "tables" / f"{name}.csv")
+        tables[name] = pd.concat([rows.assign(setup=one) for one in table["setup"]])
+    package["resources"] = [r for r in package["resources"] if r["path"][:-4] not in tables]
+    for name, rows in tables.items():
+        write_table(rows, folder / "tables" / f"{name}.csv")
+        content = (folder / "tables" / f"{name}.csv").read_bytes()
+        checksum = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        package["resources"].append({"path": f"{name}.csv", "hash": checksum})
+    path.write_text(json.dumps(package))
+    for name in table["setup"][1:]:
+        shutil.copytree(folder / "runs", folder / "setups" / name / "runs")
+    config = check(package["config"] | set_ups.factors_config(factors, full))
+    return json.dumps(config)
 
 
 def write_results(folder, **options) -> str:

@@ -15,7 +15,7 @@ ROBUSTNESS = {
     "batch_size": ("200", ["32", "128"]),
     "epochs": ("50", ["8", "20", "60"]),
     "split": ("tail", ["stratified"]),
-    "optimizer": ("adam", ["sgd", "rmsprop", "decoupled"]),
+    "optimizer": ("adam", ["sgd", "rmsprop", "adamw"]),
     "train_size": ("all", ["1000", "5000"]),
 }
 """One at a time: the level of the base, and the others; 12 set-ups."""

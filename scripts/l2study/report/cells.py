@@ -66,11 +66,26 @@ class Evidence:
 
     table: str
     figure: str
+    folder: str = "../tables"
+    """The address of the folder of the table."""
 
     def __str__(self) -> str:
         """The table, then the figure."""
         return f"{self.table}, {self.figure}"
 
 
-Cell = str | Number | Verdict | Words | Evidence
+@dataclass(frozen=True)
+class Link:
+    """Words that lead to another page, with a few words in smaller print beneath them."""
+
+    text: str
+    address: str
+    beneath: str = ""
+
+    def __str__(self) -> str:
+        """The words, then what is beneath them in brackets."""
+        return f"{self.text} ({self.beneath})" if self.beneath else self.text
+
+
+Cell = str | Number | Verdict | Words | Evidence | Link
 Rows = list[dict[str, Cell]]

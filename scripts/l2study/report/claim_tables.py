@@ -5,6 +5,7 @@ import pandas as pd
 from l2study.core.paths import ledger
 from l2study.core.wording import as_given, bounds, form_of, p_value, unit_of
 from l2study.report.cells import Evidence, Number, Rows, Verdict, Words
+from l2study.report.chooser import tables_folder
 from l2study.report.inputs import Study
 
 
@@ -68,7 +69,7 @@ def claim_table(study: Study, claim: str) -> Rows:
                 "The exercise": Number(row.given, as_given(unit.scale), unit=unit.unit),
                 "Verdict": Verdict(row.verdict),
                 "Decides": row.decides,
-                "Evidence": Evidence(row.table, row.figure),
+                "Evidence": Evidence(row.table, row.figure, tables_folder(study)),
             }
         )
     if rows["given"].isna().all():

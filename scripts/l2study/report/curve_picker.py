@@ -18,6 +18,7 @@ from matplotlib.colors import to_hex
 
 from l2study.core.labels import l2_label
 from l2study.core.measures import GAPS, MEASURES
+from l2study.report.chooser import tables_folder
 from l2study.report.inputs import Study
 from l2study.report.marks import diverged_text
 from l2study.report.style import lambda_colours
@@ -271,6 +272,7 @@ def explorer(study: Study) -> str:
         '<table><caption aria-live="polite"></caption><thead><tr><th scope="col">λ</th>'
         '<th scope="col">Mean</th><th scope="col">Lowest</th><th scope="col">Highest</th></tr>'
         "</thead><tbody></tbody></table></div></form>"
-        '<p class="data">Data: <a href="../tables/histories.csv">histories.csv</a>.</p>'
+        f'<p class="data">Data: <a href="{tables_folder(study)}/histories.csv">histories.csv</a>.'
+        "</p>"
         f'<script type="application/json" id="explorer-data">{content}</script></div>'
     )

@@ -15,10 +15,15 @@ from docutils.core import publish_doctree, publish_parts
 from l2study.core.config import read_config
 from l2study.core.files import read_json
 from l2study.core.labels import l2_label
-from l2study.core.paths import run_folder
+from l2study.core.paths import BASE, place, run_folder
+from l2study.core.setups import Setup, setups
 from l2study.core.table_files import read_table
+from l2study.report.setup_names import COUNTS
 
 _HOW = "run the study to its end first"
+_ACROSS = ("setups", "verdicts", "interactions", "best")
+"""The tables that are read with the rows of all set-ups, and say which one a row is of."""
+
 _RST = {"report_level": 5, "halt_level": 5, "file_insertion_enabled": False, "raw_enabled": False}
 
 
@@ -47,6 +52,11 @@ class Study:
     data frames. `data` is the manifest of the prepared data, empty if there is none. A report also
     needs `captions`, those of the figures by their names, and `environments`, the distinct
     environments of the runs with how many runs each had.
+
+    A study may have several `setups`, the base first; `setup` is the name of the one whose results
+    these are. `config` is the configuration of that set-up. `tables` have its rows alone, without
+    the column `setup`; setups, verdicts, interactions and best have the rows of all, and so has
+    `all_claims`.
     """
 
     name: str
@@ -55,10 +65,12 @@ class Study:
     data: dict
     captions: Mapping[str, Caption] = field(default_factory=dict)
     environments: list[tuple[dict, int]] = field(default_factory=list)
+    setup: str = BASE
+    setups: list[Setup] = field(default_factory=list)
 
 
-def read_results(folder: Path) -> Study:
-    """Return the study whose results are in `folder`, such as results/mnist.
+def read_results(folder: Path, setup: str = BASE) -> Study:
+    """Return the study whose results are in `folder`, such as results/mnist, those of a set-up.
 
     Raises:
         ReportError: there is no such folder, or its tables are missing, damaged, or not of one
@@ -81,36 +93,68 @@ def read_results(folder: Path) -> Study:
         for name, checksum in files.items()
         if name.endswith(".csv")
     }
-    return Study(folder.resolve().name, config, tables, data)
+    own = {
+        name: table if name in _ACROSS else _of(table, setup, folder / "tables" / f"{name}.csv")
+        for name, table in tables.items()
+    }
+    own["all_claims"] = tables.get("claims", pd.DataFrame())
+    return Study(folder.resolve().name, config, own, data, setup=setup)
+
+
+def _of(table: pd.DataFrame, setup: str, path: Path) -> pd.DataFrame:
+    """Return the rows of a set-up, without the column that says so."""
+    if "setup" not in table:
+        raise ReportError(f"{path}: does not say of which set-up a row is; {_HOW}")
+    return table[table["setup"] == setup].drop(columns="setup").reset_index(drop=True)
 
 
 def _table(path: Path, checksum: str) -> pd.DataFrame:
     try:
         if checksum != f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}":
             raise ReportError(f"{path}: is not what datapackage.json describes; {_HOW}")
-        return read_table(path)
+        return _setups(path) if path.name == "setups.csv" else read_table(path)
     except OSError as error:
         raise ReportError(f"{path}: cannot be read: {error.strerror}; {_HOW}") from None
 
 
-def read_study(config: str, results: Path, captions: Path) -> Study:
-    """Return the study of `config` with all that its report needs.
+def _setups(path: Path) -> pd.DataFrame:
+    """Return the table of set-ups; a level is its label, also where that looks like a number."""
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    return table.astype(dict.fromkeys(COUNTS, int))
+
+
+def read_study(
+    config: str, results: Path, captions: Path, setup: str = BASE, across: Path | None = None
+) -> Study:
+    """Return the study of `config` with all that the report of one of its set-ups needs.
 
     Args:
         config: path of the configuration, or its JSON text.
         results: the study's results folder, with tables/ and runs/.
         captions: folder of one .rst file per figure.
+        setup: the name of the set-up.
+        across: folder of one .rst file per figure across set-ups, for the base of several.
 
     Raises:
         ConfigError: the configuration is not valid.
-        ReportError: a table, a run's record or a caption is missing or cannot be read.
+        ReportError: a table, a run's record or a caption is missing or cannot be read, or there is
+            no such set-up.
     """
-    settings, study = read_config(config), read_results(results)
+    found = setups(read_config(config), allow_large=True)
+    named = {one.name: one for one in found}
+    if setup not in named:
+        raise ReportError(f"{setup}: there is no such set-up; there are {', '.join(named)}")
+    study, given = read_results(results, setup), read_captions(captions)
+    if len(found) > 1 and setup == BASE and across is not None:
+        given = read_captions(across) | given
     return replace(
         study,
-        config=settings,
-        captions=read_captions(captions),
-        environments=_environments(Path(results), study.tables["runs"]),
+        config=named[setup].config,
+        # the manifest describes the base's data
+        data={} if named[setup].data else study.data,
+        captions=given,
+        environments=_environments(Path(f"{results}{place(setup)}"), study.tables["runs"]),
+        setups=found,
     )
 
 

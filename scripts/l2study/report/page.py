@@ -15,24 +15,64 @@ from nbformat import NotebookNode
 from traitlets.config import Config
 
 from l2study.core.measures import MEASURES
+from l2study.core.paths import BASE, place
 from l2study.core.wording import labelled, percent
-from l2study.report import claim_tables, curve_picker, effect_figures, figures, text_tables
-from l2study.report.cells import Cell, Evidence, Number, Rows, Verdict, Words
+from l2study.report import (
+    across,
+    claim_tables,
+    curve_picker,
+    effect_figures,
+    figures,
+    text_tables,
+)
+from l2study.report.cells import Cell, Evidence, Link, Number, Rows, Verdict, Words
+from l2study.report.chooser import chooser, tables_folder
 from l2study.report.headline import answer as sentences
 from l2study.report.inputs import Study
+from l2study.report.setup_names import words
 from l2study.report.summary import QUESTION
 
-_TABLES, _FIGURES = "../tables", "figures"
+_FIGURES = "figures"
 
 
 def header(study: Study) -> HTML:
-    """Return the page's heading: the study's name and the question."""
+    """Return the page's heading: the study's name and the question, and links to other set-ups."""
     name = html.escape(study.config["study"])
+    which = "" if study.setup == BASE else f", {html.escape(words(study.setup))}"
     return HTML(
-        f"<h1>L2 regularisation study: {name}</h1>"
+        f"<h1>L2 regularisation study: {name}{which}</h1>"
         f'<p class="question">{html.escape(QUESTION)}</p>'
         '<p class="where">This page is complete in itself. Its links to data and picture files '
-        f"work where it was made, in results/{name}/report/.</p>"
+        f"work where it was made, in results/{name}{html.escape(place(study.setup))}/report/.</p>"
+        f"{chooser(study)}"
+    )
+
+
+def overview(study: Study, folder: str | Path = "") -> HTML | None:
+    """Return what the study says across its set-ups, on the page of the base; else nothing.
+
+    Args:
+        study: the study.
+        folder: where to write its figures, see `figure`.
+    """
+    if not across.has_overview(study):
+        return None
+    said = "".join(f"<p>{html.escape(text)}</p>" for text in across.overview(study))
+    claims = "".join(
+        f"<dt>{html.escape(f'{name}: {claim}')}</dt><dd>{html.escape(text)}</dd>"
+        for name, claim, text in across.claim_sentences(study)
+    )
+    drawn = {name: figure(study, name, folder).data for name in figures.ACROSS}
+    verdicts = _table(across.map_table(study), "Verdicts by set-up", "cards")
+    best = _table(across.best_table(study), "The best lambda by set-up", "cards")
+    return HTML(
+        f'<h2>Across the set-ups</h2><div class="across">{said}</div>{drawn["verdict_map"]}'
+        f"<details><summary>The verdicts as a table, with links</summary>{verdicts}</details>"
+        f"<h3>Every claim in all set-ups</h3><dl>{claims}</dl>"
+        "<details><summary>The estimate behind each verdict, in every set-up</summary>"
+        f"{drawn['specification']}</details><h3>What L2 is worth</h3>{drawn['benefit']}"
+        f"<details><summary>The best lambdas as a table</summary>{best}</details>"
+        "<p>From here on, this page is about the base alone.</p>"
     )
 
 
@@ -115,7 +155,10 @@ def _cell(cell: Cell, decimals: int) -> str:
         case Evidence():
             source, name = html.escape(cell.table), html.escape(cell.figure)
             link = f'<a href="#figure-{name}">{name}</a>'
-            return f'<a href="{_TABLES}/{source}">{source}</a>, {link}'
+            return f'<a href="{html.escape(cell.folder)}/{source}">{source}</a>, {link}'
+        case Link():
+            beneath = f"<br><small>{html.escape(cell.beneath)}</small>" if cell.beneath else ""
+            return f'<a href="{html.escape(cell.address)}">{html.escape(cell.text)}</a>{beneath}'
         case _:
             return html.escape(cell)
 
@@ -190,7 +233,8 @@ def figure(study: Study, name: str, folder: str | Path = "") -> HTML:
         figures.save(files, Path(folder), name)
     image = base64.b64encode(files["svg"]).decode("ascii")
     data = ", ".join(
-        f'<a href="{_TABLES}/{source}.csv">{source}.csv</a>' for source in figures.tables_of(name)
+        f'<a href="{tables_folder(study)}/{source}.csv">{source}.csv</a>'
+        for source in (table.removeprefix("all_") for table in figures.tables_of(name))
     )
     return HTML(
         f'<figure id="figure-{name}">'

@@ -2,11 +2,15 @@
 
 from collections.abc import Iterable
 
+from l2study.core.paths import BASE
 from l2study.core.wording import percent
-from l2study.report import claim_tables, text_tables
+from l2study.report import across, claim_tables, text_tables
 from l2study.report.cells import Cell, Number, Rows
+from l2study.report.chooser import tables_folder
+from l2study.report.figures import ACROSS
 from l2study.report.headline import answer
 from l2study.report.inputs import Study
+from l2study.report.setup_names import words
 
 QUESTION = (
     "How does the strength of L2 regularisation, lambda, change the loss, the weights and the gap "
@@ -40,13 +44,15 @@ def summary(study: Study) -> str:
     }
     leading = [figures.pop(LEADING_FIGURE)] if LEADING_FIGURE in figures else []
     lost = text_tables.diverged(study)
+    which = "" if study.setup == BASE else f", {words(study.setup)}"
     parts = [
-        f"# L2 regularisation study: {config['study']}",
+        f"# L2 regularisation study: {config['study']}{which}",
         QUESTION,
         "## Answer",
         *answer(study),
         text_tables.runs_sentence(study),
         *leading,
+        *(_across(study, figures) if across.has_overview(study) else []),
         "## Per lambda",
         "All numbers are means over the completed runs after the last epoch. Accuracies and gaps "
         "are measured with the final weights. The reported gap is the exception: it is the running "
@@ -61,8 +67,8 @@ def summary(study: Study) -> str:
         "## Claims",
         claim_tables.claims_text(study),
         markdown_table(claim_tables.verdict_table(study)),
-        "The estimates behind the verdicts are in [claims.csv](../tables/claims.csv) and on the "
-        "[page](report.html).",
+        f"The estimates behind the verdicts are in [claims.csv]({tables_folder(study)}/claims.csv)"
+        " and on the [page](report.html).",
         "## Choice of lambda",
         "Lambda is chosen on the validation cross-entropy. The test set decides nothing.",
         markdown_table(text_tables.choice_table(study)),
@@ -77,3 +83,17 @@ def summary(study: Study) -> str:
         *figures.values(),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _across(study: Study, figures: dict[str, str]) -> list[str]:
+    """Return the section on all set-ups; takes the figures that it shows out of `figures`."""
+    return [
+        "## Across the set-ups",
+        *across.overview(study),
+        "\n".join(f"- {name}: {text}" for name, _, text in across.claim_sentences(study)),
+        markdown_table(across.map_table(study)),
+        *(figures.pop(name) for name in ACROSS if name in figures),
+        "The best lambda of every set-up:",
+        markdown_table(across.best_table(study)),
+        "The rest of this summary is about the base alone.",
+    ]
