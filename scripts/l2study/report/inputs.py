@@ -49,7 +49,7 @@ class Study:
     """A study as its report, or a comparison with others, reads it.
 
     `name` is that of its folder. `config` is canonical. `tables` maps the names of the tables to
-    data frames. `data` is the manifest of the prepared data, empty if there is none. A report also
+    data frames. `data` is the manifest of its prepared data, empty if there is none. A report also
     needs `captions`, those of the figures by their names, and `environments`, the distinct
     environments of the runs with how many runs each had.
 
@@ -82,7 +82,7 @@ def read_results(folder: Path, setup: str = BASE) -> Study:
     path = folder / "tables" / "datapackage.json"
     try:
         package = read_json(path)
-        config, data = package["config"], package["data"]
+        config, data = package["config"], package["data"].get(setup, {})
         files = {part["path"]: part["hash"] for part in package["resources"]}
     except FileNotFoundError:
         raise ReportError(f"{folder}: has no finished tables; {_HOW}") from None
@@ -140,7 +140,7 @@ def read_study(
         ReportError: a table, a run's record or a caption is missing or cannot be read, or there is
             no such set-up.
     """
-    found = setups(read_config(config), allow_large=True)
+    found = setups(read_config(config), checked=True)
     named = {one.name: one for one in found}
     if setup not in named:
         raise ReportError(f"{setup}: there is no such set-up; there are {', '.join(named)}")
@@ -150,8 +150,6 @@ def read_study(
     return replace(
         study,
         config=named[setup].config,
-        # the manifest describes the base's data
-        data={} if named[setup].data else study.data,
         captions=given,
         environments=_environments(Path(f"{results}{place(setup)}"), study.tables["runs"]),
         setups=found,
