@@ -153,6 +153,26 @@ class TestSetups:
         claims.loc[claims["statistic"] != "mean", "estimate"] = math.nan
         assert across.close_to_given(LEDGER, claims) == "yes"
 
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"estimand": "the same rules after epoch 2"},
+            {"statistic": "largest"},
+            {"measure": "start_loss"},
+            {"l2": 0.001},
+            {"against": 0.0},
+            {"epoch": 2},
+            {"given": 0.5},
+            {"id": "penalty"},
+        ],
+    )
+    def test_a_row_that_differs_in_one_thing_does_not_count(self, study, other):
+        claims = close(study[1]["base"]["claims"])
+        own = claims[(claims["given"] == 0.9991) & (claims["measure"] == "first_running_loss")]
+        assert len(own) == 1
+        claims = pd.concat([claims, own.assign(estimate=99.0, **other)], ignore_index=True)
+        assert across.close_to_given(LEDGER, claims) == "yes"
+
     def test_a_ledger_that_recognises_nothing(self, study):
         ledger = {key: LEDGER[key] for key in LEDGER if key != "recognised_by"}
         assert across.close_to_given(ledger, study[1]["base"]["claims"]) == ""
