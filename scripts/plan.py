@@ -95,10 +95,12 @@ def duration(runs: list[Expected], anew: set[str], cores: int, rate: float) -> s
     known = list(itertools.chain.from_iterable(past.values()))
     for name, of_one in _by_setup(run for run in runs if run.new).items():
         scale = estimate.typical(past[name]) or estimate.typical(known) or 1.0
-        each = [run.seconds + estimate.measuring_seconds(run.size, rate) for run in of_one]
+        for run in of_one:
+            seconds = run.seconds - estimate.JOB_SECONDS
+            seconds += estimate.measuring_seconds(run.size, rate)
+            jobs.append(estimate.JOB_SECONDS + scale * seconds)
         # Each process compiles what it trains with, and what it measures with.
-        each += [2 * estimate.COMPILE_SECONDS] * min(cores, len(each))
-        jobs += [scale * seconds for seconds in each]
+        jobs += [2 * estimate.COMPILE_SECONDS] * min(cores, len(of_one))
     minutes = max(round(estimate.time_left(jobs, [], cores) / 60), 1)
     basis = (
         f"{len(known)} completed run{'s' * (len(known) > 1)}"

@@ -28,7 +28,7 @@ RATE = 1e9
 def simple(monkeypatch):
     """A machine that computes and does nothing else, as fast in training as in a product."""
     monkeypatch.setattr(estimate, "EFFICIENCY", 1.0)
-    for name in ("STEP", "EPOCH", "COMPILE", "MEASURING", "JOB"):
+    for name in ("STEP", "EPOCH", "RUN", "COMPILE", "MEASURING", "JOB"):
         monkeypatch.setattr(estimate, f"{name}_SECONDS", 0.0)
     monkeypatch.setattr(estimate, "UPDATE", 0)
 

@@ -42,6 +42,9 @@ STEP_SECONDS = 50e-6
 EPOCH_SECONDS = 2e-3
 """What else an epoch takes, whatever its size."""
 
+RUN_SECONDS = 0.1
+"""What else a run takes: reading the data, building the network, writing the files."""
+
 COMPILE_SECONDS = 3.8
 """Compiling the programs of a set-up, once in each process that trains it; as long to measure."""
 
@@ -119,7 +122,8 @@ def training_seconds(training: Mapping, size: Extent, rate: float) -> float:
     epoch = (size.train * of_image + steps * UPDATE * 6 * weights) / rate
     epoch += EPOCH_SECONDS + steps * STEP_SECONDS
     evaluation = size.rows * 2 * weights / rate + EPOCH_SECONDS
-    return training["epochs"] * epoch + len(evaluated_epochs(training)) * evaluation
+    evaluations = len(evaluated_epochs(training))
+    return RUN_SECONDS + training["epochs"] * epoch + evaluations * evaluation
 
 
 def measuring_seconds(size: Extent, rate: float) -> float:
