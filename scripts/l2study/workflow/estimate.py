@@ -1,12 +1,11 @@
 """How long training and measuring take, how much room the files need, and how long it will go on.
 
 A run is counted in operations of its matrix products, and these in seconds at the speed that the
-machine has in one such product. The constants were fitted to runs of 21 set-ups, those of
-studies/robustness.yaml and networks of 4 to 1,024 units of studies/width.yaml, on one core of an
-AMD EPYC with 9.1e10 operations per second. A run's processor time, without compiling, was 1.03
-times the expected in the median set-up, and 0.90 to 1.16 times with 64 units or more. It was up to
-1.66 times with fewer, whose runs are short. Other runs on that machine took 1.05 to 1.2 times the
-expected seconds where little else was at work, and five times where much was.
+machine has in one such product. The constants were fitted to runs of 25 set-ups, of the studies
+robustness, when-it-helps and width (4 to 1,024 units), on one core of an AMD EPYC with 9.1e10
+operations per second. The processor time of a run, without compiling, was 0.99 times the expected
+in the median set-up, and 0.7 to 1.4 times in all. By the clock, runs of another day took 1.04 to
+1.2 times the expected where little else was at work. They took five times where much was.
 """
 
 import contextlib
