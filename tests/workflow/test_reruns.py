@@ -222,8 +222,8 @@ def test_the_plan_says_what_is_new_and_how_long_it_takes(project):
     assert re.search(what, told)
     assert "about 1 MB of new files" in told
     told = plan(factors={"training.batch_size": [3], "training.epochs": [4]}).stdout
-    assert told.startswith("3 set-ups, 12 runs: 4 kept, 8 to train\n")
-    assert "\n  base: 4 kept, 0 to train\n  batch_size~3: 0 kept, 4 to train\n" in told
+    assert told.startswith("3 set-ups, 27 runs: 9 kept, 18 to train\n")
+    assert "\n  base: 9 kept, 0 to train\n  batch_size~3: 0 kept, 9 to train\n" in told
     told = plan(confidence=0.9).stdout
     assert "train" not in told
     assert "other jobs: aggregate, report" in told
