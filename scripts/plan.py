@@ -90,7 +90,8 @@ def duration(runs: list[Expected], anew: set[str], cores: int, rate: float) -> s
     """
     past, jobs = {}, []
     for name, of_one in _by_setup(runs).items():
-        there = [run for run in of_one if run.setup.data not in anew]
+        there = [run for run in of_one if Path(run.folder, "run.json").exists()]
+        there = [run for run in there if run.setup.data not in anew]
         past[name] = estimate.actual_and_expected(there[:: len(there) // 100 + 1], rate)
     known = list(itertools.chain.from_iterable(past.values()))
     for name, of_one in _by_setup(run for run in runs if run.new).items():
