@@ -13,14 +13,17 @@ VERDICTS = ("supported", "contradicted", "artefact", "not resolved")
 
 ROBUSTNESS = {
     "batch_size": ("200", ["32", "128"]),
-    "epochs": ("50", ["8", "20", "60"]),
+    "epochs": ("20", ["8", "30", "60"]),
     "split": ("tail", ["stratified"]),
     "optimizer": ("adam", ["sgd", "rmsprop", "adamw"]),
     "train_size": ("all", ["1000", "5000"]),
 }
 """One at a time: the level of the base, and the others; 12 set-ups."""
 
-WHEN = {"train_size": ("all", ["500", "2000", "10000"]), "label_noise": ("0", ["0.2", "0.4"])}
+WHEN = {
+    "train_size": ("all", ["500", "2000", "10000"]),
+    "learning_rate": ("0.001", ["0.01", "0.1"]),
+}
 """All combined: 12 set-ups."""
 
 
@@ -111,7 +114,7 @@ def across_tables(setups: pd.DataFrame, claims=CLAIMS, verdict=None, random_stat
 
 def factors_config(factors: dict, full: bool = False) -> dict:
     """Return the keys of a configuration that make a study with these factors."""
-    where = {"train_size": "dataset", "label_noise": "dataset", "split": "validation"}
+    where = {"train_size": "dataset", "split": "validation"}
     found = {}
     for name, (_, others) in factors.items():
         part = where.get(name, "training")

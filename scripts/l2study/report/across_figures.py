@@ -174,15 +174,23 @@ def _curve(ax: Axes, claim: str, rows: pd.DataFrame, setups: pd.DataFrame) -> No
     _grid(ax, names, setups)
 
 
+def _name_rows(ax: Axes, names: list[str], near: list[str]) -> None:
+    """Write the names of set-ups beside their rows, the base's bold, long ones smaller."""
+    texts = [textwrap.fill(starred(name, near), 30) for name in names]
+    ax.set_yticks(range(len(names)), texts)
+    for label, name in zip(ax.get_yticklabels(), names, strict=True):
+        label.set_fontweight("bold" if name == BASE else "normal")
+        if "\n" in label.get_text():
+            label.set(fontsize=6, linespacing=0.9)
+
+
 def _grid(ax: Axes, names: list[str], setups: pd.DataFrame) -> None:
     """Write beside every row which levels its set-up has; those of the base are grey."""
     near, columns = close(setups), factors(setups)
     levels = setups.set_index("setup")
     several = any(name.count(",") for name in levels.index)
     if not several or len(columns) > 3:
-        ax.set_yticks(range(len(names)), [starred(name, near) for name in names])
-        for label, name in zip(ax.get_yticklabels(), names, strict=True):
-            label.set_fontweight("bold" if name == BASE else "normal")
+        _name_rows(ax, names, near)
         return
     ax.set_yticks(range(len(names)), [" " * 13 * len(columns)] * len(names))
     own = levels.loc[BASE]
@@ -235,7 +243,7 @@ def _benefit_rows(setups: pd.DataFrame, best: pd.DataFrame, confidence: float) -
                 mfc="#14618c" if row["resolved"] == "yes" else "white")  # fmt: skip
     ax.text(1.03, -0.9, "best λ", fontsize=8.5, va="bottom", color="0.35",
             transform=ax.get_yaxis_transform())  # fmt: skip
-    ax.set_yticks(range(len(names)), [textwrap.fill(starred(n, near), 34) for n in names])
+    _name_rows(ax, names, near)
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
     ax.grid(visible=True, axis="x")

@@ -18,7 +18,7 @@ from l2study.core.measures import MEASURES
 from l2study.core.paths import BASE, place
 from l2study.core.wording import labelled, percent
 from l2study.report import (
-    across,
+    across_text,
     claim_tables,
     curve_picker,
     effect_figures,
@@ -55,19 +55,20 @@ def overview(study: Study, folder: str | Path = "") -> HTML | None:
         study: the study.
         folder: where to write its figures, see `figure`.
     """
-    if not across.has_overview(study):
+    if not across_text.has_overview(study):
         return None
-    said = "".join(f"<p>{html.escape(text)}</p>" for text in across.overview(study))
+    first, *rest = (f"<p>{html.escape(text)}</p>" for text in across_text.overview(study))
     claims = "".join(
         f"<dt>{html.escape(f'{name}: {claim}')}</dt><dd>{html.escape(text)}</dd>"
-        for name, claim, text in across.claim_sentences(study)
+        for name, claim, text in across_text.claim_sentences(study)
     )
     drawn = {name: figure(study, name, folder).data for name in figures.ACROSS}
-    verdicts = _table(across.map_table(study), "Verdicts by set-up", "cards")
-    best = _table(across.best_table(study), "The best lambda by set-up", "cards")
+    verdicts = _table(across_text.map_table(study), "Verdicts by set-up", "cards")
+    best = _table(across_text.best_table(study), "The best lambda by set-up", "cards")
     return HTML(
-        f'<h2>Across the set-ups</h2><div class="across">{said}</div>{drawn["verdict_map"]}'
+        f"<h2>Across the set-ups</h2>{first}{drawn['verdict_map']}"
         f"<details><summary>The verdicts as a table, with links</summary>{verdicts}</details>"
+        f"{''.join(rest)}"
         f"<h3>Every claim in all set-ups</h3><dl>{claims}</dl>"
         "<details><summary>The estimate behind each verdict, in every set-up</summary>"
         f"{drawn['specification']}</details><h3>What L2 is worth</h3>{drawn['benefit']}"

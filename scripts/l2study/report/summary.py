@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from l2study.core.paths import BASE
 from l2study.core.wording import percent
-from l2study.report import across, claim_tables, text_tables
+from l2study.report import across_text, claim_tables, text_tables
 from l2study.report.cells import Cell, Number, Rows
 from l2study.report.chooser import tables_folder
 from l2study.report.figures import ACROSS
@@ -52,7 +52,7 @@ def summary(study: Study) -> str:
         *answer(study),
         text_tables.runs_sentence(study),
         *leading,
-        *(_across(study, figures) if across.has_overview(study) else []),
+        *(_across(study, figures) if across_text.has_overview(study) else []),
         "## Per lambda",
         "All numbers are means over the completed runs after the last epoch. Accuracies and gaps "
         "are measured with the final weights. The reported gap is the exception: it is the running "
@@ -89,11 +89,11 @@ def _across(study: Study, figures: dict[str, str]) -> list[str]:
     """Return the section on all set-ups; takes the figures that it shows out of `figures`."""
     return [
         "## Across the set-ups",
-        *across.overview(study),
-        "\n".join(f"- {name}: {text}" for name, _, text in across.claim_sentences(study)),
-        markdown_table(across.map_table(study)),
+        *across_text.overview(study),
+        "\n".join(f"- {name}: {text}" for name, _, text in across_text.claim_sentences(study)),
+        markdown_table(across_text.map_table(study)),
         *(figures.pop(name) for name in ACROSS if name in figures),
         "The best lambda of every set-up:",
-        markdown_table(across.best_table(study)),
+        markdown_table(across_text.best_table(study)),
         "The rest of this summary is about the base alone.",
     ]

@@ -64,6 +64,8 @@ def _claim(found: pd.Series, names: list[str], near: list[str]) -> str:
     if close_ones and len(groups) > 1:
         counts = found[close_ones].value_counts(sort=False)
         said = ", ".join(f"{verdict} in {count}" for verdict, count in counts.items())
+        if len(counts) == 1:
+            said = f"{counts.index[0]} in each"
         some = "the only set-up" if len(close_ones) == 1 else f"the {len(close_ones)} set-ups"
         text += f" Among {some} {CLOSE_WORDS}: {said}."
     return text
@@ -172,7 +174,7 @@ def map_table(study: Study) -> Rows:
     found = verdicts.set_index(["setup", "id"])["verdict"]
     claims = verdicts["id"].unique().tolist()
     return [
-        {"Set-up": _link(study, name, near)}
+        {"Set-up": _link(study, name, near, bool((verdicts["setup"] == name).any()))}
         | {
             claim: Verdict(found[name, claim]) if (name, claim) in found.index else ""
             for claim in claims
@@ -210,8 +212,9 @@ def best_table(study: Study) -> Rows:
     return table
 
 
-def _link(study: Study, name: str, near: list[str]) -> Cell:
-    return Link(words(name), path_to(study, name), CLOSE_WORDS if name in near else "")
+def _link(study: Study, name: str, near: list[str], there: bool = True) -> Cell:
+    beneath = CLOSE_WORDS if name in near else ""
+    return Link(words(name), path_to(study, name), beneath if there else "no verdicts")
 
 
 def _label(l2: float) -> str:
