@@ -80,7 +80,7 @@ def test_all_links_to_files_of_the_two_pages_work(chromium, base, other):
                 "(all) => all.map((one) => one.getAttribute('href'))"
             )
             files = {unquote(link) for link in links if not link.startswith(("#", "http"))}
-            reports = {file for file in files if file.endswith("report.html")}
+            reports = {file for file in files if file.endswith("report/report.html")}
             assert len(reports) == 12
             assert [f for f in files - reports if not (path.parent / f).exists()] == []
 
@@ -101,7 +101,7 @@ def test_verdicts_are_cards_on_a_phone(chromium, base):
         )
         cell = cards.nth(1).locator("td").first
         assert cell.evaluate("(one) => getComputedStyle(one, '::before').content").startswith(
-            '"penalty"'
+            '"penalty'
         )
         assert cell.locator("span.verdict").inner_text() in set_ups.VERDICTS
         assert cards.nth(2).locator("span.verdict").count() == 0
