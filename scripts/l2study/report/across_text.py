@@ -94,8 +94,7 @@ def overview(study: Study) -> list[str]:
     verdicts = study.tables["verdicts"]
     there = verdicts["setup"].nunique()
     texts = [
-        f"This study has {len(setups)} set-ups. Each was trained with every lambda and seed, and"
-        f" every claim was judged in each. {CHOSEN}"
+        f"This study has {len(setups)} set-ups, and {there} of them have runs to judge by. {CHOSEN}"
     ]
     if len(verdicts):
         counts = ", ".join(
