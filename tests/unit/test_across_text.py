@@ -323,10 +323,14 @@ def test_map_table_has_the_verdicts_and_leads_to_the_pages(full):
 
 
 def test_set_up_without_runs_has_a_row_without_verdicts(one_at_a_time):
-    (row,) = [r for r in across_text.map_table(one_at_a_time) if r["Set-up"].text == "optimizer sgd"]
+    (row,) = [
+        r for r in across_text.map_table(one_at_a_time) if r["Set-up"].text == "optimizer sgd"
+    ]
     assert row["Set-up"].beneath == "no verdicts"
     assert set(list(row.values())[1:]) == {""}
-    (row,) = [r for r in across_text.best_table(one_at_a_time) if r["Set-up"].text == "optimizer sgd"]
+    (row,) = [
+        r for r in across_text.best_table(one_at_a_time) if r["Set-up"].text == "optimizer sgd"
+    ]
     assert str(row["Best λ"]) == "–"
 
 
