@@ -46,6 +46,23 @@ class Project:
         text = yaml.safe_dump(STUDY | changes, sort_keys=False)
         (self.folder / "tiny.yaml").write_text(text)
 
+    def shorten_report(self) -> None:
+        """Leave of the report the header, the answer and the figure of gaps: drawing takes long.
+
+        For tests of what happens around a report. Whole ones are those of the project `finished`.
+        """
+        reports = self.folder / "reports"
+        for caption in (reports / "captions").glob("*.rst"):
+            if caption.stem != "gap":
+                caption.unlink()
+        notebook = json.loads((reports / "report.ipynb").read_text())
+        kept = ("config = ", "page.header(", "page.answer(", 'page.figure(study, "gap"')
+        notebook["cells"] = [
+            cell for cell in notebook["cells"] if any(word in "".join(cell["source"]) for word in kept)
+        ]
+        assert len(notebook["cells"]) == len(kept)
+        (reports / "report.ipynb").write_text(json.dumps(notebook))
+
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
         """Run Snakemake on tiny.yaml and return what happened."""
         started = self.start(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -55,9 +72,11 @@ class Project:
     def start(self, *arguments: str, **options) -> subprocess.Popen:
         """Start Snakemake on tiny.yaml, in a process group of its own as a terminal does.
 
-        On two cores of this machine, unless `arguments` name the profile of a cluster.
+        On two cores of this machine, unless `arguments` say otherwise or name the profile of a
+        cluster.
         """
-        cores = [] if "--workflow-profile" in arguments else ["--cores", "2"]
+        own_cores = {"--cores", "--workflow-profile"} & set(arguments)
+        cores = [] if own_cores else ["--cores", "2"]
         # not the environment of this test run's tools: as a user would start it
         own = {k: v for k, v in os.environ.items() if not k.startswith(("L2STUDY", "TF_XLA"))}
         if self._strikes.exists():
@@ -79,12 +98,14 @@ class Project:
 
     def strike(self, *strikes: dict) -> None:
         """Let programs of the study be struck as tests/strikes says, once it is started anew."""
-        self._strikes.with_suffix(".reached").unlink(missing_ok=True)
+        for old in self.folder.glob(f"{self._strikes.stem}.*"):
+            old.unlink()
         self._strikes.write_text(json.dumps(strikes))
 
     def struck(self) -> bool:
-        """Return whether a program waits at the moment that a strike names."""
-        return self._strikes.with_suffix(".reached").exists()
+        """Return whether the moment of every strike has come, for one program at least."""
+        strikes = range(len(json.loads(self._strikes.read_text())))
+        return all(self._strikes.with_suffix(f".reached-{n}").exists() for n in strikes)
 
     def release(self) -> None:
         """Let programs that wait go on, and strike no more."""

@@ -22,8 +22,7 @@ from pathlib import Path
 
 
 def wait():
-    """Say that the moment has come, and wait until the test takes the list of strikes away."""
-    LIST.with_suffix(".reached").touch()
+    """Wait until the test takes the list of strikes away."""
     while LIST.exists():
         time.sleep(0.02)
 
@@ -53,6 +52,7 @@ def strike(moment):
                     LIST.with_suffix(f".struck-{number}").touch(exist_ok=False)
                 except FileExistsError:
                     continue
+            LIST.with_suffix(f".reached-{number}").touch()
             action()
 
 

@@ -20,7 +20,9 @@ SMALL = STUDY | {"lambdas": [0, 0.001], "seeds": 2}
 @pytest.fixture
 def clone(tmp_path):
     """A clone of the project that nobody can write to, not even root where a mount is possible."""
-    folder = Project(tmp_path / "place of the clone" / "clone").folder
+    project = Project(tmp_path / "place of the clone" / "clone")
+    project.shorten_report()
+    folder = project.folder
     mounted = all(
         subprocess.run(["mount", *options, str(folder)], capture_output=True).returncode == 0
         for options in (["--bind", str(folder)], ["-o", "remount,ro,bind"])
@@ -127,7 +129,7 @@ rule own:
 def test_as_a_module_beside_other_rules(work, finished, place, tmp_path):
     """Wherever the clone is: only a path that begins with `..` is safe from a prefix by itself."""
     clone = {"beside": tmp_path / "clone", "below": work / "code" / "clone"}[place]
-    Project(clone)
+    Project(clone).shorten_report()
     # A key that is left out has its default; with `allow_missing`, it matters what is on disk.
     keys = {key: value for key, value in SMALL.items() if key != "confidence"}
     keys |= {"allow_missing": place == "below"}

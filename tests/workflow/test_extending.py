@@ -34,6 +34,7 @@ def apply(project, path, block):
 def extended(tmp_path_factory):
     """The study of a copy with every example of the page."""
     project = Project(tmp_path_factory.mktemp("extended"))
+    project.shorten_report()
     write_npz(project.folder / "tiny.npz")
     changed = set()
     pattern = r"^`([\w./]+)`$|^```(\w+)\n(.*?)^```$"

@@ -118,7 +118,9 @@ COMMANDS = list(dict.fromkeys(command for page in PAGES for command in commands(
 @pytest.fixture(scope="module")
 def copy(finished, tmp_path_factory):
     """The folder that commands are run in: the finished study, whose report is to be made again."""
-    folder = finished.copy(tmp_path_factory.mktemp("readme") / "study").folder
+    project = finished.copy(tmp_path_factory.mktemp("readme") / "study")
+    project.shorten_report()
+    folder = project.folder
     config = yaml.safe_load((folder / "config.yaml").read_text())
     update_config(config, STUDY)
     (folder / "config.yaml").write_text(yaml.safe_dump(config))

@@ -54,6 +54,7 @@ def test_a_study_from_the_data_to_the_report(finished, tmp_path, end):
         return
 
     project = Project(tmp_path / "project")
+    project.shorten_report()
     write_npz(project.folder / "tiny.npz")
     project.configure(lambdas=[0, 0.001], seeds=2)
     command = [python, "-m", "snakemake", "--cores", "2", "--configfile", "tiny.yaml"]
