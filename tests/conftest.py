@@ -1,6 +1,7 @@
 import fcntl
 import os
 import shutil
+from functools import partial
 
 import pytest
 
@@ -55,6 +56,30 @@ def made_once(tmp_path_factory):
         return folder
 
     return once
+
+
+@pytest.fixture(scope="session")
+def odd_results(made_once):
+    """A function: the folder of an odd study of `reported.ODD` with its tables, to be looked at."""
+    from reported import ODD, write_results
+
+    def make(case, folder):
+        (folder / "config.json").write_text(write_results(folder, **ODD[case]))
+
+    return lambda case: made_once(f"odd study - {case}", partial(make, case))
+
+
+@pytest.fixture(scope="session")
+def odd_study(odd_results):
+    """A function: an odd study of `reported.ODD` as the report reads it."""
+    from l2study.report.inputs import read_study
+    from reported import CAPTIONS
+
+    def study(case):
+        folder = odd_results(case)
+        return read_study((folder / "config.json").read_text(), folder, CAPTIONS)
+
+    return study
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,9 @@ STUDY = {
     "seeds": 3,
 }
 
+STRIKING = {"PYTHONPATH": str(PROJECT / "tests" / "strikes")}
+"""The environment in which Python imports tests/strikes/sitecustomize.py at its start."""
+
 _NOT_COPIED = (".*", "results", "logs", "__pycache__", "tests", "benchmarks")
 
 
@@ -32,6 +35,8 @@ class Project:
 
     def __init__(self, folder: Path):
         self.folder = folder
+        self.environment: dict[str, str] = {}
+        """What the environment of Snakemake has beside that of a user."""
         if not (folder / "Snakefile").exists():
             shutil.copytree(
                 PROJECT, folder, ignore=shutil.ignore_patterns(*_NOT_COPIED), dirs_exist_ok=True
@@ -57,9 +62,8 @@ class Project:
                 caption.unlink()
         notebook = json.loads((reports / "report.ipynb").read_text())
         kept = ("config = ", "page.header(", "page.answer(", 'page.figure(study, "gap"')
-        notebook["cells"] = [
-            cell for cell in notebook["cells"] if any(word in "".join(cell["source"]) for word in kept)
-        ]
+        cells = [(cell, "".join(cell["source"])) for cell in notebook["cells"]]
+        notebook["cells"] = [cell for cell, text in cells if any(word in text for word in kept)]
         assert len(notebook["cells"]) == len(kept)
         (reports / "report.ipynb").write_text(json.dumps(notebook))
 
@@ -79,8 +83,9 @@ class Project:
         cores = [] if own_cores else ["--cores", "2"]
         # not the environment of this test run's tools: as a user would start it
         own = {k: v for k, v in os.environ.items() if not k.startswith(("L2STUDY", "TF_XLA"))}
+        own |= self.environment
         if self._strikes.exists():
-            own |= {"PYTHONPATH": str(PROJECT / "tests" / "strikes"), "STRIKES": str(self._strikes)}
+            own |= STRIKING | {"STRIKES": str(self._strikes)}
         return subprocess.Popen(
             [str(Path(sys.executable).parent / "snakemake"), *arguments]
             + [*cores, "--configfile", "tiny.yaml"],

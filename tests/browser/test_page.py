@@ -414,8 +414,8 @@ def write_page(folder, *contents):
 
 
 @pytest.mark.parametrize("case", sorted(ODD))
-def test_curves_of_odd_studies(chromium, tmp_path, case):
-    study = made_up(tmp_path, **ODD[case])
+def test_curves_of_odd_studies(chromium, tmp_path, case, odd_study):
+    study = odd_study(case)
     path = write_page(tmp_path, page.curves(study).data)
     complete = study.tables["runs"].query("status == 'completed'")
     with opened(chromium, path, 390) as view:

@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from needs import require, unavailable
-from project import STUDY, Project
+from project import STRIKING, STUDY, Project
 from slurm_cluster import NODES, PACKAGES, Slurm, SlurmError, output, wait_until
 from tiny import PROJECT, write_npz
 
@@ -100,6 +100,7 @@ class Clustered(Project):
             code.write(STRUCK)
         (folder / "scripts" / "sabotage.py").write_text(SABOTAGE)
         self.profile("slurm-init-seconds-before-status-checks: 20", "{}: 2")
+        self.environment = STRIKING | {"LONGEST_SLEEP": "2"}
 
     def profile(self, old, new):
         """Change one line of the profile; {} in `new` stands for the key."""
@@ -313,7 +314,7 @@ def test_node_crashes_and_controller_is_away(slurm, project, local_tables):
     try:
         wait_until(lambda: slurm.states()[1].startswith("down"), 180, "the node to be missed")
         slurm.stop_controller()
-        time.sleep(25)
+        time.sleep(10)  # Snakemake asks for the jobs every two seconds
         (project.folder / "go").touch()
     finally:
         slurm.start_controller()

@@ -118,8 +118,8 @@ def test_many_runs_are_left_out_and_counted(study, monkeypatch):
 
 
 @pytest.mark.parametrize("case", sorted(ODD))
-def test_odd_studies_have_a_plot_or_a_sentence(tmp_path, case):
-    study = made_up(tmp_path, **ODD[case])
+def test_odd_studies_have_a_plot_or_a_sentence(odd_study, case):
+    study = odd_study(case)
     html = curve_picker.explorer(study)
     if (study.tables["runs"]["status"] == "completed").any():
         (content,) = re.findall(r'<script type="application/json" id="[^"]+">(.*?)</script>', html)

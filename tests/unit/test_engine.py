@@ -53,7 +53,10 @@ def plain_model(optimizer, architecture):
         "sgd": lambda: keras.optimizers.SGD(0.01, momentum=0.5),
         "rmsprop": lambda: keras.optimizers.RMSprop(0.01, momentum=0.5),
     }
-    model.compile(options[optimizer](), "categorical_crossentropy", metrics=["accuracy"])
+    # without XLA, whose compilation would take most of the time
+    model.compile(
+        options[optimizer](), "categorical_crossentropy", metrics=["accuracy"], jit_compile=False
+    )
     return model
 
 

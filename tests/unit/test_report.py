@@ -1,5 +1,7 @@
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -13,19 +15,23 @@ from l2study.core.wording import fixed
 from l2study.report import figures, page
 from l2study.report.cells import Evidence, Number, Verdict, Words
 from l2study.report.inputs import read_captions
-from reported import CAPTIONS, NOTEBOOK, made_up, write_results
+from reported import CAPTIONS, NOTEBOOK, write_results
 from tiny import PROJECT
 
 pytestmark = pytest.mark.slow
 
 
-def run_report(results, config, notebook=NOTEBOOK, captions=CAPTIONS, **environment):
-    options = {"config": config, "notebook": notebook, "captions": captions, "results": results}
+def options(results, config, notebook=NOTEBOOK, captions=CAPTIONS):
+    given = {"config": config, "notebook": notebook, "captions": captions, "results": results}
+    return [f"--{key}={value}" for key, value in given.items()]
+
+
+def run_report(results, config, notebook=NOTEBOOK, **environment):
     return subprocess.run(
         [
             sys.executable,
             str(PROJECT / "scripts" / "report.py"),
-            *(f"--{key}={value}" for key, value in options.items()),
+            *options(results, config, notebook),
         ],
         env={**os.environ, **environment},
         capture_output=True,
@@ -202,30 +208,48 @@ def test_failing_notebook_ends_in_one_clear_line_and_leaves_the_old_report(made,
     assert {p: p.read_bytes() for p in results.rglob("*") if p.is_file()} == before
 
 
-def test_missing_table_is_one_line(tmp_path):
-    config = write_results(tmp_path, lambdas=[0], seeds=[0, 1], epochs=1)
+@pytest.fixture
+def refusal(capsys):
+    """A function: the last words of the program, where it ends before the notebook is executed.
+
+    In this process, as another takes seconds to start. Python prints a text that is given to
+    `sys.exit`, and ends with status 1; that a notebook fails is tested with the real program.
+    """
+    on_stop = signal.getsignal(signal.SIGTERM)
+
+    def words(*given, **more):
+        with pytest.raises(SystemExit) as end:
+            report.main(options(*given, **more))
+        assert capsys.readouterr() == ("", "")
+        assert isinstance(end.value.code, str)
+        return end.value.code
+
+    yield words
+    signal.signal(signal.SIGTERM, on_stop)
+
+
+def test_missing_table_is_one_line(odd_results, tmp_path, refusal):
+    shutil.copytree(odd_results("only lambda 0, one epoch"), tmp_path, dirs_exist_ok=True)
     (tmp_path / "tables" / "claims.csv").unlink()
-    done = run_report(tmp_path, config)
-    assert done.returncode == 1
-    assert done.stderr.strip() == (
+    assert refusal(tmp_path, tmp_path / "config.json") == (
         f"{tmp_path}/tables/claims.csv: cannot be read: No such file or directory;"
         " run the study to its end first"
     )
     assert not (tmp_path / "report").exists()
 
 
-def test_caption_without_figure_is_refused(tmp_path):
-    config = write_results(tmp_path, lambdas=[0], seeds=[0, 1], epochs=1)
+def test_caption_without_figure_is_refused(odd_results, tmp_path, refusal):
+    results = odd_results("only lambda 0, one epoch")
     captions = tmp_path / "captions"
     captions.mkdir()
     (captions / "nonsense.rst").write_text("What it shows.\n\nHow to read it.\n")
-    done = run_report(tmp_path, config, captions=captions)
-    assert done.returncode == 1
-    assert done.stderr.strip() == f"{captions}/nonsense.rst: there is no figure of this name"
+    words = refusal(results, results / "config.json", captions=captions)
+    assert words == f"{captions}/nonsense.rst: there is no figure of this name"
+    assert not (results / "report").exists()
 
 
-def test_figure_that_the_notebook_forgets_is_an_error(tmp_path):
-    study = made_up(tmp_path, lambdas=[0], seeds=[0, 1], epochs=1)
+def test_figure_that_the_notebook_forgets_is_an_error(odd_study, tmp_path):
+    study = odd_study("only lambda 0, one epoch")
     with pytest.raises(report.ReportError, match="the notebook does not draw it"):
         report.check_figures(study, tmp_path / "figures")
 

@@ -92,8 +92,8 @@ def test_counts_and_names_diverged_runs_near_the_top(study):
     assert "3, 1 diverged" in section(text, "Per lambda")
 
 
-def test_study_without_diverged_runs_says_so(tmp_path):
-    text = summary.summary(made_up(tmp_path, **ODD["no lambda 0"]))
+def test_study_without_diverged_runs_says_so(odd_study):
+    text = summary.summary(odd_study("no lambda 0"))
     assert "6 runs (2 lambdas, 3 seeds each), all completed." in text
     assert "No run diverged." in text
 
@@ -236,8 +236,8 @@ def test_every_figure_is_shown_once_with_alternative_text_and_caption(study):
 
 
 @pytest.mark.parametrize("case", sorted(ODD))
-def test_odd_studies_are_summarised(tmp_path, case):
-    study = made_up(tmp_path, **ODD[case])
+def test_odd_studies_are_summarised(odd_study, case):
+    study = odd_study(case)
     text = summary.summary(study)
     assert not re.search(r"\b(nan|None|NaN|inf)\b", text)
     assert len(cells(section(text, "Per lambda"))[1]) == 2 * len(study.config["lambdas"]) + 2

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -172,10 +173,28 @@ def test_runs_one_after_the_other_share_a_child_and_leave_no_trace_in_each_other
     wait_until(lambda: not children(preloaded.pid))
 
 
-def test_a_child_with_nothing_to_do_ends(data, tmp_path, preloaded):
+@pytest.fixture
+def impatient(monkeypatch):
+    """Let the preloaded process wait for a second, not for many, before it lets a child go."""
+
+    def start(command, **options):
+        assert command[1:3] == ["-m", "l2study.training.preload"]
+        program = (
+            "import socket, sys; from l2study.training import preload; preload._IDLE_SECONDS = 1;"
+            " preload.serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))"
+        )
+        return subprocess.Popen([command[0], "-c", program, *command[3:]], **options)
+
+    these = SimpleNamespace(**vars(subprocess) | {"Popen": start})
+    monkeypatch.setattr(preload, "subprocess", these)
+
+
+def test_a_child_with_nothing_to_do_ends(data, tmp_path, impatient, preloaded):
+    assert 5 < preload._IDLE_SECONDS < 60
     train(data, tmp_path)
-    assert children(preloaded.pid)
-    wait_until(lambda: not children(preloaded.pid))
+    (child,) = children(preloaded.pid)
+    wait_until(lambda: not alive(child), 15)
+    assert alive(preloaded.pid)
 
 
 def test_a_diverging_run_is_recorded_and_keeps_its_epochs(data, tmp_path):
