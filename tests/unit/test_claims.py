@@ -601,6 +601,7 @@ class TestRules:
         )
         assert judge.overall(rows, []) == "supported"
 
+    @pytest.mark.slow
     def test_false_contradictions_of_many_rows_are_rare(self):
         """Of six true claims each with a 95 % interval, one would seem false too often."""
         rng = np.random.default_rng(11)

@@ -272,6 +272,7 @@ class TestPage:
     def test_names_what_diverged(self, page):
         assert "λ = 0.1 every seed (seeds 0, 2, 5)" in page.read_text()
 
+    @pytest.mark.slow
     @pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium (Debian's package)")
     def test_in_a_browser(self, page):
         from playwright.sync_api import sync_playwright

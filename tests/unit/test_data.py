@@ -274,6 +274,7 @@ def test_the_embedded_file_can_be_absent(tmp_path):
 @example(60000, 1 / 3)
 @example(100, 0.29)
 @quick
+@pytest.mark.slow  # imports Keras
 def test_the_tail_is_where_keras_cuts(rows, fraction):
     from keras.src.trainers.data_adapters.array_slicing import train_validation_split
 
