@@ -125,14 +125,12 @@ def sharing(wildcards, output):
     """
     here = SETUPS[wildcards.place]
     longest, *others = next(group for group in SHARING if here in group)
+    if here is longest:
+        epochs = sorted(setup.config["training"]["epochs"] for setup in others)
+        return " ".join(["--leave", *map(str, epochs)]) if others else ""
     run = paths.RUN.format(**wildcards)
     study = output.history.removesuffix(f"{wildcards.place}/{run}/history.csv")
-    folder = {one.name: f"{study}{paths.place(one.name)}/{run}" for one in (longest, *others)}
-    if here is not longest:
-        return f"--take-from {shlex.quote(folder[longest.name])}"
-    wanted = [one for one in others if not Path(folder[one.name], "run.json").exists()]
-    epochs = sorted(one.config["training"]["epochs"] for one in wanted)
-    return " ".join(["--leave", *map(str, epochs)]) if epochs else ""
+    return f"--take-from {shlex.quote(f'{study}{paths.place(longest.name)}/{run}')}"
 
 
 def priority(of_place):

@@ -231,8 +231,7 @@ def expected_runs(
             new, taken = is_new(folder), False
             if new and longer != folder:
                 left = left_folder(longer, setup.config["training"]["epochs"])
-                to_come = is_new(longer) and not Path(folder, "run.json").exists()
-                taken = to_come or Path(left, "run.json").exists()
+                taken = is_new(longer) or Path(left, "run.json").exists()
             seconds = JOB_SECONDS + (0 if taken else each)
             runs.append(Expected(setup, l2, seed, folder, new, taken, size, seconds))
     return runs
