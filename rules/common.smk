@@ -238,6 +238,7 @@ def start_work():
         sys.exit(str(error))
     if done:
         print(done, file=sys.stderr)
+    snakemake_door.look_again_when_needed(workflow)
     snakemake_door.see_every_end(workflow)
     snakemake_door.remove_old_output(workflow)
     if SCREEN.jobs.cores and SCREEN.jobs.planned.keys() & {"train", "measure"}:

@@ -146,7 +146,8 @@ def local_tables(finished, tmp_path_factory):
         local.configure(**changes)
         done = local.snakemake("aggregate")
         assert done.returncode == 0, done.stdout + done.stderr
-        assert re.search(r"\b0 runs to train|Nothing to be done", done.stdout + done.stderr)
+        new = 4 if "factors" in changes else 0
+        assert re.search(rf"\b{new} runs to train|Nothing to be done", done.stdout + done.stderr)
         return local.tables()
 
     return tables
@@ -228,19 +229,20 @@ def test_grouped_runs(slurm, project, local_tables, finished):
     logs = project.folder / "logs" / "tiny" / "train"
     assert len([log for log in logs.rglob("*.log") if "epoch 3/3" in log.read_text()]) == 4
 
-    # a lambda more: its two runs are one job, and all that is submitted
+    # a set-up more: its four runs are one job, and all that is submitted
     before = times(project)
-    project.configure(**FOUR | {"lambdas": [0, 0.001, 0.03]})
-    succeeded(project.on_cluster("--group-components", "runs=2"))
+    varied = FOUR | {"factors": {"training.batch_size": [16]}}
+    project.configure(**varied)
+    succeeded(project.on_cluster("--group-components", "runs=4"))
     assert len(jobs_that_trained(slurm, project)) == 3
-    assert {path: when for path, when in times(project).items() if path in before} == before
-    assert len(times(project)) == 6
-    assert project.tables() == local_tables(lambdas=[0, 0.001, 0.03], seeds=2)
+    assert times(project) == before
+    assert len(list((project.results / "setups/batch_size~16/runs").rglob("run.json"))) == 4
+    assert project.tables() == local_tables(**varied)
 
-    # one run of a job of three always fails: the other two are kept, wherever it stands
+    # one run of a job of five always fails: the other four are kept, wherever it stands
     project.configure()
     project.fault(**{"l0.001_s2": "fail"})
-    failed = project.on_cluster("--group-components", "runs=3", "--preemptible-retries", "0")
+    failed = project.on_cluster("--group-components", "runs=5", "--preemptible-retries", "0")
     assert failed.returncode != 0
     end = failed.stderr[failed.stderr.rindex("1 failed; ") :]
     assert "train l2=0.001 seed=2: RuntimeError: out of luck" in end

@@ -76,6 +76,15 @@ def test_a_finished_study_that_is_given_factors_keeps_its_base(varied, finished)
     assert planned(varied) == (Counter(), Counter())
 
 
+def test_the_page_of_snakemake_has_the_figures_of_every_set_up(varied):
+    done = varied.snakemake("--report", "snakemake.html")
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = (varied.folder / "snakemake.html").read_text()
+    assert "verdict_map.svg" in page
+    for name in OTHERS:
+        assert f"setups/{name}/report/figures/gap.svg" in page
+
+
 def test_every_table_says_of_which_set_up_a_row_is(varied, finished):
     assert [row["setup"] for row in rows(varied, "setups")] == ["base", *OTHERS]
     own = finished.tables()
