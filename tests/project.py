@@ -52,7 +52,7 @@ class Project:
         (self.folder / "tiny.yaml").write_text(text)
 
     def shorten_report(self) -> None:
-        """Leave of the report the header, the answer and the figure of gaps: drawing takes long.
+        """Leave of the report its beginning and the figure of gaps: drawing takes long.
 
         For tests of what happens around a report. Whole ones are those of the project `finished`.
         """
@@ -61,7 +61,8 @@ class Project:
             if caption.stem != "gap":
                 caption.unlink()
         notebook = json.loads((reports / "report.ipynb").read_text())
-        kept = ("config = ", "page.header(", "page.answer(", 'page.figure(study, "gap"')
+        kept = ("config = ", "page.header(", "page.overview(", "page.answer(")
+        kept += ('page.figure(study, "gap"',)
         cells = [(cell, "".join(cell["source"])) for cell in notebook["cells"]]
         notebook["cells"] = [cell for cell, text in cells if any(word in text for word in kept)]
         assert len(notebook["cells"]) == len(kept)

@@ -20,6 +20,7 @@ REPORTS = {"report": 1, "report_of_setup": 4, "aggregate": 1, "all": 1}
 def varied(finished, tmp_path_factory):
     """The finished study, given factors and run again."""
     project = finished.copy(tmp_path_factory.mktemp("factors") / "study")
+    project.shorten_report()
     project.configure(factors=FACTORS)
     done = project.snakemake()
     assert done.returncode == 0, done.stdout + done.stderr
@@ -159,6 +160,7 @@ def test_a_change_costs_its_own_runs(project, changes, trained, measured):
 
 def test_a_set_up_that_fails_leaves_the_others_and_is_named(finished, tmp_path):
     project = finished.copy(tmp_path / "copy")
+    project.shorten_report()
     project.configure(factors={"training.batch_size": [16, 8]})
     project.strike({"at": "open .*batch_size~16/runs/.*weights", "do": "fail", "once": False})
     done = project.snakemake()

@@ -93,9 +93,8 @@ def overview(study: Study) -> list[str]:
     setups = study.tables["setups"]
     verdicts = study.tables["verdicts"]
     there = verdicts["setup"].nunique()
-    texts = [
-        f"This study has {len(setups)} set-ups, and {there} of them have runs to judge by. {CHOSEN}"
-    ]
+    some = "" if there == len(setups) else f", and {there} of them have runs to judge by"
+    texts = [f"This study has {len(setups)} set-ups{some}. {CHOSEN}"]
     if len(verdicts):
         counts = ", ".join(
             f"{count} {verdict}" for verdict, count in verdicts["verdict"].value_counts().items()
