@@ -135,8 +135,7 @@ def sharing(wildcards, output):
 
 def priority(of_place):
     """Return what `priority:` is: a function of the place of a job's set-up, where there can be."""
-    ordered = snakemake_door.orders_jobs(workflow)
-    return (lambda wildcards: of_place(ORDER.index(wildcards.place))) if ordered else of_place(0)
+    return (lambda wildcards: of_place(ORDER.index(wildcards.place))) if ORDERED else of_place(0)
 
 
 def with_caption(path, captions, category):

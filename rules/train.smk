@@ -1,3 +1,6 @@
+ORDERED = snakemake_door.orders_jobs(workflow)
+
+
 rule train:
     input:
         code=code("scripts/train.py"),

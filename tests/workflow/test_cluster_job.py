@@ -103,7 +103,9 @@ def test_without_all_that_snakemake_does_not_promise_the_study_is_made_all_the_s
     said = [line for line in done.stderr.splitlines() if line.startswith(warning)]
     assert {line.partition("): ")[2] for line in said} == {
         "jobs of a cluster check the configuration and the data again.",
+        "the runs of several set-ups are trained in any order.",
         "the screen is Snakemake's.",
+        "Snakemake is the busier, the more jobs have ended.",
         "jobs that a killed Snakemake leaves in Slurm's queue are not found later.",
         "with keep-incomplete, delete the files of runs that are to be trained again.",
         "a job that is cancelled or preempted may be waited for without end.",

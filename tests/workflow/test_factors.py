@@ -7,6 +7,8 @@ from collections import Counter
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("factors")
+
 FACTORS = {
     "training.epochs": [2, 5],
     "dataset.train_size": [60],
