@@ -1,3 +1,4 @@
+CELLS = cells()
 TABLES = [
     f"{RESULTS}/tables/{file}"
     for file in [
@@ -23,7 +24,7 @@ rule aggregate:
         data=[f"{RESULTS}{place}/data.json" for place in DATA],
         histories=runs("history.csv"),
         runs=runs("run.json"),
-        measures=[f"{RESULTS}{{place}}/{paths.MEASURES}".format(**cell) for cell in cells()],
+        measures=[f"{RESULTS}{{place}}/{paths.MEASURES}".format(**cell) for cell in CELLS],
     output:
         [with_caption(path, ["tables"], "Tables") for path in TABLES],
     log:

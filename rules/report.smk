@@ -10,7 +10,7 @@ BASE_REPORT = report_of("", [*FIGURES, *ACROSS])
 REPORT = BASE_REPORT + [
     file
     for place in SETUPS
-    if place and any(cell["place"] == place for cell in cells())
+    if place in {cell["place"] for cell in CELLS} - {""}
     for file in report_of(place, FIGURES)
 ]
 

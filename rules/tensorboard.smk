@@ -1,7 +1,7 @@
 # Only where config.yaml has `tensorboard: true`. A job per lambda: an added lambda costs one job.
 EVENTS = [
     f"{RESULTS}{place}/tensorboard/l2~{l2}"
-    for place, l2 in map(dict.values, cells() if TENSORBOARD else [])
+    for place, l2 in map(dict.values, CELLS if TENSORBOARD else [])
 ]
 
 

@@ -86,3 +86,19 @@ def test_one_claim_of_versions_of_snakemake():
 
 def docs(name):
     return (PROJECT / "docs" / name).read_text()
+
+
+def test_however_many_looks_there_are_one_more_is_ordered_at_a_time(monkeypatch):
+    ordered, now = [], [100.0]
+    monkeypatch.setattr(snakemake_door.time, "monotonic", lambda: now[0])
+    scheduler = SimpleNamespace(_schedule_reevalutation=ordered.append)
+    snakemake_door.look_again_when_needed(SimpleNamespace(scheduler=scheduler))
+    for _ in range(5):
+        scheduler._schedule_reevalutation(2)
+    assert ordered == [2]
+    now[0] = 101.9
+    scheduler._schedule_reevalutation(2)
+    assert ordered == [2]
+    now[0] = 102.0
+    scheduler._schedule_reevalutation(2)
+    assert ordered == [2, 2]

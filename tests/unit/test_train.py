@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import struct
@@ -308,3 +309,73 @@ def test_where_the_announcing_process_has_ended_a_job_does_its_work_itself(monke
     ended.wait()
     monkeypatch.setenv(preload.ADDRESS, f"l2study-{ended.pid}-0")
     assert preload.request("train", ["--help"], kind=[]) is None
+
+
+# ---- runs that differ in their epochs alone
+
+
+def of_epochs(epochs):
+    """Return a configuration of which other epochs are evaluated than of a longer one."""
+    training = CONFIG["training"] | {"epochs": epochs, "evaluate_at": {"points": 3}}
+    return CONFIG | {"training": training}
+
+
+def command(data, folder, epochs, *more):
+    return [*train_command(data, folder, config=of_epochs(epochs)), *more]
+
+
+def succeed(command):
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def shared(data, tmp_path_factory):
+    """A run of 9 epochs that has left one of 5, and both trained by themselves."""
+    folder = tmp_path_factory.mktemp("shared")
+    succeed(command(data, folder / "9", 9, "--leave", "5"))
+    for epochs in (5, 9):
+        train(data, folder / f"plain-{epochs}", config=of_epochs(epochs))
+    return folder
+
+
+def test_what_a_longer_run_leaves_is_the_shorter_run(shared):
+    for left, plain in (("9/first-5", "plain-5"), ("9", "plain-9")):
+        assert without_seconds(shared / left) == without_seconds(shared / plain)
+        weights = [(shared / name / "weights.npz").read_bytes() for name in (left, plain)]
+        assert weights[0] == weights[1]
+        records = [json.loads((shared / name / "run.json").read_text()) for name in (left, plain)]
+        for key in ("config", "data_sha256", "weights_sha256", "code", "status", "l2", "seed"):
+            assert records[0][key] == records[1][key], key
+    epochs = [[int(row["epoch"]) for row in history(shared / name)] for name in ("9/first-5", "9")]
+    assert epochs == [[0, 1, 2, 5], [0, 1, 3, 9]]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "taken"),
+    [
+        ("run.json", "", "", True),
+        ("run.json", '"code": "', '"code": "0', False),
+        ("run.json", '"data_sha256": "', '"data_sha256": "0', False),
+        ("run.json", '"epochs": 5', '"epochs": 6', False),
+        ("run.json", '"seed": 0', '"seed": 1', False),
+        ("weights.npz", None, None, False),
+    ],
+    ids=["as it is", "code", "data", "configuration", "seed", "weights"],
+)
+def test_what_was_left_is_taken_only_if_it_is_the_run(
+    data, shared, tmp_path, file, old, new, taken
+):
+    shutil.copytree(shared / "9", tmp_path / "9")
+    path = tmp_path / "9" / "first-5" / file
+    if old is None:
+        path.write_bytes(path.read_bytes()[:-1])
+    else:
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+    run = command(data, tmp_path / "5", 5, "--take-from", str(tmp_path / "9"))
+    assert ("taken from the longer run" in succeed(run)) == taken
+    assert (tmp_path / "9" / "first-5").exists() != taken
+    assert without_seconds(tmp_path / "5") == without_seconds(shared / "plain-5")

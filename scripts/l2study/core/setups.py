@@ -100,8 +100,7 @@ def setups(config: dict, *, checked: bool = False) -> list[Setup]:
     factors = config.get("factors", {})
     base = {key: value for key, value in config.items() if key not in _OF_THE_STUDY}
     read = checked_before if checked else check
-    levels = {}
-    touched = {}
+    levels, own, touched = {}, {}, {}
     for key, given in factors.items():
         factor = _factor(key, given)
         if factor in levels:
@@ -110,6 +109,7 @@ def setups(config: dict, *, checked: bool = False) -> list[Setup]:
                 " by a name of its own"
             )
         levels[factor] = list(_levels(key, given, base, read))
+        own[factor] = _own_label(key, given, base, levels[factor])
         for path in {path for level in levels[factor] for path in _paths(level.changes)}:
             if path in touched:
                 raise ConfigError(
@@ -117,8 +117,6 @@ def setups(config: dict, *, checked: bool = False) -> list[Setup]:
                     " allowed: a key in one factor"
                 )
             touched[path] = key
-    own = {factor: _own_label(key, given, base, levels[factor]) for (key, given), factor in
-           zip(factors.items(), levels, strict=True)}  # fmt: skip
     others = {
         factor: [level for level in of_one if level.config != base]
         for factor, of_one in levels.items()
@@ -170,9 +168,9 @@ def _check_size(config: dict, others: Mapping[str, list[_Level]]) -> None:
     runs = number * len(config["lambdas"]) * len(config["seeds"])
     if runs > MOST_RUNS and not config.get("allow_large"):
         raise ConfigError(
-            f"factors: {number} set-ups with {len(config['lambdas'])} lambdas and"
-            f" {len(config['seeds'])} seeds are {runs} runs; allowed: at most {MOST_RUNS}, or any"
-            " number with --config allow_large=true"
+            f"{'factors' if others else 'seeds'}: {number} set-ups with"
+            f" {len(config['lambdas'])} lambdas and {len(config['seeds'])} seeds are {runs} runs;"
+            f" allowed: at most {MOST_RUNS}, or any number with --config allow_large=true"
         )
 
 

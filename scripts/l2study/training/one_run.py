@@ -92,10 +92,8 @@ def train(
         if own.diverged_epoch is not None:
             print(f"epoch {epoch}: diverged, the loss is not finite", flush=True)
         else:
-            row, names = (
-                values | evaluation,
-                _PRINTED if evaluation else _PRINTED_WITHOUT_EVALUATION,
-            )
+            row = values | evaluation
+            names = _PRINTED if evaluation else _PRINTED_WITHOUT_EVALUATION
             printed = ", ".join(f"{name} {row[name]:.4f}" for name in names)
             print(f"epoch {epoch}/{epochs}: {printed}", flush=True)
         for recorder in [recorder for recorder in recorders if recorder.ended(epoch)]:

@@ -8,6 +8,7 @@ import functools
 import logging
 import re
 import sys
+import time
 from collections.abc import Callable
 
 LOGGER = logging.getLogger("snakemake.logging")
@@ -94,8 +95,8 @@ def orders_jobs(workflow) -> bool:
 
 @_adapter("Snakemake is the busier, the more jobs have ended")
 def look_again_when_needed(workflow) -> None:
-    """Let Snakemake look for jobs to start when one has ended, or when the limit of jobs a second
-    lets it start more, and not at other times.
+    """Let Snakemake look for jobs to start when one has ended, and else once in the time for which
+    it limits their number.
 
     Where there is such a limit, and by default there is, every look orders another one a second
     later. So after some hundred jobs it looks hundreds of times a second, at all inputs of all jobs
@@ -103,13 +104,15 @@ def look_again_when_needed(workflow) -> None:
     Without: in a study of 350 runs, two thirds of a core are busy with looking at the end.
     """
     scheduler = workflow.scheduler
-    limit, order = scheduler.job_rate_limiter, scheduler._schedule_reevalutation
+    order, due = scheduler._schedule_reevalutation, 0.0
 
-    def order_if_needed(delay):
-        if limit.get_free_jobs() == 0:
+    def order_one(delay):
+        nonlocal due
+        if (now := time.monotonic()) >= due:
+            due = now + delay
             order(delay)
 
-    scheduler._schedule_reevalutation = order_if_needed
+    scheduler._schedule_reevalutation = order_one
 
 
 # ---- Snakemake within a job of a cluster
