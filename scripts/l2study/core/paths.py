@@ -26,6 +26,9 @@ RUN = "runs/l2~{l2}/seed~{seed}"
 MEASURES = "measures/l2~{l2}.json"
 """The measures of all runs of a lambda, below the results of the study."""
 
+PREDICTIONS = "measures/l2~{l2}.predictions.npz"
+"""The predictions of all runs of a lambda, below the results of the study."""
+
 
 def run_folder(results: Path, l2: str, seed: int) -> Path:
     """Return the folder of a run."""
@@ -40,6 +43,11 @@ def left_folder(run: Path, epochs: int) -> Path:
 def measures_file(results: Path, l2: str) -> Path:
     """Return the file with the measures of all runs of a lambda."""
     return Path(results) / MEASURES.format(l2=l2)
+
+
+def predictions_file(results: Path, l2: str) -> Path:
+    """Return the file with the predictions of all runs of a lambda."""
+    return Path(results) / PREDICTIONS.format(l2=l2)
 
 
 LEDGERS = ("exercise", "general")

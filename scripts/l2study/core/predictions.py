@@ -1,0 +1,78 @@
+"""What every run of a lambda predicts for each validation and test image, in one file."""
+
+import io
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from l2study.core.files import replacing
+
+PARTS = ("val", "test")
+"""The images that predictions are kept of, by the names of the columns of a history."""
+
+_SMALLEST = 1e-7
+"""Keras takes the logarithm of no probability below this (`keras.config.epsilon`)."""
+
+
+class Predicted(NamedTuple):
+    """What a network predicts for the images of a part, in the order of the prepared data.
+
+    `label` is the right class of every image and `predicted` the most probable one, both of shape
+    (images,) and the smallest unsigned type that holds them; `probability` is that of the right
+    class, float32.
+    """
+
+    label: np.ndarray
+    predicted: np.ndarray
+    probability: np.ndarray
+
+    @property
+    def right(self) -> np.ndarray:
+        """Whether the most probable class of an image is the right one, as 0.0 or 1.0."""
+        return (self.predicted == self.label).astype(float)
+
+    @property
+    def cross_entropy(self) -> np.ndarray:
+        """The cross-entropy of every image in nats, as Keras computes it."""
+        return -np.log(np.clip(self.probability.astype(float), _SMALLEST, 1 - _SMALLEST))
+
+
+def write_predictions(path: Path, runs: Mapping[int, Mapping[str, Predicted]]) -> None:
+    """Write the predictions of the runs of a lambda, by seed and part; the same give equal bytes.
+
+    The arrays are named seed~<seed>/<part>/<field of Predicted>.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    arrays = {
+        f"seed~{seed}/{part}/{field}": array
+        for seed, parts in runs.items()
+        for part, predicted in parts.items()
+        for field, array in predicted._asdict().items()
+    }
+    with replacing(Path(path)) as unfinished:
+        np.savez_compressed(unfinished, **arrays)
+
+
+def read_predictions(content: bytes) -> dict[int, dict[str, Predicted]]:
+    """Return the predictions in the content of a file of `write_predictions`.
+
+    Raises:
+        ValueError: it is no such file.
+    """
+    runs: dict[int, dict[str, dict]] = {}
+    try:
+        with np.load(io.BytesIO(content)) as arrays:
+            for name in arrays:
+                seed, part, field = name.removeprefix("seed~").split("/")
+                runs.setdefault(int(seed), {}).setdefault(part, {})[field] = arrays[name]
+        return {
+            seed: {part: Predicted(**fields) for part, fields in parts.items()}
+            for seed, parts in runs.items()
+        }
+    except (zipfile.BadZipFile, OSError, TypeError, EOFError) as error:
+        raise ValueError(f"not a file of predictions ({error})") from None
