@@ -644,6 +644,28 @@ class TestSeedsNeeded:
             decisions.seeds_needed(1, 0, 0.95)
 
 
+    def test_a_floor_can_be_too_high_for_any_number(self):
+        # 1.96 + 0.84 standard errors give a power of 0.8
+        assert decisions.seeds_needed(1, 1, 0.95, floor=1 / 2.79**2) == math.inf
+        assert 20 < decisions.seeds_needed(1, 1, 0.95, floor=1 / 2.9**2) < 1000
+
+    @pytest.mark.parametrize(("sd", "floor"), [(1.0, 0.0), (1.0, 0.03), (2.0, 0.06), (0.5, 0.08)])
+    def test_simulated_power(self, sd, floor):
+        """The number is within 20 % of where four of five simulated studies find the difference."""
+        needed = decisions.seeds_needed(sd, 1.0, 0.95, floor=floor)
+        rng, studies = np.random.default_rng(0), 20_000
+
+        def power(n):
+            mean = 1 + math.sqrt(floor) * rng.standard_normal(studies)
+            mean += sd / math.sqrt(n) * rng.standard_normal(studies)
+            own = sd**2 * rng.chisquare(n - 1, studies) / (n - 1) / n
+            df = (n - 1) * ((own + floor) / own) ** 2
+            return np.mean(mean / np.sqrt(own + floor) > stats.t.ppf(0.975, df))
+
+        reached = next(n for n in range(2, 200) if power(n) >= 0.8)
+        assert abs(needed / reached - 1) <= 0.2
+
+
 class TestSeedsNeededInterval:
     def test_is_of_the_interval_of_the_spread(self):
         values = normal(size=10)

@@ -15,6 +15,9 @@ from l2study.tables.statistics import variance_interval
 RESAMPLES = 999
 """Bootstrap samples of seeds."""
 
+_MANY = 10**6
+"""As many degrees of freedom are as good as infinitely many."""
+
 
 def one_standard_error(
     l2: Sequence[float], mean: Sequence[float], error: Sequence[float]
@@ -78,39 +81,58 @@ def resampled_choice(l2: Sequence[float], table: np.ndarray) -> tuple[np.ndarray
     return best, simplest
 
 
-def paired_t_power(effect: float, n: int, confidence: float) -> float:
-    """Return the chance that a paired t-test of `n` pairs finds a true difference above 0.
+def t_power(effect: float, df: float, confidence: float) -> float:
+    """Return the chance that a t-test finds a true difference above 0, for normal values.
 
-    Two-sided at 1 - confidence, for normal differences whose mean is `effect` times their standard
-    deviation: the upper tail of the noncentral t distribution. The lower one, a significant
-    difference of the wrong sign, is left out: it adds next to nothing, and scipy has no value for
-    it where the effect is large.
+    Two-sided at 1 - confidence: the upper tail of the noncentral t distribution. The lower one, a
+    significant difference of the wrong sign, is left out: it adds next to nothing, and scipy has no
+    value for it where the effect is large.
+
+    Args:
+        effect: the difference in standard errors of its estimate.
+        df: the degrees of freedom of that standard error.
+        confidence: of the interval that belongs to the test.
     """
-    critical = stats.t.ppf((1 + confidence) / 2, n - 1)
     # differences that are equal but for rounding have an effect for which scipy has no value
-    shift = min(effect * math.sqrt(n), 1e8)
-    return float(stats.nct.sf(critical, n - 1, shift))
+    return float(stats.nct.sf(stats.t.ppf((1 + confidence) / 2, df), df, min(effect, 1e8)))
 
 
-def seeds_needed(sd: float, difference: float, confidence: float, power: float = 0.8) -> float:
+def seeds_needed(
+    sd: float, difference: float, confidence: float, power: float = 0.8, floor: float = 0.0
+) -> float:
     """Return the smallest number of pairs at which a paired t-test resolves `difference`.
 
-    Two-sided at 1 - confidence, with at least `power`, if differences of pairs have standard
-    deviation `sd`. At least 2; NaN if `sd` is not a number.
+    Two-sided at 1 - confidence, with at least `power`. The variance of a mean of n pairs is
+    sd^2 / n + floor, with degrees of freedom by Satterthwaite, as those of `floor` are many.
+
+    Args:
+        sd: standard deviation of the differences of pairs.
+        difference: the true difference, above 0.
+        confidence: of the interval that belongs to the test.
+        power: the chance to find the difference.
+        floor: the part of the variance that more pairs do not make smaller, that of the images.
+
+    Returns:
+        At least 2; infinite if no number is enough; NaN if `sd` is not a number.
 
     Raises:
         ValueError: `difference` is not positive.
     """
     if not difference > 0:
         raise ValueError(f"difference {difference!r} is not above 0")
-    if not math.isfinite(sd):
+    if not math.isfinite(sd) or not math.isfinite(floor):
         return math.nan
-    if sd == 0:
-        return 2.0
 
-    def enough(n: int) -> bool:
-        return paired_t_power(difference / sd, n, confidence) >= power
+    def enough(n: float) -> bool:
+        own = sd**2 / n
+        variance = own + floor
+        if variance == 0:
+            return True
+        df = (n - 1) * (variance / own) ** 2 if own else math.inf
+        return t_power(difference / math.sqrt(variance), min(df, _MANY), confidence) >= power
 
+    if not enough(math.inf):
+        return math.inf
     high = 2
     while not enough(high):
         high *= 2
