@@ -1,0 +1,103 @@
+"""Seeds in rounds, until intervals are narrow enough: how many the next round has.
+
+To look at the data and to stop when an interval is narrow makes Student's intervals hold too
+seldom: a study tends to stop when its runs happen to differ little. Stein (1945, Annals of
+Mathematical Statistics 16, 243-258) takes the spread from a first round alone, whose size the data
+did not decide. Here there may be more rounds, and the spread is the largest standard deviation that
+the end of any round has seen: that of the first round, or a larger one. Simulated coverage of the
+interval with it at 95 %, 10 seeds in the first round, the least for half widths that need 8 to 100
+seeds: .947 for normal values, .954 for t(5), .930 for gamma(4), where the interval of 10 values
+without any looking has .949, .955 and .936. Student's interval of all runs has .934, .938 and .917.
+The tests repeat the first.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+FIRST = 10
+"""Seeds of the first round."""
+
+
+class Round(NamedTuple):
+    """What is known at the end of a round of `n` seeds, of the values of one cell.
+
+    `mean` -+ `half_width` is the interval with the largest spread so far, `sd`.
+    """
+
+    n: int
+    mean: float
+    sd: float
+    half_width: float
+
+
+def at_end_of(values: Sequence[float], before: float, confidence: float) -> Round:
+    """Return what is known of a cell at the end of a round.
+
+    Args:
+        values: of all runs so far; those that are not finite are left out.
+        before: the largest standard deviation at the ends of earlier rounds, or 0.
+        confidence: of the interval.
+
+    Returns:
+        The half width is infinite for fewer than two values.
+    """
+    values = np.asarray(values, float)
+    values = values[np.isfinite(values)]
+    n = len(values)
+    if n < 2:
+        return Round(n, math.nan, before, math.inf)
+    sd = max(before, float(values.std(ddof=1)))
+    half_width = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * sd / math.sqrt(n)
+    return Round(n, float(values.mean()), sd, half_width)
+
+
+def next_round(last: Round, half_width: float, confidence: float) -> int:
+    """Return how many seeds a cell needs in all, by its last round; as many as it has if enough.
+
+    As in Stein (1945), that is the square of t * sd over the half width that is wanted, with t for
+    the runs that there are.
+    """
+    if last.half_width <= half_width:
+        return last.n
+    if last.n < 2:
+        return FIRST
+    critical = float(stats.t.ppf((1 + confidence) / 2, last.n - 1))
+    return max(last.n + 1, math.ceil((critical * last.sd / half_width) ** 2))
+
+
+def rounds(
+    cells: Mapping[object, Sequence[float]], half_width: float, at_most: int, confidence: float
+) -> tuple[int, list[dict[object, Round]]]:
+    """Return how many seeds the study needs now, and its rounds that are over.
+
+    The first round has `FIRST` seeds, or `at_most` if that is less. Every further one has what the
+    cell that needs most asks for. There are no more once every interval is narrow enough, or with
+    `at_most` seeds.
+
+    Args:
+        cells: the values of every cell (a set-up and a lambda), in the order of the seeds, as far
+            as their runs are there; NaN for a run that has diverged.
+        half_width: no interval of a cell is to be wider than this to either side.
+        at_most: seeds.
+        confidence: of the intervals.
+    """
+    there = min((len(values) for values in cells.values()), default=0)
+    wanted, over = min(FIRST, at_most), []
+    while wanted <= there:
+        before = over[-1] if over else {}
+        last = {
+            cell: at_end_of(values[:wanted], before[cell].sd if before else 0.0, confidence)
+            for cell, values in cells.items()
+        }
+        over.append(last)
+        diverged = max((wanted - cell.n for cell in last.values()), default=0)
+        needed = max(next_round(cell, half_width, confidence) for cell in last.values())
+        enough = all(cell.half_width <= half_width for cell in last.values())
+        if enough or wanted == at_most:
+            break
+        wanted = min(at_most, max(wanted + 1, needed + diverged))
+    return wanted, over
