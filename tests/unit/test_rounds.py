@@ -41,7 +41,7 @@ def test_the_end_is_at_most():
     values = normal(30)
     assert rounds.rounds({"a": values[:FIRST]}, 0.01, 30, 0.95)[0] == 30
     wanted, over = rounds.rounds({"a": values}, 0.01, 30, 0.95)
-    assert wanted == 30 and [each["a"].n for each in over] == [FIRST, 30]
+    assert wanted == 30 and [each.seeds for each in over] == [FIRST, 30]
 
 
 def test_diverged_runs_are_made_up_for():
@@ -63,7 +63,7 @@ def test_values_that_are_there_already_give_the_same_rounds():
         if wanted == n:
             break
         n = wanted
-    assert [each["a"].n for each in over] == seen
+    assert [each.seeds for each in over] == seen
     assert rounds.rounds({"a": values}, 0.4, 60, 0.95) == (wanted, over)
 
 
@@ -76,7 +76,7 @@ def test_coverage_in_spite_of_looking(needed):
     held = student = 0
     for values in table:
         wanted, over = rounds.rounds({"a": values}, half_width, 200, 0.95)
-        last, so_far = over[-1]["a"], values[:wanted]
+        last, so_far = over[-1].cells["a"], values[:wanted]
         held += abs(last.mean) <= last.half_width
         own = stats.t.ppf(0.975, wanted - 1) * so_far.std(ddof=1) / math.sqrt(wanted)
         student += abs(last.mean) <= own

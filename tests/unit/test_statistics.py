@@ -643,7 +643,6 @@ class TestSeedsNeeded:
         with pytest.raises(ValueError, match="not above 0"):
             decisions.seeds_needed(1, 0, 0.95)
 
-
     def test_a_floor_can_be_too_high_for_any_number(self):
         # 1.96 + 0.84 standard errors give a power of 0.8
         assert decisions.seeds_needed(1, 1, 0.95, floor=1 / 2.79**2) == math.inf

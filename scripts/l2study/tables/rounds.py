@@ -12,7 +12,7 @@ The tests repeat the first.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,8 +22,8 @@ FIRST = 10
 """Seeds of the first round."""
 
 
-class Round(NamedTuple):
-    """What is known at the end of a round of `n` seeds, of the values of one cell.
+class Known(NamedTuple):
+    """What is known of a cell at the end of a round, by the values of its `n` completed runs.
 
     `mean` -+ `half_width` is the interval with the largest spread so far, `sd`.
     """
@@ -34,7 +34,19 @@ class Round(NamedTuple):
     half_width: float
 
 
-def at_end_of(values: Sequence[float], before: float, confidence: float) -> Round:
+class Round(NamedTuple):
+    """A round that is over: its seeds, those of earlier rounds included, and what it tells."""
+
+    seeds: int
+    cells: dict[Hashable, Known]
+
+    @property
+    def widest(self) -> Hashable:
+        """The cell with the widest interval."""
+        return max(self.cells, key=lambda cell: self.cells[cell].half_width)
+
+
+def at_end_of(values: Sequence[float], before: float, confidence: float) -> Known:
     """Return what is known of a cell at the end of a round.
 
     Args:
@@ -49,14 +61,14 @@ def at_end_of(values: Sequence[float], before: float, confidence: float) -> Roun
     values = values[np.isfinite(values)]
     n = len(values)
     if n < 2:
-        return Round(n, math.nan, before, math.inf)
+        return Known(n, math.nan, before, math.inf)
     sd = max(before, float(values.std(ddof=1)))
     half_width = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * sd / math.sqrt(n)
-    return Round(n, float(values.mean()), sd, half_width)
+    return Known(n, float(values.mean()), sd, half_width)
 
 
-def next_round(last: Round, half_width: float, confidence: float) -> int:
-    """Return how many seeds a cell needs in all, by its last round; as many as it has if enough.
+def seeds_for(last: Known, half_width: float, confidence: float) -> int:
+    """Return how many seeds a cell needs in all; as many as it has if they are enough.
 
     As in Stein (1945), that is the square of t * sd over the half width that is wanted, with t for
     the runs that there are.
@@ -70,8 +82,8 @@ def next_round(last: Round, half_width: float, confidence: float) -> int:
 
 
 def rounds(
-    cells: Mapping[object, Sequence[float]], half_width: float, at_most: int, confidence: float
-) -> tuple[int, list[dict[object, Round]]]:
+    cells: Mapping[Hashable, Sequence[float]], half_width: float, at_most: int, confidence: float
+) -> tuple[int, list[Round]]:
     """Return how many seeds the study needs now, and its rounds that are over.
 
     The first round has `FIRST` seeds, or `at_most` if that is less. Every further one has what the
@@ -88,16 +100,16 @@ def rounds(
     there = min((len(values) for values in cells.values()), default=0)
     wanted, over = min(FIRST, at_most), []
     while wanted <= there:
-        before = over[-1] if over else {}
-        last = {
-            cell: at_end_of(values[:wanted], before[cell].sd if before else 0.0, confidence)
+        before = {cell: known.sd for cell, known in over[-1].cells.items()} if over else {}
+        known = {
+            cell: at_end_of(values[:wanted], before.get(cell, 0.0), confidence)
             for cell, values in cells.items()
         }
+        last = Round(wanted, known)
         over.append(last)
-        diverged = max((wanted - cell.n for cell in last.values()), default=0)
-        needed = max(next_round(cell, half_width, confidence) for cell in last.values())
-        enough = all(cell.half_width <= half_width for cell in last.values())
-        if enough or wanted == at_most:
+        if known[last.widest].half_width <= half_width or wanted == at_most:
             break
+        needed = max(seeds_for(cell, half_width, confidence) for cell in known.values())
+        diverged = max(wanted - cell.n for cell in known.values())
         wanted = min(at_most, max(wanted + 1, needed + diverged))
     return wanted, over

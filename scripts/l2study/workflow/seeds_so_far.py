@@ -1,0 +1,87 @@
+"""How many seeds a study in rounds has now, by the runs that are there.
+
+The rule of `l2study.tables.rounds` needs nothing but the runs in the order of their seeds. So there
+is no state to keep: an invocation finds the round that it is in, and one that was killed goes on.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from l2study.core.columns import HISTORY_COLUMNS
+from l2study.core.epochs import evaluated_epochs
+from l2study.core.measures import MEASURES
+from l2study.core.paths import place
+from l2study.core.runs import DamagedRunError, read_runs
+from l2study.core.setups import Setup
+from l2study.tables.rounds import Round, rounds
+
+Cells = dict[tuple[str, str], list[float]]
+"""The values of every set-up and lambda, in the order of the seeds."""
+
+
+def look(study: Mapping, found: Iterable[Setup], results: str) -> tuple[int, list[Round]]:
+    """Return how many seeds the study needs now, and its rounds that are over.
+
+    Args:
+        study: a canonical configuration whose seeds come in rounds.
+        found: its set-ups.
+        results: the folder of the study's results.
+
+    Returns:
+        As `rounds` does; the cells are the pairs of a set-up's name and a lambda's label.
+    """
+    until = study["seeds"]["until"]
+    cells: Cells = {
+        (setup.name, l2): _values(setup, l2, f"{results}{place(setup.name)}", until)
+        for setup in found
+        for l2 in study["lambdas"]
+    }
+    return rounds(cells, until["half_width"], until["at_most"], study["confidence"])
+
+
+def _values(setup: Setup, l2: str, results: str, until: Mapping) -> list[float]:
+    """Return the values of a lambda, of as many seeds as are there without a gap."""
+    promised = {"config": {part: setup.config[part] for part in ("model", "training")}}
+    epochs, values = evaluated_epochs(setup.config["training"]), []
+    for seed in range(until["at_most"]):
+        try:
+            (run,) = read_runs(Path(results), [l2], [seed], epochs, promised=promised)
+        except DamagedRunError:
+            break
+        completed = run.record["status"] == "completed"
+        values.append(_measured(run.history[-1], until["measure"]) if completed else np.nan)
+    return values
+
+
+def _measured(last: np.ndarray, measure: str) -> float:
+    row = dict(zip(HISTORY_COLUMNS, last.tolist(), strict=True))
+    first, *second = MEASURES[measure].difference or (measure,)
+    return row[first] - sum(row[column] for column in second)
+
+
+def words(study: Mapping, found: Sequence[Setup], results: str) -> str:
+    """Return in a sentence whether the study has seeds enough, for the end of an invocation."""
+    until = study["seeds"]["until"]
+    needed, over = look(study, found, results)
+    if not over:
+        return f"The first round, of {needed} seeds, is not over: give the same command again."
+    last, measure = over[-1], MEASURES[until["measure"]]
+    setup, l2 = last.widest
+    at = f"lambda {l2}" if len(found) == 1 else f"lambda {l2} of the set-up {setup}"
+    half_width = last.cells[last.widest].half_width
+
+    def width(value: float) -> str:
+        return f"{measure.scale * value:.3g} {measure.unit}"
+
+    widest = (
+        f"With {last.seeds} seeds, the widest interval of the {measure.label[0].lower()}"
+        f"{measure.label[1:]} is {width(half_width)} to either side, at {at}. Wanted:"
+        f" {width(until['half_width'])} or less."
+    )
+    if half_width <= until["half_width"]:
+        return widest
+    if needed > last.seeds:
+        return f"{widest} That takes {needed} seeds: give the same command again."
+    return f"{widest} More seeds than these are not allowed (seeds.until.at_most)."
