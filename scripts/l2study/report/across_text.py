@@ -12,7 +12,7 @@ from l2study.core.labels import l2_label
 from l2study.core.paths import BASE
 from l2study.core.wording import MISSING, fixed, interval, rounded
 from l2study.report.cells import Cell, Link, Number, Rows, Verdict, Words
-from l2study.report.chooser import path_to
+from l2study.report.chooser import has_page, path_to
 from l2study.report.inputs import Study
 from l2study.report.setup_names import STAR, close, in_order, words
 
@@ -172,7 +172,7 @@ def map_table(study: Study) -> Rows:
     found = verdicts.set_index(["setup", "id"])["verdict"]
     claims = verdicts["id"].unique().tolist()
     return [
-        {"Set-up": _link(study, name, near, bool((verdicts["setup"] == name).any()))}
+        {"Set-up": _link(study, name, near)}
         | {
             claim: Verdict(found[name, claim]) if (name, claim) in found.index else ""
             for claim in claims
@@ -210,9 +210,10 @@ def best_table(study: Study) -> Rows:
     return table
 
 
-def _link(study: Study, name: str, near: list[str], there: bool = True) -> Cell:
-    beneath = CLOSE_WORDS if name in near else ""
-    return Link(words(name), path_to(study, name), beneath if there else "no verdicts")
+def _link(study: Study, name: str, near: list[str]) -> Cell:
+    if not has_page(study, name):
+        return Words(words(name), "no runs")
+    return Link(words(name), path_to(study, name), CLOSE_WORDS if name in near else "")
 
 
 def _label(l2: float) -> str:

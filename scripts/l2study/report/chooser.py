@@ -20,6 +20,12 @@ def tables_folder(study: Study) -> str:
     return "../tables" if study.setup == BASE else "../../../tables"
 
 
+def has_page(study: Study, name: str) -> bool:
+    """Return whether a set-up has a page; one without any run has none."""
+    runs = study.tables["setups"].set_index("setup").loc[name]
+    return name == BASE or runs["missing"] < runs["runs"]
+
+
 def chooser(study: Study) -> str:
     """Return the links to the pages of all set-ups as HTML; empty if there is only one.
 
@@ -65,5 +71,7 @@ def _combined(setup: Setup) -> tuple[str, str]:
 
 
 def _link(study: Study, name: str, text: str) -> str:
+    if not has_page(study, name):
+        return f"{html.escape(text)} (no runs)"
     current = ' aria-current="page"' if name == study.setup else ""
     return f'<a href="{html.escape(path_to(study, name))}"{current}>{html.escape(text)}</a>'
