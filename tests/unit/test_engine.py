@@ -201,11 +201,63 @@ def test_a_restarted_engine_is_as_new(architecture):
     used = Engine(engine_model("adam", architecture, l2=0.5), data, PARTS, BATCH)
     for _ in range(2):
         used.train_epoch(order)
-    used.restart(engine_model("adam", architecture))
+    used.restart(engine_model("adam", architecture), data)
     new = Engine(engine_model("adam", architecture), data, PARTS, BATCH)
     for _ in range(2):
         assert used.evaluate() == new.evaluate()
         assert used.train_epoch(order) == new.train_epoch(order)
+
+
+def test_an_engine_goes_on_with_other_data_as_a_new_one():
+    """Other images and labels of the same shape: nothing is compiled again, or left of before."""
+    from l2study.training.engine import Data, Engine
+
+    images, labels = images_and_labels()
+    shuffled = np.random.default_rng(4).permutation(480)
+    data, order = Data(images[shuffled], labels[shuffled], 1 / 255), np.arange(330)
+    used = Engine(engine_model("adam", ONE), Data(images, labels, 1 / 255), PARTS, BATCH)
+    before = used.train_epoch(order), used.evaluate()
+    used.restart(engine_model("adam", ONE), data)
+    new = Engine(engine_model("adam", ONE), data, PARTS, BATCH)
+    found = used.train_epoch(order), used.evaluate()
+    assert found == (new.train_epoch(order), new.evaluate())
+    assert found != before
+    for program in (used._train_program, used._evaluation_program):
+        assert program.experimental_get_tracing_count() == 1
+
+
+def test_compiled_programs_serve_runs_that_differ_in_their_rows_alone():
+    """Also in epochs, lambda and seed; another size of an image, part or batch, or scale is new."""
+    from dataclasses import replace
+
+    from l2study.core.config import check
+    from l2study.data.prepared import Prepared
+    from l2study.training import one_run
+
+    images, labels = images_and_labels()
+    counts = {"train": 330, "validation": 60, "test": 90}
+    data = Prepared(images, labels, counts, CLASSES, 1 / 255, "first", "")
+    config = check({"training": {"epochs": 3, "batch_size": BATCH}})
+    longer = config | {"training": config["training"] | {"epochs": 9, "evaluate_at": [2]}}
+    engine = one_run._engine(config, data, "0.1", 0)
+    other = replace(data, images=images[::-1].copy(), labels=labels[::-1].copy(), sha256="second")
+    assert one_run._engine(longer, other, "0", 7) is engine
+    found = engine.evaluate()
+    one_run._compiled.clear()
+    new = one_run._engine(longer, other, "0", 7)
+    assert new is not engine
+    assert new.evaluate() == found
+    larger = config | {"training": config["training"] | {"batch_size": 2 * BATCH}}
+    for changed, of in [
+        (larger, data),
+        (config, replace(data, images=images.astype(np.float32))),
+        (config, replace(data, images=images[:, 1:])),
+        (config, replace(data, counts={"train": 300, "validation": 90, "test": 90})),
+        (config, replace(data, classes=CLASSES + 1)),
+        (config, replace(data, scale=1.0)),
+    ]:
+        last = one_run._engine(config, data, "0", 0)
+        assert one_run._engine(changed, of, "0", 0) is not last
 
 
 def test_one_program_serves_every_lambda():

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from l2study.data.prepared import Prepared
 from l2study.training.backend import keras, tf
 from l2study.training.model import coefficients, regularized_kernels
 
@@ -51,33 +52,46 @@ def fold(step: Callable, rows: int, size: int, state: tuple) -> tuple:
     return tuple(state)
 
 
-class Data:
-    """Images and labels on the device, read in batches while a program is traced."""
+class Data(tf.experimental.ExtensionType):
+    """Images and labels on the device: an argument of compiled programs, which read it in batches.
+
+    A program is compiled once for every shape, type and scale, and serves all data of that kind.
+    """
+
+    images: tf.Tensor
+    labels: tf.Tensor
+    scale: float
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, scale: float):
         """Take images (rows, *shape) of any number type, integer labels (rows,), and the factor
         that the images are multiplied with before the model sees them.
         """
-        self._images, self._labels, self._scale = resident(images), resident(labels), scale
+        self.images, self.labels, self.scale = resident(images), resident(labels), scale
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Return the shape of one image."""
-        return tuple(self._images.shape[1:])
+        return tuple(self.images.shape[1:])
 
     def rows(self, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the images (as scaled float32) and the labels at `indices`."""
-        images = tf.gather(self._images, indices)
-        return self._scaled(images), tf.gather(self._labels, indices)
+        images = tf.gather(self.images, indices)
+        return self._scaled(images), tf.gather(self.labels, indices)
 
     def span(self, first: tf.Tensor, length: int) -> tuple[tf.Tensor, tf.Tensor]:
         """Return `length` images (as scaled float32) and labels from row `first` on."""
         start = [first] + [0] * len(self.shape)
-        images = tf.slice(self._images, start, [length, *self.shape])
-        return self._scaled(images), tf.slice(self._labels, [first], [length])
+        images = tf.slice(self.images, start, [length, *self.shape])
+        return self._scaled(images), tf.slice(self.labels, [first], [length])
 
     def _scaled(self, images: tf.Tensor) -> tf.Tensor:
-        return tf.cast(images, tf.float32) * tf.constant(self._scale, tf.float32)
+        return tf.cast(images, tf.float32) * tf.constant(self.scale, tf.float32)
+
+
+def kind(data: Prepared) -> list:
+    """Return all that compiled programs know of prepared data: which rows they have is no part."""
+    images = data.images
+    return [images.shape, images.dtype.name, data.counts, data.classes, data.scale]
 
 
 def count_correct(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
@@ -87,7 +101,7 @@ def count_correct(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
 
 
 class Engine:
-    """Trains and evaluates one compiled model on one data set.
+    """Trains and evaluates one compiled model, on the data of one run after the other.
 
     Sums over batches are kept in double precision; everything the model and the optimizer compute
     is in Keras's single precision.
@@ -100,11 +114,16 @@ class Engine:
         self._train_program = compiled(self._train_step_by_step)
         self._evaluation_program = compiled(self._evaluate_part_by_part)
 
-    def restart(self, model: keras.Model) -> None:
+    def restart(self, model: keras.Model, data: Data) -> None:
         """Go on from the state of `model`, built as this engine's own but for lambda and seed.
 
-        What has been compiled is used again: it depends on neither.
+        What has been compiled is used again: it depends on neither, nor on what is in the data.
+
+        Args:
+            model: of `build_model`.
+            data: of the same shape and parts as the data before.
         """
+        self._data = data
         model.optimizer.build(model.trainable_variables)
         for own, new in zip(_state(self.model), _state(model), strict=True):
             own.assign(new)
@@ -118,14 +137,14 @@ class Engine:
         Both are means over the images of the epoch while the weights change, the loss with its
         penalty, weighted as `model.fit` weights them: each batch by its size.
         """
-        loss, correct = self._train_program(tf.constant(order, tf.int32))
+        loss, correct = self._train_program(self._data, tf.constant(order, tf.int32))
         return float(loss) / len(order), int(correct) / len(order)
 
-    def _train_step_by_step(self, order: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _train_step_by_step(self, data: Data, order: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         model, variables = self.model, self.model.trainable_variables
 
         def step(first, length, loss_sum, correct):
-            images, labels = self._data.rows(tf.slice(order, [first], [length]))
+            images, labels = data.rows(tf.slice(order, [first], [length]))
             with tf.GradientTape() as tape:
                 probabilities = model(images, training=True)
                 loss = model.compute_loss(images, labels, probabilities, training=True)
@@ -147,7 +166,7 @@ class Engine:
         kernels, `weight_max_abs` their largest absolute weight, and `spectral_norm` the largest
         singular value of any of them.
         """
-        sums, penalty, weight_norm, weight_max_abs = self._evaluation_program()
+        sums, penalty, weight_norm, weight_max_abs = self._evaluation_program(self._data)
         measures = {}
         for (part, rows), (ce, loss, correct) in zip(self._parts.items(), sums, strict=True):
             measures[f"{part}_ce"] = float(ce) / len(rows)
@@ -160,11 +179,11 @@ class Engine:
             "spectral_norm": max(spectral_norm(k.numpy()) for k in regularized_kernels(self.model)),
         }
 
-    def _evaluate_part_by_part(self) -> tuple:
+    def _evaluate_part_by_part(self, data: Data) -> tuple:
         model = self.model
 
         def step(first, length, ce_sum, loss_sum, correct):
-            images, labels = self._data.span(first, length)
+            images, labels = data.span(first, length)
             probabilities = model(images, training=False)
             ce = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
             loss = model.compute_loss(images, labels, probabilities, training=False)

@@ -19,7 +19,7 @@ from l2study.core.epochs import evaluated_epochs
 from l2study.core.paths import left_folder
 from l2study.data import prepared
 from l2study.data.streams import stream
-from l2study.training.engine import Data, Engine
+from l2study.training.engine import Data, Engine, kind
 from l2study.training.model import build_model, regularized_kernels
 
 _PRINTED = ["train_ce", "val_ce", "train_accuracy", "val_accuracy", "penalty", "weight_norm"]
@@ -174,12 +174,15 @@ def _engine(config: dict, data: prepared.Prepared, l2: str, seed: int) -> Engine
     model = build_model(
         config["model"], config["training"], float(l2), seed, data.shape, data.classes
     )
-    key = json.dumps([config["model"], config["training"], data.sha256])
+    # How many epochs there are, and which are evaluated, is no part of the programs; nor is which
+    # rows the data have.
+    training = {k: v for k, v in config["training"].items() if k not in ("epochs", "evaluate_at")}
+    key = json.dumps([config["model"], training, kind(data)])
+    on_device = Data(data.images, data.labels, data.scale)
     if key in _compiled:
-        _compiled[key].restart(model)
+        _compiled[key].restart(model, on_device)
     else:
-        on_device = Data(data.images, data.labels, data.scale)
-        engine = Engine(model, on_device, data.parts, config["training"]["batch_size"])
+        engine = Engine(model, on_device, data.parts, training["batch_size"])
         _compiled.clear()
         _compiled[key] = engine
     return _compiled[key]
