@@ -1,8 +1,9 @@
 """Measure the runs of one lambda from their final weights: sensitivity, calibration, norms.
 
-Reads the prepared data and, of every run, run.json and weights.npz. Writes one file for the lambda,
-RESULTS/measures/l2~<l2>.json. Runs that this file already has are kept as they are, unless their
-weights, the data or this program have changed. Nothing is trained.
+Reads the prepared data and, of every run, run.json and weights.npz. Writes two files for the
+lambda: RESULTS/measures/l2~<l2>.json, and l2~<l2>.predictions.npz beside it, with what every run
+predicts for each validation and test image. Runs that these files already have are kept as they
+are, unless their weights, the data or this program have changed. Nothing is trained.
 """
 
 import argparse

@@ -3,15 +3,17 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 from l2study.core.code import code, fingerprint
 from l2study.core.config import check
 from l2study.core.measures import names
-from l2study.core.paths import measures_file, run_folder
+from l2study.core.paths import measures_file, predictions_file, run_folder
+from l2study.core.predictions import PARTS, read_predictions
 from l2study.core.runs import DamagedRunError
 from l2study.data.preparation import prepare
-from tiny import CONFIG, PROJECT, train, write_npz
+from tiny import CONFIG, PROJECT, history, train, write_npz
 
 PROGRAM = PROJECT / "scripts" / "measure.py"
 SEEDS = [0, 3]
@@ -43,6 +45,10 @@ def measure(results, seeds=SEEDS, program=PROGRAM):
     return json.loads(measures_file(results, "0.001").read_text())
 
 
+def predictions(results):
+    return read_predictions(predictions_file(results, "0.001").read_bytes())
+
+
 def measured_anew(printed):
     return [line.split()[3].rstrip(":") for line in printed.splitlines()]
 
@@ -60,13 +66,93 @@ def test_every_registered_measure_of_every_run(results, capsys):
     assert measured_anew(capsys.readouterr().out) == ["0", "3"]
 
 
+def test_predictions_give_the_last_row_of_a_history(results):
+    """Of every validation and test image, with its own label, of every run."""
+    measure(results)
+    found, labels = predictions(results), np.load(results / "data.labels.npy")
+    assert list(found) == SEEDS
+    for seed, parts in found.items():
+        assert tuple(parts) == PARTS
+        last = history(run_folder(results, "0.001", seed))[-1]
+        for part, rows in (("val", slice(270, 300)), ("test", slice(300, 390))):
+            predicted = parts[part]
+            assert predicted.label.tolist() == labels[rows].tolist()
+            assert predicted.predicted.dtype == predicted.label.dtype == np.uint8
+            assert predicted.probability.dtype == np.float32
+            assert predicted.right.mean() == float(last[f"{part}_accuracy"])
+            ce = predicted.cross_entropy.mean()
+            assert ce == pytest.approx(float(last[f"{part}_ce"]), abs=1e-6)
+            # the probability of the right class, not of the most probable one
+            assert (predicted.probability[predicted.right == 0] <= 0.5).all()
+    assert (found[0]["test"].probability != found[3]["test"].probability).any()
+
+
+def test_the_same_weights_give_the_same_bytes(results):
+    files = [predictions_file(results, "0.001"), measures_file(results, "0.001")]
+    measure(results, seeds=[3])
+    measure(results)
+    before = [path.read_bytes() for path in files]
+    measure(results)
+    assert [path.read_bytes() for path in files] == before
+    files[1].unlink()
+    measure(results)
+    assert files[0].read_bytes() == before[0]
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "of one seed"])
+def test_predictions_that_are_not_those_of_the_measures_are_made_again(results, damage, capsys):
+    measure(results, seeds=[0])
+    path = predictions_file(results, "0.001")
+    of_one = path.read_bytes()
+    measure(results)
+    whole = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(whole[:-9] if damage == "cut" else of_one)
+    measure(results)
+    assert path.read_bytes() == whole
+    assert measured_anew(capsys.readouterr().out) == ["0", "3", "0", "3"]
+
+
+def test_a_kill_between_the_two_files_leaves_nothing_that_looks_valid(results, monkeypatch, capsys):
+    from l2study.measuring import one_lambda
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    measure(results, seeds=[0])
+    with monkeypatch.context() as patched:
+        patched.setattr(one_lambda, "write_json", killed)
+        with pytest.raises(KeyboardInterrupt):
+            measure(results)
+    assert sorted(predictions(results)) == SEEDS
+    content = json.loads(measures_file(results, "0.001").read_text())
+    assert list(content["runs"]) == ["0"]
+    measure(results)
+    assert measured_anew(capsys.readouterr().out) == ["0", "3", "0", "3"]
+
+
+def test_no_run_is_completed(results):
+    measure(results)
+    for seed in SEEDS:
+        (run_folder(results, "0.001", seed) / "run.json").unlink()
+    shutil.rmtree(results / "measures")
+    assert measure(results)["runs"] == {}
+    assert predictions(results) == {}
+
+
 def test_only_what_is_new_is_measured(results, capsys):
     """A seed added, one removed and added again, nothing at all."""
     first = measure(results, seeds=[3])
+    of_first = predictions(results)[3]
     both = measure(results)
     measure(results, seeds=[0])
     assert measure(results) == both
     assert both["runs"]["3"] == first["runs"]["3"]
+    for part, predicted in predictions(results)[3].items():
+        for new, old in zip(predicted, of_first[part], strict=True):
+            assert new.tolist() == old.tolist()
     assert measured_anew(capsys.readouterr().out) == ["3", "0"]
 
 
@@ -106,6 +192,7 @@ def test_a_diverged_run_has_no_measures_and_a_missing_one_is_left_out(results):
     ended = {"status": "diverged", "diverged_epoch": 1}
     record.write_text(json.dumps(json.loads(record.read_text()) | ended))
     assert list(measure(results)["runs"]) == ["0"]
+    assert list(predictions(results)) == [0]
     record.unlink()
     assert list(measure(results)["runs"]) == ["0"]
 
@@ -119,6 +206,7 @@ def test_weights_that_are_not_those_of_the_record_are_refused(results):
     with pytest.raises(DamagedRunError, match="missing"):
         measure(results)
     assert not measures_file(results, "0.001").exists()
+    assert not predictions_file(results, "0.001").exists()
 
 
 def test_the_fingerprint_of_a_program_is_of_all_that_it_imports(tmp_path):

@@ -1,5 +1,7 @@
 """Measures of the final weights against arithmetic written out in NumPy."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -111,6 +113,43 @@ def test_another_run_s_weights_leave_no_trace(trained, found):
         assert other[name] != found[name]
 
 
+def test_other_data_are_measured_as_by_a_new_network(trained, found):
+    """Other rows of the same shapes, and other limits: nothing is compiled again."""
+    from l2study.measuring.functions import FUNCTIONS
+    from l2study.measuring.network import Network
+
+    model, data, images, labels, _ = trained
+    random = np.random.default_rng(8)
+    other = images // 2 + random.integers(0, 9, images.shape).astype(np.uint8)
+    changed = replace(data, images=other, labels=labels[::-1].copy())
+    network = Network(model, data)
+    assert {name: function(network) for name, function in FUNCTIONS.items()} == found
+    before = network.predicted()
+    network.set_data(changed)
+    assert {n: function(network) for n, function in FUNCTIONS.items()} == measured(model, changed)
+    for part, expected in Network(model, changed).predicted().items():
+        for ours, theirs in zip(network.predicted()[part], expected, strict=True):
+            assert ours.tolist() == theirs.tolist()
+        assert (network.predicted()[part].probability != before[part].probability).any()
+    # the last test images and the last validation images are fewer than a whole step
+    for name in ("sensitivity", "prediction", "attack", "activation", "probability"):
+        assert getattr(network, f"_{name}_program").experimental_get_tracing_count() == 1, name
+
+
+def test_predictions_of_many_images_are_those_of_each(trained, monkeypatch):
+    from l2study.measuring import network
+
+    model, data, images, labels, weights = trained
+    monkeypatch.setattr(network, "_ROWS", 4)
+    found = network.Network(model, data).predicted()
+    for part, rows in (("val", slice(140, 150)), ("test", slice(150, 260))):
+        p = forward(weights, images[rows].reshape(-1, 12) / 255)[2]
+        assert found[part].label.tolist() == labels[rows].tolist()
+        assert found[part].predicted.tolist() == p.argmax(1).tolist()
+        expected = p[np.arange(len(p)), labels[rows]]
+        assert found[part].probability == pytest.approx(expected, abs=1e-6)
+
+
 def test_sensitivity_is_exact(trained, found):
     """d ce / d x = J^T (p - y), and d probabilities / d x = J^T (diag(p) - p p^T)."""
     _, _, images, labels, weights = trained
@@ -211,7 +250,9 @@ def test_attacks_are_those_written_out_in_numpy(
     size, largest = relative_size * radius, images[:140].max() / 255
     expected = attacked(weights, x, y, radius, size, steps, largest)
     given = tf.constant(images[150:] / 255, tf.float32)
-    changed = Network(model, data).adversarial(given, tf.constant(y), radius, size, steps).numpy()
+    network = Network(model, data)
+    changed = network.adversarial(given, tf.constant(y), radius, size, steps, network.limits)
+    changed = changed.numpy()
     assert changed.reshape(110, 12) == pytest.approx(expected, abs=1e-6)
     right = forward(weights, expected)[2].argmax(1) == y
     assert found[f"test_accuracy_{attack}_{radius}"] == pytest.approx(right.mean())
@@ -237,7 +278,9 @@ def test_attacks_stay_in_the_ball_and_in_the_range_of_the_training_images():
     labels = np.array([0, 1, 1, 0, 0], np.int32)
     kernel = np.array([[-2, 2], [-1, 1]], np.float32)
     network = linear(kernel, np.zeros(2, np.float32), images, labels, 2)
-    found = network.adversarial(tf.constant(images[2:]), labels[2:], 0.2, 0.15, 5).numpy()
+    found = network.adversarial(
+        tf.constant(images[2:]), labels[2:], 0.2, 0.15, 5, network.limits
+    ).numpy()
     assert found == pytest.approx(np.array([[-1, 1.7], [0.2, 0.2], [-2.8, 5]]))
 
 

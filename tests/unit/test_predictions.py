@@ -31,10 +31,12 @@ def test_equal_predictions_give_equal_bytes(tmp_path):
 
 
 def test_right_and_cross_entropy():
-    probability = np.array([1, 0.5, 0], np.float32)
-    predicted = Predicted(np.array([1, 2, 3]), np.array([1, 2, 4]), probability)
-    assert predicted.right.tolist() == [1, 1, 0]
-    assert predicted.cross_entropy == pytest.approx([1e-7, np.log(2), -np.log(1e-7)])
+    """Also where a network is sure of a wrong class, and where the probability is 0 as a number."""
+    probability = np.array([1, 0.5, 1e-20, 0], np.float32)
+    predicted = Predicted(np.array([1, 2, 3, 3]), np.array([1, 2, 4, 4]), probability)
+    assert predicted.right.tolist() == [1, 1, 0, 0]
+    expected = [0, np.log(2), 20 * np.log(10), 126 * np.log(2)]
+    assert predicted.cross_entropy == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK no archive"])

@@ -13,8 +13,8 @@ from l2study.core.files import replacing
 PARTS = ("val", "test")
 """The images that predictions are kept of, by the names of the columns of a history."""
 
-_SMALLEST = 1e-7
-"""Keras takes the logarithm of no probability below this (`keras.config.epsilon`)."""
+_SMALLEST = float(np.finfo(np.float32).tiny)
+"""Where a probability is too small for its type, this stands for it."""
 
 
 class Predicted(NamedTuple):
@@ -36,8 +36,11 @@ class Predicted(NamedTuple):
 
     @property
     def cross_entropy(self) -> np.ndarray:
-        """The cross-entropy of every image in nats, as Keras computes it."""
-        return -np.log(np.clip(self.probability.astype(float), _SMALLEST, 1 - _SMALLEST))
+        """The cross-entropy of every image in nats.
+
+        Keras computes it from the logits, so it takes no probability for larger than it is.
+        """
+        return -np.log(np.maximum(self.probability.astype(float), _SMALLEST))
 
 
 def write_predictions(path: Path, runs: Mapping[int, Mapping[str, Predicted]]) -> None:

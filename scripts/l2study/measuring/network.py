@@ -1,7 +1,8 @@
 """A trained network on its data: what the functions that measure it are given.
 
 A measure is a function of a `Network`, registered with `measure` under the name that it has in
-schemas/measures.yaml. What several of them need is computed once for each run, on demand.
+schemas/measures.yaml. What several of them need is computed once for each run, on demand. The data
+are arguments of the compiled programs, so that runs on other rows compile nothing.
 """
 
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
+from l2study.core.predictions import PARTS, Predicted
 from l2study.data.prepared import Prepared
 from l2study.data.streams import stream
 from l2study.training.backend import keras, tf
@@ -40,30 +42,42 @@ def measure(function: Callable) -> Callable:
 
 
 class Network:
-    """A model on one data set, whose weights are those of one run after the other.
+    """A model whose weights and data are those of one run after the other.
 
-    `test` and `train` are the rows of the test and of the training images, `labels` the classes of
-    the test images, shape (test rows,), and `lit` says of every input of the flattened image
-    whether it is ever non-zero in the training images.
+    `prepared` are the data, `test` and `train` the rows of the test and of the training images,
+    `labels` the classes of the test images, shape (test rows,). `lit` says of every input of the
+    flattened image whether it is ever non-zero in the training images, and `limits` are the
+    smallest and the largest number of these images, scaled.
     """
 
     def __init__(self, model: keras.Model, prepared: Prepared):
         """Take a model of `build_model` and its data. Programs are compiled at their first use."""
         self.model = model
-        self._data = Data(prepared.images, prepared.labels, prepared.scale)
         self.train, self.test = prepared.parts["train"], prepared.parts["test"]
+        self.set_data(prepared)
+        self._sensitivity_program = compiled(self._sensitivity)
+        self._prediction_program = compiled(self._predict)
+        self._probability_program = compiled(self._find_probabilities)
+        self._attack_program = compiled(self._attack)
+        self._activation_program = compiled(self._find_largest_activations)
+
+    def set_data(self, prepared: Prepared) -> None:
+        """Take the data of another run, of the same shape and as many in each part."""
+        self.prepared = prepared
+        self._data = Data(prepared.images, prepared.labels, prepared.scale)
         self.labels = prepared.labels[prepared.test]
         training_images = prepared.images[prepared.train]
         self.lit = training_images.any(axis=0).ravel()
-        self._range = [prepared.scale * float(f(training_images)) for f in (np.min, np.max)]
-        self._sensitivity_program = compiled(self._sensitivity)
-        self._prediction_program = compiled(self._predict)
-        self._attack_program = compiled(self._attack)
-        self._activation_program = compiled(self._find_largest_activations)
+        limits = [prepared.scale * float(f(training_images)) for f in (np.min, np.max)]
+        self.limits = tf.constant(limits, tf.float32)
+        self._forget()
 
     def set_weights(self, weights: list[np.ndarray]) -> None:
         """Take the weights of another run, in the order that `model.set_weights` takes."""
         self.model.set_weights(weights)
+        self._forget()
+
+    def _forget(self) -> None:
         for name in ("sensitivities", "predictions", "attacks", "largest_activations"):
             self.__dict__.pop(name, None)
 
@@ -75,7 +89,7 @@ class Network:
         d probabilities / d input, and the Euclidean norm of d cross-entropy / d input. The last is
         the linearised distance of every image to the decision boundary, shape (test rows,).
         """
-        *sums, distances = self._sensitivity_program()
+        *sums, distances = self._sensitivity_program(self._data)
         return *(float(total) / len(self.test) for total in sums), distances.numpy()
 
     @cached_property
@@ -90,7 +104,7 @@ class Network:
             rows = self.test[first : first + _ROWS]
             noise = noise_stream.standard_normal((len(rows), *self._data.shape), np.float32)
             # Row numbers, not the first of them: XLA would compile again for each first row.
-            results.append(self._prediction_program(tf.constant(rows), tf.constant(noise)))
+            results.append(self._prediction_program(self._data, *map(tf.constant, (rows, noise))))
         probabilities, correct = zip(*results, strict=True)
         shares = [int(count) / len(self.test) for count in np.sum(correct, axis=0)]
         return np.concatenate(probabilities), dict(zip(NOISE_LEVELS, shares, strict=True))
@@ -110,7 +124,8 @@ class Network:
         rows = tf.constant(self.test[:: -(-len(self.test) // ATTACKED_IMAGES)])
 
         def accuracy(radius: float, size: float, steps: int) -> float:
-            correct = self._attack_program(rows, *map(tf.constant, (radius, size, steps)))
+            given = map(tf.constant, (radius, size, steps))
+            correct = self._attack_program(self._data, rows, *given, self.limits)
             return int(correct) / len(rows)
 
         return {
@@ -121,11 +136,28 @@ class Network:
     @cached_property
     def largest_activations(self) -> np.ndarray:
         """The largest activation of every hidden unit over the training images."""
-        return np.concatenate([units.numpy() for units in self._activation_program()])
+        return np.concatenate([units.numpy() for units in self._activation_program(self._data)])
 
-    def _sensitivity(self) -> tuple:
+    def predicted(self) -> dict[str, Predicted]:
+        """Return what the network predicts for every image of the parts of `PARTS`."""
+        return {
+            part: _predicted(
+                self.predictions[0] if part == "test" else self._probabilities(rows),
+                self.prepared.labels[rows.start : rows.stop],
+            )
+            for part, rows in self.prepared.parts.items()
+            if part in PARTS
+        }
+
+    def _probabilities(self, rows: range) -> np.ndarray:
+        batches = [rows[first : first + _ROWS] for first in range(0, len(rows), _ROWS)]
+        classes = self.model.output_shape[-1]
+        found = [self._probability_program(self._data, tf.constant(batch)) for batch in batches]
+        return np.concatenate([np.empty((0, classes), np.float32), *found])
+
+    def _sensitivity(self, data: Data) -> tuple:
         def step(first, length, jacobian_sum, softmax_sum, gradient_sum, distances):
-            images, labels = self._data.span(self.test.start + first, length)
+            images, labels = data.span(self.test.start + first, length)
             with tf.GradientTape() as tape:
                 tape.watch(images)
                 logits = _logits(self.model, images)
@@ -152,16 +184,27 @@ class Network:
         start = (zero, zero, zero, tf.zeros([len(self.test)]))
         return fold(step, len(self.test), _SENSITIVITY_ROWS, start)
 
-    def _predict(self, rows: tf.Tensor, noise: tf.Tensor) -> tuple:
-        images, labels = self._data.rows(rows)
+    def _predict(self, data: Data, rows: tf.Tensor, noise: tf.Tensor) -> tuple:
+        images, labels = data.rows(rows)
         noisy = [self.model(images + sd * noise, training=False) for sd in NOISE_LEVELS]
         correct = tf.stack([count_correct(labels, probabilities) for probabilities in noisy])
         return self.model(images, training=False), correct
 
-    def _attack(self, rows: tf.Tensor, radius: tf.Tensor, size: tf.Tensor, steps: tf.Tensor):
+    def _find_probabilities(self, data: Data, rows: tf.Tensor) -> tf.Tensor:
+        return self.model(data.rows(rows)[0], training=False)
+
+    def _attack(
+        self,
+        data: Data,
+        rows: tf.Tensor,
+        radius: tf.Tensor,
+        size: tf.Tensor,
+        steps: tf.Tensor,
+        limits: tf.Tensor,
+    ) -> tf.Tensor:
         def attack(first, length, correct):
-            images, labels = self._data.rows(tf.slice(rows, [first], [length]))
-            adversarial = self.adversarial(images, labels, radius, size, steps)
+            images, labels = data.rows(tf.slice(rows, [first], [length]))
+            adversarial = self.adversarial(images, labels, radius, size, steps, limits)
             return (correct + count_correct(labels, _logits(self.model, adversarial)),)
 
         return fold(attack, rows.shape[0], _ROWS, (tf.constant(0),))[0]
@@ -173,11 +216,12 @@ class Network:
         radius: tf.Tensor,
         size: tf.Tensor,
         steps: tf.Tensor,
+        limits: tf.Tensor,
     ) -> tf.Tensor:
         """Return `images` after `steps` steps of `size` that raise their cross-entropy.
 
         Each step follows the sign of the gradient. No number of the result is further than `radius`
-        from that of its image, or outside the range of the training images.
+        from that of its image, or outside `limits`.
 
         Args:
             images: scaled, shape (rows, *image shape); so is the result.
@@ -185,8 +229,9 @@ class Network:
             radius: in units of the scaled input, as is `size`.
             size: of a step.
             steps: how many.
+            limits: the smallest and the largest number of the training images, shape (2,).
         """
-        smallest, largest = self._range
+        smallest, largest = limits[0], limits[1]
         # An image that is outside the range of the training images may stay there.
         low = tf.maximum(images - radius, tf.minimum(images, smallest))
         high = tf.minimum(images + radius, tf.maximum(images, largest))
@@ -205,11 +250,11 @@ class Network:
 
         return tf.while_loop(lambda number, _: number < steps, step, (tf.constant(0), images))[1]
 
-    def _find_largest_activations(self) -> tuple:
+    def _find_largest_activations(self, data: Data) -> tuple:
         *hidden, _ = dense_layers(self.model)
 
         def step(first, length, *largest):
-            activations, _ = self._data.span(self.train.start + first, length)
+            activations, _ = data.span(self.train.start + first, length)
             seen = []
             for layer in self.model.layers[:-1]:
                 activations = layer(activations)
@@ -219,6 +264,15 @@ class Network:
 
         start = tuple(tf.fill([layer.units], -np.inf) for layer in hidden)
         return fold(step, len(self.train), _ROWS, start)
+
+
+def _predicted(probabilities: np.ndarray, labels: np.ndarray) -> Predicted:
+    kind = np.min_scalar_type(probabilities.shape[1] - 1)
+    return Predicted(
+        label=labels.astype(kind),
+        predicted=probabilities.argmax(axis=1).astype(kind),
+        probability=probabilities[np.arange(len(labels)), labels],
+    )
 
 
 def _logits(model: keras.Model, images: tf.Tensor) -> tf.Tensor:

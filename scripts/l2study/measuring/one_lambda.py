@@ -2,6 +2,7 @@
 
 from l2study.training.backend import configure, tf  # isort: skip  # sets what NumPy reads
 
+import hashlib
 import json
 import time
 from collections.abc import Iterable
@@ -10,10 +11,12 @@ from pathlib import Path
 from l2study.core import runs
 from l2study.core.code import fingerprint
 from l2study.core.files import read_json, write_json
-from l2study.core.paths import measures_file, run_folder
+from l2study.core.paths import measures_file, predictions_file, run_folder
+from l2study.core.predictions import Predicted, read_predictions, write_predictions
 from l2study.data import prepared
 from l2study.measuring.functions import FUNCTIONS, weight_histogram
 from l2study.measuring.network import Network
+from l2study.training.engine import kind
 from l2study.training.model import build_model
 
 _compiled = {}
@@ -29,11 +32,14 @@ def measure_lambda(
     threads: int,
     program: Path,
 ) -> None:
-    """Write the measures of every run of `l2` to the measures file of its lambda.
+    """Write the measures and the predictions of every run of `l2` to the two files of its lambda.
 
-    A run that the file already has is not measured again, as long as its weights, the data, the
+    A run that the files already have is not measured again, as long as its weights, the data, the
     code of `program` and TensorFlow are the same. A diverged run has no measures, and neither has
     one whose record is damaged or of another study: the tables name all of these at once.
+
+    The measures name the checksum of the predictions, and are written after them. So files that do
+    not belong together, for instance after a kill between the two, are of no use to anybody.
 
     Args:
         config: a canonical configuration; only `model` and `training` are read.
@@ -47,18 +53,23 @@ def measure_lambda(
     Raises:
         DamagedRunError: the weights of a run are missing or damaged.
         DataError: the prepared data are not as their manifest says.
-        OSError: the file cannot be written.
+        OSError: a file cannot be written.
     """
     configure(threads)
     data = prepared.load(data_path)
+
+    def data_of(record: dict) -> prepared.Prepared:
+        """Return the data of a run, given its record. All runs have the same."""
+        return data
+
     measured_with = {
         "code": fingerprint(program),
         "tensorflow": tf.__version__,
         "data_sha256": data.sha256,
         "model": config["model"],
     }
-    path = measures_file(results, l2)
-    found = _still_valid(path, measured_with)
+    path, beside = measures_file(results, l2), predictions_file(results, l2)
+    found, predicted = _still_valid(path, beside, measured_with)
     for seed in seeds:
         folder = run_folder(results, l2, seed)
         if not (folder / "run.json").exists():
@@ -68,9 +79,10 @@ def measure_lambda(
         if record is None or record["status"] != "completed":
             found.pop(str(seed), None)
         elif kept.get("weights_sha256") != record["weights_sha256"]:
-            network = _network(config, data)
+            network = _network(config, data_of(record))
             begun = time.perf_counter()
             network.set_weights(runs.read_weights(folder, record))
+            predicted[seed] = network.predicted()
             found[str(seed)] = {
                 "weights_sha256": record["weights_sha256"],
                 "measures": {name: function(network) for name, function in FUNCTIONS.items()},
@@ -79,7 +91,14 @@ def measure_lambda(
             }
             print(f"lambda {l2}, seed {seed}: measured", flush=True)
     in_order = {seed: found[seed] for seed in sorted(found, key=int)}
-    write_json(path, {"l2": l2, "measured_with": measured_with, "runs": in_order})
+    write_predictions(beside, {int(seed): predicted[int(seed)] for seed in in_order})
+    content = {
+        "l2": l2,
+        "measured_with": measured_with,
+        "predictions_sha256": hashlib.sha256(beside.read_bytes()).hexdigest(),
+        "runs": in_order,
+    }
+    write_json(path, content)
 
 
 def _record(folder: Path, l2: str, seed: int, config: dict, data: prepared.Prepared) -> dict | None:
@@ -96,19 +115,41 @@ def _record(folder: Path, l2: str, seed: int, config: dict, data: prepared.Prepa
     return None
 
 
-def _still_valid(path: Path, measured_with: dict) -> dict:
-    """Return what the file at `path` knows of each seed, or nothing if it was made otherwise."""
+def _still_valid(
+    path: Path, beside: Path, measured_with: dict
+) -> tuple[dict, dict[int, dict[str, Predicted]]]:
+    """Return what is known of each seed, its measures and its predictions.
+
+    That is nothing if they were made otherwise, or if the predictions are not those of the
+    measures.
+
+    Args:
+        path: the file of measures.
+        beside: the file of predictions.
+        measured_with: what the measures must have been made with.
+    """
     try:
-        content = read_json(path)
-        return dict(content["runs"]) if content["measured_with"] == measured_with else {}
+        content, predictions = read_json(path), beside.read_bytes()
+        same = (
+            content["measured_with"] == measured_with
+            and content["predictions_sha256"] == hashlib.sha256(predictions).hexdigest()
+        )
+        if same:
+            predicted = read_predictions(predictions)
+            if predicted.keys() == {int(seed) for seed in content["runs"]}:
+                return content["runs"], predicted
     except (OSError, ValueError, KeyError, TypeError):
-        return {}
+        pass
+    return {}, {}
 
 
 def _network(config: dict, data: prepared.Prepared) -> Network:
-    key = json.dumps([config["model"], data.sha256])
+    """Return a network on `data`, whose programs are compiled if the last was of the same kind."""
+    key = json.dumps([config["model"], kind(data)])
     if key not in _compiled:
         model = build_model(config["model"], config["training"], 0.0, 0, data.shape, data.classes)
         _compiled.clear()
         _compiled[key] = Network(model, data)
+    elif _compiled[key].prepared is not data:
+        _compiled[key].set_data(data)
     return _compiled[key]
