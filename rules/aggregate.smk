@@ -25,6 +25,7 @@ rule aggregate:
         histories=runs("history.csv"),
         runs=runs("run.json"),
         measures=[f"{RESULTS}{{place}}/{paths.MEASURES}".format(**cell) for cell in CELLS],
+        predictions=[f"{RESULTS}{{place}}/{paths.PREDICTIONS}".format(**cell) for cell in CELLS],
     output:
         [with_caption(path, ["tables"], "Tables") for path in TABLES],
     log:

@@ -7,8 +7,10 @@ rule measure:
         # The record holds the checksum of the weights.
         runs=lambda wildcards: runs("run.json", wildcards),
     output:
-        # A job finds the measures that it has made before, and measures only what is new.
-        update(f"{RESULTS}{{place}}/{paths.MEASURES}"),
+        # A job finds the measures that it has made before, and measures only what is new. Where it
+        # fails, Snakemake puts both files back as they were: they belong together.
+        measures=update(f"{RESULTS}{{place}}/{paths.MEASURES}"),
+        predictions=update(f"{RESULTS}{{place}}/{paths.PREDICTIONS}"),
     log:
         f"{LOGS}{{place}}/measure/l2~{{l2}}.log",
     priority: priority(lambda place: -place)
@@ -18,7 +20,7 @@ rule measure:
     threads: 1
     params:
         config=settings("model", "training", "seeds"),
-        results=subpath(output[0], ancestor=2),
+        results=subpath(output.measures, ancestor=2),
     shell:
         "python {input.code[0]:q} --config {params.config:q} --data {input.data:q}"
         " --l2 {wildcards.l2} --threads {threads} --results {params.results:q} > {log:q} 2>&1"

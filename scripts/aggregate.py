@@ -97,13 +97,19 @@ def read(config: dict, data: dict, folder: Path, allow_missing: bool) -> list[Ru
         DamagedRunError: a promised run is missing or damaged.
     """
     promised = {"config": {part: config[part] for part in ("model", "training")}}
+    images = None
+    if data:
+        promised["data_sha256"] = data["sha256"]
+        images = {"val": data["counts"]["validation"], "test": data["counts"]["test"]}
     return read_runs(
         folder,
         config["lambdas"],
         config["seeds"],
         evaluated_epochs(config["training"]),
-        promised=promised | ({"data_sha256": data["sha256"]} if data else {}),
+        promised=promised,
         measures=names("weights"),
+        predictions=True,
+        images=images,
         allow_missing=allow_missing,
     )
 

@@ -5,6 +5,7 @@ a test can build a study in which a claim holds, fails or cannot be told, and se
 """
 
 import csv
+import hashlib
 import json
 import math
 import zlib
@@ -18,8 +19,17 @@ from l2study.core.columns import HISTORY_COLUMNS
 from l2study.core.epochs import evaluated_epochs
 from l2study.core.labels import l2_label
 from l2study.core.measures import names
-from l2study.core.paths import measures_file, run_folder
+from l2study.core.paths import measures_file, predictions_file, run_folder
+from l2study.core.predictions import PARTS, Predicted, write_predictions
 from l2study.core.runs import Run, read_runs
+
+IMAGES = {"val": 2000, "test": 2000}
+"""How many images there are predictions of."""
+
+CLASSES = 10
+SAME_IMAGES = 0.9
+"""The correlation of how hard an image is for two seeds. So of the images that are wrong for one,
+about two thirds are wrong for the other, as in runs on MNIST."""
 
 KERNELS = ((784, 128),)
 NEVER_LIT = 67 / 784
@@ -164,24 +174,77 @@ def write_study(
     )
     lost = {(l2_label(l2), seed): epoch for (l2, seed), epoch in (diverged or {}).items()}
     for l2 in config["lambdas"]:
-        measured = {}
+        measured, predicted = {}, {}
         for seed in config["seeds"]:
-            measured[seed] = write_run(
+            measured[seed], last = write_run(
                 folder, config, l2, seed, lost.get((l2, seed)), effects, random_state, kernels
             )
-        path = measures_file(folder, l2)
-        path.parent.mkdir(exist_ok=True)
-        found = {str(seed): entry for seed, entry in measured.items() if entry}
-        measured_with = {"data_sha256": "0" * 64}
-        path.write_text(json.dumps({"l2": l2, "measured_with": measured_with, "runs": found}))
+            if measured[seed]:
+                predicted[seed] = {
+                    part: predictions(
+                        part,
+                        last[f"{part}_accuracy"],
+                        last[f"{part}_ce"],
+                        random_state,
+                        seed,
+                        l2,
+                        effects.spread,
+                    )
+                    for part in PARTS
+                }
+        path, beside = measures_file(folder, l2), predictions_file(folder, l2)
+        write_predictions(beside, predicted)
+        content = {
+            "l2": l2,
+            "measured_with": {"data_sha256": "0" * 64},
+            "predictions_sha256": hashlib.sha256(beside.read_bytes()).hexdigest(),
+            "runs": {str(seed): entry for seed, entry in measured.items() if entry},
+        }
+        path.write_text(json.dumps(content))
     return config
+
+
+def predictions(
+    part: str, accuracy: float, ce: float, random_state: int, seed: int, l2: str, spread: float
+) -> Predicted:
+    """Return what a made-up run predicts for a part: with this accuracy and mean cross-entropy.
+
+    How hard an image is depends on the image, on the seed, and a little on lambda; the hardest are
+    wrong. The probability of the right class falls with it.
+
+    Args:
+        part: "val" or "test".
+        accuracy: a whole number of `IMAGES`.
+        ce: the mean cross-entropy.
+        random_state: seed of the noise.
+        seed: of the run.
+        l2: its lambda.
+        spread: multiplies what differs between runs.
+    """
+    images, base = IMAGES[part], [random_state, PARTS.index(part)]
+    of_images = np.random.default_rng(base)
+    label = of_images.integers(0, CLASSES, images)
+    other = (label + of_images.integers(1, CLASSES, images)) % CLASSES
+    hard = math.sqrt(SAME_IMAGES) * of_images.normal(size=images)
+    for share, key in ((0.6, [*base, 1, seed]), (0.4, [*base, 2, seed, zlib.crc32(l2.encode())])):
+        noise = np.random.default_rng(key).normal(size=images)
+        hard += spread * math.sqrt(share * (1 - SAME_IMAGES)) * noise
+    wrong = np.zeros(images, bool)
+    wrong[np.argsort(hard)[images - round(images * (1 - accuracy)) :]] = True
+    of_each = np.exp(1.5 * hard)
+    probability = np.exp(-ce * of_each / of_each.mean())
+    predicted = np.where(wrong, other, label)
+    return Predicted(
+        label.astype(np.uint8), predicted.astype(np.uint8), probability.astype(np.float32)
+    )
 
 
 def read_study(folder: str | Path, config: dict, **options) -> list[Run]:
     """Return the runs of a made-up study as `aggregate` reads them."""
     lambdas, seeds = config["lambdas"], config["seeds"]
     epochs = evaluated_epochs(config["training"])
-    return read_runs(folder, lambdas, seeds, epochs, measures=names("weights"), **options)
+    options = {"measures": names("weights"), "predictions": True, "images": IMAGES} | options
+    return read_runs(folder, lambdas, seeds, epochs, **options)
 
 
 def write_run(
@@ -193,10 +256,14 @@ def write_run(
     effects: Effects,
     random_state: int,
     kernels: tuple[tuple[int, int], ...] = KERNELS,
-) -> dict | None:
-    """Write history.csv and run.json of one made-up run and return what was measured of it."""
+) -> tuple[dict | None, dict[str, float]]:
+    """Write history.csv and run.json of one made-up run.
+
+    Return what was measured of it, None if it diverged, and the last row of its whole history.
+    """
     epochs = config["training"]["epochs"]
     rows, measures = _run(float(l2), l2, seed, epochs, effects, random_state, kernels)
+    last = dict(zip(HISTORY_COLUMNS, rows[-1], strict=True))
     end = epochs + 1 if diverged_epoch is None else diverged_epoch
     rows = [rows[epoch] for epoch in evaluated_epochs(config["training"]) if epoch < end]
     run = {
@@ -242,8 +309,13 @@ def write_run(
             "measures": measures,
             "weight_histogram": {"edges": [-0.5, -0.1, 0.1, 0.5], "counts": [10, 80, 10]},
             "seconds": 0.5,
-        }
-    return None
+        }, last
+    return None, last
+
+
+def _share(accuracy, part):
+    """Return the nearest accuracy that the images of a part can give."""
+    return min(round(accuracy * IMAGES[part]), IMAGES[part]) / IMAGES[part]
 
 
 def _run(l2, label, seed, epochs, effects, random_state, kernels):
@@ -257,7 +329,7 @@ def _run(l2, label, seed, epochs, effects, random_state, kernels):
         sd = 0.02 * abs(value) if sd is None else sd
         return value + effects.spread * sd * (0.8 * shared.normal() + 0.6 * own.normal())
 
-    accuracy = final("test_accuracy", 0.001)
+    accuracy = _share(final("test_accuracy", 0.001), "test")
     generalisation = final("generalisation", 0.0006)
     lag = final("lag", 0.0003)
     split = final("split", 0.0005)
@@ -284,6 +356,8 @@ def _run(l2, label, seed, epochs, effects, random_state, kernels):
         test = 0.1 + (accuracy - 0.1) * shape
         train = test + generalisation * shape
         val = test - split * shape
+        if epoch == epochs:
+            test, val = accuracy, _share(val, "val")
         val_ce = floor + (math.log(10) - floor) * max(0.0, 1 - epoch / bottom) ** 2
         if epoch > bottom:
             val_ce += creep * (epoch - bottom) / (epochs - bottom)

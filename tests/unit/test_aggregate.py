@@ -1,5 +1,7 @@
+import hashlib
 import json
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import aggregate as command
 import synthetic
 from l2study.core import runs as run_files
 from l2study.core.measures import RUN_MEASURES
+from l2study.core.predictions import read_predictions, write_predictions
 from l2study.core.table_files import read_table, write_table
 from l2study.tables import build, decision_tables, decisions, statistics
 from l2study.tables.derived import DERIVED_MEASURES, with_derived
@@ -32,6 +35,15 @@ def raw(folder, l2, seed):
 
 def last(folder, l2, seeds, column):
     return np.array([raw(folder, l2, seed)[column].iloc[-1] for seed in seeds])
+
+
+def belonging(path, runs):
+    """Write a file of predictions that the measures beside it name."""
+    write_predictions(path, runs)
+    measures = path.with_name(path.name.replace(".predictions.npz", ".json"))
+    checksum = hashlib.sha256(path.read_bytes()).hexdigest()
+    content = json.loads(measures.read_text()) | {"predictions_sha256": checksum}
+    measures.write_text(json.dumps(content))
 
 
 @pytest.fixture(scope="module")
@@ -719,6 +731,54 @@ class TestDamage:
         assert line.startswith(f"{path}: is missing, damaged, or not of the runs")
         assert not (tmp_path / "results/tables").exists()
 
+    @pytest.mark.parametrize("damage", ["missing", "cut", "of other runs", "one run", "no test"])
+    def test_of_predictions(self, small, tmp_path, damage):
+        """Not those of the measures, or, with a checksum that fits, not of all images: one line."""
+        folder, config = small
+        shutil.copytree(folder, tmp_path / "results")
+        path = tmp_path / "results/measures/l2~0.01.predictions.npz"
+        runs = read_predictions(path.read_bytes())
+        if damage == "missing":
+            path.unlink()
+        elif damage == "cut":
+            path.write_bytes(path.read_bytes()[:-20])
+        elif damage == "of other runs":
+            shutil.copy(path.with_name("l2~0.predictions.npz"), path)
+        else:
+            runs[7] = {} if damage == "one run" else {"val": runs[7]["val"]}
+            belonging(path, runs)
+        with pytest.raises(run_files.DamagedRunError) as stopped:
+            command.write_tables(config, LEDGER, tmp_path / "results")
+        (line,) = str(stopped.value).splitlines()
+        assert line.startswith(f"{path}: is missing, damaged, or not of the runs and measures")
+        assert line.endswith("delete it, if it is there, and give the same command again")
+        assert not (tmp_path / "results/tables").exists()
+
+    @pytest.mark.parametrize(("validation", "right"), [(2000, True), (1999, False)])
+    def test_of_predictions_of_other_data(self, small, tmp_path, validation, right):
+        """There are as many as the part has images, where the manifest of the data says so."""
+        folder, config = small
+        shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+        counts = {"validation": validation, "test": 2000}
+        (tmp_path / "data.json").write_text(json.dumps({"sha256": "0" * 64, "counts": counts}))
+        if right:
+            command.write_tables(config, LEDGER, tmp_path)
+        else:
+            with pytest.raises(run_files.DamagedRunError) as stopped:
+                command.write_tables(config, LEDGER, tmp_path)
+            assert len(str(stopped.value).splitlines()) == len(config["lambdas"])
+
+    def test_of_predictions_of_different_lengths(self, small, tmp_path):
+        folder, config = small
+        shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+        path = tmp_path / "measures/l2~0.01.predictions.npz"
+        runs = read_predictions(path.read_bytes())
+        test = runs[7]["test"]
+        runs[7]["test"] = test._replace(probability=test.probability[1:])
+        belonging(path, runs)
+        with pytest.raises(run_files.DamagedRunError, match=re.escape(f"{path}: is missing")):
+            synthetic.read_study(tmp_path, config, images=None)
+
     def test_of_a_measure_without_a_function(self, small, tmp_path):
         folder, config = small
         shutil.copytree(folder, tmp_path / "results")
@@ -803,12 +863,42 @@ class TestMissing:
             command.write_tables(config, LEDGER, tmp_path, allow_missing=True)
 
 
+class TestPredictions:
+    def test_made_up_ones_give_the_last_row_of_a_history(self, study):
+        folder, config, tables = study
+        rows = tables["runs"].set_index(["l2", "seed"])
+        for run in synthetic.read_study(folder, config):
+            if run.record["status"] == "diverged":
+                assert run.predictions == {}
+                continue
+            row = rows.loc[float(run.l2), run.seed]
+            for part, predicted in run.predictions.items():
+                assert len(predicted.label) == synthetic.IMAGES[part]
+                assert predicted.right.mean() == row[f"{part}_accuracy"]
+                assert predicted.cross_entropy.mean() == pytest.approx(row[f"{part}_ce"], abs=1e-6)
+
+    def test_the_same_made_up_images_are_hard_for_all_seeds(self, study):
+        folder, config, _ = study
+        one, other = (
+            1 - run.predictions["test"].right
+            for run in synthetic.read_study(folder, config)
+            if run.l2 == "0" and run.seed in (0, 1)
+        )
+        assert 0.4 < (one * other).sum() / one.sum() < 0.9
+
+    def test_are_read_only_where_they_are_asked_for(self, study):
+        folder, config, _ = study
+        for run in synthetic.read_study(folder, config, predictions=False):
+            assert run.predictions == {}
+
+
 class TestMixed:
     @pytest.mark.parametrize("key", ["config", "data_sha256"])
     def test_a_run_of_another_study_is_refused(self, small, tmp_path, key):
         folder, config = small
         shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
-        (tmp_path / "data.json").write_text(json.dumps({"sha256": "0" * 64}))
+        counts = {"validation": 2000, "test": 2000}
+        (tmp_path / "data.json").write_text(json.dumps({"sha256": "0" * 64, "counts": counts}))
         run = tmp_path / "runs/l2~0.01/seed~0"
         damage(run / "run.json", lambda t: json.dumps(json.loads(t) | {key: "another"}))
         with pytest.raises(run_files.DamagedRunError) as stopped:

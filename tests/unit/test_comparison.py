@@ -16,7 +16,7 @@ import compare as command
 from l2study.core.table_files import read_table
 from l2study.report import comparison, style
 from reported import write_results
-from synthetic import HARMFUL
+from synthetic import HARMFUL, IMAGES
 from tiny import PROJECT
 
 FIRST = {"lambdas": [0, 1e-4, 1e-2], "seeds": range(4), "epochs": 3}
@@ -31,8 +31,9 @@ SECOND = {
 
 def write_data(folder, checksum):
     """Give a made-up study a manifest of its data, as prepare.py would."""
+    counts = {"train": 9, "validation": IMAGES["val"], "test": IMAGES["test"]}
     (folder / "data.json").write_text(
-        json.dumps({"sha256": checksum, "counts": {"train": 9}, "shape": [2, 2], "classes": 3})
+        json.dumps({"sha256": checksum, "counts": counts, "shape": [2, 2], "classes": 3})
     )
     for path in folder.glob("runs/*/*/run.json"):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"data_sha256": checksum}))

@@ -62,6 +62,27 @@ class TestPackage:
         assert descriptor["config"]["study"] == "Made-up_2"
         assert descriptor["config"]["lambdas"] == ["0", "0.0001", "0.001", "0.01"]
 
+    def test_says_where_predictions_are_and_what_they_are(self, study):
+        """Of every lambda there is the file that is named, and it has the arrays that are named."""
+        descriptor = json.loads((study / "datapackage.json").read_text())
+        about = descriptor["predictions"]
+        assert list(about["path"]) == ["base"]
+        lambdas = descriptor["config"]["lambdas"]
+        named = {study.parent / about["path"]["base"].format(l2=l2) for l2 in lambdas}
+        assert named == set(study.parent.glob("measures/*.npz"))
+        kinds = {"unsigned integer": "u", "float32": "f"}
+        for path in named:
+            with np.load(path) as arrays:
+                parts = {name.split("/")[1] for name in arrays}
+                found = {name.split("/")[2]: arrays[name].dtype.kind for name in arrays}
+            assert parts == set(about["parts"])
+            assert found == {name: kinds[a["type"]] for name, a in about["arrays"].items()}
+
+    def test_says_where_predictions_of_other_set_ups_are(self):
+        paths = datapackage.predictions(["base", "width~9"])["path"]
+        assert paths["width~9"] == "setups/width~9/measures/l2~{l2}.predictions.npz"
+        assert paths["base"] == "measures/l2~{l2}.predictions.npz"
+
     @pytest.mark.parametrize(
         ("table", "column", "kind"),
         [

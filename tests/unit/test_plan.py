@@ -89,8 +89,8 @@ def test_the_extent_of_own_data(data):
     assert size == (90, 10, 50, 6 * 4, (30, 50), 15, 10)
     # images of 32-bit floats, and labels of 4 bytes
     assert estimate.data_bytes(size) == 150 * (24 + 4)
-    # 95 parameters of 4 bytes and five rows of a history
-    assert estimate.run_bytes({"epochs": 4}, size) == 4 * 95 + 5 * 270 + 7000
+    # 95 parameters of 4 bytes, five rows of a history, and predictions of 10 + 50 images
+    assert estimate.run_bytes({"epochs": 4}, size) == 4 * 95 + 5 * 270 + 7000 + 4 * 60
 
 
 def test_the_seconds_of_a_run_are_those_of_its_arithmetic(simple, data):

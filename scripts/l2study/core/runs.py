@@ -1,8 +1,8 @@
 """The files of a run: how they are written, and how they are read and checked.
 
 A run is one lambda and one seed. Training writes three files to the run's folder: history.csv, the
-final weights, and run.json, the record, which is written last. Measuring writes one file per
-lambda, with what it has found for every seed.
+final weights, and run.json, the record, which is written last. Measuring writes two files per
+lambda, with the measures and the predictions of every seed.
 """
 
 import csv
@@ -20,7 +20,8 @@ import numpy as np
 from l2study.core.columns import EMPTY_AT_START, HISTORY_COLUMNS
 from l2study.core.files import replacing, write_json, write_text
 from l2study.core.labels import l2_label
-from l2study.core.paths import left_folder, measures_file, run_folder
+from l2study.core.paths import left_folder, measures_file, predictions_file, run_folder
+from l2study.core.predictions import PARTS, Predicted, read_predictions
 
 COSTS = [
     "seconds_setup",
@@ -38,10 +39,11 @@ class DamagedRunError(ValueError):
 
 
 class Run(NamedTuple):
-    """A run as it was read: its history, shape (evaluated epochs, columns), record, and measures.
+    """A run as it was read: its history, shape (evaluated epochs, columns), its record, and more.
 
-    `measured` is what measuring has written for this run; it is empty for a diverged run, and where
-    measures were not asked for.
+    `measured` is what measuring has written for this run, and `predictions` what the run predicts
+    for the images of each part of `PARTS`. Both are empty for a diverged run, and where they were
+    not asked for.
     """
 
     l2: str
@@ -49,6 +51,7 @@ class Run(NamedTuple):
     history: np.ndarray
     record: dict
     measured: dict
+    predictions: dict[str, Predicted]
 
 
 # --- writing --------------------------------------------------------------------------------------
@@ -144,6 +147,8 @@ def read_runs(
     *,
     promised: dict | None = None,
     measures: Iterable[str] = (),
+    predictions: bool = False,
+    images: Mapping[str, int] | None = None,
     allow_missing: bool = False,
 ) -> list[Run]:
     """Return every promised run, in the order of lambdas, then seeds; others are not looked at.
@@ -158,6 +163,8 @@ def read_runs(
             of another configuration or of other data: copied here by hand, or written by a job that
             outlived its workflow.
         measures: the measures of the final weights that every completed run must have.
+        predictions: whether every completed run must have predictions.
+        images: of how many images there must be predictions, by part; None if that is not known.
         allow_missing: leave out runs without run.json, the last file that a run writes.
 
     Raises:
@@ -165,16 +172,24 @@ def read_runs(
     """
     runs, faults, seeds, names = [], [], list(seeds), list(measures)
     for l2 in lambdas:
-        measured = _read_measures(measures_file(results, l2)) if names else {}
+        path = measures_file(results, l2)
+        measured = _read_measures(path) if names or predictions else {}
+        predicted = {}
+        if predictions:
+            predicted = _read_predictions(predictions_file(results, l2), measured)
         for seed in seeds:
             folder = run_folder(results, l2, seed)
             if allow_missing and not (folder / "run.json").exists():
                 continue
             try:
                 run = _read_run(folder, l2, seed, epochs, promised or {})
-                if names and run.record["status"] == "completed":
-                    found = _measured(measures_file(results, l2), measured, run, names)
-                    run = run._replace(measured=found)
+                if run.record["status"] == "completed":
+                    if names or predictions:
+                        found = _measured(path, measured, run, names)
+                        run = run._replace(measured=found)
+                    if predictions:
+                        found = _predicted(predictions_file(results, l2), predicted, seed, images)
+                        run = run._replace(predictions=found)
                 runs.append(run)
             except DamagedRunError as fault:
                 faults.append(str(fault))
@@ -230,7 +245,7 @@ def _read_run(folder: Path, l2: str, seed: int, epochs: Sequence[int], promised:
             )
     except DamagedRunError as fault:
         raise DamagedRunError(_redo(str(fault), folder)) from None
-    return Run(l2, seed, history, record, {})
+    return Run(l2, seed, history, record, {}, {})
 
 
 def _redo(fault: str, folder: Path) -> str:
@@ -262,15 +277,45 @@ def _measured(path: Path, content: dict, run: Run, names: list[str]) -> dict:
     except (KeyError, TypeError):
         same, absent = False, []
     if not same:
-        raise DamagedRunError(
-            f"{path}: is missing, damaged, or not of the runs that are there. To measure them"
-            " again: delete it, if it is there, and give the same command again"
-        )
+        raise DamagedRunError(_measure_again(path, "the runs that are there"))
     if absent:
         raise DamagedRunError(
             f"{path}: has no {', '.join(absent)}. Every measure of schemas/measures.yaml that is"
             " computed from weights needs a function in scripts/l2study/measuring/functions.py"
         )
+    return found
+
+
+def _measure_again(path: Path, of: str) -> str:
+    return (
+        f"{path}: is missing, damaged, or not of {of}. To measure them"
+        " again: delete it, if it is there, and give the same command again"
+    )
+
+
+def _read_predictions(path: Path, measured: dict) -> dict[int, dict[str, Predicted]]:
+    """Return what a file of predictions has, or nothing if it is not that of these measures."""
+    try:
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != measured.get("predictions_sha256"):
+            return {}
+        return read_predictions(content)
+    except (OSError, ValueError):
+        return {}
+
+
+def _predicted(
+    path: Path,
+    predicted: Mapping[int, dict[str, Predicted]],
+    seed: int,
+    images: Mapping[str, int] | None,
+) -> dict[str, Predicted]:
+    """Return the predictions of one run, after checking that they are of all images."""
+    found = predicted.get(seed, {})
+    counts = {part: {len(array) for array in found.get(part, ((),))} for part in PARTS}
+    expected = images or {part: len(found[part].label) for part in found}
+    if tuple(found) != PARTS or any(counts[part] != {expected[part]} for part in PARTS):
+        raise DamagedRunError(_measure_again(path, "the runs and measures that are there"))
     return found
 
 

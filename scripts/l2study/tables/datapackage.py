@@ -5,7 +5,7 @@ What is known of every column is in `schemas/tables.yaml`, of a measure in `sche
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +14,8 @@ import pyarrow.parquet as pq
 
 from l2study.core.files import read_yaml, replacing
 from l2study.core.measures import MEASURES, RUN_MEASURES, names
+from l2study.core.paths import PREDICTIONS, place
+from l2study.core.predictions import PARTS
 
 SCHEMA = Path(__file__).resolve().parents[3] / "schemas" / "tables.yaml"
 
@@ -142,8 +144,9 @@ def write_parquet(table: pd.DataFrame, fields: list[dict], path: str | os.PathLi
 def data_package(config: dict, data: dict, folder: Path, factors: Sequence[str] = ()) -> dict:
     """Return the Data Package (version 1 of the standard) of the tables in `folder`.
 
-    Beyond the standard it has `config`, the study's configuration, and `data`, the manifest of the
-    prepared data of every set-up.
+    Beyond the standard it has `config`, the study's configuration, `data`, the manifest of the
+    prepared data of every set-up, and `predictions`, where what every run predicts for each image
+    is. The standard allows no file outside `folder` as a resource.
 
     Args:
         config: a canonical configuration.
@@ -178,5 +181,38 @@ def data_package(config: dict, data: dict, folder: Path, factors: Sequence[str] 
         "description": "Accuracies and their differences are fractions: 0.98 is 98 %.",
         "config": {key: value for key, value in config.items() if key not in _NOT_STUDIED},
         "data": data,
+        "predictions": predictions(data),
         "resources": resources,
+    }
+
+
+def predictions(setups: Iterable[str]) -> dict:
+    """Return where the files of predictions are and what their arrays are.
+
+    Args:
+        setups: the names of the study's set-ups.
+    """
+    return {
+        "description": "What every completed run predicts for each validation and test image, with"
+        " its final weights. The images are in the order of the prepared data. There is one file"
+        " for each lambda of a set-up. Paths begin at the folder of the study, and {l2} is a lambda"
+        " as in config. The files are NumPy archives, and an array is named"
+        " seed~<seed>/<part>/<name>.",
+        "path": {setup: f"{place(setup)}/{PREDICTIONS}".lstrip("/") for setup in setups},
+        "format": "npz",
+        "parts": list(PARTS),
+        "arrays": {
+            "label": {
+                "type": "unsigned integer",
+                "description": "The right class, also where training labels are noisy.",
+            },
+            "predicted": {
+                "type": "unsigned integer",
+                "description": "The most probable class.",
+            },
+            "probability": {
+                "type": "float32",
+                "description": "The probability of the right class.",
+            },
+        },
     }

@@ -53,6 +53,9 @@ MEASURING_SECONDS = 0.4
 JOB_SECONDS = 0.5
 """From the end of one job to the beginning of the next."""
 
+PREDICTION_BYTES = 4
+"""What is kept of a validation or test image: its label and the prediction, compressed."""
+
 ATTACKED_IMAGES = 5000
 """Test images that measuring attacks at most, see `l2study.measuring.network`."""
 
@@ -139,8 +142,10 @@ def measuring_seconds(size: Extent, rate: float) -> float:
 
 
 def run_bytes(training: Mapping, size: Extent) -> int:
-    """Return the bytes that a run's weights, history, record and measures take."""
-    return 4 * (sum(size.kernels) + size.biases) + 270 * len(evaluated_epochs(training)) + 7000
+    """Return the bytes that a run's weights, history, record, measures and predictions take."""
+    weights = 4 * (sum(size.kernels) + size.biases)
+    predictions = PREDICTION_BYTES * (size.validation + size.test)
+    return weights + 270 * len(evaluated_epochs(training)) + 7000 + predictions
 
 
 def data_bytes(size: Extent) -> int:
