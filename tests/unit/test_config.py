@@ -585,7 +585,7 @@ def test_the_schema_describes_every_key_and_refuses_others():
     optional = {"dataset.path", "dataset.train_size", "dataset.label_noise"}
     optional |= {"model.regularizer", "training.momentum"}
     optional |= {"training.evaluate_at.points", "claims", "allow_missing", "tensorboard"}
-    optional |= {"factors", "design", "allow_large"}
+    optional |= {"factors", "design", "allow_large", "variation"}
     for path, key in keys_of(schema):
         name = ".".join(path)
         assert key["type"] and len(key["description"]) > 10, name

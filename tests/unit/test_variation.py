@@ -1,6 +1,10 @@
 """The seeds of runs, and what each of them changes."""
 
+import pytest
+
 from l2study.core import variation
+from l2study.core.config import ConfigError, check, checked_before
+from l2study.core.setups import setups
 
 CROSSED = {"seeds": {"weights": [0, 3], "order": [1, 2], "split": [0, 1, 5]}}
 
@@ -33,3 +37,111 @@ def test_independent_runs_share_no_source():
     seeds = variation.independent_seeds(CROSSED)
     assert seeds == [100, 10203]
     assert set(seeds) <= set(variation.run_seeds(CROSSED))
+
+
+def test_a_source_with_one_level_may_be_shared():
+    config = {"seeds": {"weights": [4], "order": [1, 2, 3], "split": [0, 5]}}
+    assert variation.independent_seeds(config) == [104, 50204]
+
+
+def test_the_number_of_seeds_is_that_of_their_list():
+    assert variation.number_of_seeds(CROSSED) == 12
+    assert variation.number_of_seeds({"seeds": [4, 7]}) == 2
+
+
+def test_sources_are_read_as_they_are_written():
+    sources = {"weights": 3, "order": 2, "split": 0}
+    assert variation.write_sources(sources) == "weights=3,order=2,split=0"
+    assert variation.read_sources("split=0,weights=3,order=2") == sources
+    assert list(variation.read_sources("split=0,weights=3,order=2")) == list(sources)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "weights", "weights=", "weights=-1", "weights=x", "wieghts=1", "order=1,order=2"]
+)
+def test_a_text_of_no_sources_is_refused(text):
+    with pytest.raises(ValueError, match=r"^--sources: .*weights=3,order=2$"):
+        variation.read_sources(text)
+
+
+# ---- the configuration
+
+STRATIFIED = {"validation": {"split": "stratified"}}
+SAMPLED = {"dataset": {"train_size": 100}}
+
+
+@pytest.mark.parametrize(
+    ("given", "seeds", "varied"),
+    [
+        ({}, list(range(7)), ["weights", "order"]),
+        ({"variation": ["order", "weights"]}, list(range(7)), ["weights", "order"]),
+        ({"variation": ["order"], "seeds": [9, 4]}, [4, 9], ["order"]),
+        (STRATIFIED | {"variation": ["split", "order"]}, list(range(7)), ["order", "split"]),
+        (SAMPLED | {"variation": ["sample"], "seeds": 2}, [0, 1], ["sample"]),
+        ({"seeds": {"weights": 2}}, {"weights": [0, 1]}, ["weights"]),
+        (
+            STRATIFIED | {"seeds": {"split": [7, 3], "order": 1, "weights": [99]}},
+            {"weights": [99], "order": [0], "split": [3, 7]},
+            ["weights", "order", "split"],
+        ),
+    ],
+)
+def test_what_varies_has_a_canonical_form(given, seeds, varied):
+    config = check(given)
+    assert config["seeds"] == seeds and variation.varied(config) == varied
+    if isinstance(seeds, dict):
+        assert list(config["seeds"]) == list(seeds)
+    assert ("variation" in config) == (isinstance(seeds, list) and varied != ["weights", "order"])
+    assert check(config) == config == checked_before(given)
+    assert list(check(config)) == list(config)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"variation": ["wieghts"]}, 'variation[0]: "wieghts" is not allowed; did you mean weights?'
+            " allowed: weights, order, split, sample"),
+        ({"variation": []}, "variation: [] is not allowed; allowed: a list of 1 or more of weights,"
+            " order, split, sample"),
+        ({"variation": ["order", "order"]}, "variation: order is given more than once"),
+        ({"variation": ["split"]}, "validation.split: tail keeps the same images for every seed,"
+            " but a seed is to change the split; allowed: stratified, or no split in variation"),
+        ({"seeds": {"split": 2}}, "validation.split: tail keeps"),
+        ({"variation": ["sample"]}, "dataset.train_size: missing, but a seed is to change which"),
+        ({"seeds": {"weights": 2}, "variation": ["weights"]}, "variation: weights is given, but"),
+        ({"seeds": {"wieghts": 2}}, "seeds.wieghts: unknown key (value 2); did you mean weights?"),
+        ({"seeds": {"order": 101}}, "seeds.order: 101 is not allowed; allowed: a count of at least"
+            " 1 and at most 100, or a list of 1 or more whole numbers of at least 0 and at most"
+            " 99"),
+        ({"seeds": {"order": [3, 100]}}, "seeds.order[1]: 100 is not allowed"),
+        ({"seeds": {"order": [3, 3]}}, "seeds.order: 3 is given more than once"),
+        ({"seeds": {"order": 0}}, "seeds.order: 0 is not allowed"),
+        ({"seeds": {"order": 1, "weights": [4]}}, "seeds: order, weights with one level each"),
+        ({"seeds": {}}, "seeds: {} is not allowed; allowed: a count"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_cannot_vary_is_refused_in_one_line(given, message):
+    with pytest.raises(ConfigError) as refused:
+        check(given)
+    assert str(refused.value).startswith(message)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_the_rules_hold_in_every_set_up():
+    config = check(STRATIFIED | {"variation": ["split"], "factors": {"validation.split": ["tail"]}})
+    with pytest.raises(ConfigError, match=r"level tail: validation\.split: tail keeps the same"):
+        setups(config)
+    config = check(SAMPLED | {"seeds": {"sample": 2}, "factors": {"dataset.train_size": [None]}})
+    with pytest.raises(ConfigError, match=r"level null: dataset\.train_size: missing"):
+        setups(config)
+    for key in ("variation", "seeds"):
+        factors = {key: [["weights"]]} if key == "variation" else {"seeds.order": [3]}
+        with pytest.raises(ConfigError, match="changes nothing in what is trained"):
+            setups(check({"factors": factors}))
+
+
+def test_a_crossed_design_may_be_too_large():
+    seeds = {"weights": 100, "order": 100, "split": 3}
+    with pytest.raises(ConfigError, match="5 lambdas and 30000 seeds are 150000 runs"):
+        setups(check(STRATIFIED | {"seeds": seeds}))

@@ -15,6 +15,7 @@ import yaml
 from l2study.core.files import read_yaml
 from l2study.core.labels import as_number, l2_label
 from l2study.core.paths import LEDGERS, ledger
+from l2study.core.variation import SOURCES, USUAL, faults
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator, ValidationError
@@ -60,11 +61,12 @@ def check(config: dict, *, defaults: bool = True) -> dict:
     """Return the canonical form of a configuration; `config` itself is left as it is.
 
     Canonical: every key in the schema's order; `lambdas` a list of labels (see `l2_label`) in
-    ascending order, `reference_lambda` a label, `seeds` a sorted list, other numbers of type
-    float; optional keys without a value absent; no `dataset.name` where there is a `dataset.path`;
-    no `model.regularizer` of `l2` and no `dataset.label_noise` of 0; a list of
-    `training.evaluate_at` sorted. `factors` are as given: `setups` reads and checks them. The
-    canonical form of a canonical form is itself.
+    ascending order, `reference_lambda` a label, `seeds` a sorted list, or for a crossed design
+    such a list for every source in the order of `SOURCES`, other numbers of type float; optional
+    keys without a value absent; no `dataset.name` where there is a `dataset.path`; no
+    `model.regularizer` of `l2` and no `dataset.label_noise` of 0; `variation` in the order of
+    `SOURCES`, absent where it is `USUAL`; a list of `training.evaluate_at` sorted. `factors` are as
+    given: `setups` reads and checks them. The canonical form of a canonical form is itself.
 
     Args:
         config: as read from YAML or JSON, for instance Snakemake's merged `config`.
@@ -117,8 +119,10 @@ def _canonical(normal: dict) -> dict:
     for part, key, plain in (("dataset", "label_noise", 0), ("model", "regularizer", "l2")):
         if normal[part].get(key) == plain:
             del normal[part][key]
-    seeds = normal["seeds"]
-    normal["seeds"] = list(range(seeds)) if isinstance(seeds, int) else sorted(seeds)
+    normal["seeds"] = _seeds(normal["seeds"])
+    normal["variation"] = sorted(normal.get("variation", USUAL), key=SOURCES.index)
+    if normal["variation"] == list(USUAL):
+        del normal["variation"]
     normal["lambdas"] = [l2_label(number) for number in sorted(normal["lambdas"])]
     normal["reference_lambda"] = l2_label(normal["reference_lambda"])
     training = normal["training"]
@@ -127,6 +131,12 @@ def _canonical(normal: dict) -> dict:
     if "factors" in normal:
         normal["factors"] = {str(key): levels for key, levels in normal["factors"].items()}
     return normal
+
+
+def _seeds(seeds: int | list | dict) -> list | dict:
+    if isinstance(seeds, dict):
+        return {source: _seeds(seeds[source]) for source in SOURCES if source in seeds}
+    return list(range(seeds)) if isinstance(seeds, int) else sorted(seeds)
 
 
 _NOT_YAML = (
@@ -263,13 +273,19 @@ def _conflicts(config: dict) -> Iterator[str]:
             "model.hidden_units: [] leaves no kernel to regularise;"
             " allowed: at least one layer, or regularize_output: true"
         )
-    seeds = config["seeds"] if isinstance(config["seeds"], list) else []
     labels = [l2_label(number) for number in config["lambdas"]]
-    each_once = {"training.evaluate_at": chosen, "lambdas": labels, "seeds": seeds}
+    seeds, each_once = config["seeds"], {"training.evaluate_at": chosen, "lambdas": labels}
+    each_once |= {"variation": config.get("variation")}
+    each_once |= (
+        {f"seeds.{source}": levels for source, levels in seeds.items()}
+        if isinstance(seeds, dict)
+        else {"seeds": seeds}
+    )
     for key, entries in each_once.items():
-        for entry, count in Counter(entries).items():
+        for entry, count in Counter(entries if isinstance(entries, list) else []).items():
             if count > 1:
                 yield f"{key}: {entry} is given more than once; allowed: each once"
+    yield from faults(config)
 
 
 def _message(error: "ValidationError", config: object) -> str:
@@ -333,6 +349,12 @@ def _allowed(schema: dict) -> str:
             return _list(schema)
         case ["integer", "array"]:
             return f"{_bounded('a count', schema)}, or {_list(schema)}"
+        case ["integer", "array", "object"]:
+            keys = ", ".join(schema["properties"])
+            return (
+                f"{_bounded('a count', schema)}, {_list(schema)}, or a mapping of one or more of"
+                f" {keys}, each with its levels"
+            )
         case ["array", "object"]:
             return "a list of values, or a mapping of levels with the keys that each changes"
         case ["string", "array", "object"]:
@@ -364,7 +386,8 @@ def _bounded(noun: str, schema: dict) -> str:
 
 def _list(schema: dict) -> str:
     nouns = {"integer": "whole numbers", "number": "numbers"}
-    entries = _bounded(nouns[schema["items"]["type"]], schema["items"])
+    items = schema["items"]
+    entries = f"of {_allowed(items)}" if "enum" in items else _bounded(nouns[items["type"]], items)
     return f"a list of {schema.get('minItems', 0)} or more {entries}"
 
 

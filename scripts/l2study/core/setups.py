@@ -15,6 +15,7 @@ from typing import NamedTuple
 from l2study.core.config import ConfigError, check, checked_before
 from l2study.core.labels import l2_label
 from l2study.core.paths import BASE
+from l2study.core.variation import number_of_seeds
 
 STUDIED = ("dataset", "validation", "model", "training")
 """The parts of a configuration that a factor may change: what is trained, and on which data."""
@@ -165,11 +166,12 @@ def _check_size(config: dict, others: Mapping[str, list[_Level]]) -> None:
         number = 1
         for count in counts:
             number *= 1 + count
-    runs = number * len(config["lambdas"]) * len(config["seeds"])
+    lambdas, seeds = len(config["lambdas"]), number_of_seeds(config)
+    runs = number * lambdas * seeds
     if runs > MOST_RUNS and not config.get("allow_large"):
         raise ConfigError(
             f"{'factors' if others else 'seeds'}: {number} set-ups with"
-            f" {len(config['lambdas'])} lambdas and {len(config['seeds'])} seeds are {runs} runs;"
+            f" {lambdas} lambdas and {seeds} seeds are {runs} runs;"
             f" allowed: at most {MOST_RUNS}, or any number with --config allow_large=true"
         )
 

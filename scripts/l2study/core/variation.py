@@ -7,6 +7,8 @@ is split 1, order 2, weights 3, whatever other levels and sources there are.
 """
 
 import itertools
+import math
+from collections.abc import Iterator, Mapping
 
 SOURCES = ("weights", "order", "split", "sample")
 """The initial weights; the order of the batches; which rows of the training file are validation;
@@ -15,6 +17,14 @@ the place of a source is in the seeds of crossed designs."""
 
 USUAL = ("weights", "order")
 """What a seed changes where a configuration does not say."""
+
+WORDS = {
+    "weights": "the initial weights",
+    "order": "the order of the batches",
+    "split": "the validation split",
+    "sample": "the choice of training images",
+}
+"""How a reader is told of each source."""
 
 MOST_LEVELS = 100
 """The levels of a source in a crossed design are whole numbers below this."""
@@ -34,16 +44,24 @@ def run_seeds(config: dict) -> list[int]:
     return sorted(map(_label, _crossed(config["seeds"])))
 
 
+def number_of_seeds(config: dict) -> int:
+    """Return how many runs every lambda has, which may be too many to list them."""
+    seeds = config["seeds"]
+    return len(seeds) if isinstance(seeds, list) else math.prod(map(len, seeds.values()))
+
+
 def independent_seeds(config: dict) -> list[int]:
     """Return the seeds of the most runs that share no source with each other.
 
     Those are all runs, but in a crossed design: there they are the runs at the first level of every
-    source, at the second of every source, and so on until a source has no more.
+    source, at the second of every source, and so on until a source has no more. A source with one
+    level does not vary, so that all runs may share it.
     """
     if isinstance(config["seeds"], list):
         return config["seeds"]
     levels = config["seeds"]
-    rows = zip(*levels.values(), strict=False)
+    number = min(len(own) for own in levels.values() if len(own) > 1)
+    rows = zip(*(own if len(own) > 1 else own * number for own in levels.values()), strict=False)
     return [_label(dict(zip(levels, row, strict=True))) for row in rows]
 
 
@@ -55,6 +73,62 @@ def source_seeds(config: dict, seed: int) -> dict[str, int]:
         source: seed // MOST_LEVELS ** SOURCES.index(source) % MOST_LEVELS
         for source in config["seeds"]
     }
+
+
+def faults(config: Mapping) -> Iterator[str]:
+    """Yield a message for each fault between what a seed changes and the rest of a configuration.
+
+    Args:
+        config: as the schema allows it; levels may be counts or lists.
+    """
+    seeds, crossed = config["seeds"], isinstance(config["seeds"], dict)
+    if crossed and "variation" in config:
+        yield (
+            f"variation: {', '.join(config['variation'])} is given, but seeds names its sources"
+            " itself; allowed with: seeds as a count or a list"
+        )
+    if crossed:
+        counts = [own if isinstance(own, int) else len(own) for own in seeds.values()]
+        if math.prod(counts) < 2:
+            yield (
+                f"seeds: {', '.join(seeds)} with one level each is a single run of every lambda;"
+                " allowed: at least two combinations"
+            )
+    sources = seeds if crossed else config.get("variation", USUAL)
+    key = "seeds" if crossed else "variation"
+    if "split" in sources and config["validation"]["split"] != "stratified":
+        yield (
+            f"validation.split: {config['validation']['split']} keeps the same images for every"
+            f" seed, but a seed is to change the split; allowed: stratified, or no split in {key}"
+        )
+    if "sample" in sources and "train_size" not in config["dataset"]:
+        yield (
+            "dataset.train_size: missing, but a seed is to change which training images are used;"
+            f" allowed: fewer than there are, or no sample in {key}"
+        )
+
+
+def write_sources(sources: Mapping[str, int]) -> str:
+    """Return seeds of sources as text that `read_sources` reads, such as `weights=3,order=2`."""
+    return ",".join(f"{source}={seed}" for source, seed in sources.items())
+
+
+def read_sources(text: str) -> dict[str, int]:
+    """Return the seeds of sources in a text of `write_sources`, in the order of `SOURCES`.
+
+    Raises:
+        ValueError: it is no such text; the message is one line.
+    """
+    found = {}
+    for part in text.split(","):
+        source, _, seed = part.partition("=")
+        if source not in SOURCES or source in found or not (seed.isascii() and seed.isdigit()):
+            raise ValueError(
+                f"--sources: {part!r} is not allowed; allowed: each of {', '.join(SOURCES)} at most"
+                " once, with its seed, such as weights=3,order=2"
+            )
+        found[source] = int(seed)
+    return {source: found[source] for source in SOURCES if source in found}
 
 
 def _crossed(levels: dict[str, list[int]]) -> list[dict[str, int]]:
