@@ -1,8 +1,10 @@
 """Prepare a study's data: read it, check it, split it, and write it in a form quick to load.
 
-Reads the keys `dataset` and `validation` of the configuration. Writes the manifest (JSON: counts,
-image shape, number of classes, checksums) to OUTPUT and, beside it, the arrays, with `.images.npy`
-and `.labels.npy` in place of `.json`: training rows first, then validation, then test.
+Reads the keys `dataset` and `validation` of the configuration, and what a seed changes from
+`variation` and `seeds`. Writes the manifest (JSON: counts, image shape, number of classes,
+checksums) to OUTPUT and, beside it, the arrays, with `.images.npy` and `.labels.npy` in place of
+`.json`: training rows first, then validation, then test. Where a seed changes which rows these are,
+the arrays have the rows of the training file, then test, and every run chooses its own.
 """
 
 import argparse
@@ -10,6 +12,7 @@ import sys
 from pathlib import Path
 
 from l2study.core.config import ConfigError, read_config
+from l2study.core.variation import run_seeds, source_seeds
 from l2study.data.preparation import prepare
 from l2study.data.prepared import DataError, load
 
@@ -35,8 +38,9 @@ def main() -> None:
     """Prepare the data and say in one line what there is."""
     arguments = parser().parse_args()
     try:
-        prepare(read_config(arguments.config), arguments.output)
-        data = load(arguments.output)
+        config = read_config(arguments.config)
+        prepare(config, arguments.output)
+        data = load(arguments.output, source_seeds(config, run_seeds(config)[0]))
     except (ConfigError, DataError) as error:
         sys.exit(f"error: {error}")
     except OSError as error:

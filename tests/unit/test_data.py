@@ -17,14 +17,9 @@ from sklearn.model_selection import train_test_split
 
 from l2study.core.config import ConfigError, check
 from l2study.data import sources
-from l2study.data.preparation import (
-    check_against_data,
-    chosen_rows,
-    noisy_labels,
-    prepare,
-    split_rows,
-)
+from l2study.data.preparation import check_against_data, prepare
 from l2study.data.prepared import DataError, load
+from l2study.data.rows import chosen_rows, noisy_labels, split_rows
 from l2study.data.sources import outline, read_idx, source_fingerprint
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,18 +1,21 @@
 """Prepared data: a manifest, and the arrays that training jobs map into memory.
 
 The manifest is JSON, with the checksum that identifies the data. Beside it are the images and the
-labels as NumPy files: training rows first, then validation, then test.
+labels as NumPy files: training rows first, then validation, then test. Where a seed changes which
+rows these are, the files have those of the training file, then test, and are put into that order
+when they are loaded.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from l2study.core.files import read_json
+from l2study.data.rows import BY_SEED, chosen_rows, noisy_labels
 
 
 class DataError(ValueError):
@@ -21,12 +24,13 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Prepared:
-    """Prepared data, with the images mapped into memory.
+    """Prepared data, with the images mapped into memory, or in it where a run chooses rows.
 
     `images` has the shape (rows, *image shape) and is uint8, to be multiplied by `scale`, or
     float32; `labels` has the shape (rows,), int32, from 0 to `classes` - 1. `train`, `validation`
     and `test` are the slices of the rows; `counts` has their lengths by the same names. `sha256`
-    identifies the data, whatever the file it came from is called.
+    identifies the data, whatever the file it came from is called; `chosen_by` has the seeds that
+    chose the rows, by the sources that vary, and is empty where they are the same for every run.
     """
 
     images: np.ndarray
@@ -36,6 +40,7 @@ class Prepared:
     scale: float
     sha256: str
     source: str
+    chosen_by: dict[str, int] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -64,22 +69,37 @@ class Prepared:
         return {name: range(rows.start, rows.stop) for name, rows in parts.items()}
 
 
-def load(manifest: str | os.PathLike) -> Prepared:
+def load(manifest: str | os.PathLike, sources: Mapping[str, int] | None = None) -> Prepared:
     """Return the prepared data of the manifest at `manifest`.
 
     Shapes and types are compared with the manifest; the checksums are not computed again.
 
+    Args:
+        manifest: the path of it.
+        sources: the seed of every source that varies in a run. Those of `split` and `sample` choose
+            its rows, and must be there exactly where the data have been prepared for them.
+
     Raises:
-        DataError: a file is absent, damaged or does not fit the manifest.
+        DataError: a file is absent, damaged or does not fit the manifest, or the manifest does not
+            fit `sources`.
     """
     with reading(f"{manifest}: not a manifest of prepared data"):
         expected = read_json(manifest)
-        counts, rows = expected["counts"], sum(expected["counts"].values())
+        choice, counts = expected.get("rows", {}), expected["counts"]
+        rows = choice["file"] + counts["test"] if choice else sum(counts.values())
+        by_seed = choice.get("by_seed", [])
         headers = [
             ((rows, *expected["shape"]), np.dtype(expected["dtype"])),
             ((rows,), np.dtype(np.int32)),
         ]
         known = {name: expected[name] for name in ("classes", "scale", "sha256", "source")}
+    chosen_by = {source: seed for source, seed in (sources or {}).items() if source in BY_SEED}
+    if set(chosen_by) != set(by_seed):
+        raise DataError(
+            f"{manifest}: is for runs in which a seed changes {' and '.join(by_seed) or 'no rows'},"
+            f" but in this one it changes {' and '.join(chosen_by) or 'none'}; prepare the data"
+            " with the same variation"
+        )
     arrays = []
     for path, header in zip(array_paths(manifest), headers, strict=True):
         with reading(f"{path}: cannot be read"):
@@ -91,7 +111,31 @@ def load(manifest: str | os.PathLike) -> Prepared:
                 f" says {header[0]} and {header[1]}; prepare the data again"
             )
         arrays.append(array)
-    return Prepared(images=arrays[0], labels=np.array(arrays[1]), counts=counts, **known)
+    images, labels = arrays[0], np.array(arrays[1])
+    if choice:
+        images, labels = _chosen(images, labels, choice, chosen_by)
+    return Prepared(images=images, labels=labels, counts=counts, chosen_by=chosen_by, **known)
+
+
+def _chosen(
+    images: np.ndarray, labels: np.ndarray, choice: Mapping, chosen_by: Mapping[str, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the images and the labels of a run: training, validation, test."""
+    of_file = labels[: choice["file"]]
+    train, held_out = chosen_rows(of_file, choice, chosen_by)
+    learned, _ = noisy_labels(of_file, train, choice)
+    rows = np.concatenate([train, held_out, np.arange(len(of_file), len(labels))])
+    return np.asarray(images)[rows], np.concatenate([learned, labels[rows[len(train) :]]])
+
+
+def checksum(manifest: str | os.PathLike) -> str:
+    """Return the checksum that identifies the data of the manifest at `manifest`.
+
+    Raises:
+        DataError: it is absent or damaged.
+    """
+    with reading(f"{manifest}: not a manifest of prepared data"):
+        return read_json(manifest)["sha256"]
 
 
 def array_paths(manifest: str | os.PathLike) -> tuple[Path, Path]:

@@ -1,8 +1,11 @@
 """Random streams: one per purpose, none of which depends on lambda.
 
 Two runs with the same seed and different lambdas therefore draw the same initial weights and the
-same batch order (common random numbers), which is what makes their differences paired.
+same batch order (common random numbers), which is what makes their differences paired. Every source
+of variation has its own stream, so another seed of one leaves the draws of the others as they are.
 """
+
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -16,14 +19,39 @@ _STREAMS = {
     "label noise": 5,
 }
 
+_OF_SOURCE = {
+    "weights": "initial weights",
+    "order": "batch order",
+    "split": "split",
+    "sample": "subset",
+}
+
+
+def source_seed(source: str, sources: Mapping[str, int]) -> int:
+    """Return the seed of a source of variation, which is 0 where it does not vary."""
+    return sources.get(source, 0)
+
+
+def source_stream(source: str, sources: Mapping[str, int], *keys: int) -> np.random.Generator:
+    """Return the generator for a source of variation.
+
+    Args:
+        source: one of `l2study.core.variation.SOURCES`.
+        sources: the seeds of those that vary.
+        keys: further keys of the stream, see `stream`.
+    """
+    return stream(_OF_SOURCE[source], source_seed(source, sources), *keys)
+
 
 def stream(purpose: str, *keys: int) -> np.random.Generator:
     """Return the generator for `purpose`, one of its own for every combination of `keys`.
 
     Args:
-        purpose: one of "initial weights" (keyed by seed), "batch order" (seed, epoch), "input
-            noise" (no key: the same for every run), "split", "subset" and "label noise" (no key).
-        keys: non-negative integers.
+        purpose: one of "initial weights", "split" and "subset" (keyed by the seed of their source),
+            "batch order" (by that and the epoch), "input noise" and "label noise" (no key: the same
+            for every run).
+        keys: non-negative integers. NumPy fills what it is seeded with up with zeros, so a last
+            key of 0 is as none.
 
     Raises:
         KeyError: no such purpose.
