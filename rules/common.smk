@@ -18,7 +18,7 @@ sys.path.insert(0, str(PROJECT / "scripts"))
 
 from l2study.core import code as code_of
 from l2study.core import config as configuration
-from l2study.core import paths, setups
+from l2study.core import paths, setups, variation
 from l2study.training import preload
 from l2study.workflow import snakemake_door
 
@@ -84,9 +84,14 @@ def settings(*keys):
     """Return a function for `params:` with the part of the set-up that a stage depends on, as JSON.
 
     One text: Snakemake compares parameters as a set of values, in which two that have been swapped
-    would look unchanged.
+    would look unchanged. Of a crossed design a stage only needs to know the seeds of the runs.
     """
-    return lambda wildcards: as_text({key: SETUPS[wildcards.place].config[key] for key in keys})
+
+    def part(wildcards):
+        config = SETUPS[wildcards.place].config | {"seeds": SEEDS}
+        return as_text({key: config[key] for key in keys})
+
+    return part
 
 
 def as_text(part):
@@ -98,7 +103,18 @@ def as_text(part):
 def data_settings(wildcards):
     """Return the part of the configuration that the prepared data depend on, as JSON."""
     setup = DATA[wildcards.data]
-    return as_text({key: setup.config[key] for key in ("dataset", "validation")})
+    part = {key: setup.config[key] for key in ("dataset", "validation")}
+    # Not the levels of a crossed design: a further one does not change what is prepared.
+    by_seed = [source for source in variation.varied(STUDY) if source in ("split", "sample")]
+    return as_text(part | ({"variation": by_seed} if by_seed else {}))
+
+
+def sources(wildcards):
+    """Return the option that gives every source its seed in a run; none where that is as usual."""
+    seed = int(wildcards.seed)
+    own = variation.source_seeds(STUDY, seed)
+    usual = own == dict.fromkeys(variation.USUAL, seed)
+    return "" if usual else f"--sources {variation.write_sources(own)}"
 
 
 def data_source(wildcards):
@@ -192,7 +208,7 @@ def runs(file, cell=None):
 
     A cell is a set-up and a lambda, `place` and `l2` of a job's wildcards.
     """
-    wanted = PROMISED if cell is None else expand(RUN, **dict(cell), seed=STUDY["seeds"])
+    wanted = PROMISED if cell is None else expand(RUN, **dict(cell), seed=SEEDS)
     return [f"{folder}/{file}" for folder in wanted if folder not in missing()]
 
 

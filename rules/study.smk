@@ -15,7 +15,8 @@ RESULTS = f"results/{STUDY['study']}"
 LOGS = f"logs/{STUDY['study']}"
 LOCK = f".snakemake/at-work/{STUDY['study']}"
 RUN = f"{RESULTS}{{place}}/{paths.RUN}"
-PROMISED = expand(RUN, place=SETUPS, l2=STUDY["lambdas"], seed=STUDY["seeds"])
+SEEDS = variation.run_seeds(STUDY)
+PROMISED = expand(RUN, place=SETUPS, l2=STUDY["lambdas"], seed=SEEDS)
 
 # A job's `python` is the one that runs Snakemake, whether or not its environment is activated.
 os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), os.getenv("PATH", "")]))

@@ -27,8 +27,9 @@ rule train:
     params:
         config=settings("model", "training"),
         folder=subpath(output.history, parent=True),
+        sources=sources,
         sharing=sharing,
     shell:
         "python {input.code[0]:q} --config {params.config:q} --data {input.data:q}"
-        " --l2 {wildcards.l2} --seed {wildcards.seed} --threads {threads}"
+        " --l2 {wildcards.l2} --seed {wildcards.seed} {params.sources} --threads {threads}"
         " --output {params.folder:q} {params.sharing} > {log:q} 2>&1"

@@ -18,6 +18,7 @@ from l2study.core.config import ConfigError, read_config
 from l2study.core.epochs import evaluated_epochs
 from l2study.core.labels import l2_label
 from l2study.core.runs import DamagedRunError, read_runs
+from l2study.core.variation import run_seeds
 from l2study.tables.tensorboard import write_events
 
 
@@ -39,7 +40,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         config, l2 = read_config(options.config), l2_label(options.l2)
-        epochs, seeds = evaluated_epochs(config["training"]), config["seeds"]
+        epochs, seeds = evaluated_epochs(config["training"]), run_seeds(config)
         runs = read_runs(options.results, [l2], seeds, epochs, allow_missing=True)
         for run in runs:
             write_events(run, options.output / f"seed~{run.seed}")

@@ -45,6 +45,7 @@ def main(arguments: list[str]) -> None:
     # Imported late: a job that only asks the preloaded process never needs these.
     from l2study.core.config import read_config
     from l2study.core.labels import l2_label
+    from l2study.core.variation import run_seeds
     from l2study.measuring.one_lambda import measure_lambda
 
     try:
@@ -53,7 +54,7 @@ def main(arguments: list[str]) -> None:
             config,
             options.data,
             l2,
-            config["seeds"],
+            run_seeds(config),
             options.results,
             options.threads,
             Path(__file__),

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from l2study.core.paths import data_place
 from l2study.core.setups import setups
+from l2study.core.variation import USUAL, independent_seeds, number_of_seeds, varied
 from l2study.core.wording import seed_list
 from l2study.workflow import estimate
 from l2study.workflow.estimate import Expected
@@ -50,7 +51,7 @@ def plan(jobs: Iterable[dict], cores: int, rate: Callable[[], float]) -> str:
         study, results, speed = json.loads(made["--config"]), made["--results"], rate()
         found = setups(study, checked=True)
         runs = estimate.expected_runs(study, found, results, new.__contains__, speed)
-        lines += what(runs)
+        lines += [*what(runs), *variation(study)]
         manifests = {f"{results}{data_place(setup.data)}/data.json": setup for setup in found}
         anew = {setup.data for path, setup in manifests.items() if path in prepared}
         lines.append(duration(runs, anew, cores, speed))
@@ -73,6 +74,19 @@ def what(runs: list[Expected]) -> list[str]:
         if seeds := [run.seed for run in runs if run.l2 == l2 and run.new]:
             lines.append(f"  lambda {l2}: {seed_list(seeds)}")
     return lines
+
+
+def variation(study: dict) -> list[str]:
+    """Return in a line what a seed changes in a study, where that is not the usual."""
+    seeds, sources = study["seeds"], varied(study)
+    if isinstance(seeds, dict):
+        levels = " x ".join(f"{len(own)} {source}" for source, own in seeds.items())
+        independent = len(independent_seeds(study))
+        return [
+            f"crossed design, {levels}: {number_of_seeds(study)} runs of every lambda,"
+            f" {independent} of which share no level"
+        ]
+    return [] if tuple(sources) == USUAL else [f"a seed changes {', '.join(sources)}"]
 
 
 def duration(runs: list[Expected], anew: set[str], cores: int, rate: float) -> str:

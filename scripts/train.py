@@ -29,7 +29,12 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--data", required=True, type=Path, help="data.json of prepare.py")
     parser.add_argument("--l2", required=True, help="the regularisation coefficient, 0 or more")
-    parser.add_argument("--seed", required=True, type=int, help="fixes weights and batch order")
+    parser.add_argument("--seed", required=True, type=int, help="the seed of the run, its name")
+    parser.add_argument(
+        "--sources",
+        help="the seed of every source that varies, such as weights=3,order=2,split=1 "
+        "(left out: weights and order have the seed of the run)",
+    )
     parser.add_argument("--threads", type=int, default=1, help="threads to compute with (1)")
     parser.add_argument("--output", required=True, type=Path, help="folder to write to")
     parser.add_argument(
@@ -68,11 +73,25 @@ def main(arguments: list[str]) -> None:
             options.output,
             Path(__file__),
             options.leave,
+            sources_of(options),
         )
     except ValueError as error:
         sys.exit(f"train.py: {error}")
     except OSError as error:  # above all, a full disk
         sys.exit(f"train.py: {options.output}: {' '.join(str(error).split())}")
+
+
+def sources_of(options: argparse.Namespace) -> dict[str, int]:
+    """Return the seed of every source that varies in the run.
+
+    Raises:
+        ValueError: the option `--sources` is not as it should be.
+    """
+    from l2study.core.variation import USUAL, read_sources
+
+    if options.sources is None:
+        return dict.fromkeys(USUAL, options.seed)
+    return read_sources(options.sources)
 
 
 def take(options: argparse.Namespace) -> bool:
@@ -88,6 +107,7 @@ def take(options: argparse.Namespace) -> bool:
         expected = {
             "l2": l2_label(options.l2),
             "seed": options.seed,
+            "sources": sources_of(options),
             "config": {part: config[part] for part in ("model", "training")},
             "data_sha256": read_json(options.data)["sha256"],
             "code": fingerprint(Path(__file__)),

@@ -22,6 +22,7 @@ from l2study.core.measures import names
 from l2study.core.paths import measures_file, predictions_file, run_folder
 from l2study.core.predictions import PARTS, Predicted, write_predictions
 from l2study.core.runs import Run, read_runs
+from l2study.core.variation import run_seeds, source_seeds
 
 IMAGES = {"val": 2000, "test": 2000}
 """How many images there are predictions of."""
@@ -104,19 +105,20 @@ def glorot_square_norm(kernels: Iterable[tuple[int, int]]) -> float:
 
 def study_config(
     lambdas: Iterable[object],
-    seeds: Iterable[int],
+    seeds: Iterable[int] | dict[str, list[int]],
     epochs: int,
     *,
     study: str = "made-up",
     reference_lambda: object = 0,
     confidence: float = 0.95,
     evaluate_at: list[int] | dict | None = None,
+    split: str = "tail",
 ) -> dict:
     """Return a canonical config with every key, as `read_config` would."""
     return {
         "study": study,
         "dataset": {"name": "mnist"},
-        "validation": {"split": "tail", "fraction": 0.1},
+        "validation": {"split": split, "fraction": 0.1},
         "model": {"hidden_units": [128], "activation": "relu", "regularize_output": False},
         "training": {
             "optimizer": "adam",
@@ -126,7 +128,7 @@ def study_config(
             "evaluate_at": "all" if evaluate_at is None else evaluate_at,
         },
         "lambdas": sorted((l2_label(v) for v in lambdas), key=float),
-        "seeds": sorted(seeds),
+        "seeds": dict(seeds) if isinstance(seeds, dict) else sorted(seeds),
         "reference_lambda": l2_label(reference_lambda),
         "confidence": confidence,
     }
@@ -136,7 +138,7 @@ def write_study(
     folder: str | Path,
     *,
     lambdas: Iterable[object] = (0, 1e-4, 1e-3, 1e-2),
-    seeds: Iterable[int] = range(6),
+    seeds: Iterable[int] | dict[str, list[int]] = range(6),
     epochs: int = 8,
     diverged: Mapping[tuple[object, int], int] | None = None,
     effects: Effects = Effects(),
@@ -146,13 +148,15 @@ def write_study(
     confidence: float = 0.95,
     kernels: tuple[tuple[int, int], ...] = KERNELS,
     evaluate_at: list[int] | dict | None = None,
+    split: str = "tail",
 ) -> dict:
     """Write the run folders of a made-up study under `folder`/runs and return its config.
 
     Args:
         folder: the study's results folder.
         lambdas: any spellings of lambdas.
-        seeds: the seeds; noise shared by all lambdas of a seed makes them paired.
+        seeds: the seeds, or the levels of every source; noise shared by all lambdas of a seed makes
+            them paired.
         epochs: epochs of a completed run, at least 1.
         diverged: {(l2, seed): epoch} of runs that diverged in that epoch; those before are kept.
         effects: what L2 does.
@@ -162,6 +166,7 @@ def write_study(
         confidence: goes into the config.
         kernels: shapes of the regularised kernels.
         evaluate_at: the epochs to keep, in the canonical form of the config; None keeps all.
+        split: goes into the config.
     """
     config = study_config(
         lambdas,
@@ -171,11 +176,12 @@ def write_study(
         reference_lambda=reference_lambda,
         confidence=confidence,
         evaluate_at=evaluate_at,
+        split=split,
     )
     lost = {(l2_label(l2), seed): epoch for (l2, seed), epoch in (diverged or {}).items()}
     for l2 in config["lambdas"]:
         measured, predicted = {}, {}
-        for seed in config["seeds"]:
+        for seed in run_seeds(config):
             measured[seed], last = write_run(
                 folder, config, l2, seed, lost.get((l2, seed)), effects, random_state, kernels
             )
@@ -241,7 +247,7 @@ def predictions(
 
 def read_study(folder: str | Path, config: dict, **options) -> list[Run]:
     """Return the runs of a made-up study as `aggregate` reads them."""
-    lambdas, seeds = config["lambdas"], config["seeds"]
+    lambdas, seeds = config["lambdas"], run_seeds(config)
     epochs = evaluated_epochs(config["training"])
     options = {"measures": names("weights"), "predictions": True, "images": IMAGES} | options
     return read_runs(folder, lambdas, seeds, epochs, **options)
@@ -269,6 +275,7 @@ def write_run(
     run = {
         "l2": l2,
         "seed": seed,
+        "sources": source_seeds(config, seed),
         "status": "completed" if diverged_epoch is None else "diverged",
         "diverged_epoch": diverged_epoch,
         "config": {"model": config["model"], "training": config["training"]},

@@ -29,8 +29,9 @@ def write_npz(path, rows=300, test_rows=90, seed=0):
     np.savez(path, **arrays)
 
 
-def train_command(data, output, l2="0.001", seed=0, config=CONFIG):
+def train_command(data, output, l2="0.001", seed=0, config=CONFIG, **others):
     options = {"config": json.dumps(config), "data": data, "l2": l2, "seed": seed, "output": output}
+    options |= others
     script = str(PROJECT / "scripts" / "train.py")
     return [sys.executable, script, *(f"--{key}={value}" for key, value in options.items())]
 

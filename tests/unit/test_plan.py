@@ -86,7 +86,7 @@ def test_extent(dataset, units, rows, kernels):
 
 def test_the_extent_of_own_data(data):
     size = extent(study(data))
-    assert size == (90, 10, 50, 6 * 4, (30, 50), 15, 10)
+    assert size == (90, 10, 50, 6 * 4, (30, 50), 15, 10, 150)
     # images of 32-bit floats, and labels of 4 bytes
     assert estimate.data_bytes(size) == 150 * (24 + 4)
     # 95 parameters of 4 bytes, five rows of a history, and predictions of 10 + 50 images

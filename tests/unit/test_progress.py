@@ -162,7 +162,7 @@ def test_runs_that_are_trained_again_are_not_known_but_counted(monkeypatch):
 
 def test_runs_of_before_say_how_long_it_takes_until_they_are_wrong(monkeypatch, tmp_path):
     training = {"epochs": 4, "batch_size": 10}
-    size = Extent(90, 10, 50, 24, (30, 50), 15, 10)
+    size = Extent(90, 10, 50, 24, (30, 50), 15, 10, 150)
     expected = training_seconds(training, size, USUAL_RATE)
     about = {"status": "completed", "config": {"training": training}}
     text = json.dumps(about | {"cost": {"seconds_total": 10 * expected}})

@@ -125,6 +125,23 @@ def test_record_says_what_ran(run, data):
     assert np.linalg.norm(kernel) == pytest.approx(float(history(run)[-1]["weight_norm"]), rel=1e-6)
 
 
+def test_sources_say_what_a_run_draws_and_its_seed_is_only_its_name(run, data, tmp_path):
+    def values(folder):
+        return [row | {"seconds": "", "seed": ""} for row in history(folder)]
+
+    assert json.loads((run / "run.json").read_text())["sources"] == {"weights": 0, "order": 0}
+    train(data, tmp_path / "named", seed=700, sources="order=0,weights=0")
+    assert values(tmp_path / "named") == values(run)
+    assert {row["seed"] for row in history(tmp_path / "named")} == {"700"}
+    assert (tmp_path / "named/weights.npz").read_bytes() == (run / "weights.npz").read_bytes()
+    # what does not vary has the seed 0; another order starts from the same weights
+    train(data, tmp_path / "order", seed=7, sources="order=7")
+    record = json.loads((tmp_path / "order" / "run.json").read_text())
+    assert (record["seed"], record["sources"]) == (7, {"order": 7})
+    ours, theirs = values(tmp_path / "order"), values(run)
+    assert ours[0] == theirs[0] and ours[1] != theirs[1]
+
+
 def test_runs_of_a_seed_start_alike_for_every_lambda(run, data, tmp_path):
     train(data, tmp_path, l2="0", config=CONFIG | {"training": {"epochs": 1}})
     ours, theirs = history(tmp_path)[0], history(run)[0]
@@ -346,7 +363,8 @@ def test_what_a_longer_run_leaves_is_the_shorter_run(shared):
         weights = [(shared / name / "weights.npz").read_bytes() for name in (left, plain)]
         assert weights[0] == weights[1]
         records = [json.loads((shared / name / "run.json").read_text()) for name in (left, plain)]
-        for key in ("config", "data_sha256", "weights_sha256", "code", "status", "l2", "seed"):
+        keys = ("config", "data_sha256", "weights_sha256", "code", "status", "l2", "seed")
+        for key in (*keys, "sources"):
             assert records[0][key] == records[1][key], key
     epochs = [[int(row["epoch"]) for row in history(shared / name)] for name in ("9/first-5", "9")]
     assert epochs == [[0, 1, 2, 5], [0, 1, 3, 9]]
@@ -360,9 +378,10 @@ def test_what_a_longer_run_leaves_is_the_shorter_run(shared):
         ("run.json", '"data_sha256": "', '"data_sha256": "0', False),
         ("run.json", '"epochs": 5', '"epochs": 6', False),
         ("run.json", '"seed": 0', '"seed": 1', False),
+        ("run.json", '"order": 0', '"order": 1', False),
         ("weights.npz", None, None, False),
     ],
-    ids=["as it is", "code", "data", "configuration", "seed", "weights"],
+    ids=["as it is", "code", "data", "configuration", "seed", "sources", "weights"],
 )
 def test_what_was_left_is_taken_only_if_it_is_the_run(
     data, shared, tmp_path, file, old, new, taken

@@ -22,6 +22,7 @@ from l2study.core.files import replacing, write_json, write_text
 from l2study.core.labels import l2_label
 from l2study.core.paths import left_folder, measures_file, predictions_file, run_folder
 from l2study.core.predictions import PARTS, Predicted, read_predictions
+from l2study.core.variation import USUAL
 
 COSTS = [
     "seconds_setup",
@@ -146,6 +147,7 @@ def read_runs(
     epochs: Sequence[int],
     *,
     promised: dict | None = None,
+    sources: Mapping[int, dict[str, int]] | None = None,
     measures: Iterable[str] = (),
     predictions: bool = False,
     images: Mapping[str, int] | None = None,
@@ -162,6 +164,7 @@ def read_runs(
         promised: keys of run.json that every run must have, with these values. This keeps out runs
             of another configuration or of other data: copied here by hand, or written by a job that
             outlived its workflow.
+        sources: what run.json must have as `sources` for every seed, if that is to be looked at.
         measures: the measures of the final weights that every completed run must have.
         predictions: whether every completed run must have predictions.
         images: of how many images there must be predictions, by part; None if that is not known.
@@ -182,7 +185,8 @@ def read_runs(
             if allow_missing and not (folder / "run.json").exists():
                 continue
             try:
-                run = _read_run(folder, l2, seed, epochs, promised or {})
+                own = {"sources": sources[seed]} if sources else {}
+                run = _read_run(folder, l2, seed, epochs, (promised or {}) | own)
                 if run.record["status"] == "completed":
                     if names or predictions:
                         found = _measured(path, measured, run, names)
@@ -209,6 +213,8 @@ def read_record(folder: Path, l2: str, seed: int) -> dict:
     try:
         record = json.loads(text)
         label, number, status = l2_label(record["l2"]), record["seed"], record["status"]
+        # Records of runs from before there were sources have none.
+        record.setdefault("sources", dict.fromkeys(USUAL, number))
         cost, _ = record["cost"], [record[k] for k in ("config", "data_sha256", "weights_sha256")]
         missing = [name for name in COSTS if name not in cost]
     except (ValueError, TypeError):

@@ -56,16 +56,11 @@ def measure_lambda(
         OSError: a file cannot be written.
     """
     configure(threads)
-    data = prepared.load(data_path)
-
-    def data_of(record: dict) -> prepared.Prepared:
-        """Return the data of a run, given its record. All runs have the same."""
-        return data
-
+    checksum, data = prepared.checksum(data_path), None
     measured_with = {
         "code": fingerprint(program),
         "tensorflow": tf.__version__,
-        "data_sha256": data.sha256,
+        "data_sha256": checksum,
         "model": config["model"],
     }
     path, beside = measures_file(results, l2), predictions_file(results, l2)
@@ -74,12 +69,14 @@ def measure_lambda(
         folder = run_folder(results, l2, seed)
         if not (folder / "run.json").exists():
             continue
-        record = _record(folder, l2, seed, config, data)
+        record = _record(folder, l2, seed, config, checksum)
         kept = found.get(str(seed), {})
         if record is None or record["status"] != "completed":
             found.pop(str(seed), None)
         elif kept.get("weights_sha256") != record["weights_sha256"]:
-            network = _network(config, data_of(record))
+            if data is None or data.chosen_by:  # each run has rows of its own
+                data = prepared.load(data_path, record["sources"])
+            network = _network(config, data)
             begun = time.perf_counter()
             network.set_weights(runs.read_weights(folder, record))
             predicted[seed] = network.predicted()
@@ -101,12 +98,12 @@ def measure_lambda(
     write_json(path, content)
 
 
-def _record(folder: Path, l2: str, seed: int, config: dict, data: prepared.Prepared) -> dict | None:
+def _record(folder: Path, l2: str, seed: int, config: dict, checksum: str) -> dict | None:
     """Return the record of a run, or None, and say so, where the tables will refuse the run."""
     try:
         record = runs.read_record(folder, l2, seed)
         same = record["config"].get("model") == config["model"]
-        if same and record["data_sha256"] == data.sha256:
+        if same and record["data_sha256"] == checksum:
             return record
         fault = f"{folder}: is of another study"
     except runs.DamagedRunError as error:

@@ -67,7 +67,7 @@ def build_model(
         training: `optimizer`, `learning_rate` and perhaps `momentum`, as in the configuration.
         l2: the coefficient; the penalty is l2 * sum(W**2), without one half. With the regularizer
             `decoupled` there is no penalty, see `Decoupled`.
-        seed: fixes the initial weights, the same for every l2.
+        seed: of the initial weights, which are the same for every l2.
         input_shape: shape of one image.
         classes: number of classes; labels are integers from 0.
 

@@ -5,7 +5,7 @@ import json
 import platform
 import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,8 +17,9 @@ from l2study.core import runs
 from l2study.core.code import fingerprint
 from l2study.core.epochs import evaluated_epochs
 from l2study.core.paths import left_folder
+from l2study.core.variation import USUAL
 from l2study.data import prepared
-from l2study.data.streams import stream
+from l2study.data.streams import source_seed, source_stream
 from l2study.training.engine import Data, Engine, kind
 from l2study.training.model import build_model, regularized_kernels
 
@@ -38,6 +39,7 @@ def train(
     output: Path,
     program: Path,
     shorter: Sequence[int] = (),
+    sources: Mapping[str, int] | None = None,
 ) -> None:
     """Train the run (`l2`, `seed`) of `config` and write its files to the folder `output`.
 
@@ -49,22 +51,25 @@ def train(
         config: a canonical configuration; only `model` and `training` are read.
         data_path: the manifest of the prepared data.
         l2: the label of the coefficient.
-        seed: fixes the initial weights and the order of the batches.
+        seed: of the run, by which it is known.
         threads: threads to compute with.
         output: the folder of the run.
         program: the script that trains, whose code the record names.
         shorter: numbers of epochs, fewer than those of `config`. What runs of so many epochs write
             is written too, to `left_folder`: they are the beginning of this run.
+        sources: the seed of every source that varies, of `l2study.core.variation.SOURCES`. Left
+            out, initial weights and batch order have the seed of the run.
 
     Raises:
-        DataError: the prepared data are not as their manifest says.
+        DataError: the prepared data are not as their manifest says, or not for these sources.
         OSError: a file cannot be written.
     """
     started, clock, used = datetime.now(UTC), time.perf_counter(), time.process_time()
     _forget_peak_memory()
     configure(threads)
-    data = prepared.load(data_path)
-    engine = _engine(config, data, l2, seed)
+    sources = dict.fromkeys(USUAL, seed) if sources is None else dict(sources)
+    data = prepared.load(data_path, sources)
+    engine = _engine(config, data, l2, source_seed("weights", sources))
     epochs, seconds = config["training"]["epochs"], {"train": 0.0, "evaluate": 0.0}
     seconds["setup"] = time.perf_counter() - clock
     own = _Recorder(config, l2, seed, output)
@@ -77,7 +82,7 @@ def train(
         begun = time.perf_counter()
         running = (None, None)
         if epoch > 0:
-            order = stream("batch order", seed, epoch).permutation(data.parts["train"])
+            order = source_stream("order", sources, epoch).permutation(data.parts["train"])
             running = engine.train_epoch(order)
         trained = time.perf_counter()
         values = dict(zip(("train_loss_running", "train_accuracy_running"), running, strict=True))
@@ -104,6 +109,7 @@ def train(
                 "peak_memory_mb": round(_peak_memory(), 1),
             }
             about = {
+                "sources": sources,
                 "data_sha256": data.sha256,
                 "regularised_kernels": [list(k.shape) for k in regularized_kernels(engine.model)],
                 "cost": cost,

@@ -23,6 +23,7 @@ from l2study.core.epochs import evaluated_epochs
 from l2study.core.files import read_json
 from l2study.core.paths import RUN, left_folder, place
 from l2study.core.setups import Setup, sharing_runs
+from l2study.core.variation import run_seeds, varied
 from l2study.data import sources
 from l2study.workflow.jobs import Job, Jobs
 
@@ -73,6 +74,8 @@ class Extent(NamedTuple):
     """Weights of every layer, from the first, without biases."""
     biases: int
     classes: int
+    stored: int
+    """Rows of the prepared files."""
 
     @property
     def rows(self) -> int:
@@ -97,14 +100,17 @@ def extent(config: Mapping) -> Extent:
     inputs = math.prod(known.shape)
     classes = 100 if sources.source_name(dataset) == "cifar100" else 10
     units = [*config["model"]["hidden_units"], classes]
+    used = dataset.get("train_size") or train
+    by_seed = {"split", "sample"} & set(varied(config))
     return Extent(
-        train=dataset.get("train_size") or train,
+        train=used,
         validation=known.train - train,
         test=known.test,
         image=inputs * np.dtype(known.dtype).itemsize,
         kernels=tuple(a * b for a, b in zip([inputs, *units], units, strict=False)),
         biases=sum(units),
         classes=classes,
+        stored=known.test + (known.train if by_seed else used + known.train - train),
     )
 
 
@@ -150,7 +156,7 @@ def run_bytes(training: Mapping, size: Extent) -> int:
 
 def data_bytes(size: Extent) -> int:
     """Return the bytes that the prepared data of a set-up take."""
-    return size.rows * (size.image + 4)
+    return size.stored * (size.image + 4)
 
 
 def machine_rate(seconds: float = 0.3) -> float:
@@ -228,7 +234,7 @@ def expected_runs(
     for setup in found:
         size = extent(setup.config)
         each = training_seconds(setup.config["training"], size, rate)
-        for l2, seed in itertools.product(study["lambdas"], study["seeds"]):
+        for l2, seed in itertools.product(study["lambdas"], run_seeds(study)):
             longer, folder = (
                 f"{results}{place(one.name)}/{RUN.format(l2=l2, seed=seed)}"
                 for one in (longest[setup.name], setup)
