@@ -25,6 +25,7 @@ from l2study.core.paths import data_place, place
 from l2study.core.runs import DamagedRunError, Run, read_runs
 from l2study.core.setups import setups
 from l2study.core.table_files import write_table
+from l2study.core.variation import number_of_seeds, run_seeds, source_seeds
 from l2study.tables import across, build, datapackage, decision_tables
 from l2study.tables.claims import claims_table
 from l2study.tables.derived import DERIVED_MEASURES, with_derived
@@ -67,11 +68,11 @@ def write_tables(config: dict, ledger: Path, results: Path, *, allow_missing: bo
         for name in next(iter(studied.values()))
     }
     tables = {name: table[["setup", *table.columns[:-1]]] for name, table in tables.items()}
-    runs_of_each, confidence = len(config["lambdas"]) * len(config["seeds"]), config["confidence"]
+    runs_of_each = len(config["lambdas"]) * number_of_seeds(config)
     tables |= {
         "setups": across.setups_table(found, studied, runs_of_each, claims),
         "verdicts": across.verdicts_table(studied),
-        "interactions": across.interactions_table(found, studied, confidence),
+        "interactions": across.interactions_table(found, studied, config["confidence"]),
         "best": across.best_table(studied),
     }
     folder, factors = results / "tables", list(found[0].levels)
@@ -101,12 +102,14 @@ def read(config: dict, data: dict, folder: Path, allow_missing: bool) -> list[Ru
     if data:
         promised["data_sha256"] = data["sha256"]
         images = {"val": data["counts"]["validation"], "test": data["counts"]["test"]}
+    seeds = run_seeds(config)
     return read_runs(
         folder,
         config["lambdas"],
-        config["seeds"],
+        seeds,
         evaluated_epochs(config["training"]),
         promised=promised,
+        sources={seed: source_seeds(config, seed) for seed in seeds},
         measures=names("weights"),
         predictions=True,
         images=images,
@@ -117,6 +120,11 @@ def read(config: dict, data: dict, folder: Path, allow_missing: bool) -> list[Ru
 def tables_of(config: dict, claims: dict, found: list[Run]) -> dict[str, pd.DataFrame]:
     """Return every table of one set-up by its name.
 
+    The tables `histories`, `runs` and `weight_histogram` have all runs. The others are of the
+    independent runs alone, which are all but in a crossed design. There, runs share initial
+    weights, an order or a split, and are alike for that reason. Counted as if they were
+    independent, they would make every interval too narrow.
+
     Args:
         config: of the set-up, canonical.
         claims: the content of the ledger.
@@ -124,15 +132,18 @@ def tables_of(config: dict, claims: dict, found: list[Run]) -> dict[str, pd.Data
     """
     epochs, confidence = evaluated_epochs(config["training"]), config["confidence"]
     reference = float(config["reference_lambda"])
-    histories = build.histories_table(found)
-    runs = with_derived(histories, build.runs_table(found), build.regularised_kernels(found))
-    measures = [*RUN_MEASURES, *DERIVED_MEASURES]
+    absent = build.without_value(config)
+    all_histories = build.histories_table(found)
+    all_runs = build.runs_table(found, absent)
+    all_runs = with_derived(all_histories, all_runs, build.regularised_kernels(found))
+    histories, runs = (build.independent(table, config) for table in (all_histories, all_runs))
+    measures = [name for name in (*RUN_MEASURES, *DERIVED_MEASURES) if name not in absent]
     choice = decision_tables.choice_table(runs, reference, confidence)
     return {
-        "histories": histories,
-        "runs": runs,
-        "gap": build.gap_table(histories, runs, epochs, confidence),
-        "contrasts": build.contrasts_table(runs, reference, confidence),
+        "histories": all_histories,
+        "runs": all_runs,
+        "gap": build.gap_table(histories, runs, epochs, confidence, absent),
+        "contrasts": build.contrasts_table(runs, reference, confidence, absent),
         "choice": choice,
         "power": decision_tables.power_table(runs, reference, confidence),
         "weight_histogram": build.histogram_table(found),

@@ -20,7 +20,7 @@ from l2study.core.measures import RUN_MEASURES
 from l2study.core.predictions import read_predictions, write_predictions
 from l2study.core.table_files import read_table, write_table
 from l2study.tables import build, decision_tables, decisions, statistics
-from l2study.tables.derived import DERIVED_MEASURES, with_derived
+from l2study.tables.derived import DERIVED_MEASURES, measured_at, with_derived
 
 ROOT = Path(__file__).parents[2]
 LEDGER = ROOT / "reports" / "claims" / "exercise.yaml"
@@ -109,7 +109,11 @@ class TestRuns:
         _, config, tables = study
         runs = tables["runs"]
         assert list(runs) == ["setup", *build.RUN_COLUMNS, *DERIVED_MEASURES]
-        assert list(runs)[1:6] == ["l2", "seed", "status", "epochs", "train_loss_running"]
+        sources = ["seed_weights", "seed_order", "seed_split", "seed_sample"]
+        assert list(runs)[1:9] == ["l2", "seed", *sources, "status", "epochs"]
+        assert (runs["seed_weights"] == runs["seed"]).all()
+        assert (runs["seed_order"] == runs["seed"]).all()
+        assert runs[["seed_split", "seed_sample"]].isna().all(axis=None)
         expected = [(float(l2), seed) for l2 in config["lambdas"] for seed in config["seeds"]]
         assert list(zip(runs["l2"], runs["seed"], strict=True)) == expected
 
@@ -892,8 +896,94 @@ class TestPredictions:
             assert run.predictions == {}
 
 
+class TestCrossed:
+    """Of a crossed study, the tables of statistics are those of its independent runs."""
+
+    SEEDS = {"weights": [0, 2], "order": [1, 2, 3], "split": [0]}  # fmt: skip
+    INDEPENDENT = [100, 202]
+
+    @pytest.fixture(scope="class")
+    def crossed(self, tmp_path_factory):
+        folder = tmp_path_factory.mktemp("crossed")
+        made = {"lambdas": [0, 0.01], "epochs": 2, "split": "stratified"}
+        found = []
+        for name, seeds in (("all", self.SEEDS), ("alone", self.INDEPENDENT)):
+            config = synthetic.write_study(folder / name, seeds=seeds, **made)
+            command.write_tables(config, LEDGER, folder / name)
+            tables = folder / name / "tables"
+            found.append({table: read_table(tables / f"{table}.csv") for table in TABLES})
+        return found
+
+    def test_all_runs_are_there_with_the_seeds_of_their_sources(self, crossed):
+        runs = crossed[0]["runs"]
+        seeds = [100, 102, 200, 202, 300, 302]
+        assert runs["seed"].tolist() == seeds * 2
+        assert runs["seed_weights"].tolist() == [0, 2] * 6
+        assert runs["seed_order"].tolist() == [1, 1, 2, 2, 3, 3] * 2
+        assert runs["seed_split"].tolist() == [0] * 12
+        assert runs["seed_sample"].isna().all()
+        for name in ("histories", "weight_histogram"):
+            assert crossed[0][name]["seed"].unique().tolist() == seeds
+        assert crossed[0]["setups"][["runs", "missing"]].to_numpy().tolist() == [[12, 0]]
+
+    def test_all_else_is_as_if_the_independent_runs_were_alone(self, crossed):
+        every, alone = crossed
+        assert (every["means"]["n"] <= 2).all()
+        for name in set(TABLES) - {"histories", "runs", "weight_histogram", "setups"}:
+            pd.testing.assert_frame_equal(every[name], alone[name])
+
+
+class TestExchangeable:
+    """The gap that has a value only where chance alone says which images are validation."""
+
+    @pytest.fixture(scope="class")
+    def by_split(self, tmp_path_factory):
+        found = {}
+        for split in ("tail", "stratified"):
+            folder = tmp_path_factory.mktemp(split)
+            config = synthetic.write_study(folder, lambdas=[0, 0.01], epochs=2, split=split)
+            command.write_tables(config, LEDGER, folder)
+            tables = folder / "tables"
+            found[split] = {name: read_table(tables / f"{name}.csv") for name in TABLES}
+        return found
+
+    def test_it_is_training_less_validation_accuracy_of_a_random_split(self, by_split):
+        tables = by_split["stratified"]
+        runs, gap = tables["runs"], tables["gap"]
+        expected = runs["train_accuracy"] - runs["val_accuracy"]
+        assert runs["gap_exchangeable"].tolist() == pytest.approx(expected.tolist())
+        rows = [gap[gap["gap"] == kind].drop(columns="gap") for kind in
+                ("exchangeable", "endpoint")]  # fmt: skip
+        assert len(rows[0]) == 6  # two lambdas, epochs 0, 1 and 2
+        pd.testing.assert_frame_equal(*(own.reset_index(drop=True) for own in rows))
+        for name in ("contrasts", "means"):
+            assert "gap_exchangeable" in set(tables[name]["measure"])
+
+    def test_it_is_nowhere_where_the_split_is_the_tail(self, by_split):
+        tables = by_split["tail"]
+        assert tables["runs"]["gap_exchangeable"].isna().all()
+        assert "exchangeable" not in set(tables["gap"]["gap"])
+        for name in ("contrasts", "means"):
+            assert "gap_exchangeable" not in set(tables[name]["measure"])
+        others = [set(by_split[split]["means"]["measure"]) for split in ("stratified", "tail")]
+        assert others[0] - others[1] == {"gap_exchangeable"}
+
+    def test_a_value_after_another_epoch_is_there_only_where_one_at_the_end_is(self, by_split):
+        for split, missing in (("tail", True), ("stratified", False)):
+            tables = by_split[split]
+            found = measured_at(1, tables["histories"], tables["runs"])
+            assert found["gap_exchangeable"].isna().all() == missing
+            assert found["gap_endpoint"].notna().all()
+
+    def test_noisy_training_labels_take_its_value_away(self):
+        config = synthetic.study_config([0], [0, 1], 2, split="stratified")
+        assert build.without_value(config) == set()
+        config["dataset"]["label_noise"] = 0.2
+        assert build.without_value(config) == {"gap_exchangeable"}
+
+
 class TestMixed:
-    @pytest.mark.parametrize("key", ["config", "data_sha256"])
+    @pytest.mark.parametrize("key", ["config", "data_sha256", "sources"])
     def test_a_run_of_another_study_is_refused(self, small, tmp_path, key):
         folder, config = small
         shutil.copytree(folder, tmp_path, dirs_exist_ok=True)

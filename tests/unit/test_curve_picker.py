@@ -104,8 +104,20 @@ def test_curves_are_at_the_chosen_epochs(tmp_path):
     assert measure(data, "val_ce")["mean"][0] == pytest.approx(rows.tolist(), rel=1e-4)
 
 
+def test_the_exchangeable_gap_can_be_picked_where_it_has_a_value(study, tmp_path):
+    assert "gap_exchangeable" not in {one["name"] for one in curves(study)["measures"]}
+    drawn = made_up(tmp_path, lambdas=[0, 1e-2], seeds=[0, 1], epochs=2, split="stratified")
+    found = measure(curves(drawn), "gap_exchangeable")
+    assert found["mean"] == [
+        pytest.approx([100 * (row.train_accuracy - row.val_accuracy) for row in of_l2.itertuples()],
+                      abs=2e-3)
+        for _, of_l2 in drawn.tables["histories"].groupby(["l2", "epoch"]).mean().groupby("l2")
+    ]  # fmt: skip
+
+
 def test_many_runs_are_left_out_and_counted(study, monkeypatch):
-    everything = 8 * 5 * len(curve_picker.SHOWN)
+    # the exchangeable gap has no value in this study, whose split is the tail
+    everything = 8 * 5 * (len(curve_picker.SHOWN) - 1)
     monkeypatch.setattr(curve_picker, "MOST_NUMBERS", everything)
     assert curves(study)["left_out"] == 0
     monkeypatch.setattr(curve_picker, "MOST_NUMBERS", everything - 1)

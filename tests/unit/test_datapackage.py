@@ -11,6 +11,7 @@ from frictionless import Package, validate
 import aggregate as command
 from l2study.core.measures import GAPS, MEASURES
 from l2study.core.table_files import read_table
+from l2study.core.variation import SOURCES
 from l2study.tables import build, datapackage, decision_tables, judge
 from l2study.tables.claims import CLAIM_COLUMNS
 from l2study.tables.derived import DERIVED_MEASURES
@@ -144,7 +145,7 @@ class TestDescriptions:
                 assert field["description"].endswith("."), about
                 assert field["type"] in ("number", "integer", "string"), about
                 assert ("unit" in field) == (
-                    field["type"] != "string" and field["name"] != "seed"
+                    field["type"] != "string" and not field["name"].startswith("seed")
                 ), about
 
     def test_every_table_has_a_caption_for_the_report_of_snakemake(self):
@@ -186,7 +187,8 @@ class TestDescriptions:
         }  # fmt: skip
         words = {field["name"]: field["description"] for field in tables["gap"]}["gap"]
         for kind, (first, second) in GAPS.items():
-            assert f"{kind} is {first} - {second}" in words
+            same = "the same" if kind == "exchangeable" else f"{first} - {second}"
+            assert f"{kind} is {same}" in words
 
     @pytest.mark.parametrize("change", ["more", "fewer", "order"])
     def test_a_table_that_differs_is_not_written(self, tmp_path, monkeypatch, change):
@@ -229,6 +231,7 @@ class TestParquet:
         table = pq.read_table(study / "runs.parquet")
         kinds = {field.name: str(field.type) for field in table.schema}
         whole = {"seed", "epochs", "val_ce_min_epoch"}
+        whole |= {f"seed_{source}" for source in SOURCES}
         assert {name for name, kind in kinds.items() if kind == "int64"} == whole
         assert {name for name, kind in kinds.items() if kind != "double"} == {
             *whole,

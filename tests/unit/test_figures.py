@@ -139,6 +139,16 @@ def test_gap_draws_means_intervals_and_seeds(study, panel, kind, scale):
     assert len(dots) == 11
 
 
+def test_the_exchangeable_gap_has_a_panel_where_it_has_a_value(study, tmp_path):
+    assert len(draw("gap", study).axes) == 3
+    drawn = made_up(tmp_path, lambdas=[0, 1e-2], seeds=[0, 1], epochs=2, split="stratified")
+    axes = draw("gap", drawn).axes
+    assert len(axes) == 4 and axes[2].get_ylabel() == "Exchangeable gap\n(points)"
+    means = drawn.tables["means"].query("measure == 'gap_exchangeable'").sort_values("l2")
+    expected = 100 * means["mean"].to_numpy()
+    assert line(axes[2], "mean:gap_exchangeable").get_ydata() == pytest.approx(expected)
+
+
 def test_seeds_stand_beside_their_own_lambda(study):
     ax = draw("gap", study).axes[0]
     runs = study.tables["runs"]

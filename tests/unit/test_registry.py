@@ -12,7 +12,9 @@ def test_every_column_of_a_history_that_is_a_measure_is_registered():
 
 
 def test_every_gap_is_the_difference_of_two_history_columns():
-    assert list(GAPS) == ["reported", "lag", "generalisation", "split", "endpoint", "ce"]
+    assert list(GAPS) == [
+        *("reported", "lag", "generalisation", "split", "endpoint", "exchangeable", "ce")
+    ]
     assert all(len(pair) == 2 and set(pair) < set(HISTORY_COLUMNS) for pair in GAPS.values())
 
 

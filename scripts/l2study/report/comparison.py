@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
+from l2study.core.variation import number_of_seeds, run_seeds
 from l2study.core.wording import MISSING, Form, fixed, interval, percent
 from l2study.report.inputs import Study, read_results
 from l2study.report.marks import draw_means
@@ -67,7 +68,7 @@ def read_studies(folders: Sequence[Path]) -> list[Study]:
         raise ComparisonError(f"{len(folders)} given; allowed: 2 to {len(STUDY_MARKS)} studies")
     studies = [read_results(folder) for folder in folders]
     for folder, study in zip(folders, studies, strict=True):
-        promised = len(study.config["lambdas"]) * len(study.config["seeds"])
+        promised = len(study.config["lambdas"]) * number_of_seeds(study.config)
         if lost := promised - len(study.tables["runs"]):
             raise ComparisonError(f"{folder}: lacks {lost} of its {promised} runs; finish it first")
     for (a, first), (b, second) in itertools.combinations(zip(folders, studies, strict=True), 2):
@@ -141,8 +142,7 @@ def comparability(studies: Sequence[Study]) -> list[str]:
     if len(set(epochs.values())) > 1:
         last = ", ".join(f"{name} {epoch}" for name, epoch in epochs.items())
         ends += f", which is not the same: {last}. Longer training alone can change a gap"
-    seeds = {study.name: study.config["seeds"] for study in studies}
-    different = len(set(map(tuple, seeds.values()))) > 1
+    different = len({tuple(run_seeds(study.config)) for study in studies}) > 1
     return [
         f"Each interval ({level}) is of one study and one λ, over its seeds. No study is tested"
         " against another here, and whether two intervals overlap is no such test.",
@@ -198,7 +198,8 @@ def _flat(settings: Mapping, before: str = "") -> Iterable[tuple[str, str]]:
         if isinstance(value, Mapping):
             yield from _flat(value, f"{before}{key}.")
         else:
-            yield f"{before}{key}", _seeds(value) if key == "seeds" else _shown(value)
+            of_seeds = f"{before}{key}".startswith("seeds")
+            yield f"{before}{key}", _seeds(value) if of_seeds else _shown(value)
 
 
 def _seeds(seeds: list[int]) -> str:

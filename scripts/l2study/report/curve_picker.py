@@ -34,6 +34,7 @@ SHOWN = (
     "gap_lag",
     "gap_generalisation",
     "gap_split",
+    "gap_exchangeable",
     "gap_ce",
     "train_loss",
     "val_loss",
@@ -89,7 +90,9 @@ def curves(histories: pd.DataFrame, runs: pd.DataFrame) -> dict:
     rows = rows[rows["epoch"].isin(_thinned(rows["epoch"]))]
     rows = rows.assign(**{f"gap_{kind}": rows[a] - rows[b] for kind, (a, b) in GAPS.items()})
     values = sorted(rows["l2"].unique().tolist())
-    names = [name for name in SHOWN if name in rows.columns]
+    # It has no value where validation images were not drawn at random.
+    absent = {"gap_exchangeable"} if runs["gap_exchangeable"].isna().all() else set()
+    names = [name for name in SHOWN if name in rows.columns and name not in absent]
     count = len(rows) * len(names)
     single = count <= MOST_NUMBERS
     return {

@@ -25,12 +25,17 @@ PARTS = {"lag": "#a9c9dd", "generalisation": "#0b3c5d", "split": "#e69f00"}
 
 
 def gap(means: pd.DataFrame, runs: pd.DataFrame, confidence: float) -> Figure:
-    """Three gaps at the last epoch against lambda: mean, its interval, and every seed as a dot."""
+    """The gaps at the last epoch against lambda: mean, its interval, and every seed as a dot.
+
+    The exchangeable gap is among them where `means` has it.
+    """
     panels = {
         "gap_reported": "Reported gap\n(points)",
         "gap_generalisation": "Generalisation gap\n(points)",
+        "gap_exchangeable": "Exchangeable gap\n(points)",
         "gap_ce": "Cross-entropy gap\n(nats)",
     }
+    panels = {measure: panels[measure] for measure in panels if measure in set(means["measure"])}
     drawing, axes = stacked_panels(len(panels), 1.75)
     for ax, (measure, label) in zip(axes, panels.items(), strict=True):
         ax.axhline(0, color="0.35", lw=0.9)

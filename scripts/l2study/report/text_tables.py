@@ -11,6 +11,7 @@ import pandas as pd
 from l2study.core.epochs import evaluated_epochs
 from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
+from l2study.core.variation import WORDS, number_of_seeds, run_seeds, varied
 from l2study.core.wording import (
     MISSING,
     Form,
@@ -77,11 +78,19 @@ def setup(study: Study) -> Rows:
         ),
         ("Evaluated after epochs", ", ".join(map(str, evaluated_epochs(training)))),
         ("Lambdas", ", ".join(config["lambdas"])),
-        ("Seeds", f"{len(config['seeds'])}: {', '.join(map(str, config['seeds']))}"),
+        ("Seeds", _seeds(config["seeds"])),
+        ("A seed changes", ", ".join(WORDS[source] for source in varied(config))),
         ("Reference lambda", config["reference_lambda"]),
         ("Intervals", f"{percent(config['confidence'])}"),
     ]
     return [{"What": what, "Value": value} for what, value in entries]
+
+
+def _seeds(seeds: list[int] | dict[str, list[int]]) -> str:
+    if isinstance(seeds, list):
+        return f"{len(seeds)}: {', '.join(map(str, seeds))}"
+    levels = (f"{source} {', '.join(map(str, own))}" for source, own in seeds.items())
+    return f"every combination of {'; '.join(levels)}"
 
 
 def versions(study: Study) -> Rows:
@@ -154,7 +163,7 @@ def runs_sentence(study: Study) -> str:
     lambdas = runs["l2"].nunique()
     text = f"{total} runs ({_plural(lambdas, 'lambda')}, {_plural(total // lambdas, 'seed')} each)"
     if absent := missing(study):
-        promised = len(study.config["lambdas"]) * len(study.config["seeds"])
+        promised = len(study.config["lambdas"]) * number_of_seeds(study.config)
         text = f"Only {total} of the {promised} runs of this study are there (missing: {absent})"
     if complete == total:
         return f"{text}, all completed."
@@ -172,7 +181,7 @@ def missing(study: Study) -> str:
     """Return the promised runs that are not in the tables, as "lambda 0 seed 1; ..."."""
     runs, lines = study.tables["runs"], []
     for l2 in study.config["lambdas"]:
-        seeds = set(study.config["seeds"]) - set(runs.loc[runs["l2"] == float(l2), "seed"])
+        seeds = set(run_seeds(study.config)) - set(runs.loc[runs["l2"] == float(l2), "seed"])
         if seeds:
             lines.append(f"lambda {l2} {seed_list(seeds)}")
     return "; ".join(lines)
@@ -242,8 +251,11 @@ def gap_table(study: Study) -> Rows:
         "= lag": ("gap_lag", POINTS),
         "+ generalisation": ("gap_generalisation", POINTS),
         "+ split": ("gap_split", POINTS),
+        "Exchangeable": ("gap_exchangeable", POINTS),
         "Cross-entropy gap (nats)": ("gap_ce", fixed(4)),
     }
+    there = set(study.tables["means"]["measure"])
+    columns = {head: entry for head, entry in columns.items() if entry[0] in there}
     return _table_of_means(study, columns)
 
 

@@ -16,7 +16,12 @@ import pandas as pd
 
 from l2study.core.setups import Setup
 from l2study.tables import statistics
-from l2study.tables.build import CONTRAST_MEASURES, diverged_seeds
+from l2study.tables.build import (
+    CONTRAST_MEASURES,
+    diverged_seeds,
+    independent,
+    without_value,
+)
 from l2study.tables.claims import ALSO, OVERALL
 from l2study.tables.ledger import recognising_rows
 
@@ -172,12 +177,12 @@ def interactions_table(
 ) -> pd.DataFrame:
     """Return how the effect of lambda in a set-up differs from that in the base.
 
-    By `INTERACTION_COLUMNS`: one row per set-up but the base, measure of `CONTRAST_MEASURES` and
-    lambda but the reference. The effect is the value at the lambda minus that at the reference, in
-    the unit of the measure. `effect`, `effect_in_base` and their `difference` are means over the
-    `n` seeds that completed at both lambdas in both set-ups; `low`, `high` and `p_t` are Student's
-    for the differences seed by seed. `p_holm` is `p_t` adjusted over the set-ups, for one measure
-    and lambda (Holm 1979).
+    By `INTERACTION_COLUMNS`: one row per set-up but the base, measure of `CONTRAST_MEASURES` that
+    both have, and lambda but the reference. The effect is the value at the lambda minus that at the
+    reference, in the unit of the measure. `effect`, `effect_in_base` and their `difference` are
+    means over the `n` independent seeds that completed at both lambdas in both set-ups; `low`,
+    `high` and `p_t` are Student's for the differences seed by seed. `p_holm` is `p_t` adjusted over
+    the set-ups, for one measure and lambda (Holm 1979).
 
     A seed gives a set-up the weights and the order of batches that it gives the base, as far as
     the two can share them. Where they cannot, pairing gains nothing and costs nothing but degrees
@@ -205,14 +210,17 @@ def _interactions(
 ) -> pd.DataFrame:
     """Return the rows of one set-up, without `p_holm`, by measure and lambda."""
     reference = float(base.config["reference_lambda"])
+    runs, base_runs = (independent(table, base.config) for table in (runs, base_runs))
     lambdas = sorted(set(runs["l2"]) & set(base_runs["l2"]))
     if reference not in lambdas:
         return pd.DataFrame()
     seeds = sorted(set(runs["seed"]) & set(base_runs["seed"]))
-    values = np.stack([_values(table, lambdas, seeds) for table in (runs, base_runs)])
+    absent = without_value(setup.config) | without_value(base.config)
+    compared = [measure for measure in CONTRAST_MEASURES if measure not in absent]
+    values = np.stack([_values(table, compared, lambdas, seeds) for table in (runs, base_runs)])
     effects = _effects(values, lambdas.index(reference))
     lambdas.remove(reference)
-    measures = len(CONTRAST_MEASURES)
+    measures = len(compared)
     size = measures * len(lambdas)
     of_setup, of_base, difference = (
         statistics.mean_tests(effect.reshape(len(seeds), size), confidence) for effect in effects
@@ -227,7 +235,7 @@ def _interactions(
             "setup": setup.name,
             "factor": ",".join(setup.changes),
             "level": ",".join(setup.levels[factor] for factor in setup.changes),
-            "measure": np.repeat(CONTRAST_MEASURES, len(lambdas)),
+            "measure": np.repeat(compared, len(lambdas)),
             "l2": np.tile(lambdas, measures),
             "reference_l2": reference,
             "n": difference.n,
@@ -242,10 +250,12 @@ def _interactions(
     )
 
 
-def _values(runs: pd.DataFrame, lambdas: list[float], seeds: list[int]) -> np.ndarray:
+def _values(
+    runs: pd.DataFrame, compared: list[str], lambdas: list[float], seeds: list[int]
+) -> np.ndarray:
     """Return the compared measures, shape (seeds, measures, lambdas); NaN for a run not there."""
     index = pd.MultiIndex.from_product([seeds, lambdas], names=["seed", "l2"])
-    table = runs.set_index(["seed", "l2"])[CONTRAST_MEASURES].reindex(index)
+    table = runs.set_index(["seed", "l2"])[compared].reindex(index)
     values = table.to_numpy(float).reshape(len(seeds), len(lambdas), -1)
     return np.where(np.isfinite(values), values, math.nan).swapaxes(1, 2)
 

@@ -10,7 +10,7 @@ Every mean, interval and comparison is of completed runs, and the table names th
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ import pandas as pd
 from l2study.core.columns import EMPTY_AT_START, HISTORY_COLUMNS
 from l2study.core.measures import GAPS, MEASURES, RUN_MEASURES, names
 from l2study.core.runs import Run
+from l2study.core.variation import SOURCES, independent_seeds
 from l2study.tables import statistics
 
 COSTS = [
@@ -31,7 +32,8 @@ COSTS = [
 ]
 """What a run cost: `seconds_measures` is from measuring, the rest from training."""
 
-RUN_COLUMNS = ["l2", "seed", "status", "epochs", *RUN_MEASURES, *COSTS]
+_SEEDS = [f"seed_{source}" for source in SOURCES]
+RUN_COLUMNS = ["l2", "seed", *_SEEDS, "status", "epochs", *RUN_MEASURES, *COSTS]
 
 CONTRAST_MEASURES = [name for name, measure in MEASURES.items() if measure.compared]
 
@@ -76,6 +78,17 @@ HISTOGRAM_COLUMNS = ["l2", "seed", "low", "high", "count"]
 _EPOCH = HISTORY_COLUMNS.index("epoch")
 
 
+def without_value(config: dict) -> set[str]:
+    """Return the measures that have no value in a set-up, by its canonical configuration.
+
+    That is the exchangeable gap, unless chance alone says which images of the training file are
+    validation. The last images of a file may be easier or harder than the others; and if only the
+    training labels are noisy, training accuracy is lower, whatever was learned.
+    """
+    by_chance = config["validation"]["split"] == "stratified"
+    return set() if by_chance and "label_noise" not in config["dataset"] else {"gap_exchangeable"}
+
+
 def histories_table(runs: list[Run]) -> pd.DataFrame:
     """Return all rows of all runs by `HISTORY_COLUMNS`, in the order of the runs."""
     rows = np.concatenate([run.history for run in runs])
@@ -83,23 +96,26 @@ def histories_table(runs: list[Run]) -> pd.DataFrame:
     return table.astype({"seed": int, "epoch": int})
 
 
-def runs_table(runs: list[Run]) -> pd.DataFrame:
+def runs_table(runs: list[Run], absent: Collection[str] = ()) -> pd.DataFrame:
     """Return one row per run by `RUN_COLUMNS`: measures at its last epoch, and what it cost.
 
-    `epochs` is the last epoch kept. `val_ce_creep` is the last validation cross-entropy minus the
-    smallest of all evaluated epochs, `generalisation_loss` the same in percent of the smallest
-    (Prechelt 1998). All measures of a diverged run are NaN.
+    The seed of every source that varies is in a column of its own. The measures in `absent` are
+    NaN, see `without_value`. `epochs` is the last epoch kept. `val_ce_creep` is the last validation
+    cross-entropy minus the smallest of all evaluated epochs, `generalisation_loss` the same in
+    percent of the smallest (Prechelt 1998). All measures of a diverged run are NaN.
     """
     rows = []
     for run in runs:
         row = {"l2": float(run.l2), "seed": run.seed, "status": run.record["status"]}
+        row |= {f"seed_{source}": seed for source, seed in run.record["sources"].items()}
         row |= {"epochs": int(run.history[-1, _EPOCH]) if len(run.history) else None}
         row |= run.record["cost"] | {"seconds_measures": run.measured.get("seconds", 0.0)}
         if run.record["status"] == "completed":
-            row |= _measures(run)
+            row |= _measures(run) | dict.fromkeys(absent, math.nan)
         rows.append(row)
-    table = pd.DataFrame(rows, columns=RUN_COLUMNS).astype({"epochs": "Int64"})
-    return table.astype(dict.fromkeys([*RUN_MEASURES, *COSTS], float))
+    types = dict.fromkeys(["epochs", *_SEEDS], "Int64")
+    types |= dict.fromkeys([*RUN_MEASURES, *COSTS], float)
+    return pd.DataFrame(rows, columns=RUN_COLUMNS).astype(types)
 
 
 def _measures(run: Run) -> dict[str, float]:
@@ -119,6 +135,11 @@ def _measures(run: Run) -> dict[str, float]:
     }
 
 
+def independent(table: pd.DataFrame, config: dict) -> pd.DataFrame:
+    """Return the rows of runs that share no level of a source, by a canonical configuration."""
+    return table[table["seed"].isin(independent_seeds(config))].reset_index(drop=True)
+
+
 def diverged_seeds(runs: pd.DataFrame, *lambdas: float) -> str:
     """Return the seeds whose run diverged at any of `lambdas`, as "3 7"; empty if none did."""
     lost = runs.loc[runs["l2"].isin(lambdas) & (runs["status"] == "diverged"), "seed"]
@@ -126,13 +147,18 @@ def diverged_seeds(runs: pd.DataFrame, *lambdas: float) -> str:
 
 
 def gap_table(
-    histories: pd.DataFrame, runs: pd.DataFrame, epochs: Sequence[int], confidence: float
+    histories: pd.DataFrame,
+    runs: pd.DataFrame,
+    epochs: Sequence[int],
+    confidence: float,
+    absent: Collection[str] = (),
 ) -> pd.DataFrame:
     """Return mean and variance of every gap over the completed runs, by `GAP_COLUMNS`.
 
-    One row per lambda, epoch of `epochs` and kind of gap; at epoch 0 none for the kinds that need a
-    running mean. `epochs` are those evaluated, ascending. The runs are the same at every epoch, so
-    a curve has no survivors' bias. A lambda whose runs have all diverged has its rows, with n = 0.
+    One row per lambda, epoch of `epochs` and kind of gap, without those of the measures in
+    `absent`; at epoch 0 none for the kinds that need a running mean. `epochs` are those evaluated,
+    ascending. The runs are the same at every epoch, so a curve has no survivors' bias. A lambda
+    whose runs have all diverged has its rows, with n = 0.
     """
     completed = runs.loc[runs["status"] == "completed", ["l2", "seed"]]
     kept = histories.merge(completed, on=["l2", "seed"])
@@ -142,6 +168,8 @@ def gap_table(
         n = int((completed["l2"] == l2).sum())
         lost = diverged_seeds(runs, l2)
         for kind, (first, second) in GAPS.items():
+            if f"gap_{kind}" in absent:
+                continue
             shape = (n, len(epochs))
             gaps = (cells[l2][first] - cells[l2][second]).to_numpy() if n else np.empty(0)
             for epoch, values in zip(epochs, gaps.reshape(shape).T, strict=True):
@@ -197,11 +225,14 @@ def paired_values(
     return first.to_numpy(float), second.to_numpy(float)
 
 
-def contrasts_table(runs: pd.DataFrame, reference: float, confidence: float) -> pd.DataFrame:
+def contrasts_table(
+    runs: pd.DataFrame, reference: float, confidence: float, absent: Collection[str] = ()
+) -> pd.DataFrame:
     """Return every lambda against the reference, paired by seed, by `CONTRAST_COLUMNS`.
 
-    One row per measure of `CONTRAST_MEASURES` and lambda; the difference is the value at the lambda
-    minus that at the reference. No rows if the study does not have the reference.
+    One row per lambda and measure of `CONTRAST_MEASURES` but those in `absent`; the difference is
+    the value at the lambda minus that at the reference. No rows if the study does not have the
+    reference.
 
     `p_holm` is `p_t` adjusted over the lambdas of a measure, `p_variance_holm` is `p_variance`.
     `probability_improvement` is the share of seeds that are better at the lambda, ties one half;
@@ -216,7 +247,7 @@ def contrasts_table(runs: pd.DataFrame, reference: float, confidence: float) -> 
     lambdas = [l2 for l2 in cells if l2 != reference]
     lost = {l2: diverged_seeds(runs, l2, reference) for l2 in lambdas}
     rows = []
-    for measure in CONTRAST_MEASURES:
+    for measure in (measure for measure in CONTRAST_MEASURES if measure not in absent):
         family = []
         for l2 in lambdas:
             first, second = paired_values(cells, measure, l2, reference)

@@ -98,9 +98,15 @@ def _rise(histories: pd.DataFrame, column: str) -> pd.Series:
 
 
 def measured_at(epoch: int, histories: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """Return a row per run with `EPOCH_MEASURES` after `epoch`; NaN for a diverged run."""
+    """Return a row per run with `EPOCH_MEASURES` after `epoch`; NaN for a diverged run.
+
+    A gap that has no value in `runs`, which has that of the last epoch, has none here either.
+    """
     completed = runs.loc[runs["status"] == "completed", ["l2", "seed"]]
     kept = histories[histories["epoch"] == epoch].merge(completed, on=["l2", "seed"])
     kept = kept.assign(**{f"gap_{kind}": kept[a] - kept[b] for kind, (a, b) in GAPS.items()})
     kept = kept.assign(gap_lag_split=kept["gap_lag"] + kept["gap_split"])
-    return runs[["l2", "seed"]].merge(kept, on=["l2", "seed"], how="left")
+    table = runs[["l2", "seed"]].merge(kept, on=["l2", "seed"], how="left")
+    gaps = [f"gap_{kind}" for kind in GAPS]
+    table[gaps] = table[gaps].where(runs[gaps].notna().to_numpy())
+    return table
