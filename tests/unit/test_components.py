@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
@@ -131,6 +132,16 @@ def test_values_that_are_all_alike_have_no_variance_and_no_shares():
 def test_a_design_that_is_not_crossed_in_full_is_refused(values):
     with pytest.raises(ValueError, match="two levels or more"):
         components(values, ["weights", "order"], 0.95)
+
+
+@pytest.mark.parametrize(("beyond", "resolved"), [(1.001, True), (0.999, False)])
+def test_two_mean_squares_are_told_apart_where_the_f_test_does(beyond, resolved):
+    rest = np.array([[1, -1, 0], [-1, 0, 1], [0, 1, -1.0]])
+    effect = np.array([[-1.0], [0], [1]])
+    squares = mean_squares(effect + rest).mean
+    factor = math.sqrt(beyond * stats.f.ppf(0.975, 2, 4) * squares[2] / squares[0])
+    weights = components(factor * effect + rest, ["weights", "order"], 0.95)[0]
+    assert (weights.low > 0) is resolved
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ at 95 % with four levels of each source, the least and the largest over designs 
 from 0.02 to 0.7 of the total; the tests repeat some of it:
 
                                         4 x 4         4 x 4 x 4
-    components that are not 0        .95 to .95      .94 to .96
+    components that are not 0        .95 to .95      .95 to .96
     components that are 0            .98             .97 to .99
     total                            .94 to .96      .93 to .97
     shares                           .95 to .97      .94 to .97
