@@ -26,7 +26,7 @@ from l2study.core.runs import DamagedRunError, Run, read_runs
 from l2study.core.setups import setups
 from l2study.core.table_files import write_table
 from l2study.core.variation import number_of_seeds, run_seeds, source_seeds
-from l2study.tables import across, build, datapackage, decision_tables
+from l2study.tables import across, build, datapackage, decision_tables, variance
 from l2study.tables.claims import claims_table
 from l2study.tables.derived import DERIVED_MEASURES, with_derived
 from l2study.tables.ledger import LedgerError, read_ledger
@@ -149,6 +149,7 @@ def tables_of(config: dict, claims: dict, found: list[Run]) -> dict[str, pd.Data
         "weight_histogram": build.histogram_table(found),
         "claims": claims_table(claims, histories, runs, choice, epochs, confidence),
         "means": build.means_table(runs, measures, confidence),
+        "variance": variance.variance_table(config, runs, confidence),
         "answer": decision_tables.answer_table(runs, choice, reference, confidence),
     }
 

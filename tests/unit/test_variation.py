@@ -145,3 +145,11 @@ def test_a_crossed_design_may_be_too_large():
     seeds = {"weights": 100, "order": 100, "split": 3}
     with pytest.raises(ConfigError, match="5 lambdas and 30000 seeds are 150000 runs"):
         setups(check(STRATIFIED | {"seeds": seeds}))
+
+
+def test_sources_are_crossed_if_two_have_several_levels():
+    assert variation.crossed_sources(CROSSED) == ["weights", "order", "split"]
+    assert variation.crossed_sources({"seeds": [0, 1, 2]}) == []
+    more = {"weights": [0, 1], "order": [0], "split": [0, 1, 2]}
+    assert variation.crossed_sources({"seeds": more}) == ["weights", "split"]
+    assert variation.crossed_sources({"seeds": {"weights": [0, 1], "order": [0]}}) == []

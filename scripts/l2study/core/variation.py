@@ -37,6 +37,16 @@ def varied(config: dict) -> list[str]:
     return list(config.get("variation", USUAL))
 
 
+def crossed_sources(config: dict) -> list[str]:
+    """Return the sources of a crossed design, by a canonical configuration; none of a plain study.
+
+    Those of two levels or more, if there are two such sources at least.
+    """
+    seeds = config["seeds"]
+    several = [s for s in seeds if len(seeds[s]) > 1] if isinstance(seeds, dict) else []
+    return several if len(several) > 1 else []
+
+
 def run_seeds(config: dict) -> list[int]:
     """Return the seeds of the runs of every lambda, ascending, by a canonical configuration."""
     if isinstance(config["seeds"], list):
