@@ -5,13 +5,19 @@ ACROSS = [
     for caption in sorted((PROJECT / "reports" / "captions_across").glob("*.rst"))
     if len(SETUPS) > 1
 ]
-CAPTIONS = ("captions", "captions_across")
-BASE_REPORT = report_of("", [*FIGURES, *ACROSS])
+# The figures of studies whose sources of variation are crossed.
+CROSSED = [
+    caption.stem
+    for caption in sorted((PROJECT / "reports" / "captions_crossed").glob("*.rst"))
+    if variation.crossed_sources(STUDY)
+]
+CAPTIONS = ("captions", "captions_across", "captions_crossed")
+BASE_REPORT = report_of("", [*FIGURES, *CROSSED, *ACROSS])
 REPORT = BASE_REPORT + [
     file
     for place in SETUPS
     if place in {cell["place"] for cell in CELLS} - {""}
-    for file in report_of(place, FIGURES)
+    for file in report_of(place, [*FIGURES, *CROSSED])
 ]
 
 
@@ -24,6 +30,7 @@ rule report:
         page=sorted(map(here, (PROJECT / "reports" / "page").iterdir())),
         captions=[here(f"reports/captions/{figure}.rst") for figure in FIGURES],
         across=[here(f"reports/captions_across/{figure}.rst") for figure in ACROSS],
+        crossed=[here(f"reports/captions_crossed/{figure}.rst") for figure in CROSSED],
     output:
         [with_caption(path, CAPTIONS, "Figures") for path in BASE_REPORT],
     log:
@@ -44,7 +51,10 @@ rule report:
 
 use rule report as report_of_setup with:
     output:
-        [with_caption(path, CAPTIONS, "Figures") for path in report_of("{place}", FIGURES)],
+        [
+            with_caption(path, CAPTIONS, "Figures")
+            for path in report_of("{place}", [*FIGURES, *CROSSED])
+        ],
     log:
         f"{LOGS}{{place}}/report.log",
     wildcard_constraints:

@@ -11,7 +11,8 @@ Example:
 
 With --setup, all of this is for another set-up than the base, in RESULTS/setups/SETUP. The report
 of the base of several set-ups has an overview of all, with figures whose captions are in the
-folder captions_across beside the notebook.
+folder captions_across beside the notebook. If the sources of variation are crossed, there are
+figures whose captions are in the folder captions_crossed.
 """
 
 import argparse
@@ -57,7 +58,7 @@ def write_report(
     """
     across = notebook.parent / "captions_across"
     study = read_study(config, results, captions, setup, across)
-    known = figures.ACROSS | figures.FIGURES
+    known = figures.ACROSS | figures.FIGURES | figures.CROSSED
     if unknown := sorted(set(study.captions) - set(known)):
         raise ReportError(f"{captions / unknown[0]}.rst: there is no figure of this name")
     in_order = {name: study.captions[name] for name in known if name in study.captions}

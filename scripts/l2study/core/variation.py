@@ -15,6 +15,9 @@ SOURCES = ("weights", "order", "split", "sample")
 which of the others are trained on, if `dataset.train_size` leaves some out. Append, never reorder:
 the place of a source is in the seeds of crossed designs."""
 
+REST, TOTAL = "rest", "total"
+"""What tables call the variance that no source explains, and that of all sources together."""
+
 USUAL = ("weights", "order")
 """What a seed changes where a configuration does not say."""
 

@@ -3,7 +3,7 @@
 A figure is a function of a module beside this one, listed in `FIGURES`. Its parameters are the
 names of the tables that it draws, `runs` always among them, and `confidence` where it says how wide
 an interval is. It returns a matplotlib figure. Those in `ACROSS` draw several set-ups, and tables
-that have a row for each.
+that have a row for each. Those in `CROSSED` draw what only a crossed design can tell.
 """
 
 import inspect
@@ -17,7 +17,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from l2study.core.files import replacing
-from l2study.report import across_figures, effect_figures, gap_figures, training_figures
+from l2study.report import (
+    across_figures,
+    effect_figures,
+    gap_figures,
+    training_figures,
+    variance_figures,
+)
 from l2study.report.marks import completed, diverged_text
 from l2study.report.style import RED, STYLE, message
 
@@ -50,13 +56,17 @@ ACROSS = {
 """The figures across set-ups, in order: for the base of a study that has several."""
 
 
+CROSSED = {variance_figures.variance.__name__: variance_figures.variance}
+"""The figures of studies whose sources of variation are crossed."""
+
+
 def tables_of(name: str) -> list[str]:
     """Return the names of the tables that the figure `name` draws."""
     return [p for p in inspect.signature(_function(name)).parameters if p != "confidence"]
 
 
 def _function(name: str) -> Callable[..., Figure]:
-    return (FIGURES | ACROSS)[name]
+    return (FIGURES | ACROSS | CROSSED)[name]
 
 
 def draw(name: str, tables: Mapping[str, pd.DataFrame], confidence: float) -> Figure:

@@ -18,6 +18,7 @@ from l2study.core.labels import l2_label
 from l2study.core.paths import BASE, place, run_folder
 from l2study.core.setups import Setup, setups
 from l2study.core.table_files import read_table
+from l2study.core.variation import crossed_sources
 from l2study.report.setup_names import COUNTS
 
 _HOW = "run the study to its end first"
@@ -131,7 +132,8 @@ def read_study(
     Args:
         config: path of the configuration, or its JSON text.
         results: the study's results folder, with tables/ and runs/.
-        captions: folder of one .rst file per figure.
+        captions: folder of one .rst file per figure. Beside it, a folder of the same name with
+            _crossed at its end has those of the figures of crossed designs.
         setup: the name of the set-up.
         across: folder of one .rst file per figure across set-ups, for the base of several.
 
@@ -147,6 +149,8 @@ def read_study(
     study, given = read_results(results, setup), read_captions(captions)
     if len(found) > 1 and setup == BASE and across is not None:
         given = read_captions(across) | given
+    if crossed_sources(named[setup].config):
+        given |= read_captions(captions.with_name(f"{captions.name}_crossed"))
     return replace(
         study,
         config=named[setup].config,

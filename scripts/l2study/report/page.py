@@ -24,6 +24,8 @@ from l2study.report import (
     effect_figures,
     figures,
     text_tables,
+    variance_figures,
+    variance_text,
 )
 from l2study.report.cells import Cell, Evidence, Link, Number, Rows, Verdict, Words
 from l2study.report.chooser import chooser, tables_folder
@@ -245,6 +247,29 @@ def figure(study: Study, name: str, folder: str | Path = "") -> HTML:
         f'<p class="data">Data: {data}. Figure: <a href="{_FIGURES}/{name}.svg">SVG</a>, '
         f'<a href="{_FIGURES}/{name}.png">PNG</a>.</p></figcaption></figure>'
     )
+
+
+def sources(study: Study, folder: str | Path = "") -> HTML | None:
+    """Return where the variance comes from, if the sources of variation are crossed; else nothing.
+
+    Args:
+        study: the study.
+        folder: where to write the figure, see `figure`.
+    """
+    if not variance_text.is_crossed(study):
+        return None
+    texts = "".join(f"<p>{html.escape(text)}</p>" for text in variance_text.sentences(study))
+    parts = [
+        "<h2>Where the variance comes from</h2>",
+        texts,
+        figure(study, "variance", folder).data,
+    ]
+    for measure in variance_figures.SHOWN:
+        rows = variance_text.source_table(study, measure)
+        label = f"{MEASURES[measure].label}: standard deviations and shares by source"
+        contents = _table(rows, label, "cards")
+        parts.append(f"<details><summary>{html.escape(label)}</summary>{contents}</details>")
+    return HTML("".join(parts))
 
 
 def contrasts(study: Study) -> HTML:

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 from l2study.core.paths import BASE
 from l2study.core.wording import percent
-from l2study.report import across_text, claim_tables, text_tables
+from l2study.report import across_text, claim_tables, text_tables, variance_text
 from l2study.report.cells import Cell, Number, Rows
 from l2study.report.chooser import tables_folder
-from l2study.report.figures import ACROSS
+from l2study.report.figures import ACROSS, CROSSED
 from l2study.report.headline import answer
 from l2study.report.inputs import Study
 from l2study.report.setup_names import words
@@ -64,6 +64,7 @@ def summary(study: Study) -> str:
         "model. Generalisation is training minus test accuracy. The split is test minus validation "
         "accuracy.",
         markdown_table(text_tables.gap_table(study)),
+        *(_sources(study, figures) if variance_text.is_crossed(study) else []),
         "## Claims",
         claim_tables.claims_text(study),
         markdown_table(claim_tables.verdict_table(study)),
@@ -83,6 +84,15 @@ def summary(study: Study) -> str:
         *figures.values(),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _sources(study: Study, figures: dict[str, str]) -> list[str]:
+    """Return the section on where the variance comes from; takes its figure out of `figures`."""
+    return [
+        "## Where the variance comes from",
+        *variance_text.sentences(study),
+        *(figures.pop(name) for name in CROSSED if name in figures),
+    ]
 
 
 def _across(study: Study, figures: dict[str, str]) -> list[str]:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from l2study.core.measures import names
-from l2study.core.variation import crossed_sources, source_seeds
+from l2study.core.variation import TOTAL, crossed_sources, source_seeds
 from l2study.tables import components, statistics
 
 VARIANCE_MEASURES = [*names("gap"), "val_accuracy", "test_accuracy", "val_ce"]
@@ -67,7 +67,7 @@ def variance_table(config: dict, runs: pd.DataFrame, confidence: float) -> pd.Da
 def _total(runs: pd.DataFrame, measure: str, confidence: float) -> list[dict]:
     """Return the one row of a plain study."""
     variance, low, high, n = statistics.variance_interval(runs[measure], confidence)
-    row = {"source": components.TOTAL, "n": n, "variance": variance, "low": low, "high": high}
+    row = {"source": TOTAL, "n": n, "variance": variance, "low": low, "high": high}
     return [row | ({} if math.isnan(variance) else {"negative": "no"})]
 
 

@@ -1,0 +1,151 @@
+"""What page, summary and figure say of where the variance comes from."""
+
+import dataclasses
+import warnings
+
+import numpy as np
+import pytest
+
+import crossed
+from l2study.report import figures, inputs, page, summary, variance_text
+from l2study.report.variance_figures import SHOWN
+from l2study.tables.variance import variance_table
+from reported import CAPTIONS, made_up
+
+DEVIATIONS = {"split": 0.002, "weights": 0.0006, "rest": 0.001}
+CROSSED = CAPTIONS.with_name("captions_crossed")
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    return made_up(tmp_path_factory.mktemp("s"), lambdas=[0, 0.01], seeds=[0, 1], epochs=2)
+
+
+@pytest.fixture(scope="module")
+def study(plain):
+    """Return a made-up study, with a table of variance as if its sources were crossed."""
+    config = crossed.config(weights=4, order=4, split=4)
+    runs = crossed.runs(config, DEVIATIONS)
+    return dataclasses.replace(
+        plain,
+        config=plain.config | config,
+        tables={**plain.tables, "variance": variance_table(config, runs, 0.95), "runs": runs},
+        captions=plain.captions | inputs.read_captions(CROSSED),
+    )
+
+
+def with_variance(study, **columns):
+    table = study.tables["variance"].assign(**columns)
+    return dataclasses.replace(study, tables={**study.tables, "variance": table})
+
+
+def draw(study):
+    return figures.draw("variance", study.tables, 0.95)
+
+
+def test_every_figure_of_crossed_studies_has_a_caption():
+    assert set(figures.CROSSED) == {path.stem for path in CROSSED.glob("*.rst")}
+
+
+def test_captions_of_crossed_figures_are_read_for_crossed_studies(plain, tmp_path, monkeypatch):
+    assert "variance" not in plain.captions
+    monkeypatch.setattr(inputs, "crossed_sources", lambda config: ["weights", "split"])
+    assert "variance" in made_up(tmp_path, lambdas=[0], seeds=[0, 1], epochs=1).captions
+
+
+def test_marks_stand_at_the_shares_and_lines_reach_over_their_intervals(study):
+    drawing = draw(study)
+    table = study.tables["variance"].set_index(["measure", "source", "l2"])
+    sources = table.index.get_level_values("source").unique().tolist()
+    named = [text.get_text() for text in drawing.axes[0].get_yticklabels()]
+    assert named[2:4] == ["split", "weights ×\u00a0order"]
+    for ax, measure in zip(drawing.axes, SHOWN, strict=True):
+        marks = {line.get_label(): line for line in ax.lines}
+        lines = [c.get_segments()[0] for c in ax.collections]
+        assert len(marks) == len(lines) == 7 * 3
+        for (label, mark), ends in zip(marks.items(), lines, strict=True):
+            source, l2 = label.rsplit(" ", 1)
+            row = table.loc[(measure, source, float(l2))]
+            assert mark.get_xdata()[0] == pytest.approx(100 * row["share"])
+            assert ends[:, 0] == pytest.approx([100 * row["share_low"], 100 * row["share_high"]])
+            assert round(mark.get_ydata()[0]) == sources.index(source)
+            assert (mark.get_markerfacecolor() == "white") == (row["negative"] == "yes")
+        shapes = {l2: marks[f"split {l2}"].get_marker() for l2 in ("0", "0.0001", "0.01")}
+        assert len(set(shapes.values())) == 3
+
+
+@pytest.mark.parametrize("negative", ["yes", "no"])
+def test_the_key_explains_hollow_marks_where_there_are_some(study, negative):
+    drawing = draw(with_variance(study, negative=negative))
+    key = [text.get_text() for text in drawing.legends[0].get_texts()]
+    assert ("below 0, set to 0" in key) == (negative == "yes")
+
+
+def test_a_study_without_estimates_is_drawn_and_says_so(study):
+    nothing = dict.fromkeys(["variance", "low", "high", "share", "share_low", "share_high"], np.nan)
+    empty = with_variance(study, **nothing, negative=np.nan, n=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        draw(empty).draw_without_rendering()
+    texts = variance_text.sentences(empty)
+    assert "too few runs completed to tell" in texts[1]
+    alike = with_variance(study, variance=0.0, share=np.nan)
+    assert "the runs are all alike" in variance_text.sentences(alike)[1]
+    assert str(variance_text.source_table(empty, "gap_reported")[0]["Share (%)"]) == "–"
+
+
+def test_sentences_name_the_largest_source_with_its_interval(study):
+    texts = variance_text.sentences(study)
+    assert "the split (4 levels)" in texts[0]
+    table = study.tables["variance"]
+    rows = table[(table["measure"] == "gap_reported") & (table["l2"] == 0.01)]
+    row = rows.set_index("source").loc["split"]
+    share, low, high = (f"{100 * row[name]:.0f}" for name in ("share", "share_low", "share_high"))
+    assert texts[1].startswith("Of the variance of the reported gap: at lambda 0, ")
+    assert f"at lambda 0.01, the split makes {share} % ({low} to {high} %)." in texts[1]
+    shown = table[table["measure"].isin(SHOWN)]
+    negative = (shown["negative"] == "yes").sum()
+    assert negative > 0
+    assert texts[-1].startswith(f"{negative} of these {7 * 3 * 4} estimates were below zero")
+    assert len(variance_text.sentences(with_variance(study, negative="no"))) == 1 + len(SHOWN)
+
+
+def test_an_interaction_or_the_rest_may_be_the_largest(study):
+    table = study.tables["variance"]
+    for source, words in (
+        ("order x split", "the interaction of the order of the batches and the split makes 90 %"),
+        ("rest", "the rest, which no source explains, makes 90 %"),
+    ):
+        share = table["share"].where(table["source"] != source, 0.9).clip(upper=0.9)
+        share = share.where(table["source"] == source, share / 2)
+        assert words in variance_text.sentences(with_variance(study, share=share))[1]
+
+
+def test_the_table_has_standard_deviations_in_points(study):
+    rows = variance_text.source_table(study, "gap_reported")
+    table = study.tables["variance"]
+    first = table[table["measure"] == "gap_reported"].iloc[0]
+    cell = rows[0]["Standard deviation (points)"]
+    assert cell.text == f"{100 * first['variance'] ** 0.5:#.2g}"
+    assert (cell.low, cell.high) == pytest.approx((first["low"] ** 0.5, first["high"] ** 0.5))
+    assert [row["Source"] for row in rows[3:8]] == [
+        "weights × order", "weights × split", "order × split", "rest", "total",
+    ]  # fmt: skip
+
+
+def test_page_and_summary_show_it_for_crossed_studies_alone(study, plain, tmp_path):
+    assert page.sources(plain) is None
+    shown = page.sources(study, tmp_path).data
+    assert '<figure id="figure-variance">' in shown
+    assert shown.count("<details>") == len(SHOWN)
+    assert (tmp_path / "variance.png").exists()
+    assert "## Where the variance comes from" not in summary.summary(plain)
+
+
+def test_the_summary_shows_the_figure_with_the_sentences(study):
+    drawn = dict.fromkeys(study.captions, "drawn")
+    title, *texts, picture = summary._sources(study, drawn)
+    assert title == "## Where the variance comes from"
+    assert texts == variance_text.sentences(study)
+    assert picture == "drawn"
+    assert "variance" not in drawn
