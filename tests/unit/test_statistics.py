@@ -147,6 +147,25 @@ class TestVarianceInterval:
         squares = (n - 1) * table.var(axis=1, ddof=1)
         assert np.mean((squares / upper <= 2) & (squares / lower >= 2)) < 0.88
 
+    @pytest.mark.parametrize("shape", [stats.laplace, stats.gamma(4)], ids=["laplace", "gamma"])
+    def test_the_jackknife_of_the_logarithm_covers_less(self, shape):
+        n, variance = 10, shape.var()
+        table = shape.rvs(size=(2000, n), random_state=2)
+        logs = np.log(table.var(axis=1, ddof=1))
+        without = [np.delete(table, place, axis=1).var(axis=1, ddof=1) for place in range(n)]
+        pseudo = n * logs - (n - 1) * np.log(without)
+        half = stats.t.ppf(0.975, n - 1) * pseudo.std(axis=0, ddof=1) / math.sqrt(n)
+        jackknife = np.mean(np.abs(pseudo.mean(axis=0) - math.log(variance)) <= half)
+        intervals = [statistics.variance_interval(values, 0.95) for values in table]
+        bonett = np.mean([i.low <= variance <= i.high for i in intervals])
+        assert 0.88 < jackknife < bonett - 0.01
+
+    def test_coverage_for_counts_of_right_answers(self):
+        table = np.round(stats.norm(9790, 10).rvs(size=(2000, 7), random_state=2))
+        intervals = [statistics.variance_interval(values, 0.95) for values in table]
+        # rounding adds a twelfth
+        assert np.mean([i.low <= 100 + 1 / 12 <= i.high for i in intervals]) >= 0.95
+
 
 class TestPairs:
     def test_differences_leave_out_incomplete_pairs(self):

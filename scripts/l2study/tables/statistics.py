@@ -100,12 +100,21 @@ def variance_interval(values: Sequence[float], confidence: float) -> Estimate:
     g4 = n sum((x - m)^4) / sum((x - mean)^2)^2 about the mean m that is trimmed at each end by the
     share 1 / (2 sqrt(n - 4)) (Bonett 2006, Computational Statistics and Data Analysis 50, 775-782).
 
-    Simulated coverage at 95 % for normal / t(5) / Laplace / uniform / gamma(4) values; the tests
-    repeat that of n = 10 and 30:
+    Simulated coverage at 95 % for normal, t(5), Laplace and gamma(4) values, and for normal counts
+    with a standard deviation of 10, as right answers to 10,000 images are. The jackknife is that of
+    the logarithm with Student's t (Miller 1968), the bootstrap-t that of the logarithm with 999
+    samples. The tests repeat some of it:
 
-        n = 5    Bonett .99 .99 .98 1.00 .99    chi-square .95 .90 .88 .98 .91
-        n = 10   Bonett .96 .94 .92 .97 .95     chi-square .95 .87 .84 .99 .90
-        n = 30   Bonett .94 .91 .92 .95 .93     chi-square .95 .83 .81 1.00 .89
+        n   Bonett               chi-square           jackknife            bootstrap-t
+        5   .99 .98 .98 .99 .99  .94 .90 .88 .91 .95  .96 .95 .93 .94 .96  .94 .95 .94 .93 .95
+        7   .97 .96 .95 .97 .97  .94 .90 .86 .92 .95  .95 .92 .92 .94 .95  .93 .93 .93 .94 .94
+        10  .96 .94 .92 .95 .96  .96 .88 .84 .90 .96  .95 .92 .90 .93 .95  .94 .92 .91 .93 .94
+        30  .94 .92 .91 .93 .94  .95 .83 .82 .88 .95  .94 .91 .92 .92 .95  .94 .92 .93 .92 .94
+
+    Bonett's is kept: with 7 and 10 values it has the largest coverage where values are not normal,
+    and with 30 all but chi-square do alike. With 5 it is too wide, by a quarter more than the
+    jackknife's from end to end. The bootstrap-t is wider still, and has to draw. For uniform values
+    Bonett's covers 1.00, .97 and .95 with 5, 10 and 30.
 
     Up to four values there is no share to trim, and Bonett's interval is useless (with three, one
     end of the standard deviation is 1000 times the other). There, and where n is not above 2 z, it
