@@ -551,7 +551,7 @@ class TestResamples:
         table = np.column_stack([normal(seed=1, size=6), 1e6 + normal(seed=2, size=6)])
         means, sds = decisions.resampled_moments(table)
         assert means.shape == sds.shape == (decisions.RESAMPLES, 2)
-        counts = decisions._resamples(6)
+        counts = decisions.resamples(6)
         for i in (0, 500, 998):
             sample = np.repeat(table, counts[i], axis=0)
             assert len(sample) == 6
@@ -571,7 +571,7 @@ class TestResamples:
         # with the third seed k times in a sample of four, 0.1 has a mean of 1 + 2.5 k / 4
         table = np.array([[2, 1, 9.0], [2, 1, 9], [2, 3.5, 9], [2, 1, 9]])
         best, simplest = decisions.resampled_choice([0, 0.1, 0.2], table)
-        k = decisions._resamples(4)[:, 2]
+        k = decisions.resamples(4)[:, 2]
         assert best.tolist() == np.where(k < 2, 0.1, 0).tolist()
         # 0 has no standard error where it is best, and 0.2 is never within that of 0.1
         assert simplest.tolist() == best.tolist()

@@ -39,7 +39,7 @@ def one_standard_error(
 
 
 @lru_cache(maxsize=4)
-def _resamples(n: int) -> np.ndarray:
+def resamples(n: int) -> np.ndarray:
     """Return how often each of `n` seeds is in each bootstrap sample, shape (RESAMPLES, n)."""
     return np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
 
@@ -57,7 +57,7 @@ def resampled_moments(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     table = np.asarray(table, float)
     n, centre = len(table), table.mean(axis=0)
-    counts = _resamples(n)
+    counts = resamples(n)
     # about the centre, squares do not lose digits
     shift = counts @ (table - centre) / n
     square = counts @ (table - centre) ** 2 / n - shift**2

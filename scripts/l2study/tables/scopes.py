@@ -1,0 +1,205 @@
+"""Means over seeds and images: intervals for other seeds and for other images, at once.
+
+Every seed predicts the same images, so seeds and images are crossed. What is estimated is the mean
+over seeds of
+
+    y_s = a_s + sum over parts k of c_k * (mean over the images i of x_ksi),
+
+where a part is an independent sample of images (the test images, the validation images), and a_s
+holds all that is not a mean over such images. The generalisation gap has the training accuracy as
+a_s, and the test images with c = -1. The images that were trained on stay fixed: other training
+images would be another training. A difference between two lambdas is formed image by image first.
+
+Values that are not a number are left out, with the predictions of that seed. What the data do not
+have is NaN, as in `statistics`.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from l2study.tables import decisions, statistics
+from l2study.tables.statistics import Estimate
+
+SEEDS, SEEDS_AND_IMAGES = "seeds", "seeds and images"
+"""What an interval is for: other seeds with the same images, or other seeds and other images."""
+
+
+class Part(NamedTuple):
+    """What a sample of images adds to the value of a run."""
+
+    coefficient: float
+    values: np.ndarray
+    """Of every seed and image, shape (seeds, images); the same images in the same order."""
+
+
+class Mean(NamedTuple):
+    """A mean over seeds, its standard error, and the degrees of freedom of that."""
+
+    value: float = math.nan
+    error: float = math.nan
+    df: float = math.nan
+    n: int = 0
+
+    def interval(self, confidence: float) -> Estimate:
+        """Return the two-sided interval value -+ t(df) * error; NaN for a single seed."""
+        half = 0.0 if self.error == 0 else self.error * stats.t.ppf((1 + confidence) / 2, self.df)
+        return Estimate(self.value, self.value - float(half), self.value + float(half), self.n)
+
+    def p_value(self) -> float:
+        """Return the two-sided p-value that the mean is 0.
+
+        NaN for a single seed. Without any spread it takes the limit: 1 if the mean is 0, else 0.
+        """
+        if self.error == 0:
+            return float(self.value == 0)
+        return float(2 * stats.t.sf(abs(self.value) / self.error, self.df))
+
+    def equivalence(self, margin: float) -> float:
+        """Return the p-value that the mean is not within -margin to margin.
+
+        The larger one of two one-sided tests (Schuirmann 1987). NaN for a single seed and without
+        a margin. Without any spread it takes the limit: 0 if the mean is within, else 1.
+        """
+        if self.error == 0:
+            return math.nan if math.isnan(margin) else float(abs(self.value) >= margin)
+        return float(stats.t.sf((margin - abs(self.value)) / self.error, self.df))
+
+
+class _MeanSquares(NamedTuple):
+    image: float
+    rest: float
+
+
+def crossed_mean(
+    values: Sequence[float], parts: Sequence[Part] = (), correction: float = 0.0
+) -> Mean:
+    """Return the mean over seeds with its standard error for other seeds and other images.
+
+    With S seeds, and N images in a part, the variance of the mean is
+
+        s_y^2 / S + sum over parts of c^2 * max(0, MS_image - MS_rest) / (S N),
+
+    with the variance s_y^2 of `values` (ddof 1) and the mean squares of the two-way table of seeds
+    and images. Since s_y^2 already holds the share of the rest, that is s2_seed / S + s2_image / N
+    + s2_rest / (S N) with the components by the analysis of variance (Searle, Casella and McCulloch
+    1992, section 4.3). Degrees of freedom are by Satterthwaite (1946) over the mean squares used.
+    Without parts, this is Student's t as in `statistics.mean_interval`.
+
+    Args:
+        values: y_s of every seed, shape (seeds,).
+        parts: what is a mean over images. A part of a single image leaves the error unknown.
+        correction: validation images over training images where the split varies with the seed,
+            else 0. The training sets of two splits overlap, so their results go together, and
+            s_y^2 / S is too small. It is multiplied by 1 + S * correction (Nadeau and Bengio 2003).
+            Validation images then differ between seeds: they are no part, s_y^2 has their share.
+    """
+    values, parts = _finite(values, parts)
+    n = values.size
+    if n == 0:
+        return Mean()
+    value = float(values[0]) if np.ptp(values) == 0 else float(values.mean())
+    if n == 1:
+        return Mean(value, n=1)
+    of_seeds = statistics.standard_error(values) ** 2 * (1 + n * correction)
+    variance, spread = of_seeds, of_seeds**2 / (n - 1)
+    for coefficient, table in parts:
+        images = table.shape[1]
+        if images < 2:
+            return Mean(value, n=n)
+        squares = _mean_squares(table)
+        share = coefficient**2 / (n * images)
+        if squares.image > squares.rest:
+            variance += share * (squares.image - squares.rest)
+            spread += (share * squares.image) ** 2 / (images - 1)
+            spread += (share * squares.rest) ** 2 / ((n - 1) * (images - 1))
+    return Mean(value, math.sqrt(variance), variance**2 / spread if spread else math.nan, n)
+
+
+def wide_interval(
+    values: Sequence[float], parts: Sequence[Part], confidence: float, correction: float = 0.0
+) -> Estimate:
+    """Return the mean with its interval for other seeds and other images, see `crossed_mean`."""
+    return crossed_mean(values, parts, correction).interval(confidence)
+
+
+def variance_of_images(parts: Sequence[Part]) -> float:
+    """Return the variance that a run's value would have if only its images were drawn again.
+
+    The sum over parts of c^2 * (mean over seeds of the variance over images) / N. The seeds of a
+    study share their images, so that their variance may well be below this. NaN without parts, and
+    if one has no seed or fewer than two images.
+    """
+    if not parts or any(part.values.shape[0] < 1 or part.values.shape[1] < 2 for part in parts):
+        return math.nan
+    return sum(
+        part.coefficient**2 * float(part.values.var(axis=1, ddof=1).mean()) / part.values.shape[1]
+        for part in parts
+    )
+
+
+def resampled_choice(l2: Sequence[float], table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lambdas picked in bootstrap samples of the seeds and of the images.
+
+    As `decisions.resampled_choice`, but the images are drawn again as well, independently of the
+    seeds: the pigeonhole bootstrap (Owen 2007, Annals of Applied Statistics 1, 386-411). Seeds and
+    images of a sample are the same for every lambda.
+
+    Args:
+        l2: the lambdas, shape (lambdas,).
+        table: what is to be small, shape (lambdas, seeds, images), finite, at least two seeds.
+
+    Returns:
+        The best lambda of every sample and the one-standard-error lambda, of shape (RESAMPLES,).
+    """
+    table = np.asarray(table, float)
+    lambdas, seeds, images = table.shape
+    # another stream than that of the seeds, which have to be drawn independently of the images
+    draw = np.random.default_rng(1)
+    counts = np.stack(
+        [
+            np.bincount(draw.integers(0, images, size=images), minlength=images)
+            for _ in range(decisions.RESAMPLES)
+        ]
+    )
+    runs = counts.astype(float) @ table.reshape(-1, images).T / images
+    runs = runs.reshape(-1, lambdas, seeds)
+    again = decisions.resamples(seeds)[:, None, :]
+    means = (again * runs).sum(axis=2) / seeds
+    squares = (again * (runs - means[..., None]) ** 2).sum(axis=2)
+    errors = np.sqrt(squares / (seeds - 1) / seeds)
+    places = [decisions.one_standard_error(l2, *row) for row in zip(means, errors, strict=True)]
+    best, simplest = np.asarray(l2, float)[np.array(places)].T
+    return best, simplest
+
+
+def _finite(values: Sequence[float], parts: Sequence[Part]) -> tuple[np.ndarray, list[Part]]:
+    """Return values and parts without the seeds whose value is not finite.
+
+    Raises:
+        ValueError: a part has not as many seeds as there are values.
+    """
+    values = np.asarray(values, float)
+    kept = np.isfinite(values)
+    tables = [np.asarray(part.values, float) for part in parts]
+    for table in tables:
+        if len(table) != values.size:
+            raise ValueError(f"{values.size} values, but predictions of {len(table)} seeds")
+    if not kept.all():
+        tables = [table[kept] for table in tables]
+    return values[kept], [
+        Part(part.coefficient, table) for part, table in zip(parts, tables, strict=True)
+    ]
+
+
+def _mean_squares(table: np.ndarray) -> _MeanSquares:
+    """Return the mean squares of images and of the rest, of a table of seeds and images."""
+    seeds, images = table.shape
+    of_images = table.mean(axis=0)
+    rest = table - of_images
+    rest -= rest.mean(axis=1, keepdims=True)
+    image = seeds * float(of_images.var(ddof=1))
+    return _MeanSquares(image, float(np.vdot(rest, rest)) / ((seeds - 1) * (images - 1)))
