@@ -22,6 +22,7 @@ from l2study.core.epochs import evaluated_epochs
 from l2study.core.files import read_json, write_json
 from l2study.core.measures import RUN_MEASURES, names
 from l2study.core.paths import data_place, place
+from l2study.core.predictions import Predicted
 from l2study.core.runs import DamagedRunError, Run, read_runs
 from l2study.core.setups import setups
 from l2study.core.table_files import write_table
@@ -29,6 +30,7 @@ from l2study.core.variation import number_of_seeds, run_seeds, source_seeds
 from l2study.tables import across, build, datapackage, decision_tables, variance
 from l2study.tables.claims import claims_table
 from l2study.tables.derived import DERIVED_MEASURES, with_derived
+from l2study.tables.image_means import images_of
 from l2study.tables.ledger import LedgerError, read_ledger
 
 
@@ -138,20 +140,27 @@ def tables_of(config: dict, claims: dict, found: list[Run]) -> dict[str, pd.Data
     all_runs = with_derived(all_histories, all_runs, build.regularised_kernels(found))
     histories, runs = (build.independent(table, config) for table in (all_histories, all_runs))
     measures = [name for name in (*RUN_MEASURES, *DERIVED_MEASURES) if name not in absent]
-    choice = decision_tables.choice_table(runs, reference, confidence)
+    images = images_of(config, predictions_of(found))
+    choice = decision_tables.choice_table(runs, reference, confidence, images)
     return {
         "histories": all_histories,
         "runs": all_runs,
-        "gap": build.gap_table(histories, runs, epochs, confidence, absent),
-        "contrasts": build.contrasts_table(runs, reference, confidence, absent),
+        "gap": build.gap_table(histories, runs, epochs, confidence, absent, images),
+        "contrasts": build.contrasts_table(runs, reference, confidence, absent, images),
         "choice": choice,
         "power": decision_tables.power_table(runs, reference, confidence),
         "weight_histogram": build.histogram_table(found),
-        "claims": claims_table(claims, histories, runs, choice, epochs, confidence),
-        "means": build.means_table(runs, measures, confidence),
-        "variance": variance.variance_table(config, runs, confidence),
-        "answer": decision_tables.answer_table(runs, choice, reference, confidence),
+        "claims": claims_table(claims, histories, runs, choice, epochs, confidence, images),
+        "means": build.means_table(runs, measures, confidence, images),
+        "variance": variance.variance_table(config, all_runs, confidence),
+        "answer": decision_tables.answer_table(runs, choice, reference, confidence, images),
     }
+
+
+def predictions_of(found: list[Run]) -> dict[tuple[float, int], dict[str, Predicted]]:
+    """Return what every completed run predicts, by its lambda and seed; none if it is not kept."""
+    kept = {(float(run.l2), run.seed): getattr(run, "predictions", None) for run in found}
+    return {run: predictions for run, predictions in kept.items() if predictions}
 
 
 def main(arguments: list[str] | None = None) -> None:

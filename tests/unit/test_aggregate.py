@@ -405,14 +405,16 @@ class TestContrasts:
         assert family.loc[at, "p_variance_holm"] == pytest.approx(min(1, 3 * low))
 
     def test_new_columns_come_last(self):
-        assert build.CONTRAST_COLUMNS[-5:] == [
-            "diverged_seeds", "correlation", "p_variance_holm", "margin", "p_equivalent",
+        assert build.CONTRAST_COLUMNS[-6:] == [
+            "diverged_seeds", "correlation", "p_variance_holm", "margin", "p_equivalent", "scope",
         ]  # fmt: skip
-        assert decision_tables.CHOICE_COLUMNS[-4:] == [
+        assert build.GAP_COLUMNS[-3:] == ["diverged_seeds", "scope", "variance_images"]
+        assert decision_tables.CHOICE_COLUMNS[-5:] == [
             "diverged_seeds",
             "share",
             "l2_low",
             "l2_high",
+            "scope",
         ]
         assert decision_tables.POWER_COLUMNS[-3:] == ["diverged_seeds", "seeds_low", "seeds_high"]
 
@@ -439,7 +441,7 @@ class TestContrasts:
         ) + "\n"
         assert read_table(tmp_path / "tables" / "power.csv").empty
         choice = read_table(tmp_path / "tables" / "choice.csv").set_index("rule")
-        assert choice.loc["reference"].drop(["setup", "n"]).isna().all()
+        assert choice.loc["reference"].drop(["setup", "n", "scope"]).isna().all()
 
     def test_a_reference_that_has_all_diverged(self, tmp_path):
         config = synthetic.write_study(

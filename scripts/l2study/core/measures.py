@@ -20,7 +20,8 @@ class Measure:
     `better` is "lower", "higher" or None; `compared` says whether lambdas are compared by it;
     `computed` is where it comes from: "history", "curve", "gap", "weights" or "derived";
     `difference` has the two columns of a gap; `margin` is the size of a difference that does not
-    matter, in the unit of the column; `column` has type, unit and limits of its number in the
+    matter, in the unit of the column; `images` has of a mean over images the coefficient by what is
+    averaged and by the part of the images; `column` has type, unit and limits of its number in the
     tables.
     """
 
@@ -33,6 +34,7 @@ class Measure:
     compared: bool = True
     difference: tuple[str, ...] = ()
     margin: float | None = None
+    images: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     column: Mapping[str, object] = field(default_factory=dict)
 
 

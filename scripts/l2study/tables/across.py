@@ -5,7 +5,8 @@ Here `studied` holds the tables of every set-up that has any, by its name, as `b
 is there has no key. Only the table of set-ups has a row for it.
 
 There is no test over set-ups, because they are chosen and not sampled. Every interval is for other
-seeds in the set-up that it is of, on the images of the study.
+seeds in the set-up that it is of. Those of verdicts and of best lambdas are for other images too,
+where the table that they come from has such a row; interactions are on the images of the study.
 """
 
 import math
@@ -14,6 +15,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from l2study.core.scope_rows import widest
 from l2study.core.setups import Setup
 from l2study.tables import statistics
 from l2study.tables.build import (
@@ -42,10 +44,9 @@ _DECISIVE = [
     "above",
     "below",
     "n",
+    "scope",
 ]
-VERDICT_COLUMNS = ["setup", "id", "claim", "verdict", *_DECISIVE, "scope"]
-SEEDS = "seeds"
-"""The scope of an interval for other seeds, on the same images."""
+VERDICT_COLUMNS = ["setup", "id", "claim", "verdict", *_DECISIVE]
 
 INTERACTION_COLUMNS = [
     "setup",
@@ -166,7 +167,7 @@ def verdicts_table(studied: Studied) -> pd.DataFrame:
         claims = tables["claims"]
         whole = claims.loc[claims["estimand"] == OVERALL, ["id", "claim", "verdict"]]
         decisive = claims.loc[claims["decisive"] == "yes", ["id", *_DECISIVE]]
-        found.append(whole.merge(decisive, on="id", validate="1:1").assign(setup=name, scope=SEEDS))
+        found.append(whole.merge(decisive, on="id", validate="1:1").assign(setup=name))
     if not found:
         return pd.DataFrame(columns=VERDICT_COLUMNS)
     return pd.concat(found, ignore_index=True)[VERDICT_COLUMNS]
@@ -300,8 +301,8 @@ def best_table(studied: Studied) -> pd.DataFrame:
     """
     rows = []
     for name, tables in studied.items():
-        best = tables["choice"].set_index("rule").loc["best"]
-        answer = tables["answer"]
+        best = widest(tables["choice"], ["rule"]).set_index("rule").loc["best"]
+        answer = widest(tables["answer"], ["comparison", "measure"])
         chosen = answer[answer["comparison"] == "chosen"].set_index("measure")
         row = {"setup": name, "n": int(best["n"]), "resolved": ""}
         if pd.notna(best["l2"]):

@@ -18,8 +18,11 @@ import pandas as pd
 from l2study.core.columns import EMPTY_AT_START, HISTORY_COLUMNS
 from l2study.core.measures import GAPS, MEASURES, RUN_MEASURES, names
 from l2study.core.runs import Run
+from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES
 from l2study.core.variation import SOURCES, independent_seeds
 from l2study.tables import statistics
+from l2study.tables.image_means import NO_IMAGES, Images
+from l2study.tables.scopes import Mean
 
 COSTS = [
     "seconds_setup",
@@ -50,6 +53,8 @@ GAP_COLUMNS = [
     "variance_low",
     "variance_high",
     "diverged_seeds",
+    "scope",
+    "variance_images",
 ]
 CONTRAST_COLUMNS = [
     "l2",
@@ -70,8 +75,9 @@ CONTRAST_COLUMNS = [
     "p_variance_holm",
     "margin",
     "p_equivalent",
+    "scope",
 ]
-MEAN_COLUMNS = ["l2", "measure", "n", "mean", "low", "high", "diverged_seeds"]
+MEAN_COLUMNS = ["l2", "measure", "n", "mean", "low", "high", "diverged_seeds", "scope"]
 HISTOGRAM_COLUMNS = ["l2", "seed", "low", "high", "count"]
 
 
@@ -152,6 +158,7 @@ def gap_table(
     epochs: Sequence[int],
     confidence: float,
     absent: Collection[str] = (),
+    images: Images = NO_IMAGES,
 ) -> pd.DataFrame:
     """Return mean and variance of every gap over the completed runs, by `GAP_COLUMNS`.
 
@@ -159,14 +166,18 @@ def gap_table(
     `absent`; at epoch 0 none for the kinds that need a running mean. `epochs` are those evaluated,
     ascending. The runs are the same at every epoch, so a curve has no survivors' bias. A lambda
     whose runs have all diverged has its rows, with n = 0.
+
+    At the last epoch, a gap that is a mean over `images` has a second row, whose interval of the
+    mean is for other images too; what is said of the variance over seeds stands in the first alone.
+    Beside it, `variance_images` is what drawing the images of one run again would give.
     """
     completed = runs.loc[runs["status"] == "completed", ["l2", "seed"]]
     kept = histories.merge(completed, on=["l2", "seed"])
     cells = dict(tuple(kept.groupby("l2")))
     rows = []
     for l2 in sorted(set(runs["l2"])):
-        n = int((completed["l2"] == l2).sum())
-        lost = diverged_seeds(runs, l2)
+        seeds = completed.loc[completed["l2"] == l2, "seed"].tolist()
+        n, lost = len(seeds), diverged_seeds(runs, l2)
         for kind, (first, second) in GAPS.items():
             if f"gap_{kind}" in absent:
                 continue
@@ -177,38 +188,51 @@ def gap_table(
                     continue
                 mean = statistics.mean_interval(values, confidence)
                 variance = statistics.variance_interval(values, confidence)
-                rows.append(
-                    {
-                        "l2": l2,
-                        "epoch": epoch,
-                        "gap": kind,
-                        "n": n,
-                        "mean": mean.value,
-                        "variance": variance.value,
-                        "sd": math.sqrt(variance.value),
-                        "mean_low": mean.low,
-                        "mean_high": mean.high,
-                        "variance_low": variance.low,
-                        "variance_high": variance.high,
-                        "diverged_seeds": lost,
-                    }
-                )
+                row = {"l2": l2, "epoch": epoch, "gap": kind, "n": n, "mean": mean.value}
+                row |= {"diverged_seeds": lost}
+                of_seeds = {
+                    "variance": variance.value,
+                    "sd": math.sqrt(variance.value),
+                    "mean_low": mean.low,
+                    "mean_high": mean.high,
+                    "variance_low": variance.low,
+                    "variance_high": variance.high,
+                    "scope": SEEDS,
+                }
+                rows.append(row | of_seeds)
+                if epoch != epochs[-1]:
+                    continue
+                rows[-1]["variance_images"] = images.variance(f"gap_{kind}", l2, seeds)
+                if wide := images.mean(f"gap_{kind}", pd.Series(values, seeds), l2):
+                    ends = wide.interval(confidence)
+                    wide_row = {"mean_low": ends.low, "mean_high": ends.high}
+                    rows.append(row | wide_row | {"scope": SEEDS_AND_IMAGES})
     table = pd.DataFrame(rows, columns=GAP_COLUMNS)
     return table.sort_values(["l2", "epoch"], kind="stable", ignore_index=True)
 
 
-def means_table(runs: pd.DataFrame, measures: Iterable[str], confidence: float) -> pd.DataFrame:
+def means_table(
+    runs: pd.DataFrame,
+    measures: Iterable[str],
+    confidence: float,
+    images: Images = NO_IMAGES,
+) -> pd.DataFrame:
     """Return mean and interval of `measures` over the completed runs, by `MEAN_COLUMNS`.
 
-    One row per lambda and measure. A lambda whose runs have all diverged has its rows, with n = 0.
+    One row per lambda and measure, and a second one for other images where the measure is a mean
+    over `images`. A lambda whose runs have all diverged has its rows, with n = 0.
     """
     measures = list(measures)
     rows = []
     for l2, cell in runs.groupby("l2"):
         completed, lost = cell[cell["status"] == "completed"], diverged_seeds(runs, l2)
+        completed = completed.set_index("seed")
         for measure in measures:
             mean = statistics.mean_interval(completed[measure], confidence)
-            rows.append((l2, measure, mean.n, mean.value, mean.low, mean.high, lost))
+            rows.append((l2, measure, mean.n, mean.value, mean.low, mean.high, lost, SEEDS))
+            if wide := images.mean(measure, completed[measure], l2):
+                ends = (mean.value, *wide.interval(confidence)[1:3])
+                rows.append((l2, measure, mean.n, *ends, lost, SEEDS_AND_IMAGES))
     return pd.DataFrame(rows, columns=MEAN_COLUMNS)
 
 
@@ -225,21 +249,36 @@ def paired_values(
     return first.to_numpy(float), second.to_numpy(float)
 
 
+def paired_differences(
+    cells: dict[float, pd.DataFrame], measure: str, l2: float, reference: float
+) -> pd.Series:
+    """Return `measure` at `l2` minus at `reference`, by the seeds that have both."""
+    first, second = cells[l2][measure].align(cells[reference][measure])
+    both = np.isfinite(first.to_numpy(float)) & np.isfinite(second.to_numpy(float))
+    return pd.Series(statistics.differences(first, second), first.index[both])
+
+
 def contrasts_table(
-    runs: pd.DataFrame, reference: float, confidence: float, absent: Collection[str] = ()
+    runs: pd.DataFrame,
+    reference: float,
+    confidence: float,
+    absent: Collection[str] = (),
+    images: Images = NO_IMAGES,
 ) -> pd.DataFrame:
     """Return every lambda against the reference, paired by seed, by `CONTRAST_COLUMNS`.
 
     One row per lambda and measure of `CONTRAST_MEASURES` but those in `absent`; the difference is
     the value at the lambda minus that at the reference. No rows if the study does not have the
-    reference.
+    reference. A measure that is a mean over `images` has a second row per lambda, for other images
+    too. It has the mean, the interval and the p-values of t-tests; the other columns are of seeds
+    alone.
 
-    `p_holm` is `p_t` adjusted over the lambdas of a measure, `p_variance_holm` is `p_variance`.
-    `probability_improvement` is the share of seeds that are better at the lambda, ties one half;
-    NaN for a measure without a better side, see `LOWER_IS_BETTER`. `correlation` is that of the
-    pairs: pairing makes the interval narrower where it is above 0. `p_equivalent` is that of two
-    one-sided tests that the difference is within `margin` (NaN for a measure without one). `low`,
-    `high` and `p_equivalent` are not adjusted.
+    `p_holm` is `p_t` adjusted over the lambdas of a measure in a scope, `p_variance_holm` is
+    `p_variance`. `probability_improvement` is the share of seeds that are better at the lambda,
+    ties one half; NaN for a measure without a better side, see `LOWER_IS_BETTER`. `correlation` is
+    that of the pairs: pairing makes the interval narrower where it is above 0. `p_equivalent` is
+    that of two one-sided tests that the difference is within `margin` (NaN for a measure without
+    one). `low`, `high` and `p_equivalent` are not adjusted.
     """
     cells = by_lambda(runs)
     if reference not in cells:
@@ -248,34 +287,47 @@ def contrasts_table(
     lost = {l2: diverged_seeds(runs, l2, reference) for l2 in lambdas}
     rows = []
     for measure in (measure for measure in CONTRAST_MEASURES if measure not in absent):
-        family = []
+        families = {SEEDS: [], SEEDS_AND_IMAGES: []}
         for l2 in lambdas:
-            first, second = paired_values(cells, measure, l2, reference)
-            difference = statistics.differences(first, second)
+            values = paired_values(cells, measure, l2, reference)
+            by_seed = paired_differences(cells, measure, l2, reference)
+            difference = by_seed.to_numpy()
             mean = statistics.mean_interval(difference, confidence)
-            family.append(
-                {
-                    "l2": l2,
-                    "reference_l2": reference,
-                    "measure": measure,
-                    "n": mean.n,
-                    "mean_difference": mean.value,
+            row = {
+                "l2": l2,
+                "reference_l2": reference,
+                "measure": measure,
+                "n": mean.n,
+                "mean_difference": mean.value,
+                "diverged_seeds": lost[l2],
+            }
+            families[SEEDS].append(
+                row
+                | {
                     "low": mean.low,
                     "high": mean.high,
                     "p_t": statistics.paired_t(difference),
                     "p_sign_flip": statistics.sign_flip(difference),
                     "d_z": statistics.cohen_d_z(difference),
                     "probability_improvement": _improvement(measure, difference),
-                    "p_variance": statistics.equal_variances(first, second),
-                    "diverged_seeds": lost[l2],
-                    "correlation": statistics.correlation(first, second),
+                    "p_variance": statistics.equal_variances(*values),
+                    "correlation": statistics.correlation(*values),
                     **equivalence(measure, difference),
                 }
             )
-        for p, adjusted in (("p_t", "p_holm"), ("p_variance", "p_variance_holm")):
-            for row, value in zip(family, statistics.holm([r[p] for r in family]), strict=True):
-                row[adjusted] = value
-        rows += family
+            if wide := images.mean(measure, by_seed, l2, reference):
+                ends = wide.interval(confidence)
+                families[SEEDS_AND_IMAGES].append(
+                    row
+                    | {"low": ends.low, "high": ends.high, "p_t": wide.p_value()}
+                    | equivalence(measure, wide)
+                )
+        for scope, family in families.items():
+            for p, adjusted in (("p_t", "p_holm"), ("p_variance", "p_variance_holm")):
+                values = statistics.holm([row.get(p, math.nan) for row in family])
+                for row, value in zip(family, values, strict=True):
+                    row |= {adjusted: value, "scope": scope}
+            rows += family
     return pd.DataFrame(rows, columns=CONTRAST_COLUMNS)
 
 
@@ -286,10 +338,15 @@ def _improvement(measure: str, difference: np.ndarray) -> float:
     return statistics.probability_improvement(difference, higher_is_better=better == "higher")
 
 
-def equivalence(measure: str, difference: np.ndarray) -> dict[str, float]:
-    """Return the margin of a measure, and the p-value that a difference is not within it."""
+def equivalence(measure: str, difference: np.ndarray | Mean) -> dict[str, float]:
+    """Return the margin of a measure, and the p-value that a difference is not within it.
+
+    The difference is given seed by seed or, for other images too, as a mean with its error.
+    """
     margin = MEASURES[measure].margin
     margin = math.nan if margin is None else margin
+    if isinstance(difference, Mean):
+        return {"margin": margin, "p_equivalent": difference.equivalence(margin)}
     return {"margin": margin, "p_equivalent": statistics.equivalence(difference, margin)}
 
 

@@ -7,8 +7,9 @@ import pandas as pd
 
 from l2study.tables.build import by_lambda
 from l2study.tables.derived import measured_at
+from l2study.tables.image_means import NO_IMAGES, Images
 from l2study.tables.judge import Judged, Sample, after, decisive, judge_claim, overall
-from l2study.tables.verdict_text import how_sure, reason
+from l2study.tables.verdict_text import how_sure, reason, two_scopes
 
 OVERALL = "overall"
 ALSO = "the same rules after"
@@ -42,6 +43,8 @@ CLAIM_COLUMNS = [
     "how_sure",
     "given_words",
     "decisive",
+    "scope",
+    "verdict_seeds",
 ]
 
 
@@ -52,12 +55,15 @@ def claims_table(
     choice: pd.DataFrame,
     epochs: Sequence[int],
     confidence: float,
+    images: Images = NO_IMAGES,
 ) -> pd.DataFrame:
     """Return every row of every claim with estimate, bounds and verdict, by `CLAIM_COLUMNS`.
 
     The last row of a claim has the verdict on the whole; its `estimand` is `overall`. Before it are
     the verdicts by the same rules after other epochs, where the ledger asks for them. `decisive` is
     yes for the row that makes the verdict, the first of `judge.decisive`: one in every claim.
+    `scope` says what the interval of a row is for, and `verdict_seeds`, of the whole, what the
+    verdict is if all intervals are for other seeds on the same images.
 
     Args:
         ledger: from `read_ledger`.
@@ -66,11 +72,13 @@ def claims_table(
         choice: from `decision_tables.choice_table`.
         epochs: those that are evaluated in a completed run.
         confidence: of the intervals.
+        images: what the runs predict; a mean over images at the last epoch is judged for other
+            images too.
     """
     named = {row["epoch"] for claim in ledger["claims"] for row in claim["rows"] if "epoch" in row}
     named.update(epoch for claim in ledger["claims"] for epoch in claim.get("also_after", []))
     diverged = runs[runs["status"] == "diverged"]
-    chosen = choice.set_index("rule").loc["best", "l2"]
+    chosen = choice.drop_duplicates("rule").set_index("rule").loc["best", "l2"]
     sample = Sample(
         cells=by_lambda(runs),
         lost={l2: seeds.tolist() for l2, seeds in diverged.groupby("l2")["seed"]},
@@ -78,6 +86,7 @@ def claims_table(
         evaluated=frozenset(epochs),
         at_epoch={epoch: by_lambda(measured_at(epoch, histories, runs)) for epoch in named},
         chosen=None if pd.isna(chosen) else float(chosen),
+        images=images,
     )
     rows = []
     for claim in ledger["claims"]:
@@ -111,7 +120,13 @@ def _claim(claim: dict, sample: Sample, decided_at: list[float]) -> list[dict]:
                 "decisive": "no",
             }
         )
+    seeds_alone = sample._replace(images=NO_IMAGES)
+    verdict_seeds = overall(
+        judge_claim(claim, seeds_alone, decided_at), claim.get("artefact_if", [])
+    )
     words = [reason(judged, verdict, sample, claim.get("note", ""))]
+    if verdict_seeds != verdict:
+        words.append(two_scopes(verdict_seeds, verdict))
     if others:
         words.append(f"By the same rules it is {', '.join(others)}.")
     whole = {
@@ -120,6 +135,7 @@ def _claim(claim: dict, sample: Sample, decided_at: list[float]) -> list[dict]:
         "decided_by": " ".join(words),
         "how_sure": how_sure(judged, verdict),
         "given_words": claim.get("given"),
+        "verdict_seeds": verdict_seeds,
         **claim["rows"][0]["evidence"],
     }
     return [*rows, whole]
@@ -146,5 +162,6 @@ def _row(item: Judged) -> dict:
         "decides": "yes" if item.decides else "no",
         "diverged_runs": item.diverged_runs,
         "note": item.note,
+        "scope": item.scope,
         **row["evidence"],
     }

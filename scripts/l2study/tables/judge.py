@@ -12,10 +12,12 @@ import numpy as np
 import pandas as pd
 
 from l2study.core.labels import l2_label
+from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES
 from l2study.core.wording import seed_list
 from l2study.tables import ranks, statistics
-from l2study.tables.build import paired_values
+from l2study.tables.build import paired_differences, paired_values
 from l2study.tables.derived import EPOCH_OF
+from l2study.tables.image_means import NO_IMAGES, Images
 from l2study.tables.statistics import Estimate
 
 SUPPORTED, CONTRADICTED, NOT_RESOLVED = "supported", "contradicted", "not resolved"
@@ -36,6 +38,8 @@ class Sample(NamedTuple):
     """As `cells`, but measured at the end of an epoch that the ledger names."""
     chosen: float | None = None
     """The lambda that validation chooses, if it chooses one."""
+    images: Images = NO_IMAGES
+    """What the runs predict, with their final weights."""
 
 
 class Judged(NamedTuple):
@@ -57,6 +61,8 @@ class Judged(NamedTuple):
     """Whether the row is at a lambda that decides, or not for every lambda."""
     note: str = ""
     """Sentences on why the row could not be judged, or could not be resolved."""
+    scope: str = SEEDS
+    """What the interval is for."""
 
     @property
     def estimand(self) -> str:
@@ -78,6 +84,7 @@ class _Result(NamedTuple):
     verdict: str
     p: float = math.nan
     note: str = ""
+    scope: str = SEEDS
 
 
 def judge_claim(claim: dict, sample: Sample, decided_at: Sequence[float] = ()) -> list[Judged]:
@@ -119,6 +126,7 @@ def judge_claim(claim: dict, sample: Sample, decided_at: Sequence[float] = ()) -
                 diverged_runs=_diverged_runs(row, l2, sample),
                 at_deciding=counts,
                 note=found.note,
+                scope=found.scope,
             )
         )
     return judged
@@ -250,7 +258,7 @@ def _too_little(row: dict, sample: Sample) -> str:
 def _judge(row: dict, l2: float | None, sample: Sample) -> _Result:
     """Return what a row comes to, once the study has its lambdas."""
     measure, holds = row["measure"], row["holds"]
-    cells, confidence = sample.cells, sample.confidence
+    cells, confidence, scope = sample.cells, sample.confidence, SEEDS
     if "epoch" in row:
         cells = sample.at_epoch[row["epoch"]]
     match row["statistic"]:
@@ -261,10 +269,10 @@ def _judge(row: dict, l2: float | None, sample: Sample) -> _Result:
             value = float(values.max()) if values.size else math.nan
             return _Result(Estimate(value, n=values.size), _verdict(value, value, holds))
         case "mean":
-            estimate = statistics.mean_interval(cells[l2][measure], confidence)
+            estimate, scope = _mean(cells[l2][measure], row, l2, sample)
         case "difference":
-            pairs = paired_values(cells, measure, l2, float(row["against"]))
-            estimate = statistics.mean_interval(statistics.differences(*pairs), confidence)
+            values = paired_differences(cells, measure, l2, float(row["against"]))
+            estimate, scope = _mean(values, row, l2, sample)
         case "ratio":
             pairs = paired_values(cells, measure, l2, float(row["against"]))
             with np.errstate(divide="ignore", invalid="ignore"):
@@ -279,12 +287,25 @@ def _judge(row: dict, l2: float | None, sample: Sample) -> _Result:
             values = runs[row["with"]], runs[measure], runs["l2"]
             estimate = ranks.kendall_within(*values, runs.index, confidence)
     if why := _too_little(row, sample):
-        return _Result(estimate, NOT_RESOLVED, note=why)
+        return _Result(estimate, NOT_RESOLVED, note=why, scope=scope)
     verdict = _verdict(estimate.low, estimate.high, holds)
     if verdict == CONTRADICTED and row.get("possible"):
         seen = "It is not seen in this set-up, which does not rule it out in another."
-        return _Result(estimate, NOT_RESOLVED, note=seen)
-    return _Result(estimate, verdict)
+        return _Result(estimate, NOT_RESOLVED, note=seen, scope=scope)
+    return _Result(estimate, verdict, scope=scope)
+
+
+def _mean(values: pd.Series, row: dict, l2: float, sample: Sample) -> tuple[Estimate, str]:
+    """Return the mean over seeds with its interval, and what that is for.
+
+    It is for other images too if the measure is a mean over images, at the last epoch.
+    """
+    last = max(sample.evaluated)
+    if row.get("epoch", last) == last:
+        against = float(row["against"]) if "against" in row else None
+        if wide := sample.images.mean(row["measure"], values, l2, against):
+            return wide.interval(sample.confidence), SEEDS_AND_IMAGES
+    return statistics.mean_interval(values, sample.confidence), SEEDS
 
 
 def _trend(

@@ -24,15 +24,12 @@ from scipy import stats
 from l2study.tables import decisions, statistics
 from l2study.tables.statistics import Estimate
 
-SEEDS, SEEDS_AND_IMAGES = "seeds", "seeds and images"
-"""What an interval is for: other seeds with the same images, or other seeds and other images."""
-
 
 class Part(NamedTuple):
     """What a sample of images adds to the value of a run."""
 
     coefficient: float
-    values: np.ndarray
+    table: np.ndarray
     """Of every seed and image, shape (seeds, images); the same images in the same order."""
 
 
@@ -133,10 +130,10 @@ def variance_of_images(parts: Sequence[Part]) -> float:
     study share their images, so that their variance may well be below this. NaN without parts, and
     if one has no seed or fewer than two images.
     """
-    if not parts or any(part.values.shape[0] < 1 or part.values.shape[1] < 2 for part in parts):
+    if not parts or any(part.table.shape[0] < 1 or part.table.shape[1] < 2 for part in parts):
         return math.nan
     return sum(
-        part.coefficient**2 * float(part.values.var(axis=1, ddof=1).mean()) / part.values.shape[1]
+        part.coefficient**2 * float(part.table.var(axis=1, ddof=1).mean()) / part.table.shape[1]
         for part in parts
     )
 
@@ -184,7 +181,7 @@ def _finite(values: Sequence[float], parts: Sequence[Part]) -> tuple[np.ndarray,
     """
     values = np.asarray(values, float)
     kept = np.isfinite(values)
-    tables = [np.asarray(part.values, float) for part in parts]
+    tables = [np.asarray(part.table, float) for part in parts]
     for table in tables:
         if len(table) != values.size:
             raise ValueError(f"{values.size} values, but predictions of {len(table)} seeds")

@@ -65,6 +65,18 @@ def reason(judged: Iterable[Judged], verdict: str, sample: Sample, note: str = "
     return f"{text} {note.format(**{name: ' and '.join(said) for name, said in named.items()})}"
 
 
+def two_scopes(seeds: str, images: str) -> str:
+    """Return what a claim is for other seeds alone, and what for other images too."""
+    return (
+        f"For other seeds on these images it is {_is(seeds)}; for other images too, it is"
+        f" {_is(images)}."
+    )
+
+
+def _is(verdict: str) -> str:
+    return f"{'an ' if verdict == ARTEFACT else ''}{verdict}"
+
+
 def how_sure(judged: Iterable[Judged], verdict: str) -> str:
     """Return how clearly the decisive estimates lie on their side of the bound, in a sentence."""
     judged = list(judged)
