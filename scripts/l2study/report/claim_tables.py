@@ -3,6 +3,7 @@
 import pandas as pd
 
 from l2study.core.paths import ledger
+from l2study.core.scope_rows import SEEDS_AND_IMAGES
 from l2study.core.wording import as_given, bounds, form_of, p_value, unit_of
 from l2study.report.cells import Evidence, Number, Rows, Verdict, Words
 from l2study.report.chooser import tables_folder
@@ -40,7 +41,18 @@ def claims_text(study: Study) -> str:
         f"{source} The verdicts are for this set-up: optimiser {training['optimizer']}, batch size"
         f" {training['batch_size']}, {training['epochs']} epochs, and the data, the validation"
         " images and the network below. Another set-up may have other verdicts. Estimates are of"
-        f" the last epoch, epoch {training['epochs']}, unless they name another."
+        f" the last epoch, epoch {training['epochs']}, unless they name another.{_scopes(study)}"
+    )
+
+
+def _scopes(study: Study) -> str:
+    """Return what the verdicts are for, if some are for other images too."""
+    if not (study.tables["claims"]["scope"] == SEEDS_AND_IMAGES).any():
+        return ""
+    return (
+        " Where an estimate is a mean over images after the last epoch, or a difference of such"
+        " means, the verdict is for other seeds and other validation and test images. All other"
+        " verdicts are for other seeds on these images."
     )
 
 
@@ -55,6 +67,8 @@ def claim_table(study: Study, claim: str) -> Rows:
         beneath = []
         if pd.notna(row.detail):
             beneath.append(f"{row.detail[0].upper()}{row.detail[1:]}.")
+        if row.scope == SEEDS_AND_IMAGES:
+            beneath.append("The interval is for other seeds and other images.")
         if pd.notna(row.p):
             beneath.append(f"The one-sided p-value of Page's test is {p_value(row.p)}.")
         if pd.notna(row.diverged_runs):

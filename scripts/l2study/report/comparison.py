@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
+from l2study.core.scope_rows import for_seeds
 from l2study.core.variation import number_of_seeds, run_seeds
 from l2study.core.wording import MISSING, Form, fixed, interval, percent
 from l2study.report.inputs import Study, read_results
@@ -99,7 +100,7 @@ def comparison_table(studies: Iterable[Study]) -> pd.DataFrame:
     """
     tables = []
     for study in studies:
-        means = study.tables["means"].assign(study=study.name)
+        means = for_seeds(study.tables["means"]).assign(study=study.name)
         means["order"] = means["measure"].map({m: rank for rank, m in enumerate(COMPARED)})
         tables.append(means.dropna(subset="order").sort_values(["order", "l2"]))
     table = pd.concat(tables, ignore_index=True)
@@ -247,7 +248,7 @@ def _cell(rows: pd.DataFrame, name: str, l2: float, measure: str) -> tuple[str, 
 
 def choices(studies: Sequence[Study]) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return for every rule of choice its name, and for every study (lambda, test accuracy)."""
-    tables = [study.tables["choice"].set_index("rule") for study in studies]
+    tables = [for_seeds(study.tables["choice"]).set_index("rule") for study in studies]
     names = dict.fromkeys(itertools.chain.from_iterable(table.index for table in tables))
     return [
         (name.replace("_", " "), [_choice(table.loc[name]) for table in tables]) for name in names

@@ -17,6 +17,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from l2study.core.files import replacing
+from l2study.core.scope_rows import for_seeds, widest
 from l2study.report import (
     across_figures,
     effect_figures,
@@ -77,7 +78,7 @@ def draw(name: str, tables: Mapping[str, pd.DataFrame], confidence: float) -> Fi
     Raises:
         KeyError: there is no figure `name`, or a table it needs is missing.
     """
-    given = {**tables, "confidence": confidence}
+    given = {**tables, "confidence": confidence} | _one_scope(tables)
     function = _function(name)
     arguments = {name: given[name] for name in inspect.signature(function).parameters}
     with mpl.rc_context(STYLE):
@@ -91,6 +92,17 @@ def draw(name: str, tables: Mapping[str, pd.DataFrame], confidence: float) -> Fi
             lines = textwrap.fill(text, 85, break_long_words=False)
             drawing.supxlabel(lines, fontsize=8, x=0.01, ha="left", color=RED)
         return drawing
+
+
+def _one_scope(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Return those tables of which a figure shows the intervals of one scope.
+
+    Gaps and means are shown beside single seeds, so for other seeds on the same images.
+    """
+    chosen = {name: for_seeds(tables[name]) for name in ("gap", "means") if name in tables}
+    if "contrasts" in tables:
+        chosen["contrasts"] = widest(tables["contrasts"], ["measure", "l2"])
+    return chosen
 
 
 def render(drawing: Figure) -> dict[str, bytes]:

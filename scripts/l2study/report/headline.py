@@ -10,6 +10,7 @@ import pandas as pd
 
 from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
+from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds, widest
 from l2study.core.wording import form_of, interval, percent
 from l2study.report.inputs import Study
 
@@ -18,18 +19,26 @@ FEW_SEEDS = 5
 
 GAP_AND_NORM = ("gap_generalisation", "weight_norm")
 NAMES = {
-    "gap_generalisation": "the generalisation gap (training less test accuracy, on these images)",
+    "gap_generalisation": "the generalisation gap (training less test accuracy{here})",
     "weight_norm": "the norm of the regularised weights",
     "test_accuracy": "test accuracy",
     "test_ce": "test cross-entropy",
 }
-"""How the answer calls the measures that it is about."""
+"""How the answer calls the measures that it is about; `here` is for intervals over seeds alone."""
 
 COVERS = (
     "All intervals are over seeds alone: they are for other initial weights and other orders of the"
     " batches, with the same training, validation and test images and the same set-up."
 )
-"""What the intervals cover."""
+"""What the intervals cover where no predictions are kept."""
+
+COVERS_IMAGES = (
+    "The intervals of accuracies, cross-entropies and gaps are for other seeds, that is other"
+    " initial weights and other orders of the batches, and for other validation and test images."
+    " Those of norms and of the lag are for other seeds alone. The training images and the set-up"
+    " stay the same."
+)
+"""What they cover where predictions are kept."""
 
 
 class Estimate(NamedTuple):
@@ -40,6 +49,7 @@ class Estimate(NamedTuple):
     value: float
     low: float
     high: float
+    scope: str = SEEDS
 
 
 def answer(study: Study) -> list[str]:
@@ -54,29 +64,34 @@ def answer(study: Study) -> list[str]:
     left = sorted(set(runs.loc[runs["status"] == "completed", "l2"]))
     if not left:
         return ["All runs diverged, so this study cannot say what regularisation does."]
-    means = study.tables["means"].set_index(["measure", "l2"]).sort_index()
+    means = widest(study.tables["means"], ["measure", "l2"])
+    covers = COVERS_IMAGES if (means["scope"] == SEEDS_AND_IMAGES).any() else COVERS
+    means = means.set_index(["measure", "l2"]).sort_index()
     none_left = "".join(
         f" All runs at lambda {l2_label(l2)} diverged." for l2 in lambdas if l2 not in left
     )
     negative = _negative_gap(means, level)
     if len(left) == 1:
-        return [_single(means, left[0], level) + none_left, *negative, COVERS]
-    comparisons = study.tables["answer"].set_index(["comparison", "measure"], drop=False)
+        return [_single(means, left[0], level) + none_left, *negative, covers]
+    comparisons = widest(study.tables["answer"], ["comparison", "measure"])
+    comparisons = comparisons.set_index(["comparison", "measure"], drop=False)
     strongest = comparisons.loc["strongest"]
     extreme = strongest["l2"].iloc[0]
-    choice, alpha = study.tables["choice"].set_index("rule"), 1 - study.config["confidence"]
-    first = _recommendation(choice, (runs["status"] == "diverged").any())
+    choice, alpha = for_seeds(study.tables["choice"]), 1 - study.config["confidence"]
+    choice, wide = choice.set_index("rule"), widest(study.tables["choice"], ["rule"])
+    wide = wide.set_index("rule").loc["best"]
+    first = _recommendation(choice, wide, (runs["status"] == "diverged").any())
     if "chosen" in comparisons.index and choice.loc["best", "l2"] != extreme:
         first += " " + _comparison(comparisons.loc["chosen"], level, alpha)
     second = _comparison(strongest, level, alpha, ("test_accuracy", *GAP_AND_NORM))
     reference = float(study.config["reference_lambda"])
     if reference not in lambdas:
         second += f" The reference, lambda {l2_label(reference)}, is not in the study."
-    return [first, f"{second} {_seeds(int(strongest['n'].iloc[0]))}{none_left}", *negative, COVERS]
+    return [first, f"{second} {_seeds(int(strongest['n'].iloc[0]))}{none_left}", *negative, covers]
 
 
 def _mean(means: pd.DataFrame, measure: str, l2: float) -> Estimate:
-    return Estimate(measure, *means.loc[(measure, l2), ["n", "mean", "low", "high"]])
+    return Estimate(measure, *means.loc[(measure, l2), ["n", "mean", "low", "high", "scope"]])
 
 
 def _single(means: pd.DataFrame, l2: float, level: str) -> str:
@@ -92,8 +107,14 @@ def _single(means: pd.DataFrame, l2: float, level: str) -> str:
     )
 
 
-def _recommendation(choice: pd.DataFrame, diverged: bool) -> str:
-    """Return which lambda to use, because of what, and how sure that is."""
+def _recommendation(choice: pd.DataFrame, wide: pd.Series, diverged: bool) -> str:
+    """Return which lambda to use, because of what, and how sure that is.
+
+    Args:
+        choice: the table of choice for other seeds, by rule.
+        wide: its row of the best lambda for other images too, if there is one.
+        diverged: whether a run diverged.
+    """
     best, simplest = choice.loc["best"], choice.loc["one_standard_error"]
     if pd.isna(best["l2"]):
         return "Validation chooses no lambda: at each of them a run diverged."
@@ -104,7 +125,11 @@ def _recommendation(choice: pd.DataFrame, diverged: bool) -> str:
         f" lowest{among}."
     )
     if pd.notna(best["share"]):
-        text += f" That is so in {percent(round(best['share'], 2))} of resampled sets of seeds."
+        text += f" That is so in {percent(round(best['share'], 2))} of resampled sets of seeds"
+        if wide["scope"] == SEEDS_AND_IMAGES:
+            share = percent(round(wide["share"], 2))
+            text += f", and in {share} if the validation images are resampled too"
+        text += "."
     if simplest["l2"] != best["l2"]:
         text += (
             f" Lambda {l2_label(simplest['l2'])} is the largest that is as good, within one"
@@ -125,10 +150,15 @@ def _comparison(
     if n == 0:
         return f"{at} nothing can be said: no seed completed at both."
     said = [
-        f"{NAMES[name]} {_change(rows.loc[name], level if name == measures[0] else '', alpha)}"
-        for name in measures
+        f"{_named(row)} {_change(row, '' if rank else level, alpha)}"
+        for rank, (_, row) in enumerate(rows.loc[list(measures)].iterrows())
     ]
     return f"{at} {', '.join(said[:-1])}, and {said[-1]}."
+
+
+def _named(row: pd.Series) -> str:
+    """Return how the answer calls the measure of a row."""
+    return NAMES[row["measure"]].format(here=", on these images" if row["scope"] == SEEDS else "")
 
 
 def _seeds(n: int) -> str:
@@ -163,11 +193,12 @@ def _negative_gap(means: pd.DataFrame, level: str) -> list[str]:
         "from validation images that are harder than the test images",
         "from a difference between validation and test images that is not resolved from zero",
     )
+    here = " on these images" if parts["generalisation"].scope == SEEDS else ""
     conclusion = _sign(
         parts["generalisation"],
-        "training less test accuracy on these images, which is below zero",
-        "training less test accuracy on these images, which is above zero",
-        "training less test accuracy on these images, which is not resolved from zero",
+        f"training less test accuracy{here}, which is below zero",
+        f"training less test accuracy{here}, which is above zero",
+        f"training less test accuracy{here}, which is not resolved from zero",
     )
     reported, lag, split, generalisation = (
         _value(part, level if kind == "reported" else "") for kind, part in parts.items()

@@ -90,7 +90,7 @@ def answer(study: Study) -> HTML:
     return HTML(f'<div class="answer">{"".join(paragraphs)}</div>')
 
 
-def table(rows: Rows, about: str, kind: str = "sortable") -> HTML:
+def table(rows: Rows, about: str, kind: str = "sortable", note: str = "") -> HTML:
     """Return a table as HTML that scrolls sideways where the screen is narrow.
 
     Args:
@@ -98,10 +98,11 @@ def table(rows: Rows, about: str, kind: str = "sortable") -> HTML:
         about: what the table is, for readers who do not see it.
         kind: `sortable` by its columns; sortable, and a stack of `cards` where the screen is
             narrow; or a `list` of things that are not to be sorted.
+        note: sentences below it.
     """
     if not rows:
         return HTML(f"<p>{html.escape(about)}: none.</p>")
-    return HTML(_table(rows, about, kind))
+    return HTML(_table(rows, about, kind) + (f"<p>{html.escape(note)}</p>" if note else ""))
 
 
 def _table(rows: Rows, about: str, kind: str = "sortable") -> str:

@@ -58,12 +58,14 @@ def summary(study: Study) -> str:
         "are measured with the final weights. The reported gap is the exception: it is the running "
         "training accuracy that Keras prints, minus the validation accuracy. The norm is that of "
         "the weights that carry the regulariser. Gaps are in points, and their variances over "
-        f"seeds in points². The ranges in brackets are {level} intervals.",
+        f"seeds in points². The ranges in brackets are {level} intervals. "
+        + text_tables.scopes_sentence(study),
         markdown_table(text_tables.lambda_table(study)),
         "The reported gap is the sum of three parts. The lag comes from averaging over a changing "
         "model. Generalisation is training minus test accuracy. The split is test minus validation "
         "accuracy.",
         markdown_table(text_tables.gap_table(study)),
+        *([" ".join(said)] if (said := text_tables.variance_sentences(study)) else []),
         *(_sources(study, figures) if variance_text.is_crossed(study) else []),
         "## Claims",
         claim_tables.claims_text(study),

@@ -11,6 +11,7 @@ import pandas as pd
 from l2study.core.epochs import evaluated_epochs
 from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
+from l2study.core.scope_rows import SEEDS_AND_IMAGES, for_seeds, widest
 from l2study.core.variation import WORDS, number_of_seeds, run_seeds, varied
 from l2study.core.wording import (
     MISSING,
@@ -193,14 +194,14 @@ def _plural(count: int, noun: str) -> str:
 
 def _means(study: Study, measure: str, form: Form) -> dict[float, Number]:
     """Return the mean of a measure with its interval, for every lambda."""
-    means = study.tables["means"]
+    means = widest(study.tables["means"], ["measure", "l2"])
     rows = means[means["measure"] == measure].itertuples()
     return {row.l2: Number(row.mean, form, row.low, row.high) for row in rows}
 
 
 def _variances(study: Study, kind: str) -> dict[float, Number]:
     """Return the variance of a gap at the last epoch with its interval, for every lambda."""
-    gap = study.tables["gap"]
+    gap = for_seeds(study.tables["gap"])
     rows = gap[(gap["gap"] == kind) & (gap["epoch"] == study.config["training"]["epochs"])]
     return {
         row.l2: Number(row.variance, SQUARED, row.variance_low, row.variance_high)
@@ -288,6 +289,45 @@ def variance_table(study: Study) -> Rows:
     ]
 
 
+def variance_sentences(study: Study) -> list[str]:
+    """Return where a variance over seeds is below that of drawing the images of a run again.
+
+    A sentence per gap of `variance_table`, and why that is; nothing if it is nowhere so.
+    """
+    gap = for_seeds(study.tables["gap"])
+    gap = gap[gap["epoch"] == study.config["training"]["epochs"]]
+    texts = []
+    for kind in ("reported", "generalisation"):
+        below = gap[(gap["gap"] == kind) & (gap["variance"] < gap["variance_images"])]
+        places = [
+            f"at lambda {l2_label(row.l2)} ({SQUARED(row.variance)} against"
+            f" {SQUARED(row.variance_images)} points²)"
+            for row in below.itertuples()
+        ]
+        if places:
+            texts.append(
+                f"The variance of the {kind} gap over seeds is below that which a single run would"
+                f" have if its images were drawn again: {', '.join(places)}."
+            )
+    if texts:
+        texts.append(
+            "That is possible because all seeds are evaluated on the same images. So the variance"
+            " over seeds does not say how much a gap would vary with other images."
+        )
+    return texts
+
+
+def scopes_sentence(study: Study) -> str:
+    """Return what the intervals of the tables are for."""
+    if (study.tables["means"]["scope"] == SEEDS_AND_IMAGES).any():
+        return (
+            "Intervals of accuracies, cross-entropies and gaps are for other seeds and other"
+            " validation and test images. Those of norms, of the lag, of variances and of"
+            " sensitivity are for other seeds on these images."
+        )
+    return "All intervals are for other seeds on these images."
+
+
 def _lambda(l2: float) -> Number:
     return Number(l2, _label)
 
@@ -297,7 +337,10 @@ def _label(l2: float) -> str:
 
 
 def choice_table(study: Study) -> Rows:
-    """Return a row per rule of choice: the lambda, validation cross-entropy, test accuracy."""
+    """Return a row per rule of choice: the lambda, validation cross-entropy, test accuracy.
+
+    Interval and samples are for other images too, where predictions are kept.
+    """
     return [
         {
             "Rule": RULES[row.rule],
@@ -309,16 +352,20 @@ def choice_table(study: Study) -> Rows:
             "Picked in % of resamples": Number(row.share, fixed(0, 100)),
             "Picked lambdas": interval(row.l2_low, row.l2_high, _label),
         }
-        for row in study.tables["choice"].itertuples()
+        for row in widest(study.tables["choice"], ["rule"]).itertuples()
     ]
 
 
 def contrast_table(study: Study, measure: str) -> Rows:
-    """Return a row per lambda: the paired difference of `measure`, its interval and tests."""
+    """Return the paired differences of `measure`, their intervals and tests.
+
+    A row per lambda, and a second one for other images too if the measure is a mean over images.
+    """
     contrasts, form = study.tables["contrasts"], rounded(3, MEASURES[measure].scale)
     return [
         {
             "λ": _lambda(row.l2),
+            "For other": row.scope,
             "Pairs": Number(row.n, fixed(0)),
             "Difference": Number(row.mean_difference, form, row.low, row.high),
             "p (t)": Number(row.p_t, p_value),

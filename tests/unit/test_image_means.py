@@ -1,0 +1,382 @@
+"""What the tables and the report say for other images, with predictions made up here."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+import synthetic
+from l2study.core.epochs import evaluated_epochs
+from l2study.core.measures import MEASURES
+from l2study.core.predictions import PARTS, Predicted
+from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds, widest
+from l2study.report import claim_tables, figures, headline, text_tables
+from l2study.report.inputs import Study
+from l2study.tables import across, build, claims, decision_tables, scopes
+from l2study.tables.derived import with_derived
+from l2study.tables.image_means import NO_IMAGES, Images, images_of
+from l2study.tables.ledger import read_ledger
+from tiny import PROJECT
+
+COUNTS = {"val": 300, "test": 500}
+L2, SEEDS_OF_STUDY = (0.0, 1e-4, 0.01), (0, 1, 2, 3, 4)
+LEDGER = read_ledger(PROJECT / "reports" / "claims" / "exercise.yaml")
+
+
+def predictions_of(lambdas, seeds, spread=1.5, lower=0.1):
+    """Return predictions of images of which some are hard for every seed."""
+    draw = np.random.default_rng(7)
+    hardness = {part: draw.normal(0, spread, size=count) for part, count in COUNTS.items()}
+    found = {}
+    for rank, l2 in enumerate(lambdas):
+        for seed in seeds:
+            found[l2, seed] = {}
+            for part, hard in hardness.items():
+                logit = 3 - lower * rank - hard + 0.3 * draw.normal(size=hard.size)
+                probability = 1 / (1 + np.exp(-logit))
+                label = np.zeros(hard.size, np.uint8)
+                wrong = (probability < 0.5).astype(np.uint8)
+                found[l2, seed][part] = Predicted(label, wrong, probability.astype(np.float32))
+    return found
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A study with predictions: its configuration, histories, runs and images, and its tables."""
+    folder = tmp_path_factory.mktemp("study")
+    config = synthetic.write_study(folder, lambdas=L2, seeds=SEEDS_OF_STUDY, epochs=4)
+    found = synthetic.read_study(folder, config)
+    predictions = predictions_of(L2, SEEDS_OF_STUDY)
+    kept = {(float(run.l2), run.seed): run for run in found}
+    for run, parts in predictions.items():
+        for part, shown in parts.items():
+            for name, values in (("accuracy", shown.right), ("ce", shown.cross_entropy)):
+                place = synthetic.HISTORY_COLUMNS.index(f"{part}_{name}")
+                kept[run].history[-1, place] = values.mean()
+        loss, ce, penalty = map(synthetic.HISTORY_COLUMNS.index, ("val_loss", "val_ce", "penalty"))
+        history = kept[run].history
+        history[-1, loss] = history[-1, ce] + history[-1, penalty]
+    images = images_of(config, predictions)
+    return config, found, images, tables_of(config, found, images)
+
+
+def tables_of(config, found, images):
+    histories = build.histories_table(found)
+    runs = with_derived(histories, build.runs_table(found), build.regularised_kernels(found))
+    epochs = evaluated_epochs(config["training"])
+    choice = decision_tables.choice_table(runs, 0.0, 0.95, images)
+    return {
+        "histories": histories,
+        "runs": runs,
+        "gap": build.gap_table(histories, runs, epochs, 0.95, images),
+        "contrasts": build.contrasts_table(runs, 0.0, 0.95, images),
+        "choice": choice,
+        "claims": claims.claims_table(LEDGER, histories, runs, choice, epochs, 0.95, images),
+        "means": build.means_table(runs, [n for n in MEASURES if n in runs], 0.95, images),
+        "answer": decision_tables.answer_table(runs, choice, 0.0, 0.95, images),
+    }
+
+
+def right(images, part, l2):
+    return np.stack([images.predictions[l2, seed][part].right for seed in SEEDS_OF_STUDY])
+
+
+def variance(table):
+    """Return the variance of a mean over seeds and images from its components."""
+    seeds, count = table.shape
+    rest = table - table.mean(0) - table.mean(1)[:, None] + table.mean()
+    rest = (rest**2).sum() / (seeds - 1) / (count - 1)
+    of_seed = table.mean(1).var(ddof=1) - rest / count
+    of_image = max(0, table.mean(0).var(ddof=1) - rest / seeds)
+    return of_seed / seeds + of_image / count + rest / seeds / count
+
+
+class TestRegistry:
+    def test_a_mean_over_images_is_that_of_the_predictions(self, made):
+        """Whatever the coefficients say, a measure moves with the predictions as they say."""
+        _, _, images, tables = made
+        runs = tables["runs"].set_index(["l2", "seed"])
+        for name, measure in MEASURES.items():
+            if not measure.images or name not in runs:
+                continue
+            of_images = pd.Series(
+                {
+                    run: sum(
+                        coefficient * getattr(parts[part], quantity).mean()
+                        for quantity, of_parts in measure.images.items()
+                        for part, coefficient in of_parts.items()
+                    )
+                    for run, parts in images.predictions.items()
+                }
+            )
+            held = runs[name] - of_images
+            others = ["train_accuracy", "train_ce", "penalty", "train_accuracy_running"]
+            known = runs[others].assign(lag=runs["gap_lag"], none=0.0)
+            fits = [
+                np.allclose(held, sign * known[other], atol=1e-9)
+                for other in known
+                for sign in (1, -1)
+            ]
+            assert any(fits), name
+
+    def test_what_other_images_would_change_is_known_of_accuracies_gaps_and_cross_entropies(self):
+        known = {name for name, measure in MEASURES.items() if measure.images}
+        assert {"test_accuracy", "val_ce", "test_ce", "gap_reported", "gap_ce"} <= known
+        assert not known & {"gap_lag", "weight_norm", "test_accuracy_best", "train_accuracy"}
+        for name in known:
+            for of_parts in MEASURES[name].images.values():
+                assert set(of_parts) <= set(PARTS)
+
+
+class TestImages:
+    def test_differences_are_formed_image_by_image(self, made):
+        _, _, images, tables = made
+        runs = build.by_lambda(tables["runs"])
+        values = build.paired_differences(runs, "test_accuracy", 0.01, 0.0)
+        found = images.mean("test_accuracy", values, 0.01, 0.0)
+        table = right(images, "test", 0.01) - right(images, "test", 0.0)
+        assert found.value == pytest.approx(table.mean())
+        assert found.error**2 == pytest.approx(variance(table))
+
+    def test_two_parts_are_independent(self, made):
+        _, _, images, tables = made
+        runs = build.by_lambda(tables["runs"])[0.0]
+        found = images.mean("gap_split", runs["gap_split"], 0.0)
+        test, val = right(images, "test", 0.0), right(images, "val", 0.0)
+        between = test.mean(1) - val.mean(1)
+        of_images = [variance(t) - t.mean(1).var(ddof=1) / 5 for t in (test, val)]
+        assert found.error**2 == pytest.approx(between.var(ddof=1) / 5 + sum(of_images))
+
+    def test_only_other_seeds_where_nothing_is_kept(self, made):
+        _, _, images, tables = made
+        runs = build.by_lambda(tables["runs"])[0.0]
+        assert NO_IMAGES.mean("test_accuracy", runs["test_accuracy"], 0.0) is None
+        assert images.mean("weight_norm", runs["weight_norm"], 0.0) is None
+        fewer = {run: kept for run, kept in images.predictions.items() if run != (0.0, 3)}
+        assert Images(fewer).mean("test_accuracy", runs["test_accuracy"], 0.0) is None
+        # a run without a value needs no predictions
+        some = runs["test_accuracy"].where(runs.index != 3)
+        assert Images(fewer).mean("test_accuracy", some, 0.0).n == 4
+
+    def test_a_split_of_its_own_for_every_seed(self, made):
+        config, _, images, tables = made
+        varied = config | {"variation": ["weights", "order", "split"]}
+        found = images_of(varied, images.predictions)
+        # a tenth is held out: one validation image for nine training images
+        assert found.correction == pytest.approx(1 / 9)
+        smaller = varied | {"dataset": {"name": "mnist", "train_size": 600}}
+        assert images_of(smaller, images.predictions).correction == pytest.approx(0.5)
+        values = build.by_lambda(tables["runs"])[0.0]["gap_split"]
+        test = scopes.Part(1.0, right(images, "test", 0.0))
+        expected = scopes.crossed_mean(values, [test], 1 / 9)
+        assert found.mean("gap_split", values, 0.0) == expected
+        assert found.mean("val_ce", values, 0.0) == scopes.crossed_mean(values, [], 1 / 9)
+
+
+class TestTables:
+    def test_gap(self, made):
+        _, _, images, tables = made
+        gap = tables["gap"]
+        wide = gap[gap["scope"] == SEEDS_AND_IMAGES]
+        assert set(wide["epoch"]) == {4}
+        assert set(wide["gap"]) == {"reported", "generalisation", "split", "endpoint", "ce"}
+        assert wide[["variance", "variance_low", "sd", "variance_images"]].isna().all(axis=None)
+        keys = ["l2", "epoch", "gap"]
+        both = for_seeds(gap).merge(wide, on=keys, suffixes=("", "_wide"))
+        assert len(both) == len(wide) == 5 * len(L2)
+        assert (both["mean"] == both["mean_wide"]).all()
+        assert (both["mean_low_wide"] < both["mean_low"]).all()
+        row = for_seeds(gap).set_index(keys).loc[(0.0, 4, "split")]
+        tables_of_parts = [right(images, part, 0.0) for part in PARTS]
+        expected = sum(t.var(axis=1, ddof=1).mean() / t.shape[1] for t in tables_of_parts)
+        assert row["variance_images"] == pytest.approx(expected)
+        assert for_seeds(gap).query("epoch < 4 or gap == 'lag'")["variance_images"].isna().all()
+
+    def test_contrasts(self, made):
+        _, _, images, tables = made
+        rows = tables["contrasts"].set_index(["measure", "scope", "l2"]).sort_index()
+        table = right(images, "test", 0.01) - right(images, "test", 0.0)
+        row = rows.loc[("test_accuracy", SEEDS_AND_IMAGES, 0.01)]
+        error = math.sqrt(variance(table))
+        assert row["mean_difference"] == pytest.approx(table.mean())
+        df = scopes.crossed_mean(table.mean(1), [scopes.Part(1.0, table)]).df
+        assert (row["high"] - row["low"]) / 2 == pytest.approx(stats.t.ppf(0.975, df) * error)
+        assert row["p_t"] == pytest.approx(2 * stats.t.sf(abs(table.mean()) / error, df))
+        family = rows.loc[("test_accuracy", SEEDS_AND_IMAGES)]
+        least = family["p_t"].idxmin()
+        assert family.loc[least, "p_holm"] == pytest.approx(min(1, 2 * family.loc[least, "p_t"]))
+        of_seeds = ["p_sign_flip", "d_z", "probability_improvement", "p_variance", "correlation"]
+        assert family[of_seeds].isna().all(axis=None)
+        assert family["p_equivalent"].notna().all()
+        assert (rows.loc["weight_norm"].index.get_level_values("scope") == SEEDS).all()
+
+    def test_choice_resamples_images_too(self, made):
+        _, _, images, tables = made
+        rows = tables["choice"].set_index(["rule", "scope"])
+        assert len(rows) == 6
+        for rule in ("best", "one_standard_error"):
+            seeds, wide = rows.loc[(rule, SEEDS)], rows.loc[(rule, SEEDS_AND_IMAGES)]
+            assert seeds["l2"] == wide["l2"]
+            assert wide["high"] - wide["low"] > seeds["high"] - seeds["low"]
+        ce = [
+            np.stack([images.predictions[l2, seed]["val"].cross_entropy for seed in range(5)])
+            for l2 in L2
+        ]
+        best, _ = scopes.resampled_choice(L2, ce)
+        chosen = rows.loc[("best", SEEDS_AND_IMAGES)]
+        assert chosen["share"] == np.mean(best == chosen["l2"])
+
+    def test_answer_and_best(self, made):
+        _, _, _, tables = made
+        answer, contrasts = tables["answer"], tables["contrasts"]
+        keys = ["l2", "measure", "scope"]
+        both = answer.merge(contrasts, on=keys, suffixes=("", "_c"))
+        assert len(both) == len(answer)
+        assert (
+            (both[["low", "p_equivalent"]] == both[["low_c", "p_equivalent_c"]].to_numpy())
+            .eq(both[["low", "p_equivalent"]].notna())
+            .all(axis=None)
+        )
+        chosen = answer.assign(comparison="chosen")[answer["comparison"] == "strongest"]
+        choice = tables["choice"].assign(l2=0.01)
+        row = across.best_table({"base": {"choice": choice, "answer": chosen}}).iloc[0]
+        wide = widest(chosen, ["measure"]).set_index("measure")
+        assert row["test_accuracy_low"] == wide.loc["test_accuracy", "low"]
+        assert wide.loc["test_accuracy", "scope"] == SEEDS_AND_IMAGES
+
+    def test_means(self, made):
+        _, _, images, tables = made
+        means = tables["means"].set_index(["measure", "l2", "scope"]).sort_index()
+        row = means.loc[("test_accuracy", 0.0, SEEDS_AND_IMAGES)]
+        half = (row["high"] - row["low"]) / 2
+        error = math.sqrt(variance(right(images, "test", 0.0)))
+        assert half / error == pytest.approx(1.97, abs=0.05)
+        assert (means.loc[("train_accuracy", 0.0)].index == SEEDS).all()
+
+    def test_without_predictions_every_row_is_for_seeds(self, made):
+        config, found, _, tables = made
+        for name, table in tables_of(config, found, NO_IMAGES).items():
+            if "scope" in table and name != "claims":
+                assert (table["scope"] == SEEDS).all(), name
+                expected = for_seeds(tables[name]).reset_index(drop=True)
+                pd.testing.assert_frame_equal(
+                    table.drop(columns="variance_images", errors="ignore"),
+                    expected.drop(columns="variance_images", errors="ignore"),
+                )
+
+
+def ledger_of(**row):
+    """Return a ledger of one claim with one row."""
+    usual = {
+        "estimand": "x",
+        "statistic": "mean",
+        "measure": "test_accuracy",
+        "at": [0],
+        "because": "x",
+        "evidence": {"table": "runs.csv", "figure": "gap"},
+    }
+    return {"claims": [{"id": "a", "claim": "the claim", "rows": [usual | row]}]}
+
+
+class TestClaims:
+    def judged(self, made, **row):
+        config, _, images, tables = made
+        given = (tables["histories"], tables["runs"], tables["choice"])
+        epochs = evaluated_epochs(config["training"])
+        return claims.claims_table(ledger_of(**row), *given, epochs, 0.95, images)
+
+    def between(self, made):
+        """Return a bound that the interval over seeds excludes, and the wider one does not."""
+        means = made[3]["means"].set_index(["measure", "l2", "scope"]).sort_index()
+        rows = means.loc[("test_accuracy", 0.0)]
+        return (rows.loc[SEEDS, "low"] + rows.loc[SEEDS_AND_IMAGES, "low"]) / 2
+
+    def test_a_mean_over_images_is_judged_for_other_images(self, made):
+        row, whole = self.judged(made, holds={"above": self.between(made)}).iloc
+        means = made[3]["means"].set_index(["measure", "l2", "scope"]).sort_index()
+        expected = means.loc[("test_accuracy", 0.0, SEEDS_AND_IMAGES), ["low", "high"]]
+        assert row[["low", "high"]].tolist() == expected.tolist()
+        assert (row["scope"], row["verdict"]) == (SEEDS_AND_IMAGES, "not resolved")
+        assert (whole["verdict"], whole["verdict_seeds"]) == ("not resolved", "supported")
+        assert (
+            "For other seeds on these images it is supported; for other images too, it is not"
+            " resolved." in whole["decided_by"]
+        )
+        assert pd.isna(whole["scope"])
+
+    def test_nothing_is_said_where_both_scopes_agree(self, made):
+        _, whole = self.judged(made, holds={"above": 0.1}).iloc
+        assert whole["verdict"] == whole["verdict_seeds"] == "supported"
+        assert "other images" not in whole["decided_by"]
+
+    @pytest.mark.parametrize(
+        ("row", "scope"),
+        [
+            ({"epoch": 4}, SEEDS_AND_IMAGES),
+            ({"epoch": 3}, SEEDS),
+            ({"measure": "weight_norm"}, SEEDS),
+            ({"statistic": "difference", "at": [0.01], "against": 0}, SEEDS_AND_IMAGES),
+            ({"statistic": "ratio", "at": [0.01], "against": 0}, SEEDS),
+            ({"measure": "gap_lag_split"}, SEEDS_AND_IMAGES),
+        ],
+    )
+    def test_scope_of_a_row(self, made, row, scope):
+        assert self.judged(made, holds={"above": 0}, **row).iloc[0]["scope"] == scope
+
+    def test_verdicts_have_the_scope_of_their_row(self, made):
+        table = self.judged(made, holds={"above": 0.1})
+        verdicts = across.verdicts_table({"base": {"claims": table}})
+        assert verdicts["scope"].tolist() == [SEEDS_AND_IMAGES]
+
+
+class TestReport:
+    @pytest.fixture
+    def study(self, made):
+        config, _, _, tables = made
+        return Study("made-up", config, tables, {})
+
+    def test_the_answer_says_what_its_intervals_are_for(self, study):
+        texts = headline.answer(study)
+        assert texts[-1] == headline.COVERS_IMAGES
+        assert "on these images" not in " ".join(texts)
+        assert "if the validation images are resampled too" in texts[0]
+        wide = widest(study.tables["answer"], ["comparison", "measure"])
+        row = wide.set_index(["comparison", "measure"]).loc[("strongest", "test_accuracy")]
+        low, high = (100 * row[end] for end in ("low", "high"))
+        ends = [f"{value:.2f}".lstrip("-") for value in (low, high)]
+        assert all(end in " ".join(texts) for end in ends)
+
+    def test_figures_and_tables_have_one_mark_and_row_each(self, study):
+        rows = text_tables.lambda_table(study)
+        assert len(rows) == len(text_tables.gap_table(study)) == len(L2)
+        assert len(text_tables.choice_table(study)) == 3
+        for name in ("gap", "decomposition", "gap_variance", "contrasts"):
+            figures.draw(name, study.tables, 0.95)
+        measured = [row["For other"] for row in text_tables.contrast_table(study, "test_accuracy")]
+        assert measured == [SEEDS] * 2 + [SEEDS_AND_IMAGES] * 2
+        assert "other validation and test images" in text_tables.scopes_sentence(study)
+
+    def test_a_variance_below_that_of_images_alone_is_said(self, study):
+        texts = text_tables.variance_sentences(study)
+        gap = for_seeds(study.tables["gap"]).set_index(["gap", "epoch", "l2"])
+        row = gap.loc[("generalisation", 4, 0.0)]
+        assert row["variance"] < row["variance_images"]
+        shown = [text_tables.SQUARED(row[name]) for name in ("variance", "variance_images")]
+        assert f"at lambda 0 ({shown[0]} against {shown[1]} points²)" in texts[1]
+        above = study.tables["gap"].assign(variance_images=0.0)
+        quiet = dataclasses.replace(study, tables=study.tables | {"gap": above})
+        assert text_tables.variance_sentences(quiet) == []
+
+    def test_the_claims_say_where_they_are_for_other_images(self, study):
+        assert "for other seeds and other validation and test images" in claim_tables.claims_text(
+            study
+        )
+        rows = study.tables["claims"]
+        wide = rows[rows["scope"] == SEEDS_AND_IMAGES].iloc[0]
+        beneath = " ".join(
+            str(row["Estimand"].beneath) for row in claim_tables.claim_table(study, wide["id"])
+        )
+        assert "The interval is for other seeds and other images." in beneath
