@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -901,8 +902,8 @@ class TestPredictions:
 class TestCrossed:
     """Of a crossed study, the tables of statistics are those of its independent runs."""
 
-    SEEDS = {"weights": [0, 2], "order": [1, 2, 3], "split": [0]}  # fmt: skip
-    INDEPENDENT = [100, 202]
+    SEEDS: ClassVar = {"weights": [0, 2], "order": [1, 2, 3], "split": [0]}  # fmt: skip
+    INDEPENDENT: ClassVar = [100, 202]
 
     @pytest.fixture(scope="class")
     def crossed(self, tmp_path_factory):
