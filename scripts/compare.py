@@ -26,6 +26,7 @@ from l2study.core.files import write_text
 from l2study.core.measures import MEASURES
 from l2study.core.table_files import write_table
 from l2study.core.wording import percent
+from l2study.data.prepared import reason
 from l2study.report import comparison, figures
 from l2study.report.comparison import ComparisonError
 from l2study.report.inputs import ReportError, Study
@@ -111,7 +112,7 @@ def main(arguments: list[str] | None = None) -> None:
     except (ComparisonError, ReportError) as error:
         sys.exit(str(error))
     except OSError as error:
-        sys.exit(f"{options.output}: cannot be written: {error.strerror}")
+        sys.exit(f"{options.output}: cannot be written: {reason(error)}")
     print(f"{options.output} and {options.output.with_suffix('.csv')}")
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from l2study.core.config import ConfigError, read_config
 from l2study.core.variation import run_seeds, source_seeds
 from l2study.data.preparation import prepare
-from l2study.data.prepared import DataError, load
+from l2study.data.prepared import DataError, load, reason
 
 
 def parser() -> argparse.ArgumentParser:
@@ -44,7 +44,9 @@ def main() -> None:
     except (ConfigError, DataError) as error:
         sys.exit(f"error: {error}")
     except OSError as error:
-        sys.exit(f"error: {arguments.output}: cannot be written: {error.strerror}")
+        # NumPy says how much of an array was written, and not why it was not all of it.
+        why = reason(error) if error.errno else f"is the disk full? ({reason(error)})"
+        sys.exit(f"error: {arguments.output}: cannot be written: {why}")
     counts = ", ".join(f"{count} {part}" for part, count in data.counts.items())
     shape = " x ".join(str(size) for size in data.shape)
     print(f"{data.source}: {counts} rows of {shape}, {data.classes} classes")

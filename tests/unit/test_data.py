@@ -2,6 +2,8 @@ import gzip
 import hashlib
 import json
 import os
+import re
+import resource
 import struct
 import subprocess
 import sys
@@ -189,7 +191,6 @@ def test_images_of_any_shape_may_be_floats_which_stay_as_they_are(tmp_path, shap
 def test_classes_are_counted_in_the_training_labels(tmp_path):
     content = arrays()
     content["y_test"][:] = 0
-    content["y_train"][content["y_train"] == 1] = 0
     known = prepared(write_npz(tmp_path / "mine.npz", content), tmp_path / "data.json")
     assert known.classes == 3
 
@@ -302,7 +303,7 @@ def test_a_stratified_split_has_every_class_in_proportion(labels, fraction):
         assert np.bincount(labels)[np.unique(labels)].min() < 1 / min(fraction, 1 - fraction) + 1
         assert "in proportion none of class" in str(error)
         return
-    assert len(train) == len(split_rows(labels, "tail", fraction)[0])
+    assert len(train) == len(split_rows(0 * labels, "tail", fraction)[0])
     assert sorted([*train, *held_out]) == list(range(len(labels)))
     for label in np.unique(labels):
         members = np.sum(labels == label)
@@ -411,16 +412,6 @@ def test_label_noise_leaves_all_but_the_training_labels(tmp_path):
     assert (tmp_path / "none.json").read_bytes() == (tmp_path / "clean.json").read_bytes()
 
 
-def test_label_noise_needs_a_second_class(tmp_path):
-    content = arrays()
-    content["y_train"][:] = content["y_test"][:] = 1
-    path = write_npz(tmp_path / "mine.npz", content)
-    config = config_of(path, dataset={"label_noise": 0.3})
-    for action in (check_against_data, lambda c: prepare(c, tmp_path / "data.json")):
-        with pytest.raises(ConfigError, match=r"dataset\.label_noise: 0\.3 .* class 1; allowed"):
-            action(config)
-
-
 def test_the_rows_do_not_depend_on_seeds_or_lambdas(tmp_path):
     path = write_npz(tmp_path / "mine.npz", arrays())
     changes = {"validation": {"split": "stratified"}, "dataset": {"train_size": 12}}
@@ -445,6 +436,7 @@ def test_the_rows_do_not_depend_on_seeds_or_lambdas(tmp_path):
             "validation.fraction: 0.1 with split: stratified takes 10 of 100 rows, in proportion"
             " none of class 1, which has 1;",
         ),
+        ([0] * 90 + [1] * 10, {}, "validation.split: tail leaves no training row of class 1"),
         (
             [3] + [5] * 99,
             {"dataset": {"train_size": 20}, "validation": {"fraction": 0.5}},
@@ -708,6 +700,17 @@ FAULTS = {
     "negative label": (label("y_train", -1), "mine.npz", "y_train has the label -1", True),
     "negative test label": (label("y_test", -7), "mine.npz", "y_test has the label -7", True),
     "label 3 of 0 to 2": (label("y_test", 3), "mine.npz", "y_test has the label 3", True),
+    "class 1 absent": (
+        changed("y_train", lambda a: np.where(a == 1, 0, a)),
+        *("mine.npz", "y_train has no row of class 1, but labels up to 2", True),
+    ),
+    "labels 1 to 3": (
+        lambda folder: write_npz(
+            folder / "mine.npz",
+            {name: a + (name[0] == "y") for name, a in arrays().items()},
+        ),
+        *("mine.npz", "y_train has no row of class 0, but labels up to 3", True),
+    ),
     "huge label": (label("y_train", 2**40), "mine.npz", "y_train is 1099511627776", True),
     "one class": (changed("y_train", lambda a: 0 * a), "mine.npz", "y_train is 0; allowed", True),
     "IDX magic": (idx_fault(IMAGES, lambda b: b"\1" + b[1:]), IMAGES, "not begin as", True),
@@ -907,11 +910,12 @@ def test_reading_an_outline_loads_nothing_heavy():
 # ---- the program
 
 
-def program(*arguments):
+def program(*arguments, **options):
     return subprocess.run(
         [sys.executable, ROOT / "scripts" / "prepare.py", *arguments],
         capture_output=True,
         text=True,
+        **options,
     )
 
 
@@ -938,6 +942,19 @@ def test_the_program_ends_with_one_line(tmp_path, config, words):
     assert result.returncode != 0
     assert len(result.stderr.splitlines()) == 1 and words in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_the_program_says_why_it_cannot_write(tmp_path):
+    """A limit on the size of files stands for a full disk: both cut a write short."""
+    path = write_npz(tmp_path / "mine.npz", arrays(train=3000))
+    config = json.dumps({"dataset": {"path": str(path)}})
+    result = program(
+        *("--config", config, "--output", tmp_path / "data.json"),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
+    )
+    assert result.returncode == 1
+    assert re.fullmatch(r"error: \S+: cannot be written: is the disk full.*\n", result.stderr)
+    assert [left.name for left in tmp_path.iterdir()] == ["mine.npz"]
 
 
 def test_the_program_explains_itself():

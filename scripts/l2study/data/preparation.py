@@ -105,17 +105,15 @@ def check_against_data(config: Mapping, resources: Path = RESOURCES) -> None:
     downloads nothing can be said.
 
     Raises:
-        ConfigError: the choice of rows or their label noise is impossible (see `chosen_rows` and
-            `noisy_labels`), a seed is to choose a sample of all images, or the batch is larger than
+        ConfigError: the choice of rows is impossible (see `chosen_rows`), a seed is to choose a sample of all images, or the batch is larger than
             the training part.
         DataError: a file is absent, unreadable or cut short, a header has the wrong shape or type,
-            labels are out of range, or the embedded file is not the original.
+            labels are out of range or lack a class, or the embedded file is not the original.
     """
     labels = sources.read_labels(config["dataset"], resources)
     if labels is None:
         return
     train, held_out = chosen_rows(labels["y_train"], config)
-    noisy_labels(labels["y_train"], train, config)
     rows, left = len(train), len(labels["y_train"]) - len(held_out)
     if "sample" in varied(config) and rows == left:
         raise ConfigError(

@@ -63,19 +63,11 @@ def noisy_labels(
         train: the numbers of the rows to train on, shape (rows,).
         config: a canonical configuration; `dataset.label_noise` is read. Without it, the labels
             are as they are, and the count is None.
-
-    Raises:
-        ConfigError: there is noise, but all labels are of one class.
     """
     share = config["dataset"].get("label_noise")
     if share is None:
         return labels[train], None
     classes, own = np.unique(labels, return_inverse=True)
-    if len(classes) == 1:
-        raise ConfigError(
-            f"dataset.label_noise: {share} is given, but all labels are of class {classes[0]};"
-            " allowed with: at least two classes"
-        )
     rng = stream("label noise")
     place = rng.random(len(labels))
     other = classes[(own + rng.integers(1, len(classes), len(labels))) % len(classes)]
@@ -95,7 +87,8 @@ def split_rows(
     for the same labels and seed of `split` in `sources`.
 
     Raises:
-        ConfigError: a part would be empty, or (stratified) would lack a class.
+        ConfigError: a part would be empty, the training part would lack a class, or (stratified)
+            the validation part would.
     """
     # the arithmetic of train_validation_split in Keras 3
     cut = math.floor(len(labels) * (1.0 - fraction))
@@ -105,6 +98,11 @@ def split_rows(
             f" {'training' if cut == 0 else 'validation'}; allowed: at least one row for each"
         )
     if split == "tail":
+        if len(lacking := np.setdiff1d(labels, labels[:cut])):
+            raise ConfigError(
+                f"validation.split: tail leaves no training row of class {lacking[0]}, which is"
+                " only at the end of the file; allowed: stratified, or a file in random order"
+            )
         return np.arange(cut), np.arange(cut, len(labels))
     rng = source_stream("split", sources or {})
     train = _stratified(labels, cut, rng)

@@ -193,6 +193,11 @@ def _checked_labels(arrays: Mapping[str, np.ndarray], where: str) -> dict[str, n
             f"{where}: y_test has the label {highest}; allowed: 0 to {classes - 1}, the labels of"
             " y_train"
         )
+    if absent := sorted(set(range(classes)) - set(np.unique(labels["y_train"]).tolist())):
+        raise DataError(
+            f"{where}: y_train has no row of class {absent[0]}, but labels up to {classes - 1};"
+            " labels count from 0, and every class needs a training row"
+        )
     return {name: values.astype(np.int32) for name, values in labels.items()}
 
 
