@@ -749,6 +749,15 @@ FAULTS = {
 }
 
 
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_npz(tmp_path / "mine.npz", arrays())
+    assert prepared("~/mine.npz", tmp_path / "data.json").counts["train"] == 27
+    assert source_fingerprint({"path": "~/mine.npz"})
+    with pytest.raises(DataError, match="no such file"):
+        check_against_data(config_of("~nobody-of-this-name/mine.npz"))
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_one_line_names_the_file_and_what_is_wrong(tmp_path, fault):

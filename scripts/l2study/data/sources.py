@@ -168,7 +168,7 @@ def read_idx(path: str | os.PathLike) -> np.ndarray:
 def _location(dataset: Mapping, resources: Path) -> Path | None:
     """Return the file or folder of a data set, or None where Keras downloads it."""
     if "path" in dataset:
-        return Path(dataset["path"])
+        return Path(os.path.expanduser(dataset["path"]))
     if dataset["name"] == "mnist":
         return resources / EMBEDDED
     installed = INSTALLED.get(dataset["name"])
