@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from l2study.core.config import ConfigError, read_config
+from l2study.core.files import read_json
 from l2study.core.variation import run_seeds, source_seeds
 from l2study.data.preparation import prepare
 from l2study.data.prepared import DataError, load, reason
@@ -49,7 +50,9 @@ def main() -> None:
         sys.exit(f"error: {arguments.output}: cannot be written: {why}")
     counts = ", ".join(f"{count} {part}" for part, count in data.counts.items())
     shape = " x ".join(str(size) for size in data.shape)
-    print(f"{data.source}: {counts} rows of {shape}, {data.classes} classes")
+    low, high = read_json(arguments.output)["values"]
+    values = f"values {low:g} to {high:g}{'' if data.scale == 1 else ', divided by 255'}"
+    print(f"{data.source}: {counts} rows of {shape}, {data.classes} classes; {values}")
 
 
 if __name__ == "__main__":

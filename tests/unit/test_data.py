@@ -929,11 +929,17 @@ def program(*arguments, **options):
 
 
 def test_the_program_says_what_it_has_prepared(tmp_path):
-    path = write_npz(tmp_path / "mine.npz", arrays())
+    content = arrays()
+    for name in ("x_train", "x_test"):
+        content[name] = np.resize(np.arange(17, dtype=np.uint8), content[name].shape)
+    path = write_npz(tmp_path / "mine.npz", content)
     config = json.dumps({"dataset": {"path": str(path)}})
     result = program("--config", config, "--output", tmp_path / "data.json")
     assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout == "mine.npz: 27 train, 3 validation, 9 test rows of 4 x 3, 3 classes\n"
+    assert result.stdout == (
+        "mine.npz: 27 train, 3 validation, 9 test rows of 4 x 3, 3 classes;"
+        " values 0 to 16, divided by 255\n"
+    )
     assert load(tmp_path / "data.json").classes == 3
 
 

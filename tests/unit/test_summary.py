@@ -132,6 +132,26 @@ def test_setup_names_a_decoupled_regulariser_and_label_noise(study):
     assert "L2(" not in changed["Regulariser"]
 
 
+@pytest.mark.parametrize(
+    ("known", "words"),
+    [
+        ({}, "digits.npz: 1 000 train, 200 test images"),
+        (
+            {"values": [0, 16], "scale": 1 / 255},
+            "digits.npz: 1 000 train, 200 test images; values 0 to 16, divided by 255",
+        ),
+        (
+            {"values": [-0.5, 1.0], "scale": 1.0},
+            "digits.npz: 1 000 train, 200 test images; values −0.5 to 1",
+        ),
+    ],
+)
+def test_setup_says_how_images_were_scaled(study, known, words):
+    data = {"source": "digits.npz", "counts": {"train": 1000, "test": 200}} | known
+    rows = text_tables.setup(dataclasses.replace(study, data=data))
+    assert rows[0] == {"What": "Data", "Value": words}
+
+
 def test_verdicts_are_those_of_the_ledger(study):
     claims = study.tables["claims"]
     overall = claims[claims["estimand"] == "overall"]

@@ -76,9 +76,12 @@ def prepare(config: Mapping, output: str | os.PathLike, resources: Path = RESOUR
             np.save(unfinished, array)
     text = json.dumps(identity, sort_keys=True)
     checksum = hashlib.sha256(text.encode()).hexdigest()
-    write_json(
-        output, {"source": sources.source_name(config["dataset"]), **identity, "sha256": checksum}
-    )
+    described = {
+        "source": sources.source_name(config["dataset"]),
+        # Before scaling: images from 0 to 16 are divided by 255 as well, and a reader should know.
+        "values": [images.min().item(), images.max().item()],
+    }
+    write_json(output, described | identity | {"sha256": checksum})
 
 
 def check_setups(setups: Iterable[Setup]) -> None:
@@ -105,8 +108,8 @@ def check_against_data(config: Mapping, resources: Path = RESOURCES) -> None:
     downloads nothing can be said.
 
     Raises:
-        ConfigError: the choice of rows is impossible (see `chosen_rows`), a seed is to choose a sample of all images, or the batch is larger than
-            the training part.
+        ConfigError: the choice of rows is impossible (see `chosen_rows`), a seed is to choose a
+            sample of all images, or the batch is larger than the training part.
         DataError: a file is absent, unreadable or cut short, a header has the wrong shape or type,
             labels are out of range or lack a class, or the embedded file is not the original.
     """

@@ -18,6 +18,7 @@ from l2study.core.wording import (
     Form,
     fixed,
     interval,
+    minus,
     p_value,
     percent,
     rounded,
@@ -50,6 +51,8 @@ def setup(study: Study) -> Rows:
     counts = data.get("counts", {})
     rows = ", ".join(f"{count:,} {part}".replace(",", " ") for part, count in counts.items())
     source = data.get("source") or config["dataset"].get("name") or config["dataset"]["path"]
+    if rows:
+        rows += f" images{_values(data)}"
     size = config["dataset"].get("train_size")
     noise = config["dataset"].get("label_noise")
     replaced = f"{percent(noise)} of the training labels replaced by another class" if noise else ""
@@ -63,7 +66,7 @@ def setup(study: Study) -> Rows:
     regularizer = decay if model.get("regularizer") == "decoupled" else penalty
     momentum = f", momentum {training['momentum']:g}" if "momentum" in training else ""
     entries = [
-        ("Data", f"{source}" + (f": {rows} images" if rows else "")),
+        ("Data", f"{source}" + (f": {rows}" if rows else "")),
         (
             "Training subset",
             f"{size} images, stratified" if size else "all rows that validation leaves",
@@ -92,6 +95,15 @@ def _seeds(seeds: list[int] | dict[str, list[int]]) -> str:
         return f"{len(seeds)}: {', '.join(map(str, seeds))}"
     levels = (f"{source} {', '.join(map(str, own))}" for source, own in seeds.items())
     return f"every combination of {'; '.join(levels)}"
+
+
+def _values(data: dict) -> str:
+    """Return the range of the pixels and how they were scaled, where it is known."""
+    if "values" not in data:
+        return ""
+    low, high = data["values"]
+    scaled = "" if data["scale"] == 1 else ", divided by 255"
+    return f"; values {minus(f'{low:g}')} to {minus(f'{high:g}')}{scaled}"
 
 
 def versions(study: Study) -> Rows:
