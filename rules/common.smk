@@ -245,7 +245,7 @@ def expected_runs():
 
 def start_work():
     """Make this process the only one at work on the study, and get ready for training."""
-    from l2study.workflow import lock
+    from l2study.workflow import lock, notes
 
     try:
         done = lock.hold(LOCK, jobs=snakemake_door.name_of_jobs(workflow))
@@ -259,7 +259,7 @@ def start_work():
     if SCREEN.jobs.cores and SCREEN.jobs.planned.keys() & {"train", "measure"}:
         # On this machine, and now: TensorFlow is imported while data are prepared.
         preload.start()
-    SCREEN.start(expected_runs)
+    SCREEN.start(expected_runs, notes.unnamed(STUDY))
 
 
 def end_work(words):

@@ -25,7 +25,7 @@ from l2study.core.paths import data_place
 from l2study.core.setups import setups
 from l2study.core.variation import USUAL, independent_seeds, number_of_seeds, varied
 from l2study.core.wording import seed_list
-from l2study.workflow import estimate
+from l2study.workflow import estimate, notes
 from l2study.workflow.estimate import Expected
 
 
@@ -52,6 +52,8 @@ def plan(jobs: Iterable[dict], cores: int, rate: Callable[[], float]) -> str:
         found = setups(study, checked=True)
         runs = estimate.expected_runs(study, found, results, new.__contains__, speed)
         lines += [*what(runs), *variation(study)]
+        again = [run for run in runs if run.new and Path(run.folder, "run.json").exists()]
+        lines += filter(None, [notes.replaced(len(again), again), notes.unnamed(study)])
         manifests = {f"{results}{data_place(setup.data)}/data.json": setup for setup in found}
         anew = {setup.data for path, setup in manifests.items() if path in prepared}
         lines.append(duration(runs, anew, cores, speed))

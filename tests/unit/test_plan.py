@@ -3,15 +3,17 @@
 import itertools
 import json
 import shlex
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import plan
+from l2study.core.code import fingerprint
 from l2study.core.config import check
 from l2study.core.setups import setups
-from l2study.workflow import estimate
+from l2study.workflow import estimate, notes
 from l2study.workflow.estimate import (
     actual_and_expected,
     expected_runs,
@@ -265,3 +267,59 @@ def test_a_shorter_run_is_trained_where_a_longer_one_has_left_nothing(data, tmp_
     write_run(tmp_path / "runs" / "l2~0" / "seed~0" / "first-2", 1.0, epochs=2)
     lines = told(config, tmp_path, new)
     assert lines[2] == "  epochs~2: 0 kept, 5 to train, 1 to take from longer runs"
+
+
+# ---- what one should know
+
+
+def finished(config, results, code=None, **training):
+    """Write every run of a study as finished, trained with these settings and this code."""
+    made = {part: config[part] for part in ("model", "training")}
+    made["training"] = made["training"] | training
+    for folder in folders(config, results):
+        write_run(Path(folder), 1.0)
+        record = {"config": made, "code": code or fingerprint(notes.TRAIN)}
+        cost = {"status": "completed", "cost": {"seconds_total": 1.0}}
+        Path(folder, "run.json").write_text(json.dumps(record | cost))
+
+
+def test_runs_that_will_be_replaced_are_announced_with_the_reason(data, tmp_path):
+    config = study(data, training={"optimizer": "sgd", "momentum": 0.5})
+    finished(config, tmp_path, epochs=2)
+    new = folders(config, tmp_path)
+    said = (
+        "6 finished runs are trained again and replaced: training.epochs was 2 and is 4."
+        " To keep them, give this configuration another study name"
+    )
+    assert said in told(config, tmp_path, new)
+    assert not any("replaced" in line for line in told(config, tmp_path, []))
+    (again,) = [line for line in told(config, tmp_path, new[:1]) if "replaced" in line]
+    assert again.startswith("1 finished run is trained again and replaced: training.epochs was 2")
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [("old", "the code of training has changed"), (None, "their data have changed")],
+)
+def test_runs_of_other_code_or_data_are_replaced(data, tmp_path, code, why):
+    config = study(data)
+    finished(config, tmp_path, code=code)
+    lines = told(config, tmp_path, folders(config, tmp_path))
+    assert f"6 finished runs are trained again and replaced: {why}" in lines
+
+
+def test_a_key_that_was_not_there_before_is_named(data, tmp_path):
+    finished(study(data), tmp_path)
+    config = study(data, model={"hidden_units": [5, 6], "regularizer": "decoupled"})
+    (line,) = [
+        line for line in told(config, tmp_path, folders(config, tmp_path)) if "replaced" in line
+    ]
+    assert "model.hidden_units was [5] and is [5, 6]; " in line
+    assert "model.regularizer was not given and is decoupled. " in line
+
+
+def test_a_forgotten_name_is_noticed(data):
+    assert notes.unnamed(check({})) is notes.unnamed(check({"seeds": 2, "lambdas": [0]})) is None
+    assert notes.unnamed(study(data)) is None
+    for changes in ({"training": {"epochs": 3}}, {"dataset": {"path": data}}):
+        assert "results go to results/mnist" in notes.unnamed(check(changes))

@@ -114,6 +114,20 @@ def test_counts_and_time_left_from_real_durations(monkeypatch):
     assert "as Snakemake puts it" not in told.said()
 
 
+def test_finished_runs_that_are_trained_again_are_announced(monkeypatch, tmp_path):
+    there = [run(tmp_path / str(n), 1.0, new=False) for n in range(3)]
+    for one in there:
+        one.setup.config["training"] = {"epochs": 4}
+        (tmp_path / str(one.folder)).mkdir()
+        record = {"config": {"training": {"epochs": 2}}, "code": "old"}
+        (tmp_path / str(one.folder) / "run.json").write_text(json.dumps(record))
+    missing = [run(tmp_path / "more", 1.0)]
+    assert "replaced" not in Told(monkeypatch, 1, runs=there + missing).said()
+    said = Told(monkeypatch, 3, runs=there + missing).said()
+    assert "2 finished runs are trained again and replaced: training.epochs was 2 and is 4" in said
+    assert "3 runs to train, 1 kept" in said
+
+
 def run(folder, seconds, new=True, size=None):
     setup = SimpleNamespace(name="base", config={})
     return Expected(setup, "0", 0, str(folder), new, False, size, seconds)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from l2study.workflow import estimate, snakemake_door
+from l2study.workflow import estimate, notes, snakemake_door
 from l2study.workflow.jobs import Job, Jobs
 
 PAUSE = 5.0
@@ -64,12 +64,15 @@ class Screen(logging.Handler):
             self._theirs.addFilter(_wanted)
         snakemake_door.LOGGER.addHandler(self)
 
-    def start(self, runs: Callable[[], list[estimate.Expected]]) -> None:
+    def start(
+        self, runs: Callable[[], list[estimate.Expected]], unnamed: str | None = None
+    ) -> None:
         """Say what will be done, and begin the display.
 
         Args:
             runs: returns all runs that the report is made from. It is called here, where an error
                 stops nothing.
+            unnamed: what `notes.unnamed` says of the study.
         """
         with self._careful():
             self._notice_ctrl_c()
@@ -83,6 +86,9 @@ class Screen(logging.Handler):
             kept = min(len(there), max(len(self._runs) - new, 0))
             words = f"{new} {'run' if new == 1 else 'runs'} to train, {kept} kept"
             self._say(f"{words}; other jobs: {', '.join(others) or 'none'}")
+            again = max(len(there) + new - len(self._runs), 0)
+            for note in filter(None, [notes.replaced(again, there), unnamed]):
+                self._say(note)
             if self._scale:
                 self._say(self._counts())
             if self._theirs and self._stream.isatty():

@@ -1,0 +1,71 @@
+"""What a person should know before a study starts: which finished runs it replaces, and where."""
+
+import json
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from l2study.core.code import fingerprint
+from l2study.core.config import check
+from l2study.core.files import read_json
+from l2study.workflow.estimate import Expected
+
+TRAIN = Path(__file__).resolve().parents[2] / "train.py"
+
+_OF_RUNS = ("dataset", "validation", "model", "training")
+"""The parts of a configuration that a run depends on."""
+
+
+def replaced(count: int, runs: Iterable[Expected]) -> str | None:
+    """Return in words that finished runs will be trained again, and why; None if none will.
+
+    Args:
+        count: how many runs that are there will be trained again.
+        runs: runs that are there, those among them.
+    """
+    if not count:
+        return None
+    differences, code = {}, fingerprint(TRAIN)
+    for run in runs:
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            record = read_json(f"{run.folder}/run.json")
+            differences |= dict.fromkeys(_differences(record["config"], run.setup.config))
+            if record["code"] != code:
+                differences["the code of training has changed"] = None
+    why = "; ".join(differences) or "their data have changed"
+    one = count == 1
+    words = f"{count} finished run{' is' if one else 's are'} trained again and replaced: {why}"
+    if any(" was " in difference for difference in differences):
+        words += f". To keep {'it' if one else 'them'}, give this configuration another study name"
+    return words
+
+
+def unnamed(study: Mapping) -> str | None:
+    """Return in words that a study has the default one's name by mistake; None if it has not.
+
+    Args:
+        study: a canonical configuration.
+    """
+    default = check({})
+    if study["study"] != default["study"]:
+        return None
+    if all(study[part] == default[part] for part in _OF_RUNS):
+        return None
+    name = study["study"]
+    return (
+        f"this is not the study of config.yaml, but has its name: the results go to results/{name}."
+        f" For a folder of its own, give it a name: study: mine"
+    )
+
+
+def _differences(before: Mapping, now: Mapping) -> Iterable[str]:
+    """Yield in words each key of the record `before` that has another value `now`."""
+    for part, settings in before.items():
+        for key in {**settings, **now[part]}:
+            old, new = (_shown(one.get(key)) for one in (settings, now[part]))
+            if old != new:
+                yield f"{part}.{key} was {old} and is {new}"
+
+
+def _shown(value: object) -> str:
+    return "not given" if value is None else json.dumps(value).replace('"', "")
