@@ -15,7 +15,9 @@ BIN := $(CURDIR)/$(VENV)/bin
 
 .PHONY: study plan check test test-deps setup lock clean help
 
+# Snakemake shows a traceback for a file that is absent or not YAML.
 study: setup
+	@$(if $(CONFIG),$(BIN)/python scripts/check_config.py $(CONFIG))
 	@$(BIN)/snakemake --cores all $(if $(CONFIG),--configfile $(CONFIG))
 
 plan: setup

@@ -60,6 +60,8 @@ def read_study():
     from l2study.data.prepared import DataError
 
     try:
+        for path in (snakemake_door.config_files(workflow) or []) if stands_alone() else []:
+            configuration.read_keys(path)
         study = configuration.check(config, defaults=defaults)
         found = setups.setups(study)
         check_setups(found)

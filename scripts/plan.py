@@ -21,6 +21,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from l2study.core.config import ConfigError, read_keys
 from l2study.core.paths import data_place
 from l2study.core.setups import setups
 from l2study.core.variation import USUAL, independent_seeds, number_of_seeds, varied
@@ -169,7 +170,18 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--cores", default="all", help="as many runs are trained at a time (all)")
+    parser.add_argument(
+        "--configfile", nargs="+", default=[], help="files of keys in place of config.yaml's"
+    )
     options, others = parser.parse_known_args()
+    try:
+        # Snakemake shows a traceback for a file that is absent or not YAML.
+        for file in options.configfile:
+            read_keys(file)
+    except ConfigError as error:
+        sys.exit(f"config: {error}")
+    if options.configfile:
+        others += ["--configfile", *options.configfile]
     cores = len(os.sched_getaffinity(0)) if options.cores == "all" else int(options.cores)
     here = str(Path(__file__).resolve().parent)
     path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))

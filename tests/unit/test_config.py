@@ -647,3 +647,27 @@ def test_reading_a_configuration_loads_nothing_heavy():
         [sys.executable, "-c", code], cwd=ROOT / "scripts", capture_output=True, text=True
     )
     assert result.stdout == "[]\n", result.stderr
+
+
+@pytest.mark.slow  # starts programs
+@pytest.mark.parametrize("program", ["check_config.py", "plan.py --configfile"])
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "mine.yaml: cannot be read: No such file or directory"),
+        (b"study: caf\xe9", "mine.yaml: cannot be read: it is not UTF-8 text"),
+        (b"study: a\nlambdas: [0, 1\nseeds: 3", "mine.yaml: not valid YAML in line 3"),
+        (b"seeds: 2\nseeds: 3", 'mine.yaml: "seeds" is given twice'),
+    ],
+)
+def test_a_file_of_no_use_is_named_before_snakemake_reads_it(tmp_path, program, content, words):
+    if content is not None:
+        (tmp_path / "mine.yaml").write_bytes(content)
+    name, *options = program.split()
+    done = subprocess.run(
+        [sys.executable, str(SCHEMA.parents[1] / "scripts" / name), *options, "mine.yaml"],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith(f"config: {words}")

@@ -348,3 +348,15 @@ def test_bad_input_starts_nothing(project, changes, words):
     assert all(re.match("Using workflow specific|Config file", notice) for notice in notices)
     after = [path for path in project.folder.rglob("*") if ".snakemake" not in path.parts]
     assert sorted(path for path in after if "__pycache__" not in path.parts) == before
+
+
+def test_a_key_that_a_file_has_twice_is_refused(project):
+    project.configure()
+    path = project.folder / "tiny.yaml"
+    path.write_text(path.read_text() + "seeds: 2\n")
+    done = project.snakemake()
+    assert done.returncode != 0
+    assert (
+        (done.stdout + done.stderr).splitlines()[-1].endswith('tiny.yaml: "seeds" is given twice')
+    )
+    assert not project.results.exists()

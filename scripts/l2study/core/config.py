@@ -49,12 +49,21 @@ def read_config(source: str | os.PathLike) -> dict:
     text = str(source)
     if text.lstrip().startswith("{"):
         return check(_parsed(text, "the configuration"))
+    return check(read_keys(source))
+
+
+def read_keys(path: str | os.PathLike) -> object:
+    """Return the content of a configuration file as it is written.
+
+    Raises:
+        ConfigError: the file cannot be read, is not YAML, or repeats a key.
+    """
     try:
-        text = Path(source).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f"{_line(source)}: cannot be read: {reason}") from None
-    return check(_parsed(text, _line(source)))
+        raise ConfigError(f"{_line(path)}: cannot be read: {reason}") from None
+    return _parsed(text, _line(path))
 
 
 def check(config: dict, *, defaults: bool = True) -> dict:

@@ -45,6 +45,16 @@ def is_main(workflow) -> bool:
     return workflow.is_main_process
 
 
+@_adapter("a key that a file has twice is not noticed, and its last value is taken")
+def config_files(workflow) -> list | None:
+    """Return the paths of the files that the configuration has been read from so far.
+
+    For: reading them again, more strictly than Snakemake. Public is only the merged result.
+    Without: a file may have a key twice.
+    """
+    return workflow.configfiles
+
+
 # ---- the screen
 
 
