@@ -55,6 +55,8 @@ def read_study():
     defaults = not stands_alone()
     if not is_main():
         study = configuration.checked_before(config, defaults=defaults)
+        if variation.until(study):
+            study = variation.in_round(study, int(round_file(study).read_text()))
         return study, by_place(setups.setups(study, checked=True))
     from l2study.data.preparation import check_setups
     from l2study.data.prepared import DataError
@@ -68,7 +70,18 @@ def read_study():
         configuration.check_ledger(study)
     except (configuration.ConfigError, DataError) as error:
         sys.exit(f"config: {error}")
+    if variation.until(study):
+        from l2study.workflow import seeds_so_far
+
+        now, _ = seeds_so_far.look(study, found, f"results/{study['study']}")
+        study = variation.in_round(study, now)
+        found = setups.setups(study, checked=True)
     return study, by_place(found)
+
+
+def round_file(study):
+    """Return the file in which jobs of a cluster find how many seeds their round has."""
+    return Path(f".snakemake/at-work/{study['study']}.seeds")
 
 
 def by_place(found):
@@ -255,6 +268,8 @@ def start_work():
         sys.exit(str(error))
     if done:
         print(done, file=sys.stderr)
+    if variation.until(STUDY):
+        round_file(STUDY).write_text(f"{len(SEEDS)}\n")
     snakemake_door.look_again_when_needed(workflow)
     snakemake_door.see_every_end(workflow)
     snakemake_door.remove_old_output(workflow)
@@ -270,3 +285,7 @@ def end_work(words):
 
     lock.rest(LOCK)
     print(words, file=sys.stderr)
+    if variation.until(STUDY):
+        from l2study.workflow import seeds_so_far
+
+        print(seeds_so_far.words(STUDY, list(SETUPS.values()), RESULTS), file=sys.stderr)

@@ -26,12 +26,13 @@ from l2study.core.predictions import Predicted
 from l2study.core.runs import DamagedRunError, Run, read_runs
 from l2study.core.setups import setups
 from l2study.core.table_files import write_table
-from l2study.core.variation import number_of_seeds, run_seeds, source_seeds
+from l2study.core.variation import number_of_seeds, run_seeds, source_seeds, until
 from l2study.tables import across, build, datapackage, decision_tables, variance
 from l2study.tables.claims import claims_table
 from l2study.tables.derived import DERIVED_MEASURES, with_derived
 from l2study.tables.image_means import images_of
 from l2study.tables.ledger import LedgerError, read_ledger
+from l2study.tables.rounds import rounds_table
 
 
 def write_tables(config: dict, ledger: Path, results: Path, *, allow_missing: bool = False) -> None:
@@ -76,6 +77,7 @@ def write_tables(config: dict, ledger: Path, results: Path, *, allow_missing: bo
         "verdicts": across.verdicts_table(studied),
         "interactions": across.interactions_table(found, studied, config["confidence"]),
         "best": across.best_table(studied),
+        "rounds": rounds_table(until(config), config["confidence"], studied),
     }
     folder, factors = results / "tables", list(found[0].levels)
     descriptions = datapackage.read_descriptions(factors)

@@ -24,7 +24,14 @@ from pathlib import Path
 from l2study.core.config import ConfigError, read_keys
 from l2study.core.paths import data_place
 from l2study.core.setups import setups
-from l2study.core.variation import USUAL, independent_seeds, number_of_seeds, varied
+from l2study.core.variation import (
+    USUAL,
+    independent_seeds,
+    is_crossed,
+    number_of_seeds,
+    until,
+    varied,
+)
 from l2study.core.wording import seed_list
 from l2study.workflow import estimate, notes
 from l2study.workflow.estimate import Expected
@@ -82,14 +89,19 @@ def what(runs: list[Expected]) -> list[str]:
 def variation(study: dict) -> list[str]:
     """Return in a line what a seed changes in a study, where that is not the usual."""
     seeds, sources = study["seeds"], varied(study)
-    if isinstance(seeds, dict):
+    lines = [] if tuple(sources) == USUAL else [f"a seed changes {', '.join(sources)}"]
+    if rounds := until(study):
+        lines.append(
+            f"seeds in rounds: {rounds['now']} up to this one, {rounds['at_most']} at most"
+        )
+    if is_crossed(study):
         levels = " x ".join(f"{len(own)} {source}" for source, own in seeds.items())
         independent = len(independent_seeds(study))
         return [
             f"crossed design, {levels}: {number_of_seeds(study)} runs of every lambda,"
             f" {independent} of which share no level"
         ]
-    return [] if tuple(sources) == USUAL else [f"a seed changes {', '.join(sources)}"]
+    return lines
 
 
 def duration(runs: list[Expected], anew: set[str], cores: int, rate: float) -> str:

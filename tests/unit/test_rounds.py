@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from l2study.core.variation import FIRST_ROUND as FIRST
 from l2study.tables import rounds
-from l2study.tables.rounds import FIRST
 
 
 def normal(size, seed=0):

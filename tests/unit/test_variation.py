@@ -3,7 +3,9 @@
 import pytest
 
 from l2study.core import variation
-from l2study.core.config import ConfigError, check, checked_before
+from l2study.core.config import SCHEMA, ConfigError, check, checked_before
+from l2study.core.files import read_yaml
+from l2study.core.measures import GAPS, names
 from l2study.core.setups import setups
 
 CROSSED = {"seeds": {"weights": [0, 3], "order": [1, 2], "split": [0, 1, 5]}}
@@ -66,6 +68,7 @@ def test_a_text_of_no_sources_is_refused(text):
 
 # ---- the configuration
 
+UNTIL = {"measure": "gap_generalisation", "half_width": 0.001, "at_most": 60}
 STRATIFIED = {"validation": {"split": "stratified"}}
 SAMPLED = {"dataset": {"train_size": 100}}
 
@@ -118,6 +121,12 @@ def test_what_varies_has_a_canonical_form(given, seeds, varied):
         ({"seeds": {"order": 0}}, "seeds.order: 0 is not allowed"),
         ({"seeds": {"order": 1, "weights": [4]}}, "seeds: order, weights with one level each"),
         ({"seeds": {}}, "seeds: {} is not allowed; allowed: a count"),
+        ({"seeds": {"until": UNTIL, "order": 2}}, "seeds: until is given with order; allowed:"),
+        ({"seeds": {"until": UNTIL | {"measure": "gap"}}}, 'seeds.until.measure: "gap" is not'),
+        ({"seeds": {"until": UNTIL | {"half_width": 0}}}, "seeds.until.half_width: 0 is not"),
+        ({"seeds": {"until": {"measure": "val_ce", "at_most": 5}}}, "seeds.until.half_width: mi"),
+        ({"seeds": {"until": 5}}, "seeds.until: 5 is not allowed; allowed: a mapping with the keys"
+            " measure, half_width, at_most"),
     ],
     ids=str,
 )  # fmt: skip
@@ -153,3 +162,30 @@ def test_sources_are_crossed_if_two_have_several_levels():
     more = {"weights": [0, 1], "order": [0], "split": [0, 1, 2]}
     assert variation.crossed_sources({"seeds": more}) == ["weights", "split"]
     assert variation.crossed_sources({"seeds": {"weights": [0, 1], "order": [0]}}) == []
+
+
+# ---- seeds in rounds
+
+
+def test_the_first_round_has_ten_seeds_or_what_is_allowed():
+    config = check({"seeds": {"until": UNTIL}})
+    assert config["seeds"]["until"] == UNTIL | {"now": 10}
+    assert check(config) == config
+    few = check({"seeds": {"until": UNTIL | {"at_most": 4}}})
+    assert variation.run_seeds(few) == [0, 1, 2, 3]
+
+
+def test_a_round_has_all_seeds_up_to_it():
+    config = variation.in_round(check({"seeds": {"until": UNTIL}}), 23)
+    assert variation.run_seeds(config) == variation.independent_seeds(config) == list(range(23))
+    assert variation.number_of_seeds(config) == 23
+    assert variation.source_seeds(config, 7) == {"weights": 7, "order": 7}
+    assert variation.varied(config) == ["weights", "order"] and not variation.is_crossed(config)
+    assert check(config) == config
+
+
+def test_the_measures_of_rounds_are_measures_of_the_last_epoch():
+    schema = read_yaml(SCHEMA)["properties"]["seeds"]["properties"]["until"]["properties"]
+    allowed = schema["measure"]["enum"]
+    assert set(allowed) <= set(names("history", "gap"))
+    assert {f"gap_{kind}" for kind in GAPS} - set(allowed) == {"gap_exchangeable"}

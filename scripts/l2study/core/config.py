@@ -15,7 +15,7 @@ import yaml
 from l2study.core.files import read_yaml
 from l2study.core.labels import as_number, l2_label
 from l2study.core.paths import LEDGERS, ledger
-from l2study.core.variation import SOURCES, USUAL, faults
+from l2study.core.variation import FIRST_ROUND, SOURCES, USUAL, faults, is_crossed
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator, ValidationError
@@ -143,6 +143,9 @@ def _canonical(normal: dict) -> dict:
 
 
 def _seeds(seeds: int | list | dict) -> list | dict:
+    if isinstance(seeds, dict) and "until" in seeds:
+        until = seeds["until"]
+        return {"until": until | {"now": until.get("now", min(FIRST_ROUND, until["at_most"]))}}
     if isinstance(seeds, dict):
         return {source: _seeds(seeds[source]) for source in SOURCES if source in seeds}
     return list(range(seeds)) if isinstance(seeds, int) else sorted(seeds)
@@ -287,7 +290,7 @@ def _conflicts(config: dict) -> Iterator[str]:
     each_once |= {"variation": config.get("variation")}
     each_once |= (
         {f"seeds.{source}": levels for source, levels in seeds.items()}
-        if isinstance(seeds, dict)
+        if is_crossed(config)
         else {"seeds": seeds}
     )
     for key, entries in each_once.items():
@@ -353,16 +356,17 @@ def _allowed(schema: dict) -> str:
         case "object" if "properties" not in schema:
             return "a mapping of one factor or more, each with its levels"
         case "object":
-            return f"a mapping with the keys {', '.join(schema['properties'])}"
+            keys = [key for key in schema["properties"] if key != "now"]
+            return f"a mapping with the keys {', '.join(keys)}"
         case "array":
             return _list(schema)
         case ["integer", "array"]:
             return f"{_bounded('a count', schema)}, or {_list(schema)}"
         case ["integer", "array", "object"]:
-            keys = ", ".join(schema["properties"])
+            sources = ", ".join(SOURCES)
             return (
-                f"{_bounded('a count', schema)}, {_list(schema)}, or a mapping of one or more of"
-                f" {keys}, each with its levels"
+                f"{_bounded('a count', schema)}, {_list(schema)}, a mapping of one or more of"
+                f" {sources}, each with its levels, or of until alone"
             )
         case ["array", "object"]:
             return "a list of values, or a mapping of levels with the keys that each changes"

@@ -29,13 +29,43 @@ WORDS = {
 }
 """How a reader is told of each source."""
 
+FIRST_ROUND = 10
+"""Seeds of the first round of a study whose seeds come in rounds."""
+
 MOST_LEVELS = 100
 """The levels of a source in a crossed design are whole numbers below this."""
 
 
+def is_crossed(config: Mapping) -> bool:
+    """Return whether `seeds` has levels for the sources."""
+    return isinstance(config["seeds"], Mapping) and "until" not in config["seeds"]
+
+
+def until(config: Mapping) -> dict | None:
+    """Return until when seeds are added in rounds, by a canonical configuration; None if not so.
+
+    `measure`, `half_width` and `at_most` are as the configuration has them; `now` is how many seeds
+    there are in this round.
+    """
+    return config["seeds"].get("until") if isinstance(config["seeds"], Mapping) else None
+
+
+def in_round(study: Mapping, now: int) -> dict:
+    """Return the canonical configuration `study`, whose seeds come in rounds, with `now` seeds."""
+    return {**study, "seeds": {"until": until(study) | {"now": now}}}
+
+
+def _plain(config: Mapping) -> list[int] | None:
+    """Return the seeds of a design that is not crossed."""
+    rounds = until(config)
+    if rounds:
+        return list(range(rounds["now"]))
+    return None if is_crossed(config) else config["seeds"]
+
+
 def varied(config: dict) -> list[str]:
     """Return what a seed changes, of `SOURCES` and in their order, by a canonical configuration."""
-    if isinstance(config["seeds"], dict):
+    if is_crossed(config):
         return list(config["seeds"])
     return list(config.get("variation", USUAL))
 
@@ -46,21 +76,20 @@ def crossed_sources(config: dict) -> list[str]:
     Those of two levels or more, if there are two such sources at least.
     """
     seeds = config["seeds"]
-    several = [s for s in seeds if len(seeds[s]) > 1] if isinstance(seeds, dict) else []
+    several = [s for s in seeds if len(seeds[s]) > 1] if is_crossed(config) else []
     return several if len(several) > 1 else []
 
 
 def run_seeds(config: dict) -> list[int]:
     """Return the seeds of the runs of every lambda, ascending, by a canonical configuration."""
-    if isinstance(config["seeds"], list):
-        return config["seeds"]
-    return sorted(map(_label, _crossed(config["seeds"])))
+    seeds = _plain(config)
+    return sorted(map(_label, _crossed(config["seeds"]))) if seeds is None else seeds
 
 
 def number_of_seeds(config: dict) -> int:
     """Return how many runs every lambda has, which may be too many to list them."""
-    seeds = config["seeds"]
-    return len(seeds) if isinstance(seeds, list) else math.prod(map(len, seeds.values()))
+    seeds = _plain(config)
+    return math.prod(map(len, config["seeds"].values())) if seeds is None else len(seeds)
 
 
 def independent_seeds(config: dict) -> list[int]:
@@ -70,8 +99,8 @@ def independent_seeds(config: dict) -> list[int]:
     source, at the second of every source, and so on until a source has no more. A source with one
     level does not vary, so that all runs may share it.
     """
-    if isinstance(config["seeds"], list):
-        return config["seeds"]
+    if (seeds := _plain(config)) is not None:
+        return seeds
     levels = config["seeds"]
     number = min(len(own) for own in levels.values() if len(own) > 1)
     rows = zip(*(own if len(own) > 1 else own * number for own in levels.values()), strict=False)
@@ -80,7 +109,7 @@ def independent_seeds(config: dict) -> list[int]:
 
 def source_seeds(config: dict, seed: int) -> dict[str, int]:
     """Return the seed of every source that varies, for a run of a canonical configuration."""
-    if isinstance(config["seeds"], list):
+    if not is_crossed(config):
         return dict.fromkeys(varied(config), seed)
     return {
         source: seed // MOST_LEVELS ** SOURCES.index(source) % MOST_LEVELS
@@ -94,7 +123,12 @@ def faults(config: Mapping) -> Iterator[str]:
     Args:
         config: as the schema allows it; levels may be counts or lists.
     """
-    seeds, crossed = config["seeds"], isinstance(config["seeds"], dict)
+    seeds, crossed = config["seeds"], is_crossed(config)
+    if not crossed and isinstance(seeds, dict) and len(seeds) > 1:
+        yield (
+            f"seeds: until is given with {', '.join(set(seeds) - {'until'})}; allowed: until alone,"
+            " or levels of sources"
+        )
     if crossed and "variation" in config:
         yield (
             f"variation: {', '.join(config['variation'])} is given, but seeds names its sources"

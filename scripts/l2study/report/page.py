@@ -23,6 +23,7 @@ from l2study.report import (
     curve_picker,
     effect_figures,
     figures,
+    round_text,
     text_tables,
     variance_figures,
     variance_text,
@@ -271,6 +272,14 @@ def sources(study: Study, folder: str | Path = "") -> HTML | None:
         contents = _table(rows, label, "cards")
         parts.append(f"<details><summary>{html.escape(label)}</summary>{contents}</details>")
     return HTML("".join(parts))
+
+
+def rounds(study: Study) -> HTML | None:
+    """Return the rounds of a study whose seeds come in rounds; else nothing."""
+    if not (text := round_text.rounds_sentence(study)):
+        return None
+    contents = _table(round_text.rounds_table(study), "Rounds of seeds", "cards")
+    return HTML(f"<h2>Seeds in rounds</h2><p>{html.escape(text)}</p>{contents}")
 
 
 def contrasts(study: Study) -> HTML:

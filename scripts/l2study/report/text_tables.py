@@ -12,7 +12,7 @@ from l2study.core.epochs import evaluated_epochs
 from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
 from l2study.core.scope_rows import SEEDS_AND_IMAGES, for_seeds, widest
-from l2study.core.variation import WORDS, number_of_seeds, run_seeds, varied
+from l2study.core.variation import WORDS, is_crossed, number_of_seeds, run_seeds, varied
 from l2study.core.wording import (
     MISSING,
     Form,
@@ -82,7 +82,7 @@ def setup(study: Study) -> Rows:
         ),
         ("Evaluated after epochs", ", ".join(map(str, evaluated_epochs(training)))),
         ("Lambdas", ", ".join(config["lambdas"])),
-        ("Seeds", _seeds(config["seeds"])),
+        ("Seeds", _seeds(config)),
         ("A seed changes", ", ".join(WORDS[source] for source in varied(config))),
         ("Reference lambda", config["reference_lambda"]),
         ("Intervals", f"{percent(config['confidence'])}"),
@@ -90,10 +90,11 @@ def setup(study: Study) -> Rows:
     return [{"What": what, "Value": value} for what, value in entries]
 
 
-def _seeds(seeds: list[int] | dict[str, list[int]]) -> str:
-    if isinstance(seeds, list):
+def _seeds(config: dict) -> str:
+    if not is_crossed(config):
+        seeds = run_seeds(config)
         return f"{len(seeds)}: {', '.join(map(str, seeds))}"
-    levels = (f"{source} {', '.join(map(str, own))}" for source, own in seeds.items())
+    levels = (f"{source} {', '.join(map(str, own))}" for source, own in config["seeds"].items())
     return f"every combination of {'; '.join(levels)}"
 
 

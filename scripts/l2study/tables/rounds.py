@@ -16,10 +16,25 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
-FIRST = 10
-"""Seeds of the first round."""
+from l2study.core.variation import FIRST_ROUND
+
+ROUND_COLUMNS = [
+    "setup",
+    "l2",
+    "measure",
+    "round",
+    "seeds",
+    "n",
+    "mean",
+    "low",
+    "high",
+    "sd",
+    "half_width",
+    "wanted",
+]
 
 
 class Known(NamedTuple):
@@ -76,7 +91,7 @@ def seeds_for(last: Known, half_width: float, confidence: float) -> int:
     if last.half_width <= half_width:
         return last.n
     if last.n < 2:
-        return FIRST
+        return FIRST_ROUND
     critical = float(stats.t.ppf((1 + confidence) / 2, last.n - 1))
     return max(last.n + 1, math.ceil((critical * last.sd / half_width) ** 2))
 
@@ -86,9 +101,9 @@ def rounds(
 ) -> tuple[int, list[Round]]:
     """Return how many seeds the study needs now, and its rounds that are over.
 
-    The first round has `FIRST` seeds, or `at_most` if that is less. Every further one has what the
-    cell that needs most asks for. There are no more once every interval is narrow enough, or with
-    `at_most` seeds.
+    The first round has `FIRST_ROUND` seeds, or `at_most` if that is less. Every further one has
+    what the cell that needs most asks for. There are no more once every interval is narrow enough,
+    or with `at_most` seeds.
 
     Args:
         cells: the values of every cell (a set-up and a lambda), in the order of the seeds, as far
@@ -98,7 +113,7 @@ def rounds(
         confidence: of the intervals.
     """
     there = min((len(values) for values in cells.values()), default=0)
-    wanted, over = min(FIRST, at_most), []
+    wanted, over = min(FIRST_ROUND, at_most), []
     while wanted <= there:
         before = {cell: known.sd for cell, known in over[-1].cells.items()} if over else {}
         known = {
@@ -113,3 +128,36 @@ def rounds(
         diverged = max(wanted - cell.n for cell in known.values())
         wanted = min(at_most, max(wanted + 1, needed + diverged))
     return wanted, over
+
+
+def rounds_table(
+    wanted: Mapping | None, confidence: float, studied: Mapping[str, Mapping[str, pd.DataFrame]]
+) -> pd.DataFrame:
+    """Return what every round of a study tells of every lambda, by `ROUND_COLUMNS`.
+
+    No rows for a study whose seeds do not come in rounds. `low` to `high` is the interval that
+    holds in spite of the looking, `half_width` half of its width, and `wanted` how wide that may
+    be.
+
+    Args:
+        wanted: from `variation.until`.
+        confidence: of the intervals.
+        studied: the table `runs` of every set-up, by its name.
+    """
+    if wanted is None:
+        return pd.DataFrame(columns=ROUND_COLUMNS)
+    cells = {}
+    for name, tables in studied.items():
+        for l2, cell in tables["runs"].groupby("l2"):
+            values = cell.set_index("seed")[wanted["measure"]].reindex(range(wanted["now"]))
+            cells[name, l2] = values.to_numpy(float)
+    _, over = rounds(cells, wanted["half_width"], wanted["at_most"], confidence)
+    rows = [
+        (*cell, wanted["measure"], number, last.seeds, known.n, known.mean)
+        + (known.mean - known.half_width, known.mean + known.half_width, known.sd)
+        + (known.half_width, wanted["half_width"])
+        for number, last in enumerate(over, start=1)
+        for cell, known in last.cells.items()
+    ]
+    table = pd.DataFrame(rows, columns=ROUND_COLUMNS)
+    return table.replace([np.inf, -np.inf], math.nan)

@@ -15,6 +15,7 @@ from l2study.core.measures import MEASURES
 from l2study.core.paths import place
 from l2study.core.runs import DamagedRunError, read_runs
 from l2study.core.setups import Setup
+from l2study.core.variation import until
 from l2study.tables.rounds import Round, rounds
 
 Cells = dict[tuple[str, str], list[float]]
@@ -32,26 +33,26 @@ def look(study: Mapping, found: Iterable[Setup], results: str) -> tuple[int, lis
     Returns:
         As `rounds` does; the cells are the pairs of a set-up's name and a lambda's label.
     """
-    until = study["seeds"]["until"]
+    wanted = until(study)
     cells: Cells = {
-        (setup.name, l2): _values(setup, l2, f"{results}{place(setup.name)}", until)
+        (setup.name, l2): _values(setup, l2, f"{results}{place(setup.name)}", wanted)
         for setup in found
         for l2 in study["lambdas"]
     }
-    return rounds(cells, until["half_width"], until["at_most"], study["confidence"])
+    return rounds(cells, wanted["half_width"], wanted["at_most"], study["confidence"])
 
 
-def _values(setup: Setup, l2: str, results: str, until: Mapping) -> list[float]:
+def _values(setup: Setup, l2: str, results: str, wanted: Mapping) -> list[float]:
     """Return the values of a lambda, of as many seeds as are there without a gap."""
     promised = {"config": {part: setup.config[part] for part in ("model", "training")}}
     epochs, values = evaluated_epochs(setup.config["training"]), []
-    for seed in range(until["at_most"]):
+    for seed in range(wanted["at_most"]):
         try:
             (run,) = read_runs(Path(results), [l2], [seed], epochs, promised=promised)
         except DamagedRunError:
             break
         completed = run.record["status"] == "completed"
-        values.append(_measured(run.history[-1], until["measure"]) if completed else np.nan)
+        values.append(_measured(run.history[-1], wanted["measure"]) if completed else np.nan)
     return values
 
 
@@ -63,11 +64,11 @@ def _measured(last: np.ndarray, measure: str) -> float:
 
 def words(study: Mapping, found: Sequence[Setup], results: str) -> str:
     """Return in a sentence whether the study has seeds enough, for the end of an invocation."""
-    until = study["seeds"]["until"]
+    wanted = until(study)
     needed, over = look(study, found, results)
     if not over:
         return f"The first round, of {needed} seeds, is not over: give the same command again."
-    last, measure = over[-1], MEASURES[until["measure"]]
+    last, measure = over[-1], MEASURES[wanted["measure"]]
     setup, l2 = last.widest
     at = f"lambda {l2}" if len(found) == 1 else f"lambda {l2} of the set-up {setup}"
     half_width = last.cells[last.widest].half_width
@@ -78,9 +79,9 @@ def words(study: Mapping, found: Sequence[Setup], results: str) -> str:
     widest = (
         f"With {last.seeds} seeds, the widest interval of the {measure.label[0].lower()}"
         f"{measure.label[1:]} is {width(half_width)} to either side, at {at}. Wanted:"
-        f" {width(until['half_width'])} or less."
+        f" {width(wanted['half_width'])} or less."
     )
-    if half_width <= until["half_width"]:
+    if half_width <= wanted["half_width"]:
         return widest
     if needed > last.seeds:
         return f"{widest} That takes {needed} seeds: give the same command again."

@@ -1,0 +1,119 @@
+"""How many seeds a study in rounds has, by the runs that are there."""
+
+import shutil
+
+import pytest
+
+import aggregate
+from l2study.core.setups import Setup
+from l2study.core.table_files import read_table
+from l2study.core.variation import in_round
+from l2study.report import page, round_text
+from l2study.report.inputs import read_results
+from l2study.tables.rounds import rounds
+from l2study.workflow import seeds_so_far
+from synthetic import write_study
+from tiny import PROJECT
+
+LEDGER = PROJECT / "reports" / "claims" / "general.yaml"
+
+
+def in_rounds(config, **until):
+    given = {"measure": "gap_generalisation", "half_width": 0.0002, "at_most": 40} | until
+    return {**config, "seeds": {"until": given | {"now": len(config["seeds"])}}}
+
+
+def set_up(config):
+    return [Setup("base", {}, config, {})]
+
+
+def grown(folder, seeds, **until):
+    """A made-up study with these seeds, told to go on until intervals are narrow enough."""
+    config = write_study(folder, lambdas=[0, 1e-2], seeds=range(seeds), epochs=4)
+    return in_rounds(config, **until)
+
+
+def look(config, folder):
+    return seeds_so_far.look(config, set_up(config), str(folder))
+
+
+def test_without_runs_it_is_the_first_round(tmp_path):
+    config = grown(tmp_path, 2)
+    shutil.rmtree(tmp_path / "runs")
+    assert look(config, tmp_path) == (10, [])
+    assert "first round, of 10 seeds, is not over" in seeds_so_far.words(
+        config, set_up(config), str(tmp_path)
+    )
+
+
+def test_a_run_that_is_not_there_keeps_a_round_open(tmp_path):
+    config = grown(tmp_path, 10)
+    wanted, over = look(config, tmp_path)
+    assert len(over) == 1 and wanted > 10
+    (tmp_path / "runs" / "l2~0.01" / "seed~3" / "run.json").unlink()
+    assert look(config, tmp_path) == (10, [])
+
+
+def test_the_values_are_those_of_the_histories(tmp_path):
+    config = grown(tmp_path, 12, at_most=12)
+    aggregate.write_tables(config, LEDGER, tmp_path)
+    runs = read_table(tmp_path / "tables" / "runs.csv")
+    cells = {
+        ("base", l2): runs.loc[runs["l2"] == float(l2), "gap_generalisation"].to_numpy()
+        for l2 in ("0", "0.01")
+    }
+    wanted, over = look(config, tmp_path)
+    expected = rounds(cells, 0.0002, 12, 0.95)
+    assert wanted == expected[0] == 12 and len(over) == len(expected[1]) == 2
+    for found, known in zip(over, expected[1], strict=True):
+        for cell, at_end in found.cells.items():
+            assert at_end == pytest.approx(known.cells[cell])
+
+
+def test_runs_of_another_training_do_not_count(tmp_path):
+    config = grown(tmp_path, 10)
+    config["training"] = config["training"] | {"learning_rate": 0.5}
+    assert look(config, tmp_path) == (10, [])
+
+
+@pytest.mark.parametrize(
+    ("seeds", "until", "said"),
+    [
+        (10, {}, "That takes"),
+        (10, {"at_most": 10}, "More seeds than these are not allowed (seeds.until.at_most)."),
+        (10, {"half_width": 0.5}, "Wanted: 50 points or less."),
+    ],
+)
+def test_what_is_said_at_the_end(tmp_path, seeds, until, said):
+    config = grown(tmp_path, seeds, **until)
+    words = seeds_so_far.words(config, set_up(config), str(tmp_path))
+    assert words.startswith("With 10 seeds, the widest interval of the generalisation gap is 0.0")
+    assert said in words
+    assert ("give the same command again" in words) == (said == "That takes")
+
+
+def test_table_and_page_have_the_rounds(tmp_path):
+    config = grown(tmp_path, 12, at_most=12)
+    aggregate.write_tables(config, LEDGER, tmp_path)
+    table = read_table(tmp_path / "tables" / "rounds.csv")
+    assert table[["round", "seeds"]].drop_duplicates().to_numpy().tolist() == [[1, 10], [2, 12]]
+    half = (table["high"] - table["low"]) / 2
+    assert half.tolist() == pytest.approx(table["half_width"].tolist())
+    assert (table.groupby("l2")["sd"].diff().dropna() >= 0).all()
+    study = read_results(tmp_path)
+    assert len(round_text.rounds_table(study)) == 4
+    assert "with the most seeds that the study may have" in page.rounds(study).data
+
+
+def test_another_study_has_no_rounds(tmp_path):
+    config = write_study(tmp_path, lambdas=[0, 1e-2], seeds=range(3), epochs=2)
+    aggregate.write_tables(config, LEDGER, tmp_path)
+    study = read_results(tmp_path)
+    assert study.tables["rounds"].empty and page.rounds(study) is None
+
+
+def test_a_later_round_is_another_number_of_seeds(tmp_path):
+    config = grown(tmp_path, 10)
+    wanted, _ = look(config, tmp_path)
+    later = grown(tmp_path, wanted)
+    assert look(in_round(later, wanted), tmp_path)[1][1].seeds == wanted
