@@ -264,9 +264,10 @@ def test_of_an_added_seed_only_its_own_runs_are_measured(project):
 
 
 def test_measuring_that_failed_leaves_what_was_measured_before(project):
-    """A run's weights are damaged. Without the file of its lambda, all of it is measured again."""
+    """A run's weights are damaged. Without a file of its lambda, all of it is measured again."""
     measures = project.results / "measures" / "l2~0.03.json"
-    before = measures.read_bytes()
+    predictions = measures.with_name("l2~0.03.predictions.npz")
+    before, predicted = measures.read_bytes(), predictions.read_bytes()
     weights = project.results / "runs" / "l2~0.03" / "seed~2" / "weights.npz"
     right = weights.read_bytes()
     weights.write_bytes(b"not weights")
@@ -278,8 +279,10 @@ def test_measuring_that_failed_leaves_what_was_measured_before(project):
     assert done.returncode != 0
     assert "are not the weights of run.json" in done.stdout + done.stderr
     assert json.loads(measures.read_text()) == content
+    assert predictions.read_bytes() == predicted
     weights.write_bytes(right)
-    measures.unlink()
+    measures.write_bytes(before)
+    predictions.unlink()
     done = project.snakemake("aggregate")
     assert done.returncode == 0, done.stderr
     log = project.folder / "logs" / "tiny" / "measure" / "l2~0.03.log"
