@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[2]
 LEDGER = ROOT / "reports" / "claims" / "exercise.yaml"
 LOST = {(0.01, 3): 2, (0.001, 0): 1}
 CHOSEN = [1, 3, 7]
+CROSSED = {"weights": [0, 2], "order": [1, 2, 3], "split": [0]}
 TABLES = sorted(path.stem for path in (ROOT / "reports" / "tables").glob("*.rst"))
 
 
@@ -899,6 +900,31 @@ class TestPredictions:
             assert run.predictions == {}
 
 
+@pytest.fixture(scope="module")
+def crossed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("crossed")
+    made = {"lambdas": [0, 0.01], "epochs": 2, "split": "stratified"}
+    found = []
+    for name, seeds in (("all", CROSSED), ("alone", [100, 202])):
+        config = synthetic.write_study(folder / name, seeds=seeds, **made)
+        command.write_tables(config, LEDGER, folder / name)
+        tables = folder / name / "tables"
+        found.append({table: read_table(tables / f"{table}.csv") for table in TABLES})
+    return found
+
+
+@pytest.fixture(scope="module")
+def by_split(tmp_path_factory):
+    found = {}
+    for split in ("tail", "stratified"):
+        folder = tmp_path_factory.mktemp(split)
+        config = synthetic.write_study(folder, lambdas=[0, 0.01], epochs=2, split=split)
+        command.write_tables(config, LEDGER, folder)
+        tables = folder / "tables"
+        found[split] = {name: read_table(tables / f"{name}.csv") for name in TABLES}
+    return found
+
+
 class TestCrossed:
     """Of a crossed study, the tables of statistics are those of its independent runs."""
 
@@ -938,17 +964,6 @@ class TestCrossed:
 
 class TestExchangeable:
     """The gap that has a value only where chance alone says which images are validation."""
-
-    @pytest.fixture(scope="class")
-    def by_split(self, tmp_path_factory):
-        found = {}
-        for split in ("tail", "stratified"):
-            folder = tmp_path_factory.mktemp(split)
-            config = synthetic.write_study(folder, lambdas=[0, 0.01], epochs=2, split=split)
-            command.write_tables(config, LEDGER, folder)
-            tables = folder / "tables"
-            found[split] = {name: read_table(tables / f"{name}.csv") for name in TABLES}
-        return found
 
     def test_it_is_training_less_validation_accuracy_of_a_random_split(self, by_split):
         tables = by_split["stratified"]

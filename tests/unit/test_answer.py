@@ -4,7 +4,8 @@ from dataclasses import replace
 import pytest
 from scipy import stats
 
-from l2study.report.headline import COVERS, answer
+from l2study.core.config import check
+from l2study.report.headline import answer, covers
 from reported import made_up
 from synthetic import HARMFUL, HELPFUL, NOTHING, Effects
 
@@ -99,10 +100,38 @@ class TestComparison:
         runs = study.tables["runs"]
         assert f"{100 * runs['gap_generalisation'].mean():.2f} points" in text
         assert f"{100 * runs['test_accuracy'].mean():.2f} %" in text
-        assert last == COVERS
+        assert last == covers(study.config, True)
 
     def test_what_the_intervals_cover_is_said_last(self, tmp_path):
-        assert written(tmp_path)[-1] == COVERS
+        assert written(tmp_path)[-1] == (
+            "The intervals of accuracies, cross-entropies and gaps are for other seeds, that is other"
+            " initial weights and other orders of the batches, and for other validation and test"
+            " images. Those of norms and of the lag are for other seeds alone. The training images"
+            " and the set-up stay the same."
+        )
+
+    @pytest.mark.parametrize(
+        ("given", "words"),
+        [
+            ({"variation": ["order"]}, "for other orders of the batches, with the same training,"),
+            ({"variation": ["weights", "split"]}, "other initial weights and other validation"
+                " splits, with the same test images and the same set-up. The runs share most"),
+            ({"variation": ["sample"]}, "other samples of the training images, with the same"
+                " validation and test images"),
+            ({"seeds": {"weights": 3, "split": 4}}, "Of the 12 runs of every lambda, they rest on"
+                " those that share no level of a source, which are 3."),
+        ],
+    )  # fmt: skip
+    def test_it_depends_on_what_a_seed_changes(self, given, words):
+        base = {"validation": {"split": "stratified"}, "dataset": {"train_size": 100}}
+        assert words in covers(check(base | given), images_too=False)
+
+    def test_other_images_are_covered_where_predictions_are_kept(self):
+        base = {"validation": {"split": "stratified"}}
+        said = covers(check(base | {"variation": ["weights", "split"]}), images_too=True)
+        assert "other initial weights and other validation splits, and for other validation" in said
+        assert "The training sets of two splits overlap, and the intervals for other" in said
+        assert "The training images and the set-up stay" not in said
 
 
 class TestDiverged:

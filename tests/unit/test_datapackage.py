@@ -19,6 +19,7 @@ from reported import ODD, write_results
 from tiny import PROJECT
 
 LOST = {(0.01, 3): 2, (0.001, 0): 1}
+SEEDS = {"seed", *(f"seed_{source}" for source in SOURCES)}
 CSV = list(datapackage.read_descriptions())
 
 
@@ -145,7 +146,7 @@ class TestDescriptions:
                 assert field["description"].endswith("."), about
                 assert field["type"] in ("number", "integer", "string"), about
                 assert ("unit" in field) == (
-                    field["type"] != "string" and not field["name"].startswith("seed")
+                    field["type"] != "string" and field["name"] not in SEEDS
                 ), about
 
     def test_every_table_has_a_caption_for_the_report_of_snakemake(self):
@@ -230,8 +231,7 @@ class TestParquet:
     def test_has_the_types_described_and_no_value_where_there_is_none(self, study):
         table = pq.read_table(study / "runs.parquet")
         kinds = {field.name: str(field.type) for field in table.schema}
-        whole = {"seed", "epochs", "val_ce_min_epoch"}
-        whole |= {f"seed_{source}" for source in SOURCES}
+        whole = {*SEEDS, "epochs", "val_ce_min_epoch"}
         assert {name for name, kind in kinds.items() if kind == "int64"} == whole
         assert {name for name, kind in kinds.items() if kind != "double"} == {
             *whole,

@@ -340,7 +340,7 @@ class TestReport:
 
     def test_the_answer_says_what_its_intervals_are_for(self, study):
         texts = headline.answer(study)
-        assert texts[-1] == headline.COVERS_IMAGES
+        assert texts[-1] == headline.covers(study.config, images_too=True)
         assert "on these images" not in " ".join(texts)
         assert "if the validation images are resampled too" in texts[0]
         wide = widest(study.tables["answer"], ["comparison", "measure"])

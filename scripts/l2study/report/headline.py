@@ -11,6 +11,7 @@ import pandas as pd
 from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds, widest
+from l2study.core.variation import independent_seeds, is_crossed, number_of_seeds, varied
 from l2study.core.wording import form_of, interval, percent
 from l2study.report.inputs import Study
 
@@ -26,19 +27,51 @@ NAMES = {
 }
 """How the answer calls the measures that it is about; `here` is for intervals over seeds alone."""
 
-COVERS = (
-    "All intervals are over seeds alone: they are for other initial weights and other orders of the"
-    " batches, with the same training, validation and test images and the same set-up."
-)
-"""What the intervals cover where no predictions are kept."""
+_OTHERS = {
+    "weights": "initial weights",
+    "order": "orders of the batches",
+    "split": "validation splits",
+    "sample": "samples of the training images",
+}
 
-COVERS_IMAGES = (
-    "The intervals of accuracies, cross-entropies and gaps are for other seeds, that is other"
-    " initial weights and other orders of the batches, and for other validation and test images."
-    " Those of norms and of the lag are for other seeds alone. The training images and the set-up"
-    " stay the same."
-)
-"""What they cover where predictions are kept."""
+
+def covers(config: dict, images_too: bool) -> str:
+    """Return in words what the intervals cover.
+
+    Args:
+        config: canonical; what a seed changes is read.
+        images_too: whether predictions are kept, so that there are intervals for other images.
+    """
+    sources = varied(config)
+    others = " and ".join(f"other {_OTHERS[source]}" for source in sources)
+    same = {"split": "test", "sample": "validation and test"}
+    images = next((same[source] for source in same if source in sources), None)
+    if images_too:
+        text = (
+            "The intervals of accuracies, cross-entropies and gaps are for other seeds, that is"
+            f" {others}, and for other validation and test images. Those of norms and of the lag"
+            " are for other seeds alone."
+        )
+        text += " The set-up stays" if images else " The training images and the set-up stay"
+        text += " the same."
+    else:
+        text = (
+            f"All intervals are over seeds alone: they are for {others}, with the same"
+            f" {images or 'training, validation and test'} images and the same set-up."
+        )
+    if images_too and "split" in sources:
+        text += (
+            " The training sets of two splits overlap, and the intervals for other images are wider"
+            " for that (Nadeau and Bengio 2003)."
+        )
+    elif images:
+        text += " The runs share most images, so for new data the intervals are too narrow."
+    if is_crossed(config):
+        text += (
+            f" Of the {number_of_seeds(config)} runs of every lambda, they rest on those that share"
+            f" no level of a source, which are {len(independent_seeds(config))}."
+        )
+    return text
 
 
 class Estimate(NamedTuple):
@@ -65,14 +98,14 @@ def answer(study: Study) -> list[str]:
     if not left:
         return ["All runs diverged, so this study cannot say what regularisation does."]
     means = widest(study.tables["means"], ["measure", "l2"])
-    covers = COVERS_IMAGES if (means["scope"] == SEEDS_AND_IMAGES).any() else COVERS
+    covered = covers(study.config, bool((means["scope"] == SEEDS_AND_IMAGES).any()))
     means = means.set_index(["measure", "l2"]).sort_index()
     none_left = "".join(
         f" All runs at lambda {l2_label(l2)} diverged." for l2 in lambdas if l2 not in left
     )
     negative = _negative_gap(means, level)
     if len(left) == 1:
-        return [_single(means, left[0], level) + none_left, *negative, covers]
+        return [_single(means, left[0], level) + none_left, *negative, covered]
     comparisons = widest(study.tables["answer"], ["comparison", "measure"])
     comparisons = comparisons.set_index(["comparison", "measure"], drop=False)
     strongest = comparisons.loc["strongest"]
@@ -87,7 +120,7 @@ def answer(study: Study) -> list[str]:
     reference = float(study.config["reference_lambda"])
     if reference not in lambdas:
         second += f" The reference, lambda {l2_label(reference)}, is not in the study."
-    return [first, f"{second} {_seeds(int(strongest['n'].iloc[0]))}{none_left}", *negative, covers]
+    return [first, f"{second} {_seeds(int(strongest['n'].iloc[0]))}{none_left}", *negative, covered]
 
 
 def _mean(means: pd.DataFrame, measure: str, l2: float) -> Estimate:
