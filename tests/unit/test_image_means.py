@@ -13,7 +13,7 @@ from l2study.core.epochs import evaluated_epochs
 from l2study.core.measures import MEASURES
 from l2study.core.predictions import PARTS, Predicted
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds, widest
-from l2study.report import claim_tables, figures, headline, text_tables
+from l2study.report import claim_tables, comparison, figures, headline, text_tables
 from l2study.report.inputs import Study
 from l2study.tables import across, build, claims, decision_tables, scopes
 from l2study.tables.derived import with_derived
@@ -348,6 +348,14 @@ class TestReport:
         low, high = (100 * row[end] for end in ("low", "high"))
         ends = [f"{value:.2f}".lstrip("-") for value in (low, high)]
         assert all(end in " ".join(texts) for end in ends)
+
+    def test_studies_are_compared_for_other_seeds(self, study):
+        table = comparison.comparison_table([study])
+        assert len(table) == len(comparison.COMPARED) * len(L2)
+        means = for_seeds(study.tables["means"]).set_index(["measure", "l2"])
+        row = table.set_index(["measure", "l2"]).loc[("test_accuracy", 0.01)]
+        assert row["low"] == means.loc[("test_accuracy", 0.01), "low"]
+        assert [len(cells) for _, cells in comparison.choices([study])] == [1, 1, 1]
 
     def test_figures_and_tables_have_one_mark_and_row_each(self, study):
         rows = text_tables.lambda_table(study)

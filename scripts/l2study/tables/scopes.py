@@ -86,6 +86,17 @@ def crossed_mean(
     1992, section 4.3). Degrees of freedom are by Satterthwaite (1946) over the mean squares used.
     Without parts, this is Student's t as in `statistics.mean_interval`.
 
+    Simulated coverage of a 95 % interval for right and wrong answers of 5,000 images, with the
+    proportions of the components that the default study has without L2; in brackets that of
+    Student's interval over seeds; the tests repeat this with fewer studies than the 2,000 here:
+
+        an accuracy            5 seeds .945 (.61)    10 seeds .952 (.45)    30 seeds .935 (.26)
+        a paired difference    5 seeds .949 (.94)    10 seeds .952 (.90)    30 seeds .945 (.78)
+
+    For normal values it is .942 to .950 with 5 seeds, whatever the share of the images; with 3 it
+    may be .92. Few wrong answers lower it, as with any interval of a proportion that is symmetric:
+    with 20 of 1,000 images it is .93.
+
     Args:
         values: y_s of every seed, shape (seeds,).
         parts: what is a mean over images. A part of a single image leaves the error unknown.
