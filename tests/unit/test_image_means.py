@@ -1,24 +1,28 @@
 """What the tables and the report say for other images, with predictions made up here."""
 
 import dataclasses
+import json
 import math
 
 import numpy as np
 import pandas as pd
 import pytest
+from frictionless import validate
 from scipy import stats
 
+import aggregate
 import synthetic
 from l2study.core.epochs import evaluated_epochs
 from l2study.core.measures import MEASURES
 from l2study.core.predictions import PARTS, Predicted
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds, widest
-from l2study.report import claim_tables, comparison, figures, headline, text_tables
-from l2study.report.inputs import Study
+from l2study.report import claim_tables, comparison, figures, headline, summary, text_tables
+from l2study.report.inputs import Study, read_study
 from l2study.tables import across, build, claims, decision_tables, scopes
 from l2study.tables.derived import with_derived
 from l2study.tables.image_means import NO_IMAGES, Images, images_of
 from l2study.tables.ledger import read_ledger
+from reported import CAPTIONS
 from tiny import PROJECT
 
 COUNTS = {"val": 300, "test": 500}
@@ -330,6 +334,22 @@ class TestClaims:
         table = self.judged(made, holds={"above": 0.1})
         verdicts = across.verdicts_table({"base": {"claims": table}})
         assert verdicts["scope"].tolist() == [SEEDS_AND_IMAGES]
+
+
+def test_a_whole_study_is_written_as_described_and_reported(tmp_path, monkeypatch):
+    config = synthetic.write_study(tmp_path, lambdas=L2, seeds=SEEDS_OF_STUDY, epochs=3)
+    predictions = predictions_of(L2, SEEDS_OF_STUDY)
+    monkeypatch.setattr(aggregate, "predictions_of", lambda _: predictions)
+    aggregate.write_tables(config, PROJECT / "reports" / "claims" / "exercise.yaml", tmp_path)
+    report = validate(str(tmp_path / "tables" / "datapackage.json"))
+    assert report.valid, report.flatten(["type", "note"])
+    study = read_study(json.dumps(config), tmp_path, CAPTIONS)
+    for name in ("gap", "contrasts", "choice", "means", "answer", "claims"):
+        assert set(study.tables[name]["scope"].dropna()) == {SEEDS, SEEDS_AND_IMAGES}, name
+    text = summary.summary(study)
+    assert headline.COVERS_IMAGES in text
+    assert text_tables.scopes_sentence(study) in text
+    assert text_tables.variance_sentences(study)[-1] in text
 
 
 class TestReport:
