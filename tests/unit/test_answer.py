@@ -104,9 +104,9 @@ class TestComparison:
 
     def test_what_the_intervals_cover_is_said_last(self, tmp_path):
         assert written(tmp_path)[-1] == (
-            "The intervals of accuracies, cross-entropies and gaps are for other seeds, that is other"
-            " initial weights and other orders of the batches, and for other validation and test"
-            " images. Those of norms and of the lag are for other seeds alone. The training images"
+            "The intervals of accuracies, cross-entropies and gaps are for other seeds, that is"
+            " other initial weights and other orders of the batches, and for other validation and"
+            " test images. Those of norms and of the lag are for other seeds alone. The training images"
             " and the set-up stay the same."
         )
 
