@@ -106,8 +106,8 @@ class TestComparison:
         assert written(tmp_path)[-1] == (
             "The intervals of accuracies, cross-entropies and gaps are for other seeds, that is"
             " other initial weights and other orders of the batches, and for other validation and"
-            " test images. Those of norms and of the lag are for other seeds alone. The training images"
-            " and the set-up stay the same."
+            " test images. Those of norms and of the lag are for other seeds alone. The training"
+            " images and the set-up stay the same."
         )
 
     @pytest.mark.parametrize(
