@@ -160,9 +160,8 @@ def tables_of(config: dict, claims: dict, found: list[Run]) -> dict[str, pd.Data
 
 
 def predictions_of(found: list[Run]) -> dict[tuple[float, int], dict[str, Predicted]]:
-    """Return what every completed run predicts, by its lambda and seed; none if it is not kept."""
-    kept = {(float(run.l2), run.seed): getattr(run, "predictions", None) for run in found}
-    return {run: predictions for run, predictions in kept.items() if predictions}
+    """Return what every completed run predicts, by its lambda and seed."""
+    return {(float(run.l2), run.seed): run.predictions for run in found if run.predictions}
 
 
 def main(arguments: list[str] | None = None) -> None:

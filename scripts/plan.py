@@ -33,24 +33,30 @@ from l2study.core.variation import (
     varied,
 )
 from l2study.core.wording import seed_list
-from l2study.workflow import estimate, notes
+from l2study.workflow import estimate, notes, seeds_for_claims
 from l2study.workflow.estimate import Expected
 
+CONFIG = Path(__file__).resolve().parents[1] / "config.yaml"
 
-def plan(jobs: Iterable[dict], cores: int, rate: Callable[[], float]) -> str:
+
+def plan(
+    jobs: Iterable[dict], cores: int, rate: Callable[[], float], finished: Iterable[str] = ()
+) -> str:
     """Return the plan in words.
 
     Args:
         jobs: rule and shell command (None for `all`) of every job that a dry run would do.
         cores: how many runs are trained at a time.
         rate: returns the speed of this machine, see `estimate.machine_rate`.
+        finished: lines about a study in which there is nothing to do, see `seeds_for_claims.lines`.
 
     Raises:
         DataError: a file of the data is absent or damaged.
     """
     jobs = [(job["rule"], _options(job["command"] or "")) for job in jobs]
     if not jobs:
-        return "Nothing to be done: every run is there, tables and report are up to date."
+        nothing = "Nothing to be done: every run is there, tables and report are up to date."
+        return "\n".join([nothing, *finished])
     new = {options["--output"] for rule, options in jobs if rule == "train"}
     prepared = {options["--output"] for rule, options in jobs if rule == "prepare"}
     lines = []
@@ -206,7 +212,16 @@ def main() -> None:
     )
     if done.returncode != 0:
         sys.exit(done.stderr.strip())
-    print(plan(map(json.loads, done.stdout.splitlines()), cores, estimate.machine_rate))
+    jobs = map(json.loads, done.stdout.splitlines())
+    finished = seeds_for_claims.lines(Path("results", _name(options.configfile, others)), cores)
+    print(plan(jobs, cores, estimate.machine_rate, finished))
+
+
+def _name(files: Iterable[str], others: Iterable[str]) -> str:
+    """Return the name of the study that these options of Snakemake are about."""
+    names = [(read_keys(file) or {}).get("study") for file in [CONFIG, *files]]
+    names += [other.removeprefix("study=") for other in others if other.startswith("study=")]
+    return [name for name in names if name][-1]
 
 
 if __name__ == "__main__":

@@ -71,12 +71,13 @@ def tables_of(config, found, images):
     histories = build.histories_table(found)
     runs = with_derived(histories, build.runs_table(found), build.regularised_kernels(found))
     epochs = evaluated_epochs(config["training"])
+    absent = build.without_value(config)
     choice = decision_tables.choice_table(runs, 0.0, 0.95, images)
     return {
         "histories": histories,
         "runs": runs,
-        "gap": build.gap_table(histories, runs, epochs, 0.95, images),
-        "contrasts": build.contrasts_table(runs, 0.0, 0.95, images),
+        "gap": build.gap_table(histories, runs, epochs, 0.95, absent, images),
+        "contrasts": build.contrasts_table(runs, 0.0, 0.95, absent, images),
         "choice": choice,
         "claims": claims.claims_table(LEDGER, histories, runs, choice, epochs, 0.95, images),
         "means": build.means_table(runs, [n for n in MEASURES if n in runs], 0.95, images),
@@ -172,7 +173,7 @@ class TestImages:
         # a tenth is held out: one validation image for nine training images
         assert found.correction == pytest.approx(1 / 9)
         smaller = varied | {"dataset": {"name": "mnist", "train_size": 600}}
-        assert images_of(smaller, images.predictions).correction == pytest.approx(0.5)
+        assert images_of(smaller, images.predictions).correction == found.correction
         values = build.by_lambda(tables["runs"])[0.0]["gap_split"]
         test = scopes.Part(1.0, right(images, "test", 0.0))
         expected = scopes.crossed_mean(values, [test], 1 / 9)
@@ -347,7 +348,7 @@ def test_a_whole_study_is_written_as_described_and_reported(tmp_path, monkeypatc
     for name in ("gap", "contrasts", "choice", "means", "answer", "claims"):
         assert set(study.tables[name]["scope"].dropna()) == {SEEDS, SEEDS_AND_IMAGES}, name
     text = summary.summary(study)
-    assert headline.COVERS_IMAGES in text
+    assert headline.covers(config, images_too=True) in text
     assert text_tables.scopes_sentence(study) in text
     assert text_tables.variance_sentences(study)[-1] in text
 

@@ -13,7 +13,7 @@ import plan
 from l2study.core.code import fingerprint
 from l2study.core.config import check
 from l2study.core.setups import setups
-from l2study.workflow import estimate, notes
+from l2study.workflow import estimate, notes, seeds_for_claims
 from l2study.workflow.estimate import (
     actual_and_expected,
     expected_runs,
@@ -323,3 +323,48 @@ def test_a_forgotten_name_is_noticed(data):
     assert notes.unnamed(study(data)) is None
     for changes in ({"training": {"epochs": 3}}, {"dataset": {"path": data}}):
         assert "results go to results/mnist" in notes.unnamed(check(changes))
+
+
+# ---- a finished study
+
+
+def write_finished(folder, verdicts):
+    (folder / "tables").mkdir()
+    rows = [f"base,{name},overall,{verdict},{seeds}" for name, (verdict, seeds) in verdicts.items()]
+    rows += ["base,gap,a row of it,not resolved,", "momentum~0.9,gap,overall,not resolved,99"]
+    heads = "setup,id,estimand,verdict,seeds_needed"
+    (folder / "tables" / "claims.csv").write_text("\n".join([heads, *rows]) + "\n")
+    runs = [f"base,{l2},{seed},9.5,0.5" for l2 in (0, 0.01) for seed in range(5)]
+    heads = "setup,l2,seed,seconds_total,seconds_measures"
+    (folder / "tables" / "runs.csv").write_text("\n".join([heads, *runs]) + "\n")
+
+
+def test_a_finished_study_says_what_would_resolve_its_claims(tmp_path):
+    verdicts = {
+        "gap": ("not resolved", 77),
+        "penalty": ("supported", ""),
+        "creep": ("not resolved", ""),
+    }
+    write_finished(tmp_path, verdicts)
+    _, *found = seeds_for_claims.lines(tmp_path, cores=2)
+    # 72 more seeds of 2 lambdas are 144 runs of 10 seconds, two at a time
+    assert found == [
+        "  gap: 77 seeds, 72 more than now, about 0:12 (h:mm)",
+        "  creep: more seeds alone would not",
+    ]
+    assert plan.plan([], 2, lambda: RATE, found).splitlines()[1:] == found
+
+
+def test_where_all_is_resolved_nothing_is_said(tmp_path):
+    write_finished(tmp_path, {"gap": ("supported", "")})
+    assert seeds_for_claims.lines(tmp_path, cores=2) == []
+    assert seeds_for_claims.lines(tmp_path / "absent", cores=2) == []
+
+
+def test_the_name_of_a_study_is_the_last_that_is_given(tmp_path):
+    (tmp_path / "a.yaml").write_text("study: mine\n")
+    (tmp_path / "b.yaml").write_text("seeds: 3\n")
+    files = [tmp_path / "a.yaml", tmp_path / "b.yaml"]
+    assert plan._name([], []) == "mnist"
+    assert plan._name(files, ["--config", "allow_large=true"]) == "mine"
+    assert plan._name(files, ["--config", "study=other"]) == "other"

@@ -5,10 +5,19 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from l2study.tables import more_seeds
 from l2study.tables.build import by_lambda
 from l2study.tables.derived import measured_at
 from l2study.tables.image_means import NO_IMAGES, Images
-from l2study.tables.judge import Judged, Sample, after, decisive, judge_claim, overall
+from l2study.tables.judge import (
+    NOT_RESOLVED,
+    Judged,
+    Sample,
+    after,
+    decisive,
+    judge_claim,
+    overall,
+)
 from l2study.tables.verdict_text import how_sure, reason, two_scopes
 
 OVERALL = "overall"
@@ -45,6 +54,7 @@ CLAIM_COLUMNS = [
     "decisive",
     "scope",
     "verdict_seeds",
+    "seeds_needed",
 ]
 
 
@@ -63,7 +73,8 @@ def claims_table(
     the verdicts by the same rules after other epochs, where the ledger asks for them. `decisive` is
     yes for the row that makes the verdict, the first of `judge.decisive`: one in every claim.
     `scope` says what the interval of a row is for, and `verdict_seeds`, of the whole, what the
-    verdict is if all intervals are for other seeds on the same images.
+    verdict is if all intervals are for other seeds on the same images. `seeds_needed` is how many
+    seeds would resolve what is not resolved, see `more_seeds`; NaN where no number would.
 
     Args:
         ledger: from `read_ledger`.
@@ -96,7 +107,8 @@ def claims_table(
         rows += [common | row for row in _claim(claim, sample, lambdas)]
     numbers = ["l2", "against", "estimate", "low", "high", "above", "below", "p", "given"]
     table = pd.DataFrame(rows, columns=CLAIM_COLUMNS)
-    return table.astype(dict.fromkeys(numbers, float) | {"epoch": "Int64", "n": "Int64"})
+    whole = dict.fromkeys(["epoch", "n", "seeds_needed"], "Int64")
+    return table.astype(dict.fromkeys(numbers, float) | whole)
 
 
 def _claim(claim: dict, sample: Sample, decided_at: list[float]) -> list[dict]:
@@ -124,6 +136,9 @@ def _claim(claim: dict, sample: Sample, decided_at: list[float]) -> list[dict]:
     verdict_seeds = overall(
         judge_claim(claim, seeds_alone, decided_at), claim.get("artefact_if", [])
     )
+    needed = math.nan
+    if verdict == NOT_RESOLVED:
+        needed = more_seeds.claim_seeds(judged, sample.confidence)
     words = [reason(judged, verdict, sample, claim.get("note", ""))]
     if verdict_seeds != verdict:
         words.append(two_scopes(verdict_seeds, verdict))
@@ -133,9 +148,12 @@ def _claim(claim: dict, sample: Sample, decided_at: list[float]) -> list[dict]:
         "estimand": OVERALL,
         "verdict": verdict,
         "decided_by": " ".join(words),
-        "how_sure": how_sure(judged, verdict),
+        "how_sure": " ".join(
+            filter(None, [how_sure(judged, verdict), more_seeds.words(needed, judged)])
+        ),
         "given_words": claim.get("given"),
         "verdict_seeds": verdict_seeds,
+        "seeds_needed": needed if math.isfinite(needed) else math.nan,
         **claim["rows"][0]["evidence"],
     }
     return [*rows, whole]

@@ -63,6 +63,10 @@ class Judged(NamedTuple):
     """Sentences on why the row could not be judged, or could not be resolved."""
     scope: str = SEEDS
     """What the interval is for."""
+    error: float = math.nan
+    """The standard error of a mean, of that of logarithms for a ratio."""
+    floor: float = 0.0
+    """The part of its square that more seeds make no smaller: that of images and of overlaps."""
 
     @property
     def estimand(self) -> str:
@@ -81,10 +85,12 @@ class Judged(NamedTuple):
 
 class _Result(NamedTuple):
     estimate: Estimate
-    verdict: str
+    verdict: str = NOT_RESOLVED
     p: float = math.nan
     note: str = ""
     scope: str = SEEDS
+    error: float = math.nan
+    floor: float = 0.0
 
 
 def judge_claim(claim: dict, sample: Sample, decided_at: Sequence[float] = ()) -> list[Judged]:
@@ -127,6 +133,8 @@ def judge_claim(claim: dict, sample: Sample, decided_at: Sequence[float] = ()) -
                 at_deciding=counts,
                 note=found.note,
                 scope=found.scope,
+                error=found.error,
+                floor=found.floor,
             )
         )
     return judged
@@ -258,7 +266,7 @@ def _too_little(row: dict, sample: Sample) -> str:
 def _judge(row: dict, l2: float | None, sample: Sample) -> _Result:
     """Return what a row comes to, once the study has its lambdas."""
     measure, holds = row["measure"], row["holds"]
-    cells, confidence, scope = sample.cells, sample.confidence, SEEDS
+    cells, confidence = sample.cells, sample.confidence
     if "epoch" in row:
         cells = sample.at_epoch[row["epoch"]]
     match row["statistic"]:
@@ -269,43 +277,50 @@ def _judge(row: dict, l2: float | None, sample: Sample) -> _Result:
             value = float(values.max()) if values.size else math.nan
             return _Result(Estimate(value, n=values.size), _verdict(value, value, holds))
         case "mean":
-            estimate, scope = _mean(cells[l2][measure], row, l2, sample)
+            found = _mean(cells[l2][measure], row, l2, sample)
         case "difference":
             values = paired_differences(cells, measure, l2, float(row["against"]))
-            estimate, scope = _mean(values, row, l2, sample)
+            found = _mean(values, row, l2, sample)
         case "ratio":
             pairs = paired_values(cells, measure, l2, float(row["against"]))
             with np.errstate(divide="ignore", invalid="ignore"):
-                ratio = statistics.mean_interval(np.log(pairs[0] / pairs[1]), confidence)
+                logs = np.log(pairs[0] / pairs[1])
+            ratio = statistics.mean_interval(logs, confidence)
             estimate = Estimate(*(math.exp(value) for value in ratio[:3]), ratio.n)
+            found = _Result(estimate, error=statistics.standard_error(logs))
         case "association":
             runs = pd.concat(cells.values())
             values = runs[row["with"]], runs[measure]
-            estimate = ranks.kendall(*values, runs.index, confidence)
+            found = _Result(ranks.kendall(*values, runs.index, confidence))
         case "within":
             runs = pd.concat(cells.values())
             values = runs[row["with"]], runs[measure], runs["l2"]
-            estimate = ranks.kendall_within(*values, runs.index, confidence)
+            found = _Result(ranks.kendall_within(*values, runs.index, confidence))
     if why := _too_little(row, sample):
-        return _Result(estimate, NOT_RESOLVED, note=why, scope=scope)
-    verdict = _verdict(estimate.low, estimate.high, holds)
+        return found._replace(note=why)
+    verdict = _verdict(found.estimate.low, found.estimate.high, holds)
     if verdict == CONTRADICTED and row.get("possible"):
         seen = "It is not seen in this set-up, which does not rule it out in another."
-        return _Result(estimate, NOT_RESOLVED, note=seen, scope=scope)
-    return _Result(estimate, verdict, scope=scope)
+        return found._replace(note=seen)
+    return found._replace(verdict=verdict)
 
 
-def _mean(values: pd.Series, row: dict, l2: float, sample: Sample) -> tuple[Estimate, str]:
-    """Return the mean over seeds with its interval, and what that is for.
+def _mean(values: pd.Series, row: dict, l2: float, sample: Sample) -> _Result:
+    """Return the mean over seeds with its interval, and what that is for, without a verdict.
 
     It is for other images too if the measure is a mean over images, at the last epoch.
     """
-    last = max(sample.evaluated)
+    last, error = max(sample.evaluated), statistics.standard_error(values)
     if row.get("epoch", last) == last:
         against = float(row["against"]) if "against" in row else None
         if wide := sample.images.mean(row["measure"], values, l2, against):
-            return wide.interval(sample.confidence), SEEDS_AND_IMAGES
-    return statistics.mean_interval(values, sample.confidence), SEEDS
+            return _Result(
+                wide.interval(sample.confidence),
+                scope=SEEDS_AND_IMAGES,
+                error=wide.error,
+                floor=max(wide.error**2 - error**2, 0.0),
+            )
+    return _Result(statistics.mean_interval(values, sample.confidence), error=error)
 
 
 def _trend(
@@ -319,7 +334,7 @@ def _trend(
     table = table.dropna(axis=1, how="all").dropna().to_numpy()
     page = ranks.page_trend(table)
     if math.isnan(page.correlation):
-        return _Result(Estimate(), NOT_RESOLVED)
+        return _Result(Estimate())
     estimate, level = Estimate(page.correlation, n=page.n), (1 - confidence) / 2
     agrees, differs = page.p_increasing, page.p_decreasing
     if "below" in holds:

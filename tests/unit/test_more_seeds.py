@@ -1,0 +1,90 @@
+"""How many seeds would resolve a claim that is not resolved."""
+
+import math
+
+import pytest
+
+from l2study.tables.decisions import seeds_needed
+from l2study.tables.judge import CONTRADICTED, NOT_RESOLVED, SUPPORTED, Judged
+from l2study.tables.more_seeds import claim_seeds, row_seeds, words
+from l2study.tables.statistics import Estimate
+
+
+def row(value, error, holds, *, n=10, verdict=NOT_RESOLVED, statistic="mean", **more):
+    estimate = Estimate(value, value - 2.26 * error, value + 2.26 * error, n)
+    given = {"holds": holds, "statistic": statistic, "measure": "val_ce"}
+    more = {"decides": True} | more
+    return Judged(given, 0.01, estimate, verdict, verdict, error=error, **more)
+
+
+def test_a_row_needs_what_a_paired_t_test_needs_for_its_distance_to_the_bound():
+    item = row(1.0, 0.5, {"above": 0})
+    expected = seeds_needed(0.5 * math.sqrt(10), 1.0, 0.95)
+    assert row_seeds(item, 0.95, 0.99) == expected > 10
+
+
+def test_of_two_bounds_the_nearer_one_counts():
+    item = row(1.0, 0.5, {"above": 0, "below": 1.5})
+    assert row_seeds(item, 0.95, 0.95) == seeds_needed(0.5 * math.sqrt(10), 0.5, 0.95)
+
+
+def test_outside_the_bounds_the_interval_that_contradicts_counts():
+    item = row(-0.4, 0.5, {"above": 0, "below": 3})
+    assert row_seeds(item, 0.95, 0.99) == seeds_needed(0.5 * math.sqrt(10), 0.4, 0.99)
+
+
+def test_a_ratio_is_taken_as_its_logarithm():
+    item = row(1.2, 0.1, {"below": 1.05}, statistic="ratio")
+    assert row_seeds(item, 0.95, 0.95) == seeds_needed(
+        0.1 * math.sqrt(10), math.log(1.2 / 1.05), 0.95
+    )
+
+
+def test_the_part_of_the_images_stays():
+    item = row(1.0, 0.5, {"above": 0}, floor=0.1)
+    of_seeds = math.sqrt(10 * (0.25 - 0.1))
+    assert row_seeds(item, 0.95, 0.95) == seeds_needed(of_seeds, 1.0, 0.95, floor=0.1)
+    assert row_seeds(row(1.0, 0.5, {"above": 0}, floor=0.2), 0.95, 0.95) == math.inf
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        row(1.0, 0.1, {"above": 0}, verdict=SUPPORTED),
+        row(1.0, 0.5, {"above": 0}, note="Train for longer."),
+        row(1.0, math.nan, {"above": 0}),
+    ],
+)
+def test_not_known(item):
+    assert math.isnan(row_seeds(item, 0.95, 0.95))
+
+
+def test_all_rows_within_have_to_be_supported():
+    rows = [row(1.0, 0.5, {"above": 0}), row(1.0, 0.8, {"above": 0})]
+    supported = row(1.0, 0.1, {"above": 0}, verdict=SUPPORTED)
+    beside = row(1.0, 9.0, {"above": 0}, decides=False)
+    assert claim_seeds([*rows, supported, beside], 0.95) == row_seeds(rows[1], 0.95, 0.95)
+
+
+def test_one_row_outside_is_enough():
+    outside, within = row(-1.0, 0.5, {"above": 0}), row(1.0, 5.0, {"above": 0})
+    strict = 1 - 0.05 / 2
+    assert claim_seeds([outside, within], 0.95) == row_seeds(outside, 0.95, strict)
+
+
+def test_a_row_that_waits_for_something_else_leaves_a_claim_open():
+    waits = row(1.0, 0.5, {"above": 0}, note="Train for longer.")
+    assert math.isnan(claim_seeds([waits, row(1.0, 0.5, {"above": 0})], 0.95))
+    assert math.isnan(claim_seeds([row(1.0, 0.1, {"above": 0}, verdict=SUPPORTED)], 0.95))
+
+
+def test_words():
+    rows = [row(1.0, 0.5, {"above": 0})]
+    assert words(math.nan, rows) == ""
+    assert "would not resolve it: the images" in words(math.inf, rows)
+    assert words(9, rows).startswith("With as many seeds as here")
+    assert "about 23 seeds in all" in words(23, rows)
+
+
+def test_contradicted_row_is_resolved():
+    assert math.isnan(row_seeds(row(-1, 0.1, {"above": 0}, verdict=CONTRADICTED), 0.95, 0.95))
