@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from l2study.core.config import SCHEMA, ConfigError, check, check_ledger, read_config
+from l2study.core.config import ConfigError, check, check_ledger, read_config
+from l2study.core.config_faults import SCHEMA
 from l2study.core.paths import ledger
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -3,7 +3,8 @@
 import pytest
 
 from l2study.core import variation
-from l2study.core.config import SCHEMA, ConfigError, check, checked_before
+from l2study.core.config import ConfigError, check, checked_before
+from l2study.core.config_faults import SCHEMA
 from l2study.core.files import read_yaml
 from l2study.core.measures import GAPS, names
 from l2study.core.setups import setups

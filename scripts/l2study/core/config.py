@@ -5,32 +5,23 @@ import json
 import math
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
 
-from l2study.core.files import read_yaml
+from l2study.core.config_faults import allowed, at, fault, one_line, read_schema, shown
 from l2study.core.labels import as_number, l2_label
 from l2study.core.paths import LEDGERS, ledger
 from l2study.core.variation import FIRST_ROUND, SOURCES, USUAL, faults, is_crossed
 
 if TYPE_CHECKING:
-    from jsonschema import Draft202012Validator, ValidationError
-
-SCHEMA = Path(__file__).resolve().parents[3] / "schemas" / "config.schema.yaml"
+    from jsonschema import Draft202012Validator
 
 TAKES_MOMENTUM = ("sgd", "rmsprop")
 """The optimisers that have a momentum."""
-
-_UNSUITABLE = {
-    "imdb": "word sequences of unequal length, not images",
-    "reuters": "word sequences of unequal length, not images",
-    "boston_housing": "a regression, without classes",
-    "california_housing": "a regression, without classes",
-}
 
 
 class ConfigError(ValueError):
@@ -62,8 +53,8 @@ def read_keys(path: str | os.PathLike) -> object:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f"{_line(path)}: cannot be read: {reason}") from None
-    return _parsed(text, _line(path))
+        raise ConfigError(f"{one_line(path)}: cannot be read: {reason}") from None
+    return _parsed(text, one_line(path))
 
 
 def check(config: dict, *, defaults: bool = True) -> dict:
@@ -85,7 +76,7 @@ def check(config: dict, *, defaults: bool = True) -> dict:
         ConfigError: the first fault found, in one line.
     """
     try:
-        normal = _normal(config, _schema(), defaults)
+        normal = _normal(config, read_schema(), defaults)
         # an unknown key first: a misspelt key is also a missing one
         errors = sorted(
             _validator().iter_errors(normal), key=lambda e: e.validator != "additionalProperties"
@@ -94,7 +85,7 @@ def check(config: dict, *, defaults: bool = True) -> dict:
         message = "the configuration is nested too deeply or has a number of too many digits"
         raise ConfigError(message) from None
     if errors:
-        raise ConfigError(_message(errors[0], config))
+        raise ConfigError(fault(errors[0], config))
     for message in _conflicts(normal):
         raise ConfigError(message)
     return _canonical(normal)
@@ -111,14 +102,14 @@ def check_ledger(config: dict) -> None:
         near = difflib.get_close_matches(name, LEDGERS, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
         raise ConfigError(
-            f"claims: {_shown(name)} is not allowed; {hint}allowed: {', '.join(LEDGERS)}, or the"
+            f"claims: {shown(name)} is not allowed; {hint}allowed: {', '.join(LEDGERS)}, or the"
             " path of a file"
         )
 
 
 def checked_before(config: dict, *, defaults: bool = True) -> dict:
     """Return what `check` returns for a configuration that it has accepted in another process."""
-    return _canonical(_normal(config, _schema(), defaults))
+    return _canonical(_normal(config, read_schema(), defaults))
 
 
 def _canonical(normal: dict) -> dict:
@@ -171,7 +162,7 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict:
     keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
     for key in keys:
         if keys.count(key) > 1:
-            raise ConfigError(f"{_shown(key)} is given twice")
+            raise ConfigError(f"{shown(key)} is given twice")
     return loader.construct_mapping(node, deep=True)
 
 
@@ -191,22 +182,17 @@ def _parsed(text: str, where: str) -> object:
         raise ConfigError(f"{where}: {error}") from None
     except yaml.MarkedYAMLError as error:
         line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(f"{where}: not valid YAML{line}: {_line(error.problem)}") from None
+        raise ConfigError(f"{where}: not valid YAML{line}: {one_line(error.problem)}") from None
     except _NOT_YAML as error:
-        raise ConfigError(f"{where}: not valid YAML: {_line(error)}") from None
+        raise ConfigError(f"{where}: not valid YAML: {one_line(error)}") from None
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict:
     keys = [key for key, _ in pairs]
     for key in keys:
         if keys.count(key) > 1:
-            raise ConfigError(f"{_shown(key)} is given twice")
+            raise ConfigError(f"{shown(key)} is given twice")
     return dict(pairs)
-
-
-@cache
-def _schema() -> dict:
-    return read_yaml(SCHEMA)
 
 
 @cache
@@ -225,7 +211,7 @@ def _validator() -> "Draft202012Validator":
     checker = Draft202012Validator.TYPE_CHECKER.redefine_many(
         {"integer": is_integer, "number": is_number}
     )
-    return extend(Draft202012Validator, type_checker=checker)(_schema())
+    return extend(Draft202012Validator, type_checker=checker)(read_schema())
 
 
 def _normal(value: object, schema: dict, defaults: bool) -> object:
@@ -261,7 +247,7 @@ def _normal(value: object, schema: dict, defaults: bool) -> object:
 def _conflicts(config: dict) -> Iterator[str]:
     """Yield a message for each fault that lies between keys or between entries of a list."""
     if not {"name", "path"} & set(config["dataset"]):
-        yield f"dataset.name: missing; allowed: {_allowed(_at(('dataset', 'name')))}"
+        yield f"dataset.name: missing; allowed: {allowed(at(('dataset', 'name')))}"
     training = config["training"]
     if "momentum" in training and training["optimizer"] not in TAKES_MOMENTUM:
         yield (
@@ -298,132 +284,3 @@ def _conflicts(config: dict) -> Iterator[str]:
             if count > 1:
                 yield f"{key}: {entry} is given more than once; allowed: each once"
     yield from faults(config)
-
-
-def _message(error: "ValidationError", config: object) -> str:
-    """Return one line for a schema error: the key, the value as it was written, what is allowed."""
-    path = tuple(error.absolute_path)
-    key = _dotted(path)
-    if error.validator == "additionalProperties":
-        known = list(error.schema["properties"])
-        name = next(name for name in error.instance if name not in known)
-        near = difflib.get_close_matches(str(name), known, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        return (
-            f"{_dotted((*path, name))}: unknown key (value {_shown(error.instance[name])});"
-            f" {hint}allowed here: {', '.join(known)}"
-        )
-    if error.validator == "required":
-        name = next(name for name in error.validator_value if name not in error.instance)
-        return f"{_dotted((*path, name))}: missing; allowed: {_allowed(_at((*path, name)))}"
-    value = error.instance if error.instance is None else _written(config, path, error.instance)
-    allowed = _allowed(error.schema)
-    if not path:
-        return f"the configuration is {_shown(value)}; allowed: {allowed}"
-    if value is None:
-        return f"{key}: no value is given; allowed: {allowed}"
-    if isinstance(value, str) and key == "dataset.name" and value in _UNSUITABLE:
-        return f"{key}: {_shown(value)} is {_UNSUITABLE[value]}; allowed: {allowed}"
-    choices = error.schema.get("enum", []) if isinstance(value, str) else []
-    near = difflib.get_close_matches(str(value), choices, n=1) if choices else []
-    hint = f"did you mean {near[0]}? " if near else ""
-    return f"{key}: {_shown(value)} is not allowed; {hint}allowed: {allowed}"
-
-
-def _written(config: object, path: Iterable, value: object) -> object:
-    """Return the entry at `path` as the user wrote it, or `value` where it is a default."""
-    for step in path:
-        try:
-            config = config[step]
-        except (KeyError, IndexError, TypeError):
-            return value
-    return config
-
-
-def _at(path: Iterable[str]) -> dict:
-    """Return the schema of the key at `path`."""
-    schema = _schema()
-    for step in path:
-        schema = schema["properties"][step]
-    return schema
-
-
-def _allowed(schema: dict) -> str:
-    """Return in words what a schema allows."""
-    if "enum" in schema:
-        return ", ".join(schema["enum"])
-    match schema["type"]:
-        case "object" if "properties" not in schema:
-            return "a mapping of one factor or more, each with its levels"
-        case "object":
-            keys = [key for key in schema["properties"] if key != "now"]
-            return f"a mapping with the keys {', '.join(keys)}"
-        case "array":
-            return _list(schema)
-        case ["integer", "array"]:
-            return f"{_bounded('a count', schema)}, or {_list(schema)}"
-        case ["integer", "array", "object"]:
-            sources = ", ".join(SOURCES)
-            return (
-                f"{_bounded('a count', schema)}, {_list(schema)}, a mapping of one or more of"
-                f" {sources}, each with its levels, or of until alone"
-            )
-        case ["array", "object"]:
-            return "a list of values, or a mapping of levels with the keys that each changes"
-        case ["string", "array", "object"]:
-            keys = ", ".join(schema["properties"])
-            return f"all, {_list(schema)}, or a mapping with the key {keys}"
-        case "boolean":
-            return "true or false"
-        case "integer":
-            return _bounded("a whole number", schema)
-        case "number":
-            return _bounded("a number", schema)
-        case "string" if "pattern" in schema:
-            return (
-                "text of 1 to 100 letters, digits, - and _ (in quotes where it looks like a number)"
-            )
-    return "text that is not empty"
-
-
-def _bounded(noun: str, schema: dict) -> str:
-    words = {
-        "minimum": "of at least",
-        "exclusiveMinimum": "above",
-        "maximum": "at most",
-        "exclusiveMaximum": "below",
-    }
-    bounds = [f"{word} {schema[name]}" for name, word in words.items() if name in schema]
-    return " ".join([noun, " and ".join(bounds)]).strip()
-
-
-def _list(schema: dict) -> str:
-    nouns = {"integer": "whole numbers", "number": "numbers"}
-    items = schema["items"]
-    entries = f"of {_allowed(items)}" if "enum" in items else _bounded(nouns[items["type"]], items)
-    return f"a list of {schema.get('minItems', 0)} or more {entries}"
-
-
-def _dotted(path: Iterable) -> str:
-    text = ""
-    for step in path:
-        text += f"[{step}]" if isinstance(step, int) and text else f".{_line(step)}"
-    return text.lstrip(".")
-
-
-def _line(value: object) -> str:
-    """Return text in one line, whatever is in it."""
-    return _printable(" ".join(str(value).split()))
-
-
-def _shown(value: object) -> str:
-    """Return a value much as it would be written in YAML, in one line and shortened."""
-    try:
-        text = _printable(json.dumps(value, ensure_ascii=False, default=str))
-    except (TypeError, ValueError, RecursionError):
-        text = f"a {type(value).__name__}"
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
