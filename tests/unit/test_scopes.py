@@ -286,3 +286,15 @@ def test_coverage_of_right_and_wrong_answers(seeds, lower):
     assert 0.93 < wide / studies < 0.97
     # the interval over seeds alone is not for other images
     assert narrow < (studies * 0.7 if not lower else wide)
+
+
+@pytest.mark.parametrize("random_state", range(20))
+def test_what_holds_for_other_images_too_is_never_surer(random_state):
+    rng = np.random.default_rng(random_state)
+    table = rng.normal(size=(3, 1)) + 4 * rng.normal(size=(1, 50)) + rng.normal(size=(3, 50))
+    values = table.mean(axis=1)
+    wide = crossed_mean(values, [Part(1.0, table)])
+    seeds = statistics.mean_interval(values, 0.95)
+    assert wide.interval(0.95).low <= seeds.low and wide.interval(0.95).high >= seeds.high
+    assert wide.p_value() >= statistics.paired_t(values) - 1e-12
+    assert wide.equivalence(2.0) >= statistics.equivalence(values, 2.0) - 1e-12
