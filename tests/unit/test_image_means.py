@@ -180,6 +180,16 @@ class TestImages:
         assert found.mean("gap_split", values, 0.0) == expected
         assert found.mean("val_ce", values, 0.0) == scopes.crossed_mean(values, [], 1 / 9)
 
+    @pytest.mark.parametrize(
+        ("split", "crossed", "correction"), [([0], PARTS, 0.0), ([0, 1], ("test",), 1 / 9)]
+    )
+    def test_one_level_of_the_split_is_shared_by_all_runs(self, made, split, crossed, correction):
+        config, _, images, _ = made
+        levels = {"weights": [0, 1], "order": [0, 1], "split": split}
+        found = images_of(config | {"seeds": levels}, images.predictions)
+        assert found.crossed == crossed
+        assert found.correction == pytest.approx(correction)
+
 
 class TestTables:
     def test_gap(self, made):

@@ -11,7 +11,7 @@ import pandas as pd
 
 from l2study.core.measures import MEASURES
 from l2study.core.predictions import PARTS, Predicted
-from l2study.core.variation import varied
+from l2study.core.variation import independent_seeds, source_seeds
 from l2study.tables import scopes
 from l2study.tables.scopes import Mean, Part
 
@@ -90,13 +90,15 @@ def images_of(
     """Return the predictions of a study, with what is shared between its seeds.
 
     Where the split varies with the seed, only the test images are the same for every seed, and
-    training sets overlap: see `correction` of `scopes.crossed_mean`.
+    training sets overlap: see `correction` of `scopes.crossed_mean`. In a crossed design with one
+    level of the split, all runs share it.
 
     Args:
         config: canonical.
         predictions: of every completed run, by lambda and seed.
     """
-    if not predictions or "split" not in varied(config):
+    splits = {source_seeds(config, seed).get("split") for seed in independent_seeds(config)}
+    if not predictions or len(splits) < 2:
         return Images(predictions)
     # A smaller `train_size` shares fewer images between splits: what holds without it is enough.
     share = config["validation"]["fraction"]
