@@ -18,6 +18,7 @@ import synthetic
 from l2study.core import runs as run_files
 from l2study.core.measures import RUN_MEASURES
 from l2study.core.predictions import read_predictions, write_predictions
+from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds
 from l2study.core.table_files import read_table, write_table
 from l2study.tables import build, decision_tables, decisions, statistics
 from l2study.tables.derived import DERIVED_MEASURES, measured_at, with_derived
@@ -198,7 +199,7 @@ class TestRuns:
 class TestGap:
     def test_against_arithmetic(self, study):
         folder, _, tables = study
-        gap = tables["gap"].set_index(["l2", "epoch", "gap"])
+        gap = for_seeds(tables["gap"]).set_index(["l2", "epoch", "gap"])
         seeds = [0, 1, 2, 4, 5]
         values = np.array(
             [
@@ -230,10 +231,16 @@ class TestGap:
         gap = tables["gap"]
         assert list(gap) == ["setup", *build.GAP_COLUMNS]
         # six kinds at epochs 1 to 8 and four of them at epoch 0
-        assert len(gap) == len(config["lambdas"]) * (6 * 8 + 4)
-        assert set(gap[gap["epoch"] == 0]["gap"]) == {"generalisation", "split", "endpoint", "ce"}
+        assert len(for_seeds(gap)) == len(config["lambdas"]) * (6 * 8 + 4)
+        at_start = {"generalisation", "split", "endpoint", "ce"}
+        assert set(gap[gap["epoch"] == 0]["gap"]) == at_start
+        # for other images too: all but the lag, at the last epoch
+        wide = gap[gap["scope"] == SEEDS_AND_IMAGES]
+        assert len(wide) == len(gap) - len(for_seeds(gap)) == len(config["lambdas"]) * 5
+        assert set(wide["gap"]) == {"reported", *at_start}
+        assert (wide["epoch"] == 8).all()
         assert gap["l2"].is_monotonic_increasing
-        assert not gap.duplicated(["l2", "epoch", "gap"]).any()
+        assert not gap.duplicated(["l2", "epoch", "gap", "scope"]).any()
 
     def test_reported_is_the_sum_of_its_parts(self, study):
         _, _, tables = study
@@ -257,7 +264,10 @@ class TestGap:
         command.write_tables(config, LEDGER, tmp_path)
         gap = read_table(tmp_path / "tables" / "gap.csv")
         alone, nobody = gap[gap["l2"] == 0], gap[gap["l2"] == 0.01]
-        assert len(alone) == len(nobody) == 2 * 6 + 4
+        assert len(for_seeds(alone)) == len(nobody) == 2 * 6 + 4
+        # one run says how right each image is, but nothing of other seeds
+        assert len(alone) == len(nobody) + 5
+        assert for_seeds(nobody).equals(nobody)
         rest = ["variance", "sd", "mean_low", "mean_high", "variance_low", "variance_high"]
         assert (alone["n"] == 1).all()
         assert alone["mean"].notna().all()
@@ -348,7 +358,7 @@ class TestChosenEpochs:
 class TestContrasts:
     def test_against_scipy(self, study):
         folder, _, tables = study
-        rows = tables["contrasts"].set_index(["measure", "l2"])
+        rows = for_seeds(tables["contrasts"]).set_index(["measure", "l2"])
         seeds = [0, 1, 2, 4, 5]
         first = last(folder, "0.01", seeds, "test_accuracy")
         second = last(folder, "0", seeds, "test_accuracy")
@@ -382,8 +392,9 @@ class TestContrasts:
     def test_improvement_is_higher_accuracy_and_lower_cross_entropy(self, tmp_path):
         config = synthetic.write_study(tmp_path, lambdas=[0, 0.01], effects=synthetic.HELPFUL)
         command.write_tables(config, LEDGER, tmp_path)
-        table = read_table(tmp_path / "tables" / "contrasts.csv").set_index("measure")
-        share = table["probability_improvement"]
+        table = read_table(tmp_path / "tables" / "contrasts.csv")
+        assert table.loc[table["scope"] == SEEDS_AND_IMAGES, "probability_improvement"].isna().all()
+        share = for_seeds(table).set_index("measure")["probability_improvement"]
         assert (share[["train_accuracy", "test_accuracy", "test_accuracy_noise_0.3"]] == 1).all()
         assert (share[["val_ce", "val_ce_min", "test_ce", "ece", "brier"]] == 0).all()
         measures = [m for m in share.index if m.startswith(("gap_", "weight_")) or "_norm" in m]
@@ -462,9 +473,12 @@ class TestContrasts:
         config = synthetic.write_study(tmp_path, lambdas=[0, 0.01], effects=nothing)
         command.write_tables(config, LEDGER, tmp_path)
         table = read_table(tmp_path / "tables" / "contrasts.csv")
-        row = table.set_index("measure").loc["test_accuracy"]
-        assert (row["mean_difference"], row["low"], row["high"]) == (0, 0, 0)
-        assert (row["p_t"], row["p_sign_flip"], row["probability_improvement"]) == (1, 1, 0.5)
+        both = table[table["measure"] == "test_accuracy"].set_index("scope")
+        assert len(both) == 2
+        for _, row in both.iterrows():
+            assert (row["mean_difference"], row["low"], row["high"], row["p_t"]) == (0, 0, 0, 1)
+        row = both.loc[SEEDS]
+        assert (row["p_sign_flip"], row["probability_improvement"]) == (1, 0.5)
         assert row[["d_z", "p_variance"]].isna().all()
 
 
@@ -956,7 +970,8 @@ class TestExchangeable:
         assert runs["gap_exchangeable"].tolist() == pytest.approx(expected.tolist())
         rows = [gap[gap["gap"] == kind].drop(columns="gap") for kind in
                 ("exchangeable", "endpoint")]  # fmt: skip
-        assert len(rows[0]) == 6  # two lambdas, epochs 0, 1 and 2
+        # two lambdas, epochs 0, 1 and 2, and the last for other images too
+        assert (len(for_seeds(rows[0])), len(rows[0])) == (6, 8)
         pd.testing.assert_frame_equal(*(own.reset_index(drop=True) for own in rows))
         for name in ("contrasts", "means"):
             assert "gap_exchangeable" in set(tables[name]["measure"])

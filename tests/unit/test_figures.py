@@ -7,6 +7,7 @@ from matplotlib.colors import rgb_to_hsv
 from matplotlib.container import BarContainer
 from matplotlib.text import Text
 
+from l2study.core.scope_rows import for_seeds, widest
 from l2study.report import figures, style
 from l2study.report.marks import diverged_text
 from reported import CAPTIONS, ODD, made_up
@@ -37,7 +38,7 @@ def texts(drawing):
 
 
 def at_end(study, kind):
-    table = study.tables["gap"]
+    table = for_seeds(study.tables["gap"])
     return table[(table["gap"] == kind) & (table["epoch"] == 4)].sort_values("l2")
 
 
@@ -144,7 +145,8 @@ def test_the_exchangeable_gap_has_a_panel_where_it_has_a_value(study, tmp_path):
     drawn = made_up(tmp_path, lambdas=[0, 1e-2], seeds=[0, 1], epochs=2, split="stratified")
     axes = draw("gap", drawn).axes
     assert len(axes) == 4 and axes[2].get_ylabel() == "Exchangeable gap\n(points)"
-    means = drawn.tables["means"].query("measure == 'gap_exchangeable'").sort_values("l2")
+    means = for_seeds(drawn.tables["means"]).query("measure == 'gap_exchangeable'")
+    means = means.sort_values("l2")
     expected = 100 * means["mean"].to_numpy()
     assert line(axes[2], "mean:gap_exchangeable").get_ydata() == pytest.approx(expected)
 
@@ -245,7 +247,8 @@ def test_loss_parts_stack_cross_entropy_and_penalty(study):
 
 def test_contrasts_draw_differences_and_fill_those_that_holm_keeps(study):
     ax = draw("contrasts", study).axes[2]
-    rows = study.tables["contrasts"].query("measure == 'test_accuracy'").sort_values("l2")
+    rows = widest(study.tables["contrasts"], ["measure", "l2"])
+    rows = rows.query("measure == 'test_accuracy'").sort_values("l2")
     assert ax.get_title(loc="left").startswith("Test accuracy")
     marks = [line(ax, f"test_accuracy {label}") for label in ("0.0001", "0.01")]
     drawn = [mark.get_xdata()[0] for mark in marks]

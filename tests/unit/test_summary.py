@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from aggregate import write_tables
+from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds, widest
 from l2study.core.wording import fixed
 from l2study.report import claim_tables, summary, text_tables
 from l2study.report.cells import Number
@@ -57,12 +58,15 @@ def test_lambda_table_repeats_the_tables(study):
         assert float(shown["Norm, weights under L2"]) == pytest.approx(
             complete["weight_norm"].mean(), rel=0.005
         )
-        end = gap[(gap["l2"] == l2) & (gap["epoch"] == 4)].set_index("gap")
+        end = gap[(gap["l2"] == l2) & (gap["epoch"] == 4)]
+        # the mean has an interval for other images too, the variance over seeds has none
+        wide, end = (rows.set_index("gap") for rows in (widest(end, ["gap"]), for_seeds(end)))
+        assert set(wide.loc[["reported", "generalisation"], "scope"]) == {SEEDS_AND_IMAGES}
         for column, kind in {
             "Reported gap": "reported",
             "Generalisation gap": "generalisation",
         }.items():
-            expected = 100 * end.loc[kind, ["mean", "mean_low", "mean_high"]].astype(float)
+            expected = 100 * wide.loc[kind, ["mean", "mean_low", "mean_high"]].astype(float)
             assert numbers(shown[column]) == pytest.approx(expected.tolist(), abs=0.005)
         expected = 1e4 * end.loc["reported", ["variance", "variance_low", "variance_high"]].astype(
             float
@@ -191,21 +195,27 @@ def test_weight_table_tells_what_is_regularised(study):
 
 def test_choice_is_that_of_the_table(study):
     _, rows = cells(section(summary.summary(study), "Choice of lambda"))
-    choice = study.tables["choice"]
+    choice = widest(study.tables["choice"], ["rule"])
+    assert set(choice["scope"]) == {SEEDS_AND_IMAGES}
     assert [float(row[1]) for row in rows] == choice["l2"].tolist()
-    accuracy = [numbers(row[4])[0] for row in rows]
-    assert accuracy == pytest.approx((100 * choice["test_accuracy_mean"]).tolist(), abs=0.005)
+    for row, (_, expected) in zip(rows, choice.iterrows(), strict=True):
+        ends = 100 * expected[["test_accuracy_mean", "low", "high"]].astype(float)
+        assert numbers(row[4]) == pytest.approx(ends.tolist(), abs=0.005)
 
 
 def test_contrasts_have_their_unit(study):
     rows = study.tables["contrasts"].query("measure == 'gap_reported'").reset_index()
     table = text_tables.contrast_table(study, "gap_reported")
-    assert [str(row["λ"]) for row in table] == ["0.0001", "0.01"]
+    assert [(str(row["λ"]), row["For other"]) for row in table] == [
+        (l2, scope) for scope in (SEEDS, SEEDS_AND_IMAGES) for l2 in ("0.0001", "0.01")
+    ]
     shown = [numbers(str(row["Difference"]))[0] for row in table]
     assert shown == pytest.approx((100 * rows["mean_difference"]).tolist(), rel=0.005)
     columns = {"Correlation": "correlation", "p (variances, Holm)": "p_variance_holm"}
     for head, column in columns.items():
-        assert [row[head].value for row in table] == rows[column].tolist()
+        expected = pytest.approx(rows[column].tolist(), rel=0, abs=0, nan_ok=True)
+        assert [row[head].value for row in table] == expected
+        assert for_seeds(rows)[column].notna().all()
     assert isinstance(table[0]["p (Holm)"], Number)
 
 
