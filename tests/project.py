@@ -57,9 +57,10 @@ class Project:
         For tests of what happens around a report. Whole ones are those of the project `finished`.
         """
         reports = self.folder / "reports"
-        for caption in (reports / "captions").glob("*.rst"):
-            if caption.stem != "gap":
-                caption.unlink()
+        for folder in ("captions", "captions_crossed"):
+            for caption in (reports / folder).glob("*.rst"):
+                if caption.stem != "gap":
+                    caption.unlink()
         notebook = json.loads((reports / "report.ipynb").read_text())
         kept = ("config = ", "page.header(", "page.overview(", "page.answer(")
         kept += ('page.figure(study, "gap"',)

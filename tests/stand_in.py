@@ -16,7 +16,7 @@ import argparse, sys, time
 from pathlib import Path
 
 parser = argparse.ArgumentParser()
-for name in ("config", "data", "l2", "seed", "threads", "output"):
+for name in ("config", "data", "l2", "seed", "sources", "threads", "output"):
     parser.add_argument(f"--{name}")
 options = parser.parse_args()
 with open("turns", "a") as turns:

@@ -17,6 +17,8 @@ def project(tmp_path):
 
 PATHLIB = "from pathlib import Path\n"
 
+CHECK = 'assert "--mode" not in __import__("sys").argv, "not in a job"\n'
+
 NOT_IN_A_JOB = ["data/preparation", "data/sources", "workflow/lock", "workflow/screen"]
 
 
@@ -25,11 +27,10 @@ def forbid(project):
 
     The Snakemake that a person has started has done all that.
     """
-    check = 'assert "--mode" not in __import__("sys").argv, "not in a job"\n'
     for module in NOT_IN_A_JOB:
-        project.change(module, PATHLIB, PATHLIB + check)
+        project.change(module, PATHLIB, PATHLIB + CHECK)
     jsonschema = "    from jsonschema import Draft"
-    project.change("core/config", jsonschema, f"    {check}{jsonschema}")
+    project.change("core/config", jsonschema, f"    {CHECK}{jsonschema}")
 
 
 def here(project, *arguments):
@@ -103,6 +104,7 @@ def test_without_all_that_snakemake_does_not_promise_the_study_is_made_all_the_s
     said = [line for line in done.stderr.splitlines() if line.startswith(warning)]
     assert {line.partition("): ")[2] for line in said} == {
         "jobs of a cluster check the configuration and the data again.",
+        "a key that a file has twice is not noticed, and its last value is taken.",
         "the runs of several set-ups are trained in any order.",
         "the screen is Snakemake's.",
         "Snakemake is the busier, the more jobs have ended.",
@@ -129,3 +131,15 @@ def test_without_one_of_the_things_that_the_screen_needs(project, old):
     assert done.returncode == 0, done.stderr
     assert "Finished jobid: " in done.stderr
     assert there(project) == {0, 1, 2, 3}
+
+
+def test_jobs_of_a_study_in_rounds_have_the_seeds_of_its_round(project):
+    forbid(project)
+    project.change("tables/rounds", "import math\n", f"import math\n{CHECK}")
+    until = {"measure": "val_ce", "half_width": 0.1, "at_most": 4}
+    project.configure(lambdas=[0.001], seeds={"until": until})
+    done = here(project)
+    assert done.returncode == 0, done.stderr
+    assert "4 runs to train, 0 kept" in done.stderr
+    assert there(project) == {0, 1, 2, 3}
+    assert (project.folder / ".snakemake" / "at-work" / "tiny.seeds").read_text() == "4\n"
