@@ -110,6 +110,25 @@ class TestCrossedMean:
         found = one_part(table + np.arange(5)[:, None])
         assert found[:3] == pytest.approx((2, math.sqrt(2.5 / 5), 4), abs=1e-9)
 
+    def test_images_that_hardly_differ_by_more_than_the_rest_leave_the_degrees_of_the_seeds(self):
+        # every seed has the same mean, and images differ a hair more than by chance
+        table = crossed(3, 500)
+        table -= table.mean(axis=0)
+        table -= table.mean(axis=1, keepdims=True)
+        rest = (table**2).sum() / (2 * 499)
+        of_images = np.random.default_rng(1).normal(size=500)
+        of_images *= math.sqrt(1.001 * rest / 3 / of_images.var(ddof=1))
+        found = one_part(table + of_images + 0.001 * np.arange(3)[:, None])
+        assert found.error**2 == pytest.approx(1e-6 / 3 + 0.001 * rest / 3 / 500, rel=1e-6)
+        assert found.df == 2
+        # with fewer images than seeds, these have the fewest degrees
+        table = crossed(9, 3)
+        table -= table.mean(axis=0)
+        table -= table.mean(axis=1, keepdims=True)
+        rest = (table**2).sum() / (8 * 2)
+        of_images = math.sqrt(1.001 * rest / 9) * np.array([-1, 0, 1])
+        assert one_part(table + of_images).df == 2
+
     def test_overlapping_training_sets_widen_the_share_of_the_seeds(self):
         # Nadeau and Bengio 2003, equation 9: (1 / J + n2 / n1) times the variance
         values = np.random.default_rng(0).normal(size=10)
