@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from l2study.core.config import check
+from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds, widest
 from l2study.report.headline import answer, covers
 from reported import made_up
 from synthetic import HARMFUL, HELPFUL, NOTHING, Effects
@@ -14,6 +15,18 @@ LAMBDAS = (0, 0.0001, 0.001, 0.01)
 
 def written(folder, **options):
     return answer(made_up(folder, **options))
+
+
+def without_other_images(study):
+    """Return a study as if no predictions were kept, so that all intervals are for other seeds."""
+    tables = {name: for_seeds(study.tables[name]) for name in ("means", "answer", "choice")}
+    return replace(study, tables=study.tables | tables)
+
+
+def compared(study, comparison):
+    """Return the rows of a comparison that the answer uses, by measure."""
+    rows = widest(study.tables["answer"], ["comparison", "measure"])
+    return rows[rows["comparison"] == comparison].set_index("measure")
 
 
 def numbers(text):
@@ -30,8 +43,8 @@ def expected(runs, measure, l2, base, scale):
 
 
 class TestComparison:
-    def test_numbers(self, tmp_path):
-        study = made_up(tmp_path)
+    def test_numbers_for_other_seeds(self, tmp_path):
+        study = without_other_images(made_up(tmp_path))
         shown = numbers(answer(study)[1].replace("lambda 0.01", ""))
         runs = study.tables["runs"]
         accuracy = expected(runs, "test_accuracy", 0.01, 0.0, 100)
@@ -39,6 +52,20 @@ class TestComparison:
         norm = expected(runs, "weight_norm", 0.01, 0.0, 1)
         assert shown[:3] == pytest.approx(accuracy, abs=0.006)
         assert shown[3:6] == pytest.approx(gap, abs=0.006)
+        assert shown[6:] == pytest.approx(norm, abs=0.06)
+
+    def test_numbers_for_other_images(self, tmp_path):
+        study = made_up(tmp_path)
+        shown = numbers(answer(study)[1].replace("lambda 0.01", ""))
+        rows, runs = compared(study, "strongest"), study.tables["runs"]
+        for place, measure in ((0, "test_accuracy"), (3, "gap_generalisation")):
+            row = rows.loc[measure]
+            mean, *seeds = expected(runs, measure, 0.01, 0.0, 100)
+            ends = sorted(100 * abs(row[end]) for end in ("low", "high"))
+            assert row["scope"] == SEEDS_AND_IMAGES
+            assert ends[0] < seeds[0] < mean < seeds[1] < ends[1]
+            assert shown[place : place + 3] == pytest.approx([mean, *ends], abs=0.006)
+        norm = expected(runs, "weight_norm", 0.01, 0.0, 1)
         assert shown[6:] == pytest.approx(norm, abs=0.06)
 
     @pytest.mark.parametrize(
@@ -50,12 +77,15 @@ class TestComparison:
         ],
     )
     def test_directions(self, tmp_path, effects, gap, weights, accuracy):
-        text = written(tmp_path, effects=effects)[1]
-        assert text.startswith("At lambda 0.01, compared with lambda 0, test accuracy is")
-        assert re.search(rf"test accuracy is [\d.]+ points {accuracy} \(95 % interval", text)
-        assert re.search(rf"on these images\) is [\d.]+ points {gap} \(", text)
-        assert re.search(rf"norm of the regularised weights is [\d.]+ {weights} \(", text)
-        assert text.endswith("This rests on 6 seeds, each trained at both lambdas.")
+        made = made_up(tmp_path, effects=effects)
+        for study, here in ((made, ""), (without_other_images(made), ", on these images")):
+            text = answer(study)[1]
+            assert text.startswith("At lambda 0.01, compared with lambda 0, test accuracy is")
+            assert re.search(rf"test accuracy is [\d.]+ points {accuracy} \(95 % interval", text)
+            named = rf"the generalisation gap \(training less test accuracy{here}\)"
+            assert re.search(rf"{named} is [\d.]+ points {gap} \(", text)
+            assert re.search(rf"norm of the regularised weights is [\d.]+ {weights} \(", text)
+            assert text.endswith("This rests on 6 seeds, each trained at both lambdas.")
 
     def test_nothing_resolved(self, tmp_path):
         text = written(tmp_path, effects=NOTHING)[1]
@@ -64,8 +94,8 @@ class TestComparison:
 
     def test_equivalence_is_said_where_two_tests_show_it(self, tmp_path):
         study = made_up(tmp_path, effects=replace(NOTHING, spread=0.2))
-        row = study.tables["answer"].query("comparison == 'strongest'").set_index("measure")
-        assert row.loc["test_accuracy", "p_equivalent"] < 0.05
+        rows = compared(study, "strongest")
+        assert rows.loc["test_accuracy", "p_equivalent"] < 0.05
         words = (
             "test accuracy is equivalent within 0.1 points by two one-sided tests, the difference"
         )
@@ -186,9 +216,11 @@ class TestNegativeGap:
     def test_is_explained_by_its_parts(self, tmp_path):
         study = made_up(tmp_path)
         text = answer(study)[2]
-        gap = study.tables["gap"].query("l2 == 0.01 and epoch == 8").set_index("gap")
+        gap = widest(study.tables["gap"], ["gap", "epoch", "l2"])
+        gap = gap.query("l2 == 0.01 and epoch == 8").set_index("gap")
         shown = numbers(text.replace("lambda 0.01", ""))
         kinds = ["reported", "lag", "split", "generalisation"]
+        assert (gap.loc[kinds, "scope"] == SEEDS_AND_IMAGES).tolist() == [True, False, True, True]
         target = 100 * gap.loc[kinds, ["mean", "mean_low", "mean_high"]].abs().to_numpy().ravel()
         assert shown[0] == 1.34
         assert [abs(n) for n in shown] == pytest.approx(target, abs=0.006)
@@ -197,21 +229,29 @@ class TestNegativeGap:
     @pytest.mark.parametrize(
         ("at_strongest", "words"),
         [
-            (0.004, "on these images, which is above zero"),
-            (0.0, "on these images, which is not resolved from zero"),
-            (-0.005, "on these images, which is below zero"),
+            (0.012, "which is above zero"),
+            (0.0, "which is not resolved from zero"),
+            (-0.012, "which is below zero"),
         ],
     )
     def test_conclusion(self, tmp_path, at_strongest, words):
-        effects = Effects(generalisation=(0.018, at_strongest))
-        assert words in written(tmp_path, effects=effects, lambdas=[0, 0.01])[2]
+        effects = Effects(generalisation=(0.018, at_strongest), split=(-0.002, -0.03))
+        made = made_up(tmp_path, effects=effects, lambdas=[0, 0.01])
+        for study, here in ((made, ""), (without_other_images(made), " on these images")):
+            assert answer(study)[2].endswith(f" of training less test accuracy{here}, {words}.")
+
+    def test_what_is_resolved_on_these_images_need_not_be_for_others(self, tmp_path):
+        effects = Effects(generalisation=(0.018, 0.004))
+        made = made_up(tmp_path, effects=effects, lambdas=[0, 0.01])
+        assert answer(made)[2].endswith("test accuracy, which is not resolved from zero.")
+        assert answer(without_other_images(made))[2].endswith("images, which is above zero.")
 
     @pytest.mark.parametrize(
         ("at_strongest", "words"),
-        [(0.005, "harder than the test images"), (0.0, "is not resolved from zero, and")],
+        [(0.015, "harder than the test images"), (0.0, "is not resolved from zero, and")],
     )
     def test_split(self, tmp_path, at_strongest, words):
-        effects = Effects(split=(0, at_strongest), generalisation=(0.018, -0.02))
+        effects = Effects(split=(0, at_strongest), generalisation=(0.018, -0.04))
         assert words in written(tmp_path, effects=effects, lambdas=[0, 0.01])[2]
 
     @pytest.mark.parametrize(
@@ -232,21 +272,25 @@ class TestNegativeGap:
 
 class TestRecommendation:
     def test_the_lambda_compared_with(self, tmp_path):
-        assert written(tmp_path)[0] == (
+        study = made_up(tmp_path)
+        seeds = (
             "Use lambda 0, that is, no L2: its mean validation cross-entropy is the lowest. That is"
-            " so in 100 % of resampled sets of seeds."
+            " so in 100 % of resampled sets of seeds"
         )
+        too = ", and in 100 % if the validation images are resampled too."
+        assert answer(study)[0] == seeds + too
+        assert answer(without_other_images(study))[0] == f"{seeds}."
 
     def test_another_lambda(self, tmp_path):
         effects = Effects(val_ce_min=(0.16, 0.08), test_accuracy=(0.95, 0.97), creep=(0.001, 0.001))
         study = made_up(tmp_path, effects=effects, lambdas=(0, 0.0001, 0.001, 0.01))
-        study.tables["choice"].loc[0, "l2"] = 0.001
-        answers = study.tables["answer"]
+        choice = study.tables["choice"]
+        choice.loc[choice["rule"] == "best", "l2"] = 0.001
         text = answer(study)[0]
         assert text.startswith("Use lambda 0.001: its mean validation cross-entropy is the lowest.")
-        chosen = answers[answers["comparison"] == "chosen"].set_index("measure")
         shown = numbers(text.split("test accuracy is")[1])
-        row = chosen.loc["test_accuracy"]
+        row = compared(study, "chosen").loc["test_accuracy"]
+        assert row["scope"] == SEEDS_AND_IMAGES
         target = [100 * row[name] for name in ("mean_difference", "low", "high")]
         assert shown[:3] == pytest.approx(target, abs=0.006)
         assert "points higher (95 % interval" in text
@@ -254,10 +298,12 @@ class TestRecommendation:
 
     def test_one_standard_error(self, tmp_path):
         study = made_up(tmp_path, effects=NOTHING)
-        label = study.tables["choice"].set_index("rule").loc["one_standard_error", "l2"]
-        assert label == 0.01
-        best = study.tables["choice"].set_index("rule").loc["best"]
+        choice = study.tables["choice"].set_index(["rule", "scope"])
+        assert (choice.loc["one_standard_error", "l2"] == 0.01).all()
+        seeds, wide = choice.loc[("best", SEEDS)], choice.loc[("best", SEEDS_AND_IMAGES)]
+        shares = [f"{100 * round(row['share'], 2):.0f} %" for row in (seeds, wide)]
+        assert shares[0] != shares[1]
         text = answer(study)[0]
-        assert f"That is so in {100 * round(best['share'], 2):.0f} % of resampled" in text
-        if best["l2"] != 0.01:
-            assert "Lambda 0.01 is the largest that is as good, within one standard error" in text
+        assert f"That is so in {shares[0]} of resampled sets of seeds, and in {shares[1]}" in text
+        assert seeds["l2"] != 0.01
+        assert "Lambda 0.01 is the largest that is as good, within one standard error" in text

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 import compare as command
+from l2study.core.scope_rows import for_seeds
 from l2study.core.table_files import read_table
 from l2study.report import comparison, style
 from reported import write_results
@@ -102,7 +103,7 @@ class TestNumbers:
     def test_gaps_are_those_of_the_gap_table(self, studies, folders):
         table = comparison.comparison_table(studies)
         for folder, epoch in zip(folders, (3, 4), strict=True):
-            gap = read_table(folder / "tables" / "gap.csv")
+            gap = for_seeds(read_table(folder / "tables" / "gap.csv"))
             for kind in ("reported", "generalisation"):
                 expected = gap[(gap["gap"] == kind) & (gap["epoch"] == epoch)]
                 found = table[(table["study"] == folder.name) & (table["measure"] == f"gap_{kind}")]
@@ -114,7 +115,7 @@ class TestNumbers:
     def test_accuracy_and_cross_entropy_are_means_of_the_runs(self, studies, folders):
         table = comparison.comparison_table(studies).set_index(["study", "measure", "l2"])
         runs = read_table(folders[0] / "tables" / "runs.csv")
-        choice = read_table(folders[0] / "tables" / "choice.csv").set_index("rule")
+        choice = for_seeds(read_table(folders[0] / "tables" / "choice.csv")).set_index("rule")
         for measure in ("test_accuracy", "val_ce"):
             for l2, cell in runs.groupby("l2"):
                 row = table.loc[("one", measure, l2)]
@@ -254,6 +255,8 @@ class TestPage:
                         assert cell == "–no run completed; diverged: 0 2 5"
                         continue
                     numbers = [f"{scale * row[c]:.{digits}f}" for c in ("mean", "low", "high")]
+                    # a negative number that rounds to zero is shown without its sign
+                    numbers = [n.removeprefix("-") if float(n) == 0 else n for n in numbers]
                     mean, low, high = (n.replace("-", "−") for n in numbers)
                     assert cell.startswith(f"{mean}{low} to {high}"), key
 
@@ -265,10 +268,13 @@ class TestPage:
             claims = read_table(folder / "tables" / "claims.csv")
             overall = claims[claims["estimand"] == "overall"]
             assert [row[place] for row in verdicts] == overall["verdict"].tolist()
-            choice = read_table(folder / "tables" / "choice.csv")
+            choice = for_seeds(read_table(folder / "tables" / "choice.csv"))
             for row, (_, expected) in zip(choices, choice.iterrows(), strict=True):
-                accuracy = f"{100 * expected['test_accuracy_mean']:.2f} %"
-                assert f"λ = {expected['l2']:g}test accuracy {accuracy}" in row[place]
+                accuracy, low, high = (
+                    f"{100 * expected[name]:.2f}" for name in ("test_accuracy_mean", "low", "high")
+                )
+                shown = f"test accuracy {accuracy} % ({low} to {high})"
+                assert row[place] == f"λ = {expected['l2']:g}{shown}"
 
     def test_names_what_diverged(self, page):
         assert "λ = 0.1 every seed (seeds 0, 2, 5)" in page.read_text()

@@ -4,6 +4,7 @@ import re
 import pandas as pd
 import pytest
 
+from l2study.core.scope_rows import for_seeds
 from l2study.report import curve_picker
 from reported import ODD, made_up
 
@@ -48,7 +49,7 @@ def test_curves_are_means_and_extremes_over_completed_runs(study, name, scale):
 
 
 def test_gaps_end_where_the_table_of_gaps_does(study):
-    data, gap = curves(study), study.tables["gap"]
+    data, gap = curves(study), for_seeds(study.tables["gap"])
     for kind in ("reported", "lag", "generalisation", "split", "ce"):
         found = measure(data, f"gap_{kind}")
         rows = gap[(gap["gap"] == kind) & (gap["epoch"] == 4)].sort_values("l2")
