@@ -101,7 +101,7 @@ def variation(study: dict) -> list[str]:
             f"seeds in rounds: {rounds['now']} up to this one, {rounds['at_most']} at most"
         )
     if is_crossed(study):
-        levels = " x ".join(f"{len(own)} {source}" for source, own in seeds.items())
+        levels = " x ".join(f"{len(seeds[source])} {source}" for source in sources)
         independent = len(independent_seeds(study))
         return [
             f"crossed design, {levels}: {number_of_seeds(study)} runs of every lambda,"

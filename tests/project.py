@@ -57,13 +57,12 @@ class Project:
         For tests of what happens around a report. Whole ones are those of the project `finished`.
         """
         reports = self.folder / "reports"
-        for folder in ("captions", "captions_crossed"):
-            for caption in (reports / folder).glob("*.rst"):
-                if caption.stem != "gap":
-                    caption.unlink()
+        for caption in (reports / "captions").glob("*.rst"):
+            if caption.stem != "gap":
+                caption.unlink()
         notebook = json.loads((reports / "report.ipynb").read_text())
         kept = ("config = ", "page.header(", "page.overview(", "page.answer(")
-        kept += ('page.figure(study, "gap"',)
+        kept += ('page.figure(study, "gap"', "page.sources(")
         cells = [(cell, "".join(cell["source"])) for cell in notebook["cells"]]
         notebook["cells"] = [cell for cell, text in cells if any(word in text for word in kept)]
         assert len(notebook["cells"]) == len(kept)

@@ -66,8 +66,14 @@ def _plain(config: Mapping) -> list[int] | None:
 def varied(config: dict) -> list[str]:
     """Return what a seed changes, of `SOURCES` and in their order, by a canonical configuration."""
     if is_crossed(config):
-        return list(config["seeds"])
+        return [source for source in SOURCES if source in config["seeds"]]
     return list(config.get("variation", USUAL))
+
+
+def differing(config: dict) -> list[str]:
+    """Return what differs between seeds: of `varied`, the sources that have more than one level."""
+    crossed = is_crossed(config)
+    return [s for s in varied(config) if not crossed or len(config["seeds"][s]) > 1]
 
 
 def crossed_sources(config: dict) -> list[str]:

@@ -11,7 +11,7 @@ import pandas as pd
 from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds, widest
-from l2study.core.variation import independent_seeds, is_crossed, number_of_seeds, varied
+from l2study.core.variation import differing, independent_seeds, is_crossed, number_of_seeds
 from l2study.core.wording import form_of, interval, percent
 from l2study.report.inputs import Study
 
@@ -42,7 +42,7 @@ def covers(config: dict, images_too: bool) -> str:
         config: canonical; what a seed changes is read.
         images_too: whether predictions are kept, so that there are intervals for other images.
     """
-    sources = varied(config)
+    sources = differing(config)
     others = " and ".join(f"other {_OTHERS[source]}" for source in sources)
     same = {"split": "test", "sample": "validation and test"}
     images = next((same[source] for source in same if source in sources), None)

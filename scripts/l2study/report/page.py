@@ -27,6 +27,7 @@ from l2study.report import (
     text_tables,
     variance_figures,
     variance_text,
+    what_was_run,
 )
 from l2study.report.cells import Cell, Evidence, Link, Number, Rows, Verdict, Words
 from l2study.report.chooser import chooser, tables_folder
@@ -82,8 +83,8 @@ def overview(study: Study, folder: str | Path = "") -> HTML | None:
 
 def answer(study: Study) -> HTML:
     """Return the answer in a few sentences, and how many runs it rests on."""
-    texts = [*sentences(study), text_tables.runs_sentence(study)]
-    lost = (study.tables["runs"]["status"] == "diverged").any() or text_tables.missing(study)
+    texts = [*sentences(study), what_was_run.runs_sentence(study)]
+    lost = (study.tables["runs"]["status"] == "diverged").any() or what_was_run.missing(study)
     classes = ["", *[""] * (len(texts) - 2), ' class="diverged"' if lost else ' class="note"']
     paragraphs = (
         f"<p{kind}>{html.escape(text)}</p>" for kind, text in zip(classes, texts, strict=True)
@@ -207,18 +208,18 @@ def claims(study: Study) -> HTML:
 
 def runs(study: Study) -> HTML:
     """Return how many runs completed, which diverged and when, and what the runs cost."""
-    lost = "".join(f"<li>{html.escape(line)}</li>" for line in text_tables.diverged(study))
-    costs = _table(text_tables.cost_table(study), "Cost of the runs", "list")
-    sentence = html.escape(text_tables.runs_sentence(study))
+    lost = "".join(f"<li>{html.escape(line)}</li>" for line in what_was_run.diverged(study))
+    costs = _table(what_was_run.cost_table(study), "Cost of the runs", "list")
+    sentence = html.escape(what_was_run.runs_sentence(study))
     return HTML(f"<p>{sentence}</p>" + (f"<ul>{lost}</ul>" if lost else "") + costs)
 
 
 def setup(study: Study) -> HTML:
     """Return the set-up of the study and what it was run with."""
-    settings = _table(text_tables.setup(study), "Set-up of the study", "list")
-    environments = text_tables.versions(study)
+    settings = _table(what_was_run.setup(study), "Set-up of the study", "list")
+    environments = what_was_run.versions(study)
     trained = _table(environments, "Versions the runs were trained with", "cards")
-    report = html.escape(text_tables.report_versions())
+    report = html.escape(what_was_run.report_versions())
     return HTML(
         f"{settings}<p>Trained with:</p>{trained}<p>Tables and figures made with {report}.</p>"
     )

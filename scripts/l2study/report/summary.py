@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from l2study.core.paths import BASE
 from l2study.core.wording import percent
-from l2study.report import across_text, claim_tables, text_tables, variance_text
+from l2study.report import across_text, claim_tables, text_tables, variance_text, what_was_run
 from l2study.report.cells import Cell, Number, Rows
 from l2study.report.chooser import tables_folder
 from l2study.report.figures import ACROSS, CROSSED
@@ -43,14 +43,14 @@ def summary(study: Study) -> str:
         for name, caption in study.captions.items()
     }
     leading = [figures.pop(LEADING_FIGURE)] if LEADING_FIGURE in figures else []
-    lost = text_tables.diverged(study)
+    lost = what_was_run.diverged(study)
     which = "" if study.setup == BASE else f", {words(study.setup)}"
     parts = [
         f"# L2 regularisation study: {config['study']}{which}",
         QUESTION,
         "## Answer",
         *answer(study),
-        text_tables.runs_sentence(study),
+        what_was_run.runs_sentence(study),
         *leading,
         *(_across(study, figures) if across_text.has_overview(study) else []),
         "## Per lambda",
@@ -76,12 +76,12 @@ def summary(study: Study) -> str:
         "Lambda is chosen on the validation cross-entropy. The test set decides nothing.",
         markdown_table(text_tables.choice_table(study)),
         "## Set-up",
-        "\n".join(f"- {row['What']}: {row['Value']}" for row in text_tables.setup(study)),
+        "\n".join(f"- {row['What']}: {row['Value']}" for row in what_was_run.setup(study)),
         "## Runs",
         "\n".join(f"- {line}" for line in lost) if lost else "No run diverged.",
         "Trained with:",
-        markdown_table(text_tables.versions(study)),
-        f"Tables and figures made with {text_tables.report_versions()}.",
+        markdown_table(what_was_run.versions(study)),
+        f"Tables and figures made with {what_was_run.report_versions()}.",
         "## Figures",
         *figures.values(),
     ]

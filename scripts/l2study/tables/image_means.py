@@ -11,7 +11,7 @@ import pandas as pd
 
 from l2study.core.measures import MEASURES
 from l2study.core.predictions import PARTS, Predicted
-from l2study.core.variation import independent_seeds, source_seeds
+from l2study.core.variation import differing
 from l2study.tables import scopes
 from l2study.tables.scopes import Mean, Part
 
@@ -97,8 +97,7 @@ def images_of(
         config: canonical.
         predictions: of every completed run, by lambda and seed.
     """
-    splits = {source_seeds(config, seed).get("split") for seed in independent_seeds(config)}
-    if not predictions or len(splits) < 2:
+    if not predictions or "split" not in differing(config):
         return Images(predictions)
     # A smaller `train_size` shares fewer images between splits: what holds without it is enough.
     share = config["validation"]["fraction"]

@@ -106,8 +106,7 @@ def crossed_mean(
     1992, section 4.3). Degrees of freedom are by Satterthwaite (1946) over the mean squares used,
     but never fewer than one of these has: a difference of mean squares that are nearly alike would
     give next to none, and an interval without end (Gaylor and Hopper 1969, Technometrics 11,
-    691-706).
-    Without parts, this is Student's t as in `statistics.mean_interval`.
+    691-706). Without parts, this is Student's t as in `statistics.mean_interval`.
 
     Simulated coverage of a 95 % interval for right and wrong answers of 5,000 images, with the
     proportions of the components that the default study has without L2; in brackets that of
