@@ -54,8 +54,9 @@ test-deps:
 
 setup: $(VENV)/complete
 
-# The lock is installed as it is, every file checked against its hash.
+# The lock is installed as it is, every file checked against its hash. An environment that is only linked is another's.
 $(VENV)/complete: envs/requirements.txt
+	@[ ! -L $(VENV) ] || { echo "$(VENV) is a link, and what it leads to would be emptied: remove it" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
 	    f"Python 3.11, 3.12 or 3.13 is needed, and $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.11")'
 	@echo "installing the packages of envs/requirements.txt into $(VENV) (a few minutes, once)"

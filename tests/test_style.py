@@ -78,3 +78,18 @@ def test_lock_has_a_hash_for_everything_and_no_address():
     assert "://" not in lock
     wanted = re.findall(r"^[a-z][a-z0-9-]*", (PROJECT / "envs/requirements.in").read_text(), re.M)
     assert set(wanted) <= set(locked_versions())
+
+
+def test_setup_leaves_an_environment_alone_that_is_only_linked(tmp_path):
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "kept").touch()
+    (tmp_path / "mine" / "envs").mkdir(parents=True)
+    (tmp_path / "mine" / "envs" / "requirements.txt").touch()
+    (tmp_path / "mine" / ".venv").symlink_to(theirs)
+    makefile = str(PROJECT / "Makefile")
+    done = subprocess.run(
+        ["make", "-f", makefile, "setup"], cwd=tmp_path / "mine", capture_output=True, text=True
+    )
+    assert done.returncode != 0 and ".venv is a link" in done.stderr
+    assert (theirs / "kept").exists()
