@@ -150,7 +150,7 @@ def read_study(
     if len(found) > 1 and setup == BASE and across is not None:
         given = read_captions(across) | given
     if crossed_sources(named[setup].config):
-        given |= read_captions(captions.with_name(f"{captions.name}_crossed"))
+        given |= read_captions(Path(f"{captions}_crossed"))
     return replace(
         study,
         config=named[setup].config,
