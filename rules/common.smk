@@ -71,6 +71,8 @@ def read_study():
     except (configuration.ConfigError, DataError) as error:
         sys.exit(f"config: {error}")
     if variation.until(study):
+        if not stands_alone():
+            sys.exit("config: seeds.until: is not for a module; allowed: a count or a list of seeds")
         from l2study.workflow import seeds_so_far
 
         now, _ = seeds_so_far.look(study, found, f"results/{study['study']}")
