@@ -72,7 +72,9 @@ def read_study():
         sys.exit(f"config: {error}")
     if variation.until(study):
         if not stands_alone():
-            sys.exit("config: seeds.until: is not for a module; allowed: a count or a list of seeds")
+            sys.exit(
+                "config: seeds.until: is not for a module; allowed: a count or a list of seeds"
+            )
         from l2study.workflow import seeds_so_far
 
         now, _ = seeds_so_far.look(study, found, f"results/{study['study']}")
