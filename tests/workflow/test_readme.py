@@ -67,6 +67,7 @@ HOW = {
     # docs/running.md
     "snakemake --cores 4": How("Nothing to be done"),
     "python scripts/plan.py --cores 2 --configfile mine.yaml": How("20 to train"),
+    "python scripts/check_config.py mine.yaml": How(""),
     "snakemake --cores 2 --configfile mine.yaml": How(r"train +20\b", dry=True),
     "tail -f logs/mnist/train/l2~0.001/seed~0.log": How("epoch 3/3: ", instead="timeout 1 {}"),
     # docs/anywhere.md
