@@ -16,6 +16,7 @@ from snakemake.utils import update_config
 
 import second_look
 from l2study.core.config import check, read_config
+from l2study.core.scope_rows import for_seeds
 from tiny import PROJECT
 
 LAMBDAS = ["0", "0.001", "0.03"]
@@ -77,7 +78,7 @@ DIFFERENCES = {
 @pytest.mark.parametrize("gap", DIFFERENCES)
 def test_gap_table_against_arithmetic_on_the_histories(finished, l2, gap):
     """Mean and variance written out; quantiles by inverting the distribution functions."""
-    table = pd.read_csv(finished.results / "tables" / "gap.csv")
+    table = for_seeds(pd.read_csv(finished.results / "tables" / "gap.csv"))
     row = table.query("l2 == @l2_ and gap == @gap and epoch == @LAST",
                       local_dict={"l2_": float(l2), "gap": gap, "LAST": LAST})  # fmt: skip
     (row,) = row.to_dict("records")
@@ -98,7 +99,7 @@ def test_gap_table_against_arithmetic_on_the_histories(finished, l2, gap):
 
 
 def test_reported_gap_is_the_sum_of_its_parts(finished):
-    table = pd.read_csv(finished.results / "tables" / "gap.csv")
+    table = for_seeds(pd.read_csv(finished.results / "tables" / "gap.csv"))
     means = table[table["epoch"] > 0].pivot(index=["l2", "epoch"], columns="gap", values="mean")
     parts = means["lag"] + means["generalisation"] + means["split"]
     np.testing.assert_allclose(means["reported"], parts, rtol=0, atol=1e-12)
@@ -106,7 +107,8 @@ def test_reported_gap_is_the_sum_of_its_parts(finished):
 
 
 def test_contrasts_against_arithmetic_on_the_histories(finished):
-    table = pd.read_csv(finished.results / "tables" / "contrasts.csv").set_index(["measure", "l2"])
+    table = for_seeds(pd.read_csv(finished.results / "tables" / "contrasts.csv"))
+    table = table.set_index(["measure", "l2"])
     for column in ("test_accuracy", "weight_norm", "val_ce"):
         pairs = zip(
             at(finished, "0.03", LAST, column), at(finished, "0", LAST, column), strict=True
@@ -149,7 +151,7 @@ def test_the_tables_are_as_they_are_described(finished):
 
 def test_summary_has_the_numbers_of_the_tables(finished):
     text = (finished.results / "report" / "summary.md").read_text()
-    table = pd.read_csv(finished.results / "tables" / "gap.csv")
+    table = for_seeds(pd.read_csv(finished.results / "tables" / "gap.csv"))
     rows = table[(table["gap"] == "reported") & (table["epoch"] == LAST)]
     for mean in rows["mean"]:
         assert f"{100 * mean:.2f}".replace("-", "−") in text
