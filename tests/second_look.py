@@ -21,6 +21,19 @@ GAPS = {
 }
 
 
+IMAGES = {
+    "val_accuracy": {("right", "val"): 1},
+    "test_accuracy": {("right", "test"): 1},
+    "val_ce": {("ce", "val"): 1},
+    "test_ce": {("ce", "test"): 1},
+    "gap_reported": {("right", "val"): -1},
+    "gap_generalisation": {("right", "test"): -1},
+    "gap_split": {("right", "test"): 1, ("right", "val"): -1},
+    "gap_endpoint": {("right", "val"): -1},
+}
+"""What is added up over which images, and how."""
+
+
 class Runs:
     """The files of a study's runs."""
 
@@ -36,6 +49,29 @@ class Runs:
             for seed, found in content["runs"].items():
                 self.measures[float(content["l2"]), int(seed)] = found["measures"]
         self.lambdas = sorted({l2 for l2, _ in self.histories})
+        self.predictions = {}
+        for path in results.glob("measures/*.predictions.npz"):
+            l2 = float(path.name.removesuffix(".predictions.npz").removeprefix("l2~"))
+            with np.load(path) as arrays:
+                for name in arrays:
+                    seed, part, field = name.removeprefix("seed~").split("/")
+                    self.predictions[l2, int(seed), part, field] = arrays[name]
+
+    def of_images(self, what, l2, seeds):
+        """Return what is said of every image of a part, with a row for every seed."""
+        quantity, part = what
+        found = []
+        for seed in seeds:
+            label, predicted, probability = (
+                self.predictions[l2, seed, part, field]
+                for field in ("label", "predicted", "probability")
+            )
+            right, ce = (
+                1.0 * (label == predicted),
+                -np.log(np.maximum(probability, np.finfo("f4").tiny, dtype=float)),
+            )
+            found.append(right if quantity == "right" else ce)
+        return np.stack(found)
 
     def of(self, measure, l2, epoch=None):
         """Return a measure of the completed runs of one lambda, by seed."""
@@ -100,6 +136,34 @@ def interval(values, confidence):
     )
 
 
+def wide_interval(values, tables, confidence):
+    """Return mean and interval for other seeds and images, by sums of squares written out.
+
+    The tables have a row for each seed of `values` and a column for each image.
+    """
+    value, low, high = interval(values, confidence)
+    seeds = len(values)
+    of_seeds = stats.sem(values) ** 2
+    variance, spread, least = of_seeds, of_seeds**2 / (seeds - 1), seeds - 1
+    for coefficient, table in tables:
+        images, mean = table.shape[1], table.mean()
+        by_image, by_seed = table.mean(axis=0), table.mean(axis=1)
+        of_images = seeds * ((by_image - mean) ** 2).sum() / (images - 1)
+        left = ((table - by_image[None, :] - by_seed[:, None] + mean) ** 2).sum()
+        left /= (seeds - 1) * (images - 1)
+        if of_images > left:
+            unit = coefficient**2 / (seeds * images)
+            variance += unit * (of_images - left)
+            spread += (unit * of_images) ** 2 / (images - 1)
+            spread += (unit * left) ** 2 / ((seeds - 1) * (images - 1))
+            least = min(least, images - 1)
+    if variance == 0:
+        return value, value, value
+    half = stats.t.ppf((1 + confidence) / 2, max(variance**2 / spread, least)) * variance**0.5
+    half = max(half, (high - low) / 2)
+    return value, value - half, value + half
+
+
 def estimate(runs, row, confidence):
     """Return estimate, ends of the interval, and verdict."""
     above = -math.inf if pd.isna(row["above"]) else row["above"]
@@ -124,11 +188,20 @@ def estimate(runs, row, confidence):
             verdict = "supported" if agrees < (1 - confidence) / 2 else "not resolved"
             verdict = "contradicted" if differs < (1 - confidence) / 2 else verdict
             return np.mean(ranks), math.nan, math.nan, verdict
-        case "mean":
-            value, low, high = interval(runs.of(measure, l2, epoch), confidence)
-        case "difference":
-            pairs = runs.of(measure, l2, epoch) - runs.of(measure, against, epoch)
-            value, low, high = interval(pairs, confidence)
+        case "mean" | "difference":
+            values, lambdas = runs.of(measure, l2, epoch), [l2]
+            if row["statistic"] == "difference":
+                values, lambdas = values - runs.of(measure, against, epoch), [l2, against]
+            values = values[np.isfinite(values)]
+            if row["scope"] == "seeds":
+                value, low, high = interval(values, confidence)
+            else:
+                tables = [
+                    (c, np.subtract(*at) if len(at) == 2 else at[0])
+                    for what, c in IMAGES[measure].items()
+                    for at in [[runs.of_images(what, x, values.index) for x in lambdas]]
+                ]
+                value, low, high = wide_interval(values, tables, confidence)
         case "ratio":
             pairs = np.log(runs.of(measure, l2, epoch) / runs.of(measure, against, epoch))
             value, low, high = np.exp(interval(pairs, confidence))

@@ -43,3 +43,9 @@ def test_right_and_cross_entropy():
 def test_another_file_is_a_value_error(content):
     with pytest.raises(ValueError):
         read_predictions(content)
+
+
+def test_a_run_on_mnist_takes_at_most_100_kb(tmp_path):
+    """Random predictions pack worse than any that a network makes."""
+    write_predictions(tmp_path / "a.npz", {0: {"val": some(6000), "test": some(10000, 1)}})
+    assert 50_000 < (tmp_path / "a.npz").stat().st_size <= 100_000

@@ -1,5 +1,7 @@
 """The tables and sentences about claims that page and summary show."""
 
+import re
+
 import pandas as pd
 
 from l2study.core.paths import ledger
@@ -17,7 +19,7 @@ def verdict_table(study: Study) -> Rows:
     figures = whole["given_words"].notna().any()
     return [
         {"Claim": row.claim}
-        | ({"Its figure": row.given_words if pd.notna(row.given_words) else ""} if figures else {})
+        | ({"Its figure": _figure(row.given_words)} if figures else {})
         | {
             "Verdict": Verdict(row.verdict),
             "What we found": row.decided_by,
@@ -25,6 +27,11 @@ def verdict_table(study: Study) -> Rows:
         }
         for row in whole.itertuples()
     ]
+
+
+def _figure(words: str | float) -> str:
+    """Return the figure of a claim as the ledger has it, with a true minus sign."""
+    return "" if pd.isna(words) else re.sub(r"(?<!\w)-(?=\d)", "−", words)
 
 
 def claims_text(study: Study) -> str:
