@@ -105,6 +105,7 @@ def test_the_tables_have_all_runs_and_judge_by_independent_ones(study):
     assert (base["runs"], base["completed"], base["missing"]) == ("16", "16", "0")
     summary = (study.results / "report" / "summary.md").read_text()
     assert "every combination of weights 0, 1; order 0, 1; split 0, 1" in summary
+    assert re.search(r"^\| 0 \| 2 \|", summary, re.MULTILINE), "means are of 2 runs of a lambda"
 
 
 @pytest.mark.parametrize("source", LEVELS)

@@ -9,6 +9,7 @@ import pandas as pd
 from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
 from l2study.core.scope_rows import SEEDS_AND_IMAGES, for_seeds, widest
+from l2study.core.variation import independent_seeds
 from l2study.core.wording import (
     MISSING,
     Form,
@@ -64,7 +65,9 @@ def lambda_table(study: Study) -> Rows:
     }
     rows, variances = [], _variances(study, "reported")
     found = {head: _means(study, *entry[:2]) for head, entry in columns.items() if entry}
-    for l2, group in study.tables["runs"].groupby("l2"):
+    runs = study.tables["runs"]
+    # Of a crossed design, those that the means are of.
+    for l2, group in runs[runs["seed"].isin(independent_seeds(study.config))].groupby("l2"):
         complete = int((group["status"] == "completed").sum())
         lost = len(group) - complete
         said = f"{complete}, {lost} diverged" if lost else f"{complete}"
