@@ -96,13 +96,13 @@ def test_a_study_without_estimates_is_drawn_and_says_so(study):
 
 def test_sentences_name_the_largest_source_with_its_interval(study):
     texts = variance_text.sentences(study)
-    assert "the split (4 levels)" in texts[0]
+    assert "the validation split (4 levels)" in texts[0]
     table = study.tables["variance"]
     rows = table[(table["measure"] == "gap_reported") & (table["l2"] == 0.01)]
     row = rows.set_index("source").loc["split"]
     share, low, high = (f"{100 * row[name]:.0f}" for name in ("share", "share_low", "share_high"))
     assert texts[1].startswith("Of the variance of the reported gap: at lambda 0, ")
-    assert f"at lambda 0.01, the split makes {share} % ({low} to {high} %)." in texts[1]
+    assert f"at lambda 0.01, the validation split makes {share} % ({low} to {high} %)." in texts[1]
     shown = table[table["measure"].isin(SHOWN)]
     negative = (shown["negative"] == "yes").sum()
     assert negative > 0
@@ -113,7 +113,10 @@ def test_sentences_name_the_largest_source_with_its_interval(study):
 def test_an_interaction_or_the_rest_may_be_the_largest(study):
     table = study.tables["variance"]
     for source, words in (
-        ("order x split", "the interaction of the order of the batches and the split makes 90 %"),
+        (
+            "order x split",
+            "the interaction of the order of the batches and the validation split makes 90 %",
+        ),
         ("rest", "the rest, which no source explains, makes 90 %"),
     ):
         share = table["share"].where(table["source"] != source, 0.9).clip(upper=0.9)

@@ -9,19 +9,11 @@ import pandas as pd
 
 from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
-from l2study.core.variation import REST, TOTAL, crossed_sources
+from l2study.core.variation import REST, TOTAL, WORDS, crossed_sources
 from l2study.core.wording import MISSING, fixed, interval, percent, rounded
 from l2study.report.cells import Number, Rows
 from l2study.report.inputs import Study
 from l2study.report.variance_figures import SHOWN
-
-NAMES = {
-    "weights": "the initial weights",
-    "order": "the order of the batches",
-    "split": "the split",
-    "sample": "the choice of training images",
-}
-"""The sources as a reader sees them."""
 
 _SHARE = fixed(0, 100)
 
@@ -37,7 +29,7 @@ def sentences(study: Study) -> list[str]:
     The last sentence says how often an estimate was below zero.
     """
     levels = study.config["seeds"]
-    crossed = [f"{NAMES[s]} ({len(levels[s])} levels)" for s in crossed_sources(study.config)]
+    crossed = [f"{WORDS[s]} ({len(levels[s])} levels)" for s in crossed_sources(study.config)]
     texts = [
         f"Each of these has seeds of its own: {', '.join(crossed)}. Every combination was trained,"
         " so the variance over runs can be told apart by source. Ranges in brackets are"
@@ -78,7 +70,7 @@ def source_name(source: str) -> str:
     """Return a source of the table as it is called in a sentence."""
     if source == REST:
         return "the rest, which no source explains,"
-    parts = [NAMES[part] for part in source.split(" x ")]
+    parts = [WORDS[part] for part in source.split(" x ")]
     return parts[0] if len(parts) == 1 else f"the interaction of {' and '.join(parts)}"
 
 
