@@ -18,7 +18,7 @@ from l2study.core.predictions import PARTS, Predicted
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds, widest
 from l2study.report import claim_tables, comparison, figures, headline, summary, text_tables
 from l2study.report.inputs import Study, read_study
-from l2study.tables import across, build, claims, decision_tables, scopes, statistics
+from l2study.tables import across, build, claims, decision_tables, judge, scopes, statistics
 from l2study.tables.derived import with_derived
 from l2study.tables.image_means import NO_IMAGES, Images, images_of
 from l2study.tables.ledger import read_ledger
@@ -364,6 +364,21 @@ def test_a_whole_study_is_written_as_described_and_reported(tmp_path, monkeypatc
     assert headline.covers(config, images_too=True) in text
     assert text_tables.scopes_sentence(study) in text
     assert text_tables.variance_sentences(study)[-1] in text
+
+
+def test_more_seeds_make_the_part_of_the_images_no_smaller(made):
+    config, _, images, tables = made
+    cells = build.by_lambda(tables["runs"])
+    last = frozenset(range(config["training"]["epochs"] + 1))
+    sample = judge.Sample(cells, {}, 0.95, last, {}, images=images)
+    row = {"statistic": "mean", "measure": "test_accuracy", "at": [0], "holds": {"above": 0.5}}
+    (item,) = judge.judge_claim({"rows": [row]}, sample)
+    of_seeds = statistics.standard_error(cells[0.0]["test_accuracy"])
+    assert item.scope == SEEDS_AND_IMAGES
+    assert item.error**2 == pytest.approx(of_seeds**2 + item.floor)
+    assert item.floor > of_seeds**2 > 0
+    (alone,) = judge.judge_claim({"rows": [row]}, sample._replace(images=NO_IMAGES))
+    assert (alone.error, alone.floor) == (pytest.approx(of_seeds), 0)
 
 
 class TestReport:
