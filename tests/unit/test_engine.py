@@ -287,6 +287,23 @@ def test_fold_covers_every_row_once(rows, size):
     assert seen.numpy().tolist() == [1] * rows
 
 
+@pytest.mark.parametrize("size", [25, 30, 100])
+def test_an_evaluation_in_batches_is_that_of_each_part_at_once(size, monkeypatch):
+    """25 divides no part, 30 divides all, and 100 is more than two of them have."""
+    from l2study.training import engine
+
+    data, found = engine.Data(*images_and_labels(), 1 / 255), []
+    for rows in (480, size):
+        monkeypatch.setattr(engine, "_EVALUATION_ROWS", rows)
+        model = engine_model(
+            "adam", {"hidden_units": [8], "activation": "relu", "regularize_output": False}
+        )
+        found.append(engine.Engine(model, data, PARTS, BATCH).evaluate())
+    at_once, in_batches = found
+    assert in_batches == pytest.approx(at_once, rel=1e-6)
+    assert len({at_once[f"{part}_ce"] for part in PARTS}) == 3
+
+
 def test_mapped_images_are_not_copied(tmp_path):
     from l2study.training.engine import resident
 

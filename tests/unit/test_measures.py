@@ -131,9 +131,10 @@ def test_other_data_are_measured_as_by_a_new_network(trained, found):
         for ours, theirs in zip(network.predicted()[part], expected, strict=True):
             assert ours.tolist() == theirs.tolist()
         assert (network.predicted()[part].probability != before[part].probability).any()
-    # the last test images and the last validation images are fewer than a whole step
-    for name in ("sensitivity", "prediction", "attack", "activation", "probability"):
-        assert getattr(network, f"_{name}_program").experimental_get_tracing_count() == 1, name
+    # one program each; there are fewer validation than test images in a step
+    for name, programs in dict(sensitivity=1, noise=1, attack=1, activity=1, probability=2).items():
+        found = getattr(network, f"_{name}_program").experimental_get_tracing_count()
+        assert found == programs, name
 
 
 def test_predictions_of_many_images_are_those_of_each(trained, monkeypatch):
@@ -165,6 +166,28 @@ def test_sensitivity_is_exact(trained, found):
     assert found["loss_gradient_norm"] == pytest.approx(
         np.mean([np.linalg.norm(g) for g in gradients]), rel=1e-5
     )
+
+
+def test_a_layer_before_the_first_dense_one_is_part_of_the_sensitivity(trained, found):
+    """A layer that changes nothing leaves all measures as they are, one that doubles does not."""
+    from l2study.training.backend import keras
+
+    model, data, *_ = trained
+    flatten, *dense = model.layers
+    for factor in (1.0, 2.0):
+        layers = [keras.Input(SHAPE), flatten, keras.layers.Rescaling(factor), *dense]
+        other = measured(keras.Sequential(layers), data)
+        if factor == 1:
+            assert other == pytest.approx(found, rel=1e-5)
+    first = model.layers[1].kernel
+    before = first.numpy()
+    try:
+        first.assign(2 * before)
+        assert other["jacobian_norm"] == pytest.approx(
+            measured(model, data)["jacobian_norm"], rel=1e-5
+        )
+    finally:
+        first.assign(before)
 
 
 def test_boundary_distance_is_the_smallest_margin_over_its_gradient(trained, found):
@@ -338,7 +361,8 @@ def test_norms_of_all_kernels(trained, found):
     assert found["norm_product"] == pytest.approx(product, rel=1e-6)
 
 
-def test_inactive_share_counts_units_that_no_training_image_activates(trained):
+def test_inactive_share_counts_units_that_no_training_image_activates(trained, monkeypatch):
+    from l2study.measuring import network
     from l2study.measuring.functions import FUNCTIONS
     from l2study.measuring.network import Network
 
@@ -349,8 +373,10 @@ def test_inactive_share_counts_units_that_no_training_image_activates(trained):
         h1, h2, _ = forward(changed, images[:140].reshape(140, 12) / 255)
         dead = (h1.max(0) <= 0).sum() + (h2.max(0) <= 0).sum()
         assert dead >= 1
-        share = FUNCTIONS["inactive_share"](Network(model, data))
-        assert share == pytest.approx(dead / 14)
+        assert FUNCTIONS["inactive_share"](Network(model, data)) == pytest.approx(dead / 14)
+        # a unit that is active in the last batch alone counts as active
+        monkeypatch.setattr(network, "_ROWS", 10)
+        assert FUNCTIONS["inactive_share"](Network(model, data)) == pytest.approx(dead / 14)
     finally:
         model.set_weights([w.astype(np.float32) for w in weights])
 

@@ -95,7 +95,7 @@ def inactive_share(network: Network) -> float | None:
     *hidden, _ = dense_layers(network.model)
     if not hidden or hidden[0].activation is not keras.activations.relu:
         return None
-    return float(np.mean(network.largest_activations <= 0))
+    return float(np.mean(~network.ever_active))
 
 
 @measure

@@ -5,7 +5,7 @@ schemas/measures.yaml. What several of them need is computed once for each run, 
 are arguments of the compiled programs, so that runs on other rows compile nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 
 import numpy as np
@@ -56,10 +56,10 @@ class Network:
         self.train, self.test = prepared.parts["train"], prepared.parts["test"]
         self.set_data(prepared)
         self._sensitivity_program = compiled(self._sensitivity)
-        self._prediction_program = compiled(self._predict)
+        self._noise_program = compiled(self._count_right)
         self._probability_program = compiled(self._find_probabilities)
         self._attack_program = compiled(self._attack)
-        self._activation_program = compiled(self._find_largest_activations)
+        self._activity_program = compiled(self._find_active)
 
     def set_data(self, prepared: Prepared) -> None:
         """Take the data of another run, of the same shape and as many in each part."""
@@ -78,7 +78,7 @@ class Network:
         self._forget()
 
     def _forget(self) -> None:
-        for name in ("sensitivities", "predictions", "attacks", "largest_activations"):
+        for name in ("sensitivities", "predictions", "attacks", "ever_active"):
             self.__dict__.pop(name, None)
 
     @cached_property
@@ -99,15 +99,19 @@ class Network:
         The second is the test accuracy under Gaussian noise on the scaled input, by its standard
         deviation. The noise is the same for every run.
         """
-        noise_stream, results = stream("input noise"), []
-        for first in range(0, len(self.test), _ROWS):
-            rows = self.test[first : first + _ROWS]
-            noise = noise_stream.standard_normal((len(rows), *self._data.shape), np.float32)
-            # Row numbers, not the first of them: XLA would compile again for each first row.
-            results.append(self._prediction_program(self._data, *map(tf.constant, (rows, noise))))
-        probabilities, correct = zip(*results, strict=True)
-        shares = [int(count) / len(self.test) for count in np.sum(correct, axis=0)]
-        return np.concatenate(probabilities), dict(zip(NOISE_LEVELS, shares, strict=True))
+        shares = []
+        for sd in NOISE_LEVELS:
+            given = zip(_batches(self.test), self._noise, strict=True)
+            right = [self._noise_program(self._data, *batch, tf.constant(sd)) for batch in given]
+            shares.append(int(sum(right)) / len(self.test))
+        return self._probabilities(self.test), dict(zip(NOISE_LEVELS, shares, strict=True))
+
+    @cached_property
+    def _noise(self) -> list[tf.Tensor]:
+        """Standard normal noise for every batch of test images, whatever the run."""
+        noise = stream("input noise").standard_normal
+        shapes = [[*rows.shape, *self._data.shape] for rows in _batches(self.test)]
+        return [tf.constant(noise(shape, np.float32)) for shape in shapes]
 
     @cached_property
     def attacks(self) -> dict[str, dict[float, float]]:
@@ -134,9 +138,14 @@ class Network:
         }
 
     @cached_property
-    def largest_activations(self) -> np.ndarray:
-        """The largest activation of every hidden unit over the training images."""
-        return np.concatenate([units.numpy() for units in self._activation_program(self._data)])
+    def ever_active(self) -> np.ndarray:
+        """Whether any training image brings a hidden unit above 0, shape (units of all layers,)."""
+        active = np.zeros(sum(layer.units for layer in dense_layers(self.model)[:-1]), bool)
+        for rows in _batches(self.train):
+            active |= self._activity_program(self._data, rows).numpy()
+            if active.all():
+                break
+        return active
 
     def predicted(self) -> dict[str, Predicted]:
         """Return what the network predicts for every image of the parts of `PARTS`."""
@@ -150,21 +159,23 @@ class Network:
         }
 
     def _probabilities(self, rows: range) -> np.ndarray:
-        batches = [rows[first : first + _ROWS] for first in range(0, len(rows), _ROWS)]
-        classes = self.model.output_shape[-1]
-        found = [self._probability_program(self._data, tf.constant(batch)) for batch in batches]
-        return np.concatenate([np.empty((0, classes), np.float32), *found])
+        found = [self._probability_program(self._data, batch) for batch in _batches(rows)]
+        return np.concatenate([np.empty((0, self.model.output_shape[-1]), np.float32), *found])
 
     def _sensitivity(self, data: Data) -> tuple:
+        before, after, products = _halves(self.model)
+
         def step(first, length, jacobian_sum, softmax_sum, gradient_sum, distances):
             images, labels = data.span(self.test.start + first, length)
             with tf.GradientTape() as tape:
-                tape.watch(images)
-                logits = _logits(self.model, images)
-            jacobian = tf.reshape(tape.batch_jacobian(logits, images), [*logits.shape, -1])
+                sums = before(images)
+                tape.watch(sums)
+                logits = after(sums)
+            jacobian = tf.reshape(tape.batch_jacobian(logits, sums), [*logits.shape, -1])
+            weighted = jacobian if products is None else jacobian @ products
+            gram = tf.matmul(weighted, jacobian, transpose_b=True)
             # All three are norms of M J, and ||M J||^2 = trace(M (J J^T) M^T): M is the identity
             # for the logits, diag(p) - p p^T for the probabilities, p - y for the cross-entropy.
-            gram = tf.matmul(jacobian, jacobian, transpose_b=True)
             p = tf.nn.softmax(logits)
             softmax = tf.linalg.diag(p) - p[:, :, tf.newaxis] * p[:, tf.newaxis, :]
             error = (p - tf.one_hot(labels, p.shape[1]))[:, tf.newaxis, :]
@@ -184,11 +195,11 @@ class Network:
         start = (zero, zero, zero, tf.zeros([len(self.test)]))
         return fold(step, len(self.test), _SENSITIVITY_ROWS, start)
 
-    def _predict(self, data: Data, rows: tf.Tensor, noise: tf.Tensor) -> tuple:
+    def _count_right(
+        self, data: Data, rows: tf.Tensor, noise: tf.Tensor, sd: tf.Tensor
+    ) -> tf.Tensor:
         images, labels = data.rows(rows)
-        noisy = [self.model(images + sd * noise, training=False) for sd in NOISE_LEVELS]
-        correct = tf.stack([count_correct(labels, probabilities) for probabilities in noisy])
-        return self.model(images, training=False), correct
+        return count_correct(labels, self.model(images + sd * noise, training=False))
 
     def _find_probabilities(self, data: Data, rows: tf.Tensor) -> tf.Tensor:
         return self.model(data.rows(rows)[0], training=False)
@@ -205,7 +216,7 @@ class Network:
         def attack(first, length, correct):
             images, labels = data.rows(tf.slice(rows, [first], [length]))
             adversarial = self.adversarial(images, labels, radius, size, steps, limits)
-            return (correct + count_correct(labels, _logits(self.model, adversarial)),)
+            return (correct + count_correct(labels, _logits(self.model.layers, adversarial)),)
 
         return fold(attack, rows.shape[0], _ROWS, (tf.constant(0),))[0]
 
@@ -240,7 +251,7 @@ class Network:
         def step(number, changed):
             with tf.GradientTape() as tape:
                 tape.watch(changed)
-                logits = _logits(self.model, changed)
+                logits = _logits(self.model.layers, changed)
                 # The cross-entropy is log(1 + exp(wrong)), so both gradients point the same way.
                 # This one does not vanish, however sure the network is.
                 wrong = tf.reduce_logsumexp(tf.where(right, -np.inf, logits), axis=1)
@@ -250,20 +261,20 @@ class Network:
 
         return tf.while_loop(lambda number, _: number < steps, step, (tf.constant(0), images))[1]
 
-    def _find_largest_activations(self, data: Data) -> tuple:
+    def _find_active(self, data: Data, rows: tf.Tensor) -> tf.Tensor:
+        activations, found = data.rows(rows)[0], [tf.zeros([0], tf.bool)]
         *hidden, _ = dense_layers(self.model)
+        for layer in self.model.layers[:-1]:
+            activations = layer(activations)
+            if layer in hidden:
+                found.append(tf.reduce_any(activations > 0, axis=0))
+        return tf.concat(found, axis=0)
 
-        def step(first, length, *largest):
-            activations, _ = data.span(self.train.start + first, length)
-            seen = []
-            for layer in self.model.layers[:-1]:
-                activations = layer(activations)
-                if layer in hidden:
-                    seen.append(tf.reduce_max(activations, axis=0))
-            return tuple(tf.maximum(old, new) for old, new in zip(largest, seen, strict=True))
 
-        start = tuple(tf.fill([layer.units], -np.inf) for layer in hidden)
-        return fold(step, len(self.train), _ROWS, start)
+def _batches(rows: range) -> Iterator[tf.Tensor]:
+    """Yield the numbers of `rows` in batches; XLA would compile again for each first row."""
+    for first in range(0, len(rows), _ROWS):
+        yield tf.constant(rows[first : first + _ROWS])
 
 
 def _predicted(probabilities: np.ndarray, labels: np.ndarray) -> Predicted:
@@ -275,11 +286,32 @@ def _predicted(probabilities: np.ndarray, labels: np.ndarray) -> Predicted:
     )
 
 
-def _logits(model: keras.Model, images: tf.Tensor) -> tf.Tensor:
-    *body, output = model.layers
+def _logits(layers: list[keras.layers.Layer], images: tf.Tensor) -> tf.Tensor:
+    *body, output = layers
     for layer in body:
         images = layer(images)
     return tf.matmul(images, output.kernel) + output.bias
+
+
+def _halves(model: keras.Model) -> tuple[Callable, Callable, tf.Tensor | None]:
+    """Return two functions, of which the second takes what the first makes of images to logits.
+
+    The first is linear, and the third result are the inner products of its derivatives, shape
+    (outputs, outputs). So with the Jacobian S of the second, J J^T of both is S times these times
+    S^T, which is much less to compute than J where the first layer is dense: a unit stands for all
+    inputs. Where it is not, the first function does nothing and the third result is None.
+    """
+    flatten, first, *others = model.layers
+    if first not in dense_layers(model):
+        return tf.identity, lambda images: _logits(model.layers, images), None
+
+    def before(images: tf.Tensor) -> tf.Tensor:
+        return tf.matmul(flatten(images), first.kernel) + first.bias
+
+    def after(sums: tf.Tensor) -> tf.Tensor:
+        return _logits(others, first.activation(sums)) if others else tf.identity(sums)
+
+    return before, after, tf.matmul(first.kernel, first.kernel, transpose_a=True)
 
 
 def _distances(logits: tf.Tensor, gram: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

@@ -112,7 +112,7 @@ class Engine:
         self.model, self._data, self._parts, self._batch_size = model, data, parts, batch_size
         model.optimizer.build(model.trainable_variables)
         self._train_program = compiled(self._train_step_by_step)
-        self._evaluation_program = compiled(self._evaluate_part_by_part)
+        self._evaluation_program = compiled(self._evaluate)
 
     def restart(self, model: keras.Model, data: Data) -> None:
         """Go on from the state of `model`, built as this engine's own but for lambda and seed.
@@ -168,7 +168,7 @@ class Engine:
         """
         sums, penalty, weight_norm, weight_max_abs = self._evaluation_program(self._data)
         measures = {}
-        for (part, rows), (ce, loss, correct) in zip(self._parts.items(), sums, strict=True):
+        for (part, rows), ce, loss, correct in zip(self._parts.items(), *sums, strict=True):
             measures[f"{part}_ce"] = float(ce) / len(rows)
             measures[f"{part}_loss"] = float(loss) / len(rows)
             measures[f"{part}_accuracy"] = int(correct) / len(rows)
@@ -179,30 +179,39 @@ class Engine:
             "spectral_norm": max(spectral_norm(k.numpy()) for k in regularized_kernels(self.model)),
         }
 
-    def _evaluate_part_by_part(self, data: Data) -> tuple:
-        model = self.model
+    def _evaluate(self, data: Data) -> tuple:
+        model, parts, size = self.model, self._parts.values(), _EVALUATION_ROWS
 
-        def step(first, length, ce_sum, loss_sum, correct):
+        def step(part, first, length, ce_sums, loss_sums, correct):
             images, labels = data.span(first, length)
             probabilities = model(images, training=False)
             ce = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
             loss = model.compute_loss(images, labels, probabilities, training=False)
+            own = tf.one_hot(part, len(parts), dtype=tf.float64)
             return (
-                ce_sum + tf.reduce_sum(tf.cast(ce, tf.float64)),
-                loss_sum + tf.cast(loss, tf.float64) * length,
-                correct + count_correct(labels, probabilities),
+                ce_sums + own * tf.reduce_sum(tf.cast(ce, tf.float64)),
+                loss_sums + own * tf.cast(loss, tf.float64) * length,
+                correct + tf.cast(own, tf.int32) * count_correct(labels, probabilities),
             )
 
-        zero = tf.constant(0.0, tf.float64)
-        sums = [
-            fold(
-                lambda first, *rest, rows=rows: step(rows.start + first, *rest),
-                len(rows),
-                _EVALUATION_ROWS,
-                (zero, zero, tf.constant(0)),
-            )
-            for rows in self._parts.values()
+        # All whole batches in one loop, whatever their part: each loop is compiled by itself.
+        whole = [
+            (part, rows.start + batch * size)
+            for part, rows in enumerate(parts)
+            for batch in range(len(rows) // size)
         ]
+        zeros = tf.zeros([len(parts)], tf.float64)
+        sums = (zeros, zeros, tf.zeros([len(parts)], tf.int32))
+        table = tf.constant(whole)
+        sums = fold(
+            lambda batch, _, *sums: step(table[batch, 0], table[batch, 1], size, *sums),
+            len(whole),
+            1,
+            sums,
+        )
+        for part, rows in enumerate(parts):
+            if left := len(rows) % size:
+                sums = step(part, tf.constant(rows.stop - left), left, *sums)
         kernels = [tf.cast(kernel, tf.float64) for kernel in regularized_kernels(model)]
         squares = tf.add_n([tf.reduce_sum(tf.square(kernel)) for kernel in kernels])
         largest = tf.reduce_max(tf.stack([tf.reduce_max(tf.abs(kernel)) for kernel in kernels]))
