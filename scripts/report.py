@@ -17,14 +17,13 @@ figures whose captions are in the folder captions_crossed.
 
 import argparse
 import dataclasses
-import json
 import os
-import re
 import shutil
 import signal
 import sys
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -32,11 +31,9 @@ import nbformat
 from l2study.core.config import ConfigError
 from l2study.core.files import write_text
 from l2study.core.paths import BASE, place
-from l2study.report import figures, page, summary
+from l2study.report import figures
 from l2study.report.inputs import ReportError, Study, read_study
 from l2study.report.setup_names import words
-
-KERNEL = "python3"
 
 
 def write_report(
@@ -79,9 +76,13 @@ def write_report(
             "setup": setup,
             "across": str(across),
         }
-        executed = execute(notebook, parameters, Path(folder))
+        confidence = study.config["confidence"]
+        with figures.drawing_ahead(list(in_order), study.tables, confidence, drawn) as wait:
+            from l2study.report import page, summary  # takes as long as drawing
+
+            executed = execute(notebook, parameters, Path(folder), wait)
         relocate(executed, drawn, report / "figures")
-        check_figures(study, drawn)
+        check_figures(study, executed)
         texts = {
             "report.ipynb": nbformat.writes(executed),
             "report.html": page.to_html(executed, notebook.parent, title),
@@ -94,33 +95,36 @@ def write_report(
             os.replace(path, report / path.relative_to(folder))
 
 
-def execute(notebook: Path, parameters: dict, folder: Path) -> nbformat.NotebookNode:
-    """Return `notebook` executed with `parameters` by the interpreter that runs this program.
+def execute(
+    notebook: Path, parameters: dict, folder: Path, wait: Callable[[], object]
+) -> nbformat.NotebookNode:
+    """Return `notebook` executed with `parameters` in this process, after `wait` has returned.
 
-    The notebook sees the packages of this program, and no settings of the person who runs it. What
-    Jupyter writes while it works goes to `folder`.
+    What IPython writes while it works goes to `folder`.
 
     Raises:
         ReportError: the notebook cannot be read, or one of its cells failed.
     """
-    prepare_kernel(folder)
     import papermill
 
+    from l2study.report import in_process
+
+    wait()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             executed = papermill.execute_notebook(
                 str(notebook),
-                str(folder / "report.ipynb"),
+                None,
                 parameters=parameters,
-                kernel_name=KERNEL,
+                engine_name=in_process.NAME,
                 language="python",
                 progress_bar=False,
                 log_output=False,
+                ipython_dir=str(folder / "ipython"),
             )
     except papermill.PapermillExecutionError as error:
-        trace = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
-        print(trace, file=sys.stderr)
+        print("\n".join(error.traceback), file=sys.stderr)
         reason = " ".join(f"{error.ename}: {error.evalue}".split())
         cell = error.source.strip().partition("\n")[0]
         raise ReportError(f"{notebook}: the cell {cell!r} failed: {reason}") from None
@@ -130,43 +134,13 @@ def execute(notebook: Path, parameters: dict, folder: Path) -> nbformat.Notebook
     return without_traces(executed)
 
 
-def prepare_kernel(folder: Path) -> None:
-    """Make `KERNEL` this very interpreter with this program's packages, set up in `folder`."""
-    kernel = folder / "jupyter" / "kernels" / KERNEL
-    kernel.mkdir(parents=True)
-    scripts, inherited = str(Path(__file__).resolve().parent), os.environ.get("PYTHONPATH")
-    specification = {
-        "argv": [
-            sys.executable,
-            "-m",
-            "ipykernel_launcher",
-            "-f",
-            "{connection_file}",
-            "--log-level=ERROR",
-        ],
-        "display_name": "Python 3",
-        "language": "python",
-        "env": {"PYTHONPATH": os.pathsep.join(filter(None, [scripts, inherited]))},
-    }
-    (kernel / "kernel.json").write_text(json.dumps(specification), encoding="utf-8")
-    os.environ |= {
-        "JUPYTER_PATH": str(folder / "jupyter"),
-        "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
-        "JUPYTER_CONFIG_DIR": str(folder / "config"),
-        "JUPYTER_NO_CONFIG": "1",
-        "IPYTHONDIR": str(folder / "ipython"),
-        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-    }
-
-
 def without_traces(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Return `notebook` without the times and random names of its execution."""
     notebook.metadata.pop("papermill", None)
     for cell in notebook.cells:
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell.id = "injected-parameters"
-        for key in ("papermill", "execution"):
-            cell.metadata.pop(key, None)
+        cell.metadata.pop("papermill", None)
     return notebook
 
 
@@ -176,12 +150,16 @@ def relocate(notebook: nbformat.NotebookNode, old: Path, new: Path) -> None:
         cell.source = cell.source.replace(str(old), str(new))
 
 
-def check_figures(study: Study, folder: Path) -> None:
-    """Raise ReportError if `folder` has not exactly the figures that have a caption."""
-    expected = {f"{name}.{kind}" for name in study.captions for kind in ("png", "svg")}
-    found = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    if missing := sorted(expected - found):
-        raise ReportError(f"{missing[0]}: has a caption, but the notebook does not draw it")
+def check_figures(study: Study, notebook: nbformat.NotebookNode) -> None:
+    """Raise ReportError if `notebook` does not show every figure that has a caption."""
+    shown = "".join(
+        output.get("data", {}).get("text/html", "")
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+    )
+    for name in study.captions:
+        if f'id="figure-{name}"' not in shown:
+            raise ReportError(f"{name}: has a caption, but the notebook does not show this figure")
 
 
 def main(arguments: list[str] | None = None) -> None:

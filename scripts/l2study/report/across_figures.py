@@ -4,7 +4,6 @@ import textwrap
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
@@ -15,7 +14,7 @@ from l2study.core.labels import l2_label
 from l2study.core.paths import BASE
 from l2study.core.wording import MISSING, fixed, interval, percent, unit_of
 from l2study.report.setup_names import close, crossed, factors, in_order, ordered, spaced, starred
-from l2study.report.style import GREY, RED, WIDTH, figure_key, message
+from l2study.report.style import CREST, GREY, RED, WIDTH, figure_key, message
 
 MARKS = {
     "supported": ("o", "#14618c", True),
@@ -258,6 +257,8 @@ def _benefit_rows(setups: pd.DataFrame, best: pd.DataFrame, confidence: float) -
 
 
 def _benefit_map(setups: pd.DataFrame, best: pd.DataFrame, tall: str, wide: str) -> Figure:
+    import seaborn as sns  # takes a second, and few studies have this figure
+
     rows, columns = ordered(setups[tall]), ordered(setups[wide])
     there = setups[["setup", tall, wide]].merge(best, on="setup", how="left")
     height = 2 * (0.5 * len(rows) + 0.55) + 0.45
@@ -270,10 +271,8 @@ def _benefit_map(setups: pd.DataFrame, best: pd.DataFrame, tall: str, wide: str)
     shades = there.assign(rank=ranks.astype(float)).pivot(index=tall, columns=wide, values="rank")
     for ax, cells, look in (
         (worth, values, {"cmap": "vlag_r", "vmin": -(most or 1), "vmax": most or 1}),
-        (chosen, shades, {"cmap": ListedColormap(
-            sns.color_palette("crest", as_cmap=True)(np.linspace(0, 0.75, len(lambdas)))
-        )}),
-    ):  # fmt: skip
+        (chosen, shades, {"cmap": ListedColormap(CREST(np.linspace(0, 0.75, len(lambdas))))}),
+    ):
         sns.heatmap(
             cells.loc[rows, columns], ax=ax, cbar=False, linewidths=1.5, linecolor="white", **look
         )

@@ -8,12 +8,18 @@ that have a row for each. Those in `CROSSED` draw what only a crossed design can
 
 import inspect
 import io
+import multiprocessing
+import os
+import signal
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import matplotlib as mpl
 import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from l2study.core.files import replacing
@@ -59,6 +65,9 @@ ACROSS = {
 
 CROSSED = {variance_figures.variance.__name__: variance_figures.variance}
 """The figures of studies whose sources of variation are crossed."""
+
+MOST_PROCESSES = 4
+"""So many draw at once: what a report does besides takes as long as each of them then does."""
 
 
 def tables_of(name: str) -> list[str]:
@@ -110,16 +119,64 @@ def render(drawing: Figure) -> dict[str, bytes]:
 
     They do not say when or with what they were made: equal drawings give equal bytes.
     """
-    metadata = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
-    files = {kind: io.BytesIO() for kind in metadata}
+    files = {"png": io.BytesIO(), "svg": io.BytesIO()}
     with mpl.rc_context(STYLE):
-        for kind, file in files.items():
-            drawing.savefig(file, format=kind, dpi=192, metadata=metadata[kind])
+        # savefig would lay the drawing out in a draw of its own before each of these
+        drawing.set_dpi(192)
+        FigureCanvasAgg(drawing).print_png(files["png"], metadata={"Software": None})
+        FigureCanvasSVG(drawing).print_svg(files["svg"], metadata={"Date": None, "Creator": None})
     return {kind: file.getvalue() for kind, file in files.items()}
 
 
-def save(files: Mapping[str, bytes], folder: Path, name: str) -> None:
-    """Write what `render` returned to `folder`/`name`.png and .svg, each whole or not at all."""
-    for kind, content in files.items():
-        with replacing(Path(folder) / f"{name}.{kind}") as path:
-            path.write_bytes(content)
+def picture(
+    name: str, tables: Mapping[str, pd.DataFrame], confidence: float, folder: str | Path = ""
+) -> bytes:
+    """Return the figure `name` as SVG; in `folder` it is then as .png and .svg too.
+
+    A figure that is there already is not drawn again. Without a folder, none is written.
+    """
+    paths = {kind: Path(folder, f"{name}.{kind}") for kind in ("png", "svg")}
+    if folder and all(path.exists() for path in paths.values()):
+        return paths["svg"].read_bytes()
+    files = render(draw(name, tables, confidence))
+    if folder:
+        for kind, path in paths.items():
+            with replacing(path) as unfinished:
+                unfinished.write_bytes(files[kind])
+    return files["svg"]
+
+
+@contextmanager
+def drawing_ahead(
+    names: list[str], tables: Mapping[str, pd.DataFrame], confidence: float, folder: Path
+) -> Iterator[Callable[[], None]]:
+    """Draw the figures `names` to `folder` on all cores while this process does other things.
+
+    A figure that fails is left out, so that it fails again, and says why, where it is shown.
+
+    Returns:
+        A function that waits until all are drawn.
+    """
+    context = multiprocessing.get_context("fork")  # what was imported and read is there at once
+    turn = context.Value("i", 0)
+
+    def work() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        while True:
+            with turn.get_lock():
+                mine, turn.value = turn.value, turn.value + 1
+            if mine >= len(names):
+                return
+            with suppress(Exception):
+                picture(names[mine], tables, confidence, folder)
+
+    count = min(len(os.sched_getaffinity(0)), MOST_PROCESSES)
+    processes = [context.Process(target=work, daemon=True) for _ in range(count)]
+    for process in processes:
+        process.start()
+    try:
+        yield lambda: [process.join() for process in processes]
+    finally:
+        for process in processes:
+            process.terminate()
+            process.join()

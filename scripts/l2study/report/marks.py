@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from scipy.optimize import isotonic_regression
 
 from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
@@ -215,6 +214,8 @@ def end_labels(ax: Axes) -> None:
 
     Set the limits of the y axis first.
     """
+    from scipy.optimize import isotonic_regression  # takes half a second
+
     low, high = ax.get_ylim()
     ends = [(line.get_xydata()[-1], line.get_label(), line.get_color()) for line in ax.lines]
     places = [(x, y, text, colour) for (x, y), text, colour in ends if np.isfinite(y)]

@@ -226,18 +226,16 @@ def setup(study: Study) -> HTML:
 
 
 def figure(study: Study, name: str, folder: str | Path = "") -> HTML:
-    """Draw a figure and return it with its caption and links to its data.
+    """Return a figure with its caption and links to its data.
 
     Args:
         study: the study to draw.
         name: the figure, one of `figures.FIGURES` that has a caption.
-        folder: where to write the figure as .png and .svg too; nowhere if empty.
+        folder: where the figure is, or is to be written, as .png and .svg; nowhere if empty.
     """
     caption = study.captions[name]
-    files = figures.render(figures.draw(name, study.tables, study.config["confidence"]))
-    if folder:
-        figures.save(files, Path(folder), name)
-    image = base64.b64encode(files["svg"]).decode("ascii")
+    picture = figures.picture(name, study.tables, study.config["confidence"], folder)
+    image = base64.b64encode(picture).decode("ascii")
     data = ", ".join(
         f'<a href="{tables_folder(study)}/{source}.csv">{source}.csv</a>'
         for source in (table.removeprefix("all_") for table in figures.tables_of(name))

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
@@ -52,6 +52,13 @@ GREY = "0.45"
 
 RED = "#8c2d04"
 
+CREST = LinearSegmentedColormap.from_list(
+    "crest",
+    ["#a5cd90", "#92c491", "#7fbb91", "#6db290", "#5da890", "#509e90", "#44948f", "#398a8e",
+     "#2e808d", "#24768b", "#1d6c8a", "#1d6187", "#215584", "#26497e", "#2a3d78", "#2c3172"],
+)  # fmt: skip
+"""Seaborn's colours `crest`. Importing seaborn itself takes as long as drawing five figures."""
+
 
 def lambda_colours(values: Iterable[float]) -> dict[float, tuple[float, float, float]]:
     """Return a colour for every lambda: darker for a larger one, and orange for 0.
@@ -60,7 +67,7 @@ def lambda_colours(values: Iterable[float]) -> dict[float, tuple[float, float, f
     greyscale and colour blindness.
     """
     positive = sorted({v for v in values if v > 0})
-    shades = sns.color_palette("crest", as_cmap=True)(np.linspace(0.2, 1.0, max(len(positive), 2)))
+    shades = CREST(np.linspace(0.2, 1.0, max(len(positive), 2)))
     shades = shades[-len(positive) :] if positive else []
     colours = {v: tuple(shade[:3]) for v, shade in zip(positive, shades, strict=True)}
     return {0.0: mpl.colors.to_rgb(ZERO_COLOUR), **colours}
