@@ -214,8 +214,6 @@ def end_labels(ax: Axes) -> None:
 
     Set the limits of the y axis first.
     """
-    from scipy.optimize import isotonic_regression  # takes half a second
-
     low, high = ax.get_ylim()
     ends = [(line.get_xydata()[-1], line.get_label(), line.get_color()) for line in ax.lines]
     places = [(x, y, text, colour) for (x, y), text, colour in ends if np.isfinite(y)]
@@ -229,7 +227,7 @@ def end_labels(ax: Axes) -> None:
     gap = 0.15 / (0.78 * ax.figure.get_figheight() / panel)
     steps = gap * np.arange(len(places))
     # least squares under "at least `gap` apart" is isotonic regression of the heights less steps
-    spread = isotonic_regression(np.clip(heights[order], 0, 1) - steps).x + steps
+    spread = _isotonic(np.clip(heights[order], 0, 1) - steps) + steps
     spread = spread - max(spread[-1] - 1.02, 0)
     for rank, index in enumerate(order):
         x, y, text, colour = places[index]
@@ -250,3 +248,15 @@ def end_labels(ax: Axes) -> None:
                 "shrinkB": 0,
             },
         )
+
+
+def _isotonic(values: np.ndarray) -> np.ndarray:
+    """Return the non-decreasing numbers nearest to `values`, by the min-max formula.
+
+    Of few numbers, as here, they are found before scipy.optimize is imported. Robertson, Wright and
+    Dykstra, Order Restricted Statistical Inference (1988), theorem 1.4.4.
+    """
+    count = len(values)
+    sums = np.concatenate([[0], np.cumsum(values)])
+    means = [[(sums[b] - sums[a]) / (b - a) for b in range(a + 1, count + 1)] for a in range(count)]
+    return np.array([max(min(means[a][i - a :]) for a in range(i + 1)) for i in range(count)])
