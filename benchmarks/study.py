@@ -37,7 +37,11 @@ def run(command: list[str], **options) -> None:
 
 
 def snakemake(folder: Path) -> dict[str, float]:
-    """Return seconds to the report and to the last history, and what a run spends its time on."""
+    """Return seconds to the report and to the last history, and what a run spends its time on.
+
+    After the last measures come the tables, and then the report: `tables` and `report` are the
+    seconds that each took, with what Snakemake does for their jobs.
+    """
     ignored = shutil.ignore_patterns(".*", "results", "logs", "tests", "benchmarks", "__pycache__")
     shutil.copytree(PROJECT, folder, ignore=ignored, dirs_exist_ok=True)
     config = {"study": "bench", "seeds": SEEDS, "training": {"epochs": EPOCHS}}
@@ -49,17 +53,24 @@ def snakemake(folder: Path) -> dict[str, float]:
     again = time.time()
     run([*command, "--configfile", "bench.yaml"], cwd=folder, stderr=subprocess.DEVNULL)
     nothing_to_do = time.time() - again
-    histories = list((folder / "results" / "bench").rglob("history.csv"))
+    results = folder / "results" / "bench"
+    histories = list(results.rglob("history.csv"))
     assert len(histories) == len(LAMBDAS) * SEEDS
     records = [json.loads(path.with_name("run.json").read_text()) for path in histories]
     phases = {
         name: median(record["cost"][name] for record in records) for name in records[0]["cost"]
     }
+    measured, tabulated, reported = (
+        max(path.stat().st_mtime for path in results.glob(files))
+        for files in ("measures/*", "tables/*", "report/*.*")
+    )
     epochs = [line.rpartition(",")[2] for path in histories for line in path.open()]
     seconds = [float(value) for value in epochs if re.fullmatch(r"[0-9.]+", value.strip())]
     return {
         "seconds": total,
         "training_phase": max(path.stat().st_mtime for path in histories) - started,
+        "tables": tabulated - measured,
+        "report": reported - tabulated,
         "nothing_to_do": nothing_to_do,
         "median_epoch": median(seconds),
         **phases,

@@ -1,15 +1,18 @@
 import itertools
+import multiprocessing
 import warnings
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.colors import rgb_to_hsv
 from matplotlib.container import BarContainer
 from matplotlib.text import Text
+from scipy import optimize
 
 from l2study.core.scope_rows import for_seeds, widest
 from l2study.report import figures, style
-from l2study.report.marks import diverged_text
+from l2study.report.marks import diverged_text, isotonic
 from reported import CAPTIONS, ODD, made_up
 
 
@@ -369,11 +372,60 @@ def test_equal_tables_give_equal_bytes_without_a_date(study):
     assert b"Software" not in once["png"]
 
 
-def test_save_writes_both_kinds(study, tmp_path):
+def test_pictures_are_those_that_matplotlib_saves(study, tmp_path):
     files = figures.render(draw("gap_variance", study))
-    figures.save(files, tmp_path / "figures", "gap_variance")
-    written = {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()}
+    drawing, metadata = draw("gap_variance", study), {"png": {"Software": None}}
+    metadata["svg"] = {"Date": None, "Creator": None}
+    with mpl.rc_context(style.STYLE):
+        for kind, picture in files.items():
+            drawing.savefig(tmp_path / f"x.{kind}", dpi=192, metadata=metadata[kind])
+            assert (tmp_path / f"x.{kind}").read_bytes() == picture
+
+
+def test_picture_writes_both_kinds_and_shows_what_is_there(study, tmp_path):
+    folder, files = tmp_path / "figures", figures.render(draw("gap_variance", study))
+    assert figures.picture("gap_variance", study.tables, 0.95) == files["svg"]
+    assert not folder.exists()
+    assert figures.picture("gap_variance", study.tables, 0.95, folder) == files["svg"]
+    written = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert written == {"gap_variance.png": files["png"], "gap_variance.svg": files["svg"]}
+    (folder / "gap_variance.svg").write_bytes(b"drawn before")
+    assert figures.picture("gap_variance", study.tables, 0.95, folder) == b"drawn before"
+
+
+def test_figures_drawn_ahead_are_all_there_but_those_that_fail(study, tmp_path):
+    tables = dict(study.tables)
+    del tables["contrasts"]
+    names = ["gap_variance", "contrasts", "decomposition", "calibration"]
+    with figures.drawing_ahead(names, tables, 0.95, tmp_path) as wait:
+        wait()
+        drawn = ("gap_variance", "decomposition", "calibration")
+        files = {f"{name}.{kind}" for name in drawn for kind in ("png", "svg")}
+        assert {path.name for path in tmp_path.iterdir()} == files
+    with pytest.raises(KeyError):
+        figures.picture("contrasts", tables, 0.95, tmp_path)
+
+
+def test_nothing_is_drawn_any_more_where_drawing_ahead_is_left(study, tmp_path):
+    with figures.drawing_ahead(list(figures.FIGURES), study.tables, 0.95, tmp_path):
+        working = multiprocessing.active_children()
+        assert working
+    assert not [process for process in working if process.is_alive()]
+
+
+def test_colours_are_those_of_seaborn():
+    import seaborn
+
+    there = seaborn.color_palette("crest", as_cmap=True)(np.linspace(0, 1, 256))
+    assert np.abs(style.CREST(np.linspace(0, 1, 256)) - there).max() < 2 / 255
+
+
+def test_labels_are_moved_as_little_as_isotonic_regression_moves_them():
+    random = np.random.default_rng(0)
+    for count in (1, 2, 5, 12):
+        values = random.normal(size=count)
+        expected = optimize.isotonic_regression(values).x
+        assert isotonic(values) == pytest.approx(expected, abs=1e-12)
 
 
 def test_end_labels_do_not_overlap(odd_study):

@@ -8,11 +8,12 @@ from html.parser import HTMLParser
 
 import nbformat
 import pandas as pd
+import papermill
 import pytest
 
 import report
 from l2study.core.wording import fixed
-from l2study.report import figures, page
+from l2study.report import figures, in_process, page
 from l2study.report.cells import Evidence, Number, Verdict, Words
 from l2study.report.inputs import read_captions
 from reported import CAPTIONS, NOTEBOOK, write_results
@@ -249,10 +250,80 @@ def test_caption_without_figure_is_refused(odd_results, tmp_path, refusal):
     assert not (results / "report").exists()
 
 
-def test_figure_that_the_notebook_forgets_is_an_error(odd_study, tmp_path):
+def test_figure_that_the_notebook_forgets_is_an_error(odd_study):
     study = odd_study("only lambda 0, one epoch")
-    with pytest.raises(report.ReportError, match="the notebook does not draw it"):
-        report.check_figures(study, tmp_path / "figures")
+    shown = [f'<figure id="figure-{name}">' for name in study.captions if name != "creep"]
+    cell = nbformat.v4.new_code_cell(
+        outputs=[nbformat.v4.new_output("display_data", {"text/html": html}) for html in shown]
+    )
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("creep"), cell])
+    with pytest.raises(report.ReportError, match="creep: has a caption, but the notebook does"):
+        report.check_figures(study, notebook)
+    cell.outputs[0].data["text/html"] += page.figure(study, "creep").data
+    report.check_figures(study, notebook)
+
+
+def executed(tmp_path, *sources):
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    kernel = {"name": "any", "display_name": "any", "language": "python"}
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    settings = {"engine_name": in_process.NAME, "ipython_dir": str(tmp_path), "progress_bar": False}
+    done = papermill.execute_notebook(notebook, None, **settings)
+    return [[{**output} for output in cell.outputs] for cell in done.cells]
+
+
+def test_cells_show_what_they_show_in_jupyter(tmp_path):
+    main = sys.modules["__main__"]
+    shown = executed(
+        tmp_path,
+        "import sys\nx = 1\nprint('said', file=sys.stderr)",
+        "display(x)\nprint(x + 1)\nx + 2",
+        "None",
+        "from IPython.display import HTML\nHTML('<b>4</b>')",
+    )
+    stream, data = {"output_type": "stream"}, {"metadata": {}}
+    assert shown == [
+        [{**stream, "name": "stderr", "text": "said\n"}],
+        [
+            {**stream, "name": "stdout", "text": "2\n"},
+            {**data, "output_type": "display_data", "data": {"text/plain": "1"}},
+            {
+                **data,
+                "output_type": "execute_result",
+                "data": {"text/plain": "3"},
+                "execution_count": 2,
+            },
+        ],
+        [],
+        [
+            {
+                **data,
+                "output_type": "execute_result",
+                "data": {
+                    "text/plain": "<IPython.core.display.HTML object>",
+                    "text/html": "<b>4</b>",
+                },
+                "execution_count": 4,
+            }
+        ],
+    ]
+    assert sys.modules["__main__"] is main
+
+
+@pytest.mark.parametrize("source", ["1 +", "1 / 0"])
+def test_cell_that_fails_is_the_last(tmp_path, source):
+    mark = tmp_path / "mark"
+    with pytest.raises(papermill.PapermillExecutionError) as failed:
+        executed(tmp_path, "x = 1", source, f"open({str(mark)!r}, 'w')")
+    assert failed.value.source == source
+    assert failed.value.ename in "".join(failed.value.traceback)
+    assert failed.value.ename == ("SyntaxError" if source == "1 +" else "ZeroDivisionError")
+    assert not mark.exists()
+
+
+def test_request_to_stop_is_heard_in_a_cell(tmp_path):
+    with pytest.raises(SystemExit, match="enough"):
+        executed(tmp_path, "raise SystemExit('enough')")
 
 
 def test_cells_are_escaped_and_verdicts_marked():

@@ -158,11 +158,11 @@ def drawing_ahead(
         A function that waits until all are drawn.
     """
     context = multiprocessing.get_context("fork")  # what was imported and read is there at once
-    turn = context.Value("i", 0)
+    turn, parent = context.Value("i", 0), os.getpid()
 
     def work() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        while True:
+        while os.getppid() == parent:  # else it was killed
             with turn.get_lock():
                 mine, turn.value = turn.value, turn.value + 1
             if mine >= len(names):

@@ -227,7 +227,7 @@ def end_labels(ax: Axes) -> None:
     gap = 0.15 / (0.78 * ax.figure.get_figheight() / panel)
     steps = gap * np.arange(len(places))
     # least squares under "at least `gap` apart" is isotonic regression of the heights less steps
-    spread = _isotonic(np.clip(heights[order], 0, 1) - steps) + steps
+    spread = isotonic(np.clip(heights[order], 0, 1) - steps) + steps
     spread = spread - max(spread[-1] - 1.02, 0)
     for rank, index in enumerate(order):
         x, y, text, colour = places[index]
@@ -250,7 +250,7 @@ def end_labels(ax: Axes) -> None:
         )
 
 
-def _isotonic(values: np.ndarray) -> np.ndarray:
+def isotonic(values: np.ndarray) -> np.ndarray:
     """Return the non-decreasing numbers nearest to `values`, by the min-max formula.
 
     Of few numbers, as here, they are found before scipy.optimize is imported. Robertson, Wright and
