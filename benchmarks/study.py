@@ -44,7 +44,7 @@ def snakemake(folder: Path) -> dict[str, float]:
     """
     ignored = shutil.ignore_patterns(".*", "results", "logs", "tests", "benchmarks", "__pycache__")
     shutil.copytree(PROJECT, folder, ignore=ignored, dirs_exist_ok=True)
-    config = {"study": "bench", "seeds": SEEDS, "training": {"epochs": EPOCHS}}
+    config = {"study": "bench", "lambdas": LAMBDAS, "seeds": SEEDS, "training": {"epochs": EPOCHS}}
     (folder / "bench.yaml").write_text(json.dumps(config))
     command = [str(Path(sys.executable).with_name("snakemake")), "--cores", "all"]
     started = time.time()
