@@ -24,7 +24,6 @@ import signal
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -78,10 +77,10 @@ def write_report(
             "across": str(across),
         }
         confidence = study.config["confidence"]
-        with figures.drawing_ahead(list(in_order), study.tables, confidence, drawn) as wait:
-            from l2study.report import page, summary  # takes as long as drawing
+        with figures.drawing_ahead(list(in_order), study.tables, confidence, drawn):
+            from l2study.report import page, summary  # takes long, and no figure needs it
 
-            executed = execute(notebook, parameters, Path(folder), wait)
+            executed = execute(notebook, parameters, Path(folder))
         relocate(executed, drawn, report / "figures")
         check_figures(study, executed)
         texts = {
@@ -96,10 +95,8 @@ def write_report(
             os.replace(path, report / path.relative_to(folder))
 
 
-def execute(
-    notebook: Path, parameters: dict, folder: Path, wait: Callable[[], object]
-) -> nbformat.NotebookNode:
-    """Return `notebook` executed with `parameters` in this process, after `wait` has returned.
+def execute(notebook: Path, parameters: dict, folder: Path) -> nbformat.NotebookNode:
+    """Return `notebook` executed with `parameters` in this process.
 
     What IPython writes while it works goes to `folder`.
 
@@ -110,7 +107,6 @@ def execute(
 
     from l2study.report import in_process
 
-    wait()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

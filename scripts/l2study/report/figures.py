@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import signal
 import textwrap
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -133,11 +134,17 @@ def picture(
 ) -> bytes:
     """Return the figure `name` as SVG; in `folder` it is then as .png and .svg too.
 
-    A figure that is there already is not drawn again. Without a folder, none is written.
+    A figure that is there already is not drawn again, and one that may be drawn at this moment is
+    waited for. Without a folder, none is written.
     """
     paths = {kind: Path(folder, f"{name}.{kind}") for kind in ("png", "svg")}
-    if folder and all(path.exists() for path in paths.values()):
-        return paths["svg"].read_bytes()
+    while folder:
+        drawing = multiprocessing.active_children()  # see `drawing_ahead`
+        if all(path.exists() for path in paths.values()):
+            return paths["svg"].read_bytes()
+        if not drawing:
+            break
+        time.sleep(0.01)
     files = render(draw(name, tables, confidence))
     if folder:
         for kind, path in paths.items():
@@ -149,13 +156,11 @@ def picture(
 @contextmanager
 def drawing_ahead(
     names: list[str], tables: Mapping[str, pd.DataFrame], confidence: float, folder: Path
-) -> Iterator[Callable[[], None]]:
+) -> Iterator[None]:
     """Draw the figures `names` to `folder` on all cores while this process does other things.
 
-    A figure that fails is left out, so that it fails again, and says why, where it is shown.
-
-    Returns:
-        A function that waits until all are drawn.
+    `picture` then has them. One that fails is left out, so that it fails again, and says why, where
+    it is shown.
     """
     context = multiprocessing.get_context("fork")  # what was imported and read is there at once
     turn, parent = context.Value("i", 0), os.getpid()
@@ -175,7 +180,7 @@ def drawing_ahead(
     for process in processes:
         process.start()
     try:
-        yield lambda: [process.join() for process in processes]
+        yield
     finally:
         for process in processes:
             process.terminate()

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -180,10 +181,15 @@ def _caption(path: Path) -> Caption:
             f"{path}: needs a paragraph that describes the figure, and one on reading it"
         )
     plain = [" ".join(_plain(part).split()) for part in parts]
-    html = [publish_parts(p, writer="html5", settings_overrides=_RST)["body"] for p in parts]
-    return Caption(*plain, *(part.strip() for part in html))
+    return Caption(*plain, *(_html(part) for part in parts))
 
 
+@cache
+def _html(text: str) -> str:
+    return publish_parts(text, writer="html5", settings_overrides=_RST)["body"].strip()
+
+
+@cache
 def _plain(text: str) -> str:
     paragraphs = publish_doctree(text, settings_overrides=_RST).findall(nodes.paragraph)
     return " ".join(paragraph.astext() for paragraph in paragraphs)
