@@ -68,7 +68,7 @@ CROSSED = {variance_figures.variance.__name__: variance_figures.variance}
 """The figures of studies whose sources of variation are crossed."""
 
 MOST_PROCESSES = 4
-"""So many draw at once: what a report does besides takes as long as each of them then does."""
+"""At most so many draw at once: a machine with many cores may make many reports at once as well."""
 
 
 def tables_of(name: str) -> list[str]:
