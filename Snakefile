@@ -50,8 +50,7 @@ rule all:
     default_target: True
     input:
         # A run that has been deleted is made again, though the report may be there.
-        runs("history.csv"),
-        runs("run.json"),
+        deleted(),
         TABLES,
         REPORT,
         EVENTS,

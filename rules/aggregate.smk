@@ -22,8 +22,8 @@ rule aggregate:
             here("schemas/tables.yaml"),
         ],
         data=[f"{RESULTS}{place}/data.json" for place in DATA],
-        histories=runs("history.csv"),
-        runs=runs("run.json"),
+        # These are of the runs, and know the weights of each. Snakemake keeps a record of every input of
+        # every table: the files of the runs would be too many.
         measures=[f"{RESULTS}{{place}}/{paths.MEASURES}".format(**cell) for cell in CELLS],
         predictions=[f"{RESULTS}{{place}}/{paths.PREDICTIONS}".format(**cell) for cell in CELLS],
     output:

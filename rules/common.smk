@@ -36,7 +36,8 @@ def code(script):
 
     As inputs of its rule they rerun it when their content changes, and nothing else does.
     """
-    return lambda wildcards: [here(path) for path in code_of.code(PROJECT / script)]
+    files = cache(lambda: [here(path) for path in code_of.code(PROJECT / script)])
+    return lambda wildcards: files()
 
 
 def is_main():
@@ -99,18 +100,28 @@ def ledger():
     return here(f"reports/claims/{name}.yaml") if name in paths.LEDGERS else name
 
 
+def of_setup(value):
+    """Return `value(place)` for the set-up of a job, as a function of the job's wildcards.
+
+    Where there is one set-up it is the value itself: functions are a large part of what planning a
+    job takes.
+    """
+    known = cache(value)
+    return known("") if len(SETUPS) == 1 else lambda wildcards: known(wildcards.place)
+
+
 def settings(*keys):
-    """Return a function for `params:` with the part of the set-up that a stage depends on, as JSON.
+    """Return for `params:` the part of the set-up that a stage depends on, as JSON.
 
     One text: Snakemake compares parameters as a set of values, in which two that have been swapped
     would look unchanged. Of a crossed design a stage only needs to know the seeds of the runs.
     """
 
-    def part(wildcards):
-        config = SETUPS[wildcards.place].config | {"seeds": SEEDS}
+    def part(place):
+        config = SETUPS[place].config | {"seeds": SEEDS}
         return as_text({key: config[key] for key in keys})
 
-    return part
+    return of_setup(part)
 
 
 def as_text(part):
@@ -147,8 +158,8 @@ def data_source(wildcards):
 
 
 def data(file):
-    """Return a function for `input:` with a file of the prepared data of the set-up."""
-    return lambda wildcards: f"{RESULTS}{paths.data_place(SETUPS[wildcards.place].data)}/{file}"
+    """Return for `input:` a file of the prepared data of the set-up."""
+    return of_setup(lambda place: f"{RESULTS}{paths.data_place(SETUPS[place].data)}/{file}")
 
 
 def sharing(wildcards, output):
@@ -169,8 +180,8 @@ def sharing(wildcards, output):
 
 
 def priority(of_place):
-    """Return what `priority:` is: a function of the place of a job's set-up, where there can be."""
-    return (lambda wildcards: of_place(ORDER.index(wildcards.place))) if ORDERED else of_place(0)
+    """Return what `priority:` is: by the place of a job's set-up, where there can be a function."""
+    return of_setup(lambda place: of_place(ORDER.index(place))) if ORDERED else of_place(0)
 
 
 def with_caption(path, captions, category):
@@ -229,6 +240,19 @@ def runs(file, cell=None):
     """
     wanted = PROMISED if cell is None else expand(RUN, **dict(cell), seed=SEEDS)
     return [f"{folder}/{file}" for folder in wanted if folder not in missing()]
+
+
+def deleted():
+    """Return a file that is not there for every run that lacks one; its job makes all of them."""
+    if not is_main():
+        return []
+    study, found = results().parents[1], []
+    for folder in runs(""):
+        gone = (
+            name for name in ("run.json", "history.csv") if not (study / folder / name).exists()
+        )
+        found += [f"{folder}{name}" for name in gone][:1]
+    return found
 
 
 def cells():

@@ -8,7 +8,6 @@ EVENTS = [
 rule tensorboard:
     input:
         code=code("scripts/events.py"),
-        histories=lambda wildcards: runs("history.csv", wildcards),
         runs=lambda wildcards: runs("run.json", wildcards),
     output:
         directory(f"{RESULTS}{{place}}/tensorboard/l2~{{l2}}"),

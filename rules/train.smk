@@ -3,7 +3,7 @@ ORDERED = snakemake_door.orders_jobs(workflow)
 
 rule train:
     input:
-        code=code("scripts/train.py"),
+        code=here("scripts/train.py"),
         # The manifest holds the checksum of the arrays, which are too large to be compared here.
         data=data("data.json"),
         images=ancient(data("data.images.npy")),
@@ -25,11 +25,13 @@ rule train:
         # A job of a cluster has one, this machine has no limit.
         slots=1,
     params:
+        # One text for all files that training imports: Snakemake takes long over each input of each run.
+        code=code_of.fingerprint(PROJECT / "scripts" / "train.py"),
         config=settings("model", "training"),
         folder=subpath(output.history, parent=True),
         sources=sources,
         sharing=sharing,
     shell:
-        "python {input.code[0]:q} --config {params.config:q} --data {input.data:q}"
+        "python {input.code:q} --config {params.config:q} --data {input.data:q}"
         " --l2 {wildcards.l2} --seed {wildcards.seed} {params.sources} --threads {threads}"
         " --output {params.folder:q} {params.sharing} > {log:q} 2>&1"

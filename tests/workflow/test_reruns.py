@@ -10,8 +10,9 @@ from collections import Counter
 
 import pytest
 
+from l2study.core.code import code
 from project import STUDY
-from tiny import write_npz
+from tiny import PROJECT, write_npz
 
 REPORT = {"report": 1, "all": 1}
 TABLES = {"aggregate": 1, **REPORT}
@@ -118,6 +119,9 @@ CORE, DATA, TRAINING, MEASURING, TABLE_CODE, REPORT_CODE = (
 )
 def test_a_rule_depends_on_these_files_and_not_on_others(rules, rule, files, others):
     inputs, _ = rules[rule]
+    if rule == "train":  # which has one checksum of them instead
+        program = PROJECT / "scripts" / "train.py"
+        inputs = inputs | {path.relative_to(PROJECT).as_posix() for path in code(program)}
     assert files <= inputs
     assert not others & inputs
     neutral = ("scripts/plan.py", "scripts/l2study/workflow/", "reports/tables/", "config.yaml")
@@ -149,6 +153,7 @@ def test_a_change_of_the_configuration_reruns_what_depends_on_it(project, change
     [
         (DATA, EVERYTHING),
         (TRAINING, ALL_TRAINING),
+        (CORE, EVERYTHING),
         (MEASURING, MEASURED),
         ("schemas/measures.yaml", TABLES),
         (TABLE_CODE, TABLES),
@@ -193,6 +198,12 @@ def test_modification_times_of_a_large_table_rerun_nothing(project):
     assert done.returncode == 0, done.stderr
     os.utime(project.folder / "reports" / "claims" / "general.yaml")
     assert planned(project, "aggregate") == {}
+
+
+@pytest.mark.parametrize("name", ["history.csv", "run.json"])
+def test_a_run_that_lacks_a_file_is_trained_again(project, name):
+    (project.results / "runs" / "l2~0.001" / "seed~2" / name).unlink()
+    assert planned(project) == {"train": 1, **MEASURED_ONE}
 
 
 def test_only_what_is_missing_is_trained_and_nothing_if_that_is_allowed(project):
