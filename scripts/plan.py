@@ -53,15 +53,17 @@ def plan(
     Raises:
         DataError: a file of the data is absent or damaged.
     """
-    jobs = [(job["rule"], _options(job["command"] or "")) for job in jobs]
+    jobs = [(job["rule"], job["command"] or "") for job in jobs]
     if not jobs:
         nothing = "Nothing to be done: every run is there, tables and report are up to date."
         return "\n".join([nothing, *finished])
-    new = {options["--output"] for rule, options in jobs if rule == "train"}
-    prepared = {options["--output"] for rule, options in jobs if rule == "prepare"}
+    new, prepared = (
+        {_output(command) for rule, command in jobs if rule == wanted}
+        for wanted in ("train", "prepare")
+    )
     lines = []
     # Where a run is trained for the report, tables are made, and that command has the whole study.
-    for made in [options for rule, options in jobs if rule == "aggregate" and new]:
+    for made in [_options(command) for rule, command in jobs if rule == "aggregate" and new]:
         study, results, speed = json.loads(made["--config"]), made["--results"], rate()
         found = setups(study, checked=True)
         runs = estimate.expected_runs(study, found, results, new.__contains__, speed)
@@ -174,6 +176,11 @@ def _counts(name: str, runs: list[Expected]) -> str:
     new, taken = sum(run.new for run in runs), sum(run.taken for run in runs)
     words = f"{name}: {len(runs) - new} kept, {new - taken} to train"
     return f"{words}, {taken} to take from longer runs" if taken else words
+
+
+def _output(command: str) -> str:
+    """Return the value of --output in a command of a rule, without taking all of it apart."""
+    return shlex.split(command.rpartition(" --output ")[2])[0]
 
 
 def _options(command: str) -> dict[str, str]:
