@@ -252,6 +252,18 @@ class TestSignFlip:
     def test_drawn_p_value_is_never_zero(self):
         assert statistics.sign_flip([1.0] * 40) == 1 / (statistics.RANDOM_FLIPS + 1)
 
+    def test_many_at_once_are_as_each_alone_and_as_all_signs_drawn_at_once(self, monkeypatch):
+        cases = [normal(seed=n, size=n) for n in (5, 20, 20, 33)] + [[], [1.0, math.nan]]
+        alone = [statistics.sign_flip(case) for case in cases]
+        assert statistics.sign_flips(cases) == pytest.approx(alone, abs=0, nan_ok=True)
+        flips = np.random.default_rng(0).integers(0, 2, size=(statistics.RANDOM_FLIPS, 20))
+        far = np.abs((2 * flips - 1) @ cases[1]) >= abs(cases[1].sum()) - 1e-9
+        assert alone[1] == (far.sum() + 1) / (statistics.RANDOM_FLIPS + 1)
+        monkeypatch.setattr(statistics, "_FLIPS_AT_A_TIME", 7)
+        monkeypatch.setattr(statistics, "RANDOM_FLIPS", 100)
+        parts = np.concatenate(list(statistics._signs(20)))
+        assert (parts == 2.0 * flips[:100] - 1).all()
+
     @given(st.lists(st.floats(-10, 10), min_size=1, max_size=8))
     def test_sign_and_order_do_not_matter(self, values):
         p = statistics.sign_flip(values)
@@ -399,6 +411,21 @@ class TestKendall:
         estimate = ranks.kendall(first, second, np.arange(12) // 3, 0.95)
         assert estimate.value == pytest.approx(stats.kendalltau(first, second).statistic)
         assert estimate.n == 12
+
+    @pytest.mark.parametrize("n", [*range(2, 10), 64, 65, 200])
+    def test_sums_over_pairs_are_those_of_all_pairs(self, n):
+        """With ties in one value, in both and in none, and in clusters of any size."""
+        draw = np.random.default_rng(n)
+        for levels in (1, 3, n, 100 * n):
+            first, second = draw.integers(0, levels, (2, n)) / 7
+            places = draw.integers(0, max(n // 2, 1), n)
+            signs = [np.sign(values[:, None] - values) for values in (first, second)]
+            matrices = [signs[0] * signs[1], np.abs(signs[0]), np.abs(signs[1])]
+            for found, matrix in zip(
+                ranks._sums_without(first, second, places, n), matrices, strict=True
+            ):
+                kept = [np.ix_(places != c, places != c) for c in range(n)]
+                assert found.tolist() == [matrix.sum(), *(matrix[rows].sum() for rows in kept)]
 
     def test_jackknife_written_out(self):
         first = np.array([1, 2, 3, 4, 5, 6.0])

@@ -8,9 +8,9 @@ A diverged run is in histories.csv with the epochs it kept and in runs.csv with 
 Every mean, interval and comparison is of completed runs, and the table names the seeds left out.
 """
 
-import itertools
 import math
 from collections.abc import Collection, Iterable, Sequence
+from itertools import pairwise, product, starmap
 
 import numpy as np
 import pandas as pd
@@ -285,11 +285,16 @@ def contrasts_table(
         return pd.DataFrame(columns=CONTRAST_COLUMNS)
     lambdas = [l2 for l2 in cells if l2 != reference]
     lost = {l2: diverged_seeds(runs, l2, reference) for l2 in lambdas}
+    measures = [measure for measure in CONTRAST_MEASURES if measure not in absent]
+    pairs = {case: paired_values(cells, *case, reference) for case in product(measures, lambdas)}
+    flips, swaps = (
+        dict(zip(pairs, statistics.sign_flips(starmap(of_pair, pairs.values())), strict=True))
+        for of_pair in (statistics.differences, statistics.products)
+    )
     rows = []
-    for measure in (measure for measure in CONTRAST_MEASURES if measure not in absent):
+    for measure in measures:
         families = {SEEDS: [], SEEDS_AND_IMAGES: []}
         for l2 in lambdas:
-            values = paired_values(cells, measure, l2, reference)
             by_seed = paired_differences(cells, measure, l2, reference)
             difference = by_seed.to_numpy()
             mean = statistics.mean_interval(difference, confidence)
@@ -307,11 +312,11 @@ def contrasts_table(
                     "low": mean.low,
                     "high": mean.high,
                     "p_t": statistics.paired_t(difference),
-                    "p_sign_flip": statistics.sign_flip(difference),
+                    "p_sign_flip": flips[measure, l2],
                     "d_z": statistics.cohen_d_z(difference),
                     "probability_improvement": _improvement(measure, difference),
-                    "p_variance": statistics.equal_variances(*values),
-                    "correlation": statistics.correlation(*values),
+                    "p_variance": swaps[measure, l2],
+                    "correlation": statistics.correlation(*pairs[measure, l2]),
                     **equivalence(measure, difference),
                 }
             )
@@ -355,7 +360,7 @@ def histogram_table(runs: list[Run]) -> pd.DataFrame:
     rows = []
     for run in runs:
         histogram = run.measured.get("weight_histogram", {"edges": [], "counts": []})
-        bins = itertools.pairwise(histogram["edges"])
+        bins = pairwise(histogram["edges"])
         rows += [
             (float(run.l2), run.seed, low, high, count)
             for (low, high), count in zip(bins, histogram["counts"], strict=True)

@@ -6,7 +6,7 @@ Intervals are two-sided at `confidence`, and p-values are two-sided unless said 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from scipy import special, stats
 EXACT_UP_TO = 16
 """Largest number of pairs whose sign flips are all enumerated."""
 RANDOM_FLIPS = 19_999
+_FLIPS_AT_A_TIME = 2**20
 SMOOTHING = 3
 """Neighbouring epochs in a mean by which a rise is judged."""
 ROUNDING = 1e-12
@@ -201,26 +202,40 @@ def sign_flip(difference: Sequence[float]) -> float:
     2^n up to `EXACT_UP_TO` differences, so at least 2 / 2^n, and beyond that of `RANDOM_FLIPS`
     drawn with a fixed seed, as (b + 1) / (m + 1) (Phipson and Smyth 2010). NaN for no difference.
     """
-    difference = finite(difference)
-    n = difference.size
-    if n == 0:
-        return math.nan
-    observed = abs(difference.sum())
-    tolerance = 1e-10 * np.abs(difference).sum()
-    as_far = np.abs(_signs(n) @ difference) >= observed - tolerance
+    return sign_flips([difference])[0]
+
+
+def sign_flips(differences: Iterable[Sequence[float]]) -> list[float]:
+    """Return `sign_flip` of each of `differences`; drawing signs once for all is faster."""
+    differences = [finite(difference) for difference in differences]
+    found = [math.nan] * len(differences)
+    for n in {difference.size for difference in differences} - {0}:
+        places = [place for place, values in enumerate(differences) if values.size == n]
+        columns = [differences[place] for place in places]
+        least = [abs(values.sum()) - 1e-10 * np.abs(values).sum() for values in columns]
+        table = np.stack(columns, axis=1)
+        as_far = sum((np.abs(signs @ table) >= least).sum(axis=0) for signs in _signs(n))
+        exact = n <= EXACT_UP_TO
+        for place, count in zip(places, as_far.tolist(), strict=True):
+            found[place] = count / 2 ** (n - 1) if exact else (count + 1) / (RANDOM_FLIPS + 1)
+    return found
+
+
+def _signs(n: int) -> Iterator[np.ndarray]:
+    """Yield the sign assignments of `n` differences in parts, shape (assignments, n)."""
     if n <= EXACT_UP_TO:
-        return float(as_far.mean())
-    return (int(as_far.sum()) + 1) / (RANDOM_FLIPS + 1)
+        yield _all_signs(n)
+        return
+    draw, rows = np.random.default_rng(0), max(_FLIPS_AT_A_TIME // n, 1)
+    for start in range(0, RANDOM_FLIPS, rows):
+        flips = draw.integers(0, 2, size=(min(rows, RANDOM_FLIPS - start), n))
+        yield 2.0 * flips - 1.0
 
 
 @lru_cache(maxsize=4)
-def _signs(n: int) -> np.ndarray:
-    if n > EXACT_UP_TO:
-        flips = np.random.default_rng(0).integers(0, 2, size=(RANDOM_FLIPS, n))
-    else:
-        # flipping every sign gives the same distance from 0: half the assignments are enough
-        flips = (np.arange(2 ** (n - 1))[:, None] >> np.arange(n)) & 1
-    return 2.0 * flips - 1.0
+def _all_signs(n: int) -> np.ndarray:
+    # flipping every sign gives the same distance from 0: half the assignments are enough
+    return 2.0 * ((np.arange(2 ** (n - 1))[:, None] >> np.arange(n)) & 1) - 1.0
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
@@ -281,11 +296,16 @@ def equal_variances(first: Sequence[float], second: Sequence[float]) -> float:
     Morgan's t distribution has .049, .087 and .096; a test repeats this. NaN below three pairs, and
     where sums or differences have no spread.
     """
+    return sign_flip(products(first, second))
+
+
+def products(first: Sequence[float], second: Sequence[float]) -> np.ndarray:
+    """Return the products of pairs whose `sign_flip` is `equal_variances`; none where it is NaN."""
     first, second = paired(first, second)
     total, difference = first + second, differences(first, second)
     if first.size < 3 or min(np.ptp(total), np.ptp(difference)) <= ROUNDING:
-        return math.nan
-    return sign_flip((total - total.mean()) * (difference - difference.mean()))
+        return np.empty(0)
+    return (total - total.mean()) * (difference - difference.mean())
 
 
 def rise_after_minimum(curves: np.ndarray, width: int = SMOOTHING) -> np.ndarray:
