@@ -160,11 +160,11 @@ def _chosen_again(
     if len(table) < 2:
         return np.empty(0), np.empty(0)
     seeds = table.index.tolist()
-    parts = [images.parts("val_ce", l2, seeds) for l2 in table.columns]
-    if all(parts):
-        of_images = np.stack([part.table for (part,) in parts])
-        return scopes.resampled_choice(table.columns.to_numpy(), of_images)
-    return decisions.resampled_choice(table.columns.to_numpy(), table.to_numpy())
+    lambdas = table.columns.to_numpy()
+    if "val" in images.crossed and images.known(lambdas, seeds):
+        of_images = (images.table("val", "cross_entropy", [l2], seeds) for l2 in lambdas)
+        return scopes.resampled_choice(lambdas, of_images)
+    return decisions.resampled_choice(lambdas, table.to_numpy())
 
 
 def _stability(chosen: dict, again: np.ndarray, confidence: float) -> dict[str, float]:

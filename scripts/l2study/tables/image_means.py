@@ -4,7 +4,7 @@ Predictions are kept of the final weights, so all this is of the last epoch.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -13,10 +13,11 @@ from l2study.core.measures import MEASURES
 from l2study.core.predictions import PARTS, Predicted
 from l2study.core.variation import differing
 from l2study.tables import scopes
-from l2study.tables.scopes import Mean, Part
+from l2study.tables.scopes import Mean, Spread
 
 
-class Images(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Images:
     """The predictions of completed runs, by lambda and seed, and then by the part of the images."""
 
     predictions: Mapping[tuple[float, int], Mapping[str, Predicted]]
@@ -24,35 +25,50 @@ class Images(NamedTuple):
     """The parts whose images are the same for every seed."""
     correction: float = 0.0
     """Validation images over training images, where the split varies with the seed."""
+    _spreads: dict[tuple, Spread] = field(default_factory=dict)
+    """What many measures and claims ask for again, and what takes long to compute."""
+
+    def table(
+        self, part: str, quantity: str, lambdas: Sequence[float], seeds: Sequence[int]
+    ) -> np.ndarray:
+        """Return a quantity of every seed and image, at the first lambda less at the second."""
+        first, *second = (
+            getattr(self._stacked(part, l2, seeds), quantity).astype(float, copy=False)
+            for l2 in lambdas
+        )
+        return first - second[0] if second else first
+
+    def _stacked(self, part: str, l2: float, seeds: Sequence[int]) -> Predicted:
+        runs = (self.predictions[l2, seed][part] for seed in seeds)
+        return Predicted(*map(np.stack, zip(*runs, strict=True)))
 
     def parts(
         self, measure: str, l2: float, seeds: Sequence[int], against: float | None = None
-    ) -> list[Part] | None:
+    ) -> list[tuple[float, Spread]] | None:
         """Return what images add to a measure at `l2`, or to its difference from `against`.
 
-        A difference is formed image by image. None if the measure is no mean over images, or a
+        Of every part its coefficient, and how what is averaged over its images is spread. A
+        difference is formed image by image. None if the measure is no mean over images, or a
         prediction of one of `seeds` is not there.
         """
-        lambdas = [l2] if against is None else [l2, against]
-        there = all((place, seed) in self.predictions for place in lambdas for seed in seeds)
-        if not MEASURES[measure].images or not len(seeds) or not there:
+        lambdas = (l2,) if against is None else (l2, against)
+        if not MEASURES[measure].images or not len(seeds) or not self.known(lambdas, seeds):
             return None
         return [
-            Part(coefficient, self._values(part, quantity, lambdas, seeds))
+            (coefficient, self._spread(part, quantity, lambdas, tuple(seeds)))
             for quantity, coefficients in MEASURES[measure].images.items()
             for part, coefficient in coefficients.items()
             if part in self.crossed
         ]
 
-    def _values(
-        self, part: str, quantity: str, lambdas: Sequence[float], seeds: Sequence[int]
-    ) -> np.ndarray:
-        """Return a quantity of every seed and image, at the first lambda less at the second."""
-        first, *second = (
-            np.stack([getattr(self.predictions[l2, seed][part], quantity) for seed in seeds])
-            for l2 in lambdas
-        )
-        return first - second[0] if second else first
+    def known(self, lambdas: Sequence[float], seeds: Sequence[int]) -> bool:
+        """Return whether there is a prediction of every one of these runs."""
+        return all((l2, seed) in self.predictions for l2 in lambdas for seed in seeds)
+
+    def _spread(self, *key) -> Spread:
+        if key not in self._spreads:
+            self._spreads[key] = scopes.spread_of(self.table(*key))
+        return self._spreads[key]
 
     def mean(
         self, measure: str, values: pd.Series, l2: float, against: float | None = None
@@ -70,14 +86,18 @@ class Images(NamedTuple):
         """
         values = values[np.isfinite(values.to_numpy(float))]
         parts = self.parts(measure, l2, values.index.tolist(), against)
-        return None if parts is None else scopes.crossed_mean(values, parts, self.correction)
+        return (
+            None
+            if parts is None
+            else scopes.mean_of_spreads(values.to_numpy(float), parts, self.correction)
+        )
 
     def variance(self, measure: str, l2: float, seeds: Sequence[int]) -> float:
         """Return the variance of a run's measure if only its images were drawn again.
 
         NaN if that is not known, see `parts` and `scopes.variance_of_images`.
         """
-        return scopes.variance_of_images(self.parts(measure, l2, seeds) or [])
+        return scopes.variance_of_spreads(self.parts(measure, l2, seeds) or [])
 
 
 NO_IMAGES = Images({})

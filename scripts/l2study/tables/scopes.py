@@ -15,7 +15,7 @@ have is NaN, as in `statistics`.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -86,9 +86,17 @@ def _tail(distance: float, error: float, df: float) -> float:
     return 0.0 if error == 0 else float(stats.t.sf(distance / error, df))
 
 
-class _MeanSquares(NamedTuple):
+class Spread(NamedTuple):
+    """How a table of seeds and images is spread; NaN where it has too few of them.
+
+    `image` and `rest` are the mean squares of the two-way table, `within` is the mean over seeds of
+    the variance over images.
+    """
+
+    images: int
     image: float
     rest: float
+    within: float
 
 
 def crossed_mean(
@@ -129,6 +137,13 @@ def crossed_mean(
             Validation images then differ between seeds: they are no part, s_y^2 has their share.
     """
     values, parts = _finite(values, parts)
+    return mean_of_spreads(values, [(c, spread_of(table)) for c, table in parts], correction)
+
+
+def mean_of_spreads(
+    values: np.ndarray, parts: Sequence[tuple[float, Spread]], correction: float = 0.0
+) -> Mean:
+    """Return what `crossed_mean` does, from finite values and coefficient and spread of parts."""
     n = values.size
     if n == 0:
         return Mean()
@@ -137,11 +152,10 @@ def crossed_mean(
         return Mean(value, n=1)
     of_seeds = statistics.standard_error(values) ** 2 * (1 + n * correction)
     variance, spread, least = of_seeds, of_seeds**2 / (n - 1), n - 1
-    for coefficient, table in parts:
-        images = table.shape[1]
+    for coefficient, squares in parts:
+        images = squares.images
         if images < 2:
             return Mean(value, n=n)
-        squares = _mean_squares(table)
         share = coefficient**2 / (n * images)
         if squares.image > squares.rest:
             variance += share * (squares.image - squares.rest)
@@ -166,15 +180,19 @@ def variance_of_images(parts: Sequence[Part]) -> float:
     study share their images, so that their variance may well be below this. NaN without parts, and
     if one has no seed or fewer than two images.
     """
-    if not parts or any(part.table.shape[0] < 1 or part.table.shape[1] < 2 for part in parts):
+    return variance_of_spreads([(c, spread_of(table)) for c, table in parts])
+
+
+def variance_of_spreads(parts: Sequence[tuple[float, Spread]]) -> float:
+    """Return what `variance_of_images` does, from coefficient and spread of every part."""
+    if not parts or any(part.images < 2 for _, part in parts):
         return math.nan
-    return sum(
-        part.coefficient**2 * float(part.table.var(axis=1, ddof=1).mean()) / part.table.shape[1]
-        for part in parts
-    )
+    return sum(coefficient**2 * part.within / part.images for coefficient, part in parts)
 
 
-def resampled_choice(l2: Sequence[float], table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def resampled_choice(
+    l2: Sequence[float], tables: Iterable[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the lambdas picked in bootstrap samples of the seeds and of the images.
 
     As `decisions.resampled_choice`, but the images are drawn again as well, independently of the
@@ -183,27 +201,26 @@ def resampled_choice(l2: Sequence[float], table: np.ndarray) -> tuple[np.ndarray
 
     Args:
         l2: the lambdas, shape (lambdas,).
-        table: what is to be small, shape (lambdas, seeds, images), finite, at least two seeds.
+        tables: what is to be small, of every lambda, shape (seeds, images), finite, at least two
+            seeds; one at a time is looked at.
 
     Returns:
         The best lambda of every sample and the one-standard-error lambda, of shape (RESAMPLES,).
     """
-    table = np.asarray(table, float)
-    lambdas, seeds, images = table.shape
     # another stream than that of the seeds, which have to be drawn independently of the images
-    draw = np.random.default_rng(1)
-    counts = np.stack(
-        [
-            np.bincount(draw.integers(0, images, size=images), minlength=images)
-            for _ in range(decisions.RESAMPLES)
-        ]
-    )
-    runs = counts.astype(float) @ table.reshape(-1, images).T / images
-    runs = runs.reshape(-1, lambdas, seeds)
-    again = decisions.resamples(seeds)[:, None, :]
-    means = (again * runs).sum(axis=2) / seeds
-    squares = (again * (runs - means[..., None]) ** 2).sum(axis=2)
-    errors = np.sqrt(squares / (seeds - 1) / seeds)
+    draw, counts, means, errors = np.random.default_rng(1), None, [], []
+    for table in tables:
+        seeds, images = table.shape
+        if counts is None:
+            drawn = (draw.integers(0, images, size=images) for _ in range(decisions.RESAMPLES))
+            counts = np.stack([np.bincount(one, minlength=images) for one in drawn]).astype(float)
+            again = decisions.resamples(seeds)
+        runs = counts @ np.asarray(table, float).T / images
+        mean = (again * runs).sum(axis=1) / seeds
+        squares = (again * (runs - mean[:, None]) ** 2).sum(axis=1)
+        means.append(mean)
+        errors.append(np.sqrt(squares / (seeds - 1) / seeds))
+    means, errors = np.transpose(means), np.transpose(errors)
     places = [decisions.one_standard_error(l2, *row) for row in zip(means, errors, strict=True)]
     best, simplest = np.asarray(l2, float)[np.array(places)].T
     return best, simplest
@@ -228,11 +245,18 @@ def _finite(values: Sequence[float], parts: Sequence[Part]) -> tuple[np.ndarray,
     ]
 
 
-def _mean_squares(table: np.ndarray) -> _MeanSquares:
-    """Return the mean squares of images and of the rest, of a table of seeds and images."""
+def spread_of(table: np.ndarray) -> Spread:
+    """Return how a table of seeds and images is spread, shape (seeds, images)."""
+    table = np.asarray(table, float)
     seeds, images = table.shape
+    if seeds < 1 or images < 2:
+        return Spread(images, math.nan, math.nan, math.nan)
+    within = float(table.var(axis=1, ddof=1).mean())
+    if seeds < 2:
+        return Spread(images, math.nan, math.nan, within)
     of_images = table.mean(axis=0)
     rest = table - of_images
     rest -= rest.mean(axis=1, keepdims=True)
     image = seeds * float(of_images.var(ddof=1))
-    return _MeanSquares(image, float(np.vdot(rest, rest)) / ((seeds - 1) * (images - 1)))
+    left = float(np.vdot(rest, rest)) / ((seeds - 1) * (images - 1))
+    return Spread(images, image, left, within)
