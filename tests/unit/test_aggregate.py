@@ -16,6 +16,7 @@ from statsmodels.stats.weightstats import ttost_paired
 import aggregate as command
 import synthetic
 from l2study.core import runs as run_files
+from l2study.core import table_files
 from l2study.core.measures import RUN_MEASURES
 from l2study.core.predictions import read_predictions, write_predictions
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds
@@ -93,6 +94,34 @@ class TestHistories:
         write_table(build.histories_table(found), tmp_path / "t.csv")
         lines = (tmp_path / "t.csv").read_text().splitlines()[1:]
         assert [line.split(",")[0] for line in lines[::4]] == ["0", "1e-5", "10"]
+
+    def test_every_kind_of_cell_is_written_as_pandas_writes_it(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(table_files, "_ROWS", 2)
+        table = pd.DataFrame(
+            {
+                "float": [0.1, 1e-7, math.nan, -0.0, 1e22],
+                "whole": [1, 2, 3, 4, 5],
+                "perhaps": pd.array([1, None, 3, None, 2**60], "Int64"),
+                "text": ["a", 'with "quotes", and a comma', "", None, "two\nlines"],
+                "truth": [True, False, True, True, False],
+                "mixed": [1.0, math.nan, "a", None, 2],
+            }
+        )
+        for part in (table, table[:0]):
+            write_table(part, tmp_path / "t.csv")
+            expected = part.to_csv(index=False, lineterminator="\n")
+            assert (tmp_path / "t.csv").read_text() == expected
+
+    def test_a_history_of_another_spelling_is_read_as_well(self, tmp_path):
+        """Not all at once as those of training are, but line by line."""
+        config = synthetic.write_study(tmp_path, lambdas=[0], seeds=[0, 1], epochs=3)
+        before = synthetic.read_study(tmp_path, config)[1].history
+        path = tmp_path / "runs/l2~0/seed~1/history.csv"
+        header, first, *lines = path.read_text().splitlines()
+        cells = [f'"{cell}"' for cell in lines[0].split(",")]
+        path.write_text("\r\n".join([header, first, ",".join(cells), *lines[1:]]))
+        after = synthetic.read_study(tmp_path, config)[1].history
+        assert np.array_equal(before, after, equal_nan=True)
 
     def test_runs_that_are_not_promised_are_ignored(self, study, tmp_path):
         folder, config, _ = study

@@ -335,7 +335,11 @@ def _text(path: Path) -> str:
 
 
 def _read_history(path: Path, l2: str, seed: int, epochs: Sequence[int]) -> np.ndarray:
-    header, *lines = csv.reader(_text(path).splitlines() or [""])
+    text = _text(path)
+    plain = _plain_history(text, l2, seed, epochs)
+    if plain is not None:
+        return plain
+    header, *lines = csv.reader(text.splitlines() or [""])
     if header != HISTORY_COLUMNS:
         if header == HISTORY_COLUMNS[: len(header)] or not lines:
             raise DamagedRunError(f"{path}: is incomplete, its first line is cut off")
@@ -364,3 +368,28 @@ def _read_history(path: Path, l2: str, seed: int, epochs: Sequence[int]) -> np.n
                 raise DamagedRunError(f"{where}: {column} is not a finite number")
         rows.append(row)
     return np.array(rows).reshape(-1, len(HISTORY_COLUMNS))
+
+
+def _plain_history(text: str, l2: str, seed: int, epochs: Sequence[int]) -> np.ndarray | None:
+    """Return the rows of a history in which nothing is wrong, without looking where; else None."""
+    header, *lines = text.split("\n")
+    width = len(HISTORY_COLUMNS)
+    if header != ",".join(HISTORY_COLUMNS) or lines[-1:] != [""]:
+        return None
+    if any(line.count(",") != width - 1 for line in lines[:-1]):
+        return None
+    try:
+        cells = [float(cell) if cell else math.nan for cell in ",".join(lines[:-1]).split(",")]
+        rows = np.array(cells).reshape(-1, width)
+    except ValueError:
+        return None
+    expected = epochs[: len(rows)]
+    right = len(rows) == len(expected) and (rows[:, 0] == float(l2)).all()
+    if not right or (rows[:, 1] != seed).any() or rows[:, 2].tolist() != list(expected):
+        return None
+    there = np.isfinite(rows)
+    there[:1] |= _EMPTY_AT_START & np.isnan(rows[:1]) & (rows[:1, 2:3] == 0)
+    return rows if there.all() else None
+
+
+_EMPTY_AT_START = np.isin(HISTORY_COLUMNS, EMPTY_AT_START)
