@@ -16,7 +16,9 @@ def scripts(tmp_path):
         "run.py": "import json\nfrom ours import first\n\ndef f():\n    import ours.second\n",
         "ours/__init__.py": "",
         "ours/first.py": "from ours.deep.third import value\n",
-        "ours/second.py": "import ours.first\n",
+        "ours/second.py": "try:\n  import ours.first\nexcept ImportError:\n  import ours.fourth\n",
+        "ours/fourth.py": "match 1:\n  case 1:\n    import ours.fifth\n",
+        "ours/fifth.py": "",
         "ours/deep/__init__.py": "",
         "ours/deep/third.py": "value = 1\n",
         "ours/unused.py": "",
@@ -29,7 +31,8 @@ def scripts(tmp_path):
 
 def test_the_script_comes_first_then_what_it_imports(scripts):
     found = [path.relative_to(scripts).as_posix() for path in code(scripts / "run.py")]
-    assert found == ["run.py", "ours/deep/third.py", "ours/first.py", "ours/second.py"]
+    others = ["deep/third", "fifth", "first", "fourth", "second"]
+    assert found == ["run.py", *(f"ours/{name}.py" for name in others)]
 
 
 @pytest.mark.parametrize("name", ["prepare", "train", "measure", "aggregate", "events", "report"])

@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -19,15 +20,30 @@ def code(script: Path) -> tuple[Path, ...]:
         if path in found or not path.is_file():
             continue
         found.add(path)
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module:
-                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-            elif isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            else:
-                continue
-            todo += [Path(script.parent, *name.split(".")).with_suffix(".py") for name in names]
+        todo += [
+            Path(script.parent, *name.split(".")).with_suffix(".py") for name in _imported(path)
+        ]
     return script, *sorted(found - {script})
+
+
+@cache
+def _imported(path: Path) -> list[str]:
+    """Return the dotted names of what may be a module that the file at `path` imports."""
+    found = []
+    for node in _statements(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+    return found
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield all statements below `node`; without expressions, in which nothing is imported."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.stmt, ast.ExceptHandler, ast.match_case)):
+            yield child
+            yield from _statements(child)
 
 
 def fingerprint(script: Path) -> str:
