@@ -15,6 +15,8 @@ rule measure:
         f"{LOGS}{{place}}/measure/l2~{{l2}}.log",
     priority: priority(lambda place: -place)
     retries: 1
+    # Within a job of a cluster, its Snakemake does this itself: to start another takes seconds.
+    localrule: not is_main()
     conda:
         "../envs/train.yaml"
     threads: 1

@@ -18,6 +18,8 @@ rule train:
     priority: priority(lambda place: len(ORDER) - place)
     # A job that is killed, for want of memory or by a failing node, gets a second chance.
     retries: 1
+    # Within a job of a cluster, its Snakemake does this itself: to start another takes seconds.
+    localrule: not is_main()
     conda:
         "../envs/train.yaml"
     threads: 1

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from l2study.core.files import read_json
 from needs import require, unavailable
 from project import STRIKING, STUDY, Project
 from slurm_cluster import NODES, PACKAGES, Slurm, SlurmError, output, wait_until
@@ -225,7 +226,13 @@ def test_grouped_runs(slurm, project, local_tables, finished):
     assert [job["State"] for job in jobs] == ["COMPLETED"] * 2
     assert {job["NodeList"] for job in jobs} == set(NODES)
     for job in jobs:
-        assert_one_after_the_other(job["JobIDRaw"], 2)
+        runs = [
+            run.split("_") for run, ids in attempts(project).items() if ids == [job["JobIDRaw"]]
+        ]
+        assert len(runs) == 2
+        assert_one_after_the_other(project, runs)
+        # the Snakemake of the job has started no other, which would be a step
+        assert not re.search(r"\.\d", output("sacct", "--jobs", job["JobIDRaw"], "--format=JobID"))
     logs = project.folder / "logs" / "tiny" / "train"
     assert len([log for log in logs.rglob("*.log") if "epoch 3/3" in log.read_text()]) == 4
 
@@ -266,13 +273,10 @@ def test_grouped_runs(slurm, project, local_tables, finished):
     assert planned.stdout.count("rule train:") + planned.stderr.count("rule train:") == 9
 
 
-def assert_one_after_the_other(job, runs):
-    lines = output(
-        "sacct", "--jobs", job, "--parsable2", "--noheader", "--format=JobID,Start,End"
-    ).splitlines()
-    steps = [line.split("|")[1:] for line in lines if re.match(r"\d+\.\d+\|", line)]
-    assert len(steps) == runs
-    for earlier, later in pairwise(steps):
+def assert_one_after_the_other(project, runs):
+    records = [project.results / f"runs/l2~{l2}/seed~{seed}/run.json" for l2, seed in runs]
+    times = sorted((r["started"], r["finished"]) for r in map(read_json, records))
+    for earlier, later in pairwise(times):
         assert earlier[1] <= later[0]
 
 

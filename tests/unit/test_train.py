@@ -172,7 +172,7 @@ def test_runs_one_after_the_other_share_a_child_and_leave_no_trace_in_each_other
     """Another lambda and seed between two equal runs; then another model, and a run that fails."""
     train(data, tmp_path / "first")
     (child,) = children(preloaded.pid)
-    train(data, tmp_path / "other", {"SLURM_STEP_ID": "1"}, l2="0.1", seed=1)
+    train(data, tmp_path / "other", l2="0.1", seed=1)
     printed = train(data, tmp_path / "again")
     assert children(preloaded.pid) == [child]
     assert printed.startswith("epoch 0/3: ")

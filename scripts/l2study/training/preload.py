@@ -37,7 +37,7 @@ ADDRESS = "L2STUDY_PRELOADED_PROCESS"
 
 _ACCEPTED = b"+"
 _IDLE_SECONDS = 20
-"""Between two runs of a job on a cluster, Snakemake starts anew, which takes several seconds."""
+"""Between two runs, Snakemake may wait for files, on the file system of a cluster for seconds."""
 _RUNS_PER_CHILD = 50
 """TensorFlow keeps nearly a megabyte of every run for itself: after so many, a new child begins."""
 
@@ -256,7 +256,7 @@ def _accept(job: socket.socket, idle: list[_Child]) -> _Child | None:
         job.settimeout(None)
         if message is None or message["interpreter"] != sys.executable:
             return None
-        kind = [message["kind"], message["folder"], _lasting(message["environment"])]
+        kind = [message["kind"], message["folder"], message["environment"]]
         child = next((child for child in idle if child.kind == kind), None)
         if child is None:
             _dismiss(idle)  # so that there are never more children than jobs at a time
@@ -275,12 +275,6 @@ def _accept(job: socket.socket, idle: list[_Child]) -> _Child | None:
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
-
-
-def _lasting(environment: dict[str, str]) -> dict[str, str]:
-    """Return `environment` without what Slurm says anew of every step of a job."""
-    passing = ("SLURM_", "SRUN_")
-    return {key: value for key, value in environment.items() if not key.startswith(passing)}
 
 
 def _fork(kind: list) -> _Child:
