@@ -300,7 +300,7 @@ def start_work():
         round_file(STUDY).write_text(f"{len(SEEDS)}\n")
     snakemake_door.look_again_when_needed(workflow)
     snakemake_door.see_every_end(workflow)
-    snakemake_door.remove_old_output(workflow)
+    snakemake_door.submit_what_is_missing(workflow)
     if SCREEN.jobs.cores and SCREEN.jobs.planned.keys() & {"train", "measure"}:
         # On this machine, and now: TensorFlow is imported while data are prepared.
         preload.start()

@@ -52,14 +52,19 @@ def turns(project):
 
 
 def test_runs_of_a_job_take_turns_and_one_that_fails_stops_none(project):
-    """Wherever the two that fail stand in a job of four, the others are kept."""
+    """Wherever the two that fail stand in a job of four, the others are kept.
+
+    They are tried twice in the job, and once more when the job is repeated, without the others.
+    """
     forbid(project)
     for seed in (1, 2):
         (project.folder / f"unlucky-{seed}").touch()
-    failed = here(project, "--preemptible-retries", "0")
+    failed = here(project, "--preemptible-retries", "1")
     assert failed.returncode != 0
     assert there(project) == {0, 3}
-    assert sorted(turns(project)) == [0, 1, 1, 2, 2, 3]
+    tried = turns(project)
+    assert sorted(tried[:6]) == [0, 1, 1, 2, 2, 3]
+    assert sorted(tried[6:]) == [1, 2]
     end = failed.stderr[failed.stderr.index("2 failed; ") :]
     assert re.findall("train l2=0.001 seed=(.): .*out of luck", end) == ["1", "2"]
     assert "2 of 4 runs trained, 0 running, 2 failed" in failed.stderr
@@ -81,6 +86,14 @@ def test_runs_of_a_job_take_turns_and_one_that_fails_stops_none(project):
     assert "4 runs to train, 0 kept" in failed.stderr
     assert there(project) == set()
     assert not (project.folder / "turns").exists()
+
+    # a job that fails when all its runs are complete: nothing is left to be done
+    (project.folder / "down").unlink()
+    (project.folder / "late").touch()
+    done = here(project, "--preemptible-retries", "1")
+    assert done.returncode == 0, done.stderr
+    assert sorted(turns(project)) == [0, 1, 2, 3]
+    assert "4 of 4 runs trained, 0 running, 0 failed" in done.stderr
 
 
 BROKEN = {

@@ -83,7 +83,9 @@ class Jobs:
         return max(self.planned.get(rule, 0) - begun, 0)
 
     def _begins(self, record: logging.LogRecord, now: float) -> Job | None:
-        if record.rule_name == "all":
+        before = self._jobs.get(record.jobid)
+        # A group of jobs that is repeated names those that are complete, too.
+        if record.rule_name == "all" or (before and before.state == "done"):
             return None
         job = Job(
             rule=record.rule_name,
@@ -91,7 +93,7 @@ class Jobs:
             log=str(record.log[0]) if record.log else "",
             began=now,
             folder=os.path.dirname(record.output[0]) if record.output else "",
-            again=record.jobid in self._jobs,
+            again=before is not None,
         )
         self._jobs[record.jobid] = job
         return job

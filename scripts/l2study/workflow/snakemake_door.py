@@ -6,6 +6,7 @@ Where a Snakemake does not fit, the function says so in one line, and the study 
 
 import functools
 import logging
+import os
 import re
 import sys
 import time
@@ -170,24 +171,41 @@ def name_of_jobs(workflow) -> str | None:
 
 
 @_adapter("with keep-incomplete, delete the files of runs that are to be trained again")
-def remove_old_output(workflow) -> None:
-    """Remove what a job of a cluster is to make anew before it is submitted.
+def submit_what_is_missing(workflow) -> None:
+    """Remove what a job of a cluster is to make anew, and later submit only what is still missing.
 
-    Runs that the job never reaches would keep their files of another configuration. With
-    `keep-incomplete`, Snakemake takes them for new ones when the job has failed. Nothing public
-    comes between the choice of a job and its submission.
-    Without: such files have to be deleted by hand.
+    For: when a job fails, Snakemake keeps what it finds with `keep-incomplete`, and must not find
+    runs of another configuration. What a repeated job finds is its own, and is not made again.
+    Nothing public comes between the choice of a job and its submission.
+    Without: such files have to be deleted by hand, and a job is repeated with its complete runs.
     """
     if workflow.local_exec:
         return
-    executor = workflow.scheduler._executor
+    executor, finish = workflow.scheduler._executor, workflow.scheduler.finish_callback
     submit, remove = executor.run_jobs, workflow.async_run
+    submitted, anew = set(), set()
+
+    def missing(job):
+        return job not in anew or not all(map(os.path.exists, job.output))
 
     def remove_and_submit(jobs):
+        left = []
         for job in jobs:
-            if job.attempt == 1:
+            members = list(job.jobs) if job.is_group() else [job]
+            if job not in submitted:
+                submitted.add(job)
                 remove(job.remove_existing_output())
-        submit(jobs)
+                # Files that a job only adds to are not removed.
+                anew.update(one for one in members if not any(map(os.path.exists, one.output)))
+            if not (to_do := [one for one in members if missing(one)]):
+                finish(job)
+                continue
+            if job.is_group():
+                targets = [target for one in to_do for target in one.get_target_spec()]
+                job.get_target_spec = lambda targets=targets: targets
+            left.append(job)
+        if left:
+            submit(left)
 
     executor.run_jobs = remove_and_submit
 

@@ -27,8 +27,12 @@ class Executor(RemoteExecutor):
     """Runs jobs as processes of this machine."""
 
     def run_job(self, job):
-        """Start the Snakemake that does `job`; where there is a file `down`, it dies at once."""
+        """Start the Snakemake that does `job`.
+
+        It dies at once where there is a file `down`, and fails at its end where there is `late`.
+        """
         command = "exit 3" if Path("down").exists() else self.format_job_exec(job)
+        command += "; exit 3" if Path("late").exists() else ""
         with open("here.log", "a") as log:
             process = subprocess.Popen(command, shell=True, stdout=log, stderr=log)
         self.report_job_submission(SubmittedJobInfo(job, aux={"process": process}))
