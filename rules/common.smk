@@ -263,6 +263,7 @@ def cells():
 
 def read_as_job():
     """Set up the Snakemake within a job of a cluster, which may have several runs."""
+    print(snakemake_door.BEGUN, file=sys.stderr)
     snakemake_door.one_slot(workflow)
     snakemake_door.keep_going(workflow)
     preload.announce()
@@ -301,6 +302,7 @@ def start_work():
     snakemake_door.look_again_when_needed(workflow)
     snakemake_door.see_every_end(workflow)
     snakemake_door.submit_what_is_missing(workflow)
+    snakemake_door.spare_tries(workflow)
     if SCREEN.jobs.cores and SCREEN.jobs.planned.keys() & {"train", "measure"}:
         # On this machine, and now: TensorFlow is imported while data are prepared.
         preload.start()

@@ -219,6 +219,15 @@ class Slurm:
                 os.kill(process, signal.SIGKILL)
         slurmd.wait()
 
+    def spoil(self, name: str) -> None:
+        """Let a node answer as before, but let every job die there before its first command."""
+        (self.folder / name).rename(self.folder / f"{name}.away")
+
+    def mend(self, name: str) -> None:
+        """Undo `spoil`."""
+        shutil.rmtree(self.folder / name, ignore_errors=True)
+        (self.folder / f"{name}.away").rename(self.folder / name)
+
     def states(self) -> list[str]:
         """Return the state of every node."""
         return output("sinfo", "--noheader", "--Node", "--format=%T").split()

@@ -10,7 +10,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 from collections import defaultdict
 from itertools import pairwise
 from pathlib import Path
@@ -135,14 +134,21 @@ def project(tmp_path):
 
 
 ONE_BY_ONE = ("--group-components", "runs=1")
+ONE_TRY = ("--preemptible-retries", "0")
 FOUR = {"lambdas": [0, 0.001], "seeds": 2}
 
 
 @pytest.fixture(scope="session")
 def local_tables(finished, tmp_path_factory):
     """A function: the tables that the local study has with these keys."""
+    made = {}
 
     def tables(**changes):
+        if (keys := json.dumps(changes)) not in made:
+            made[keys] = make(changes)
+        return made[keys]
+
+    def make(changes):
         local = finished.copy(tmp_path_factory.mktemp("local") / "study")
         local.configure(**changes)
         done = local.snakemake("aggregate")
@@ -205,6 +211,11 @@ def ended(process, seconds=240):
     return subprocess.CompletedProcess(process.args, process.returncode, printed)
 
 
+def said(project):
+    """Return what the Snakemake that has submitted jobs has said so far."""
+    return "".join(log.read_text() for log in (project.folder / ".snakemake" / "log").glob("*.log"))
+
+
 def running(slurm, project):
     """Return the ids of the jobs of `project` that run, and their nodes."""
     rows = output("squeue", "--noheader", "--states=RUNNING", "--format=%i|%N|%Z").splitlines()
@@ -249,7 +260,7 @@ def test_grouped_runs(slurm, project, local_tables, finished):
     # one run of a job of five always fails: the other four are kept, wherever it stands
     project.configure()
     project.fault(**{"l0.001_s2": "fail"})
-    failed = project.on_cluster("--group-components", "runs=5", "--preemptible-retries", "0")
+    failed = project.on_cluster("--group-components", "runs=5", *ONE_TRY)
     assert failed.returncode != 0
     end = failed.stderr[failed.stderr.rindex("1 failed; ") :]
     assert "train l2=0.001 seed=2: RuntimeError: out of luck" in end
@@ -264,8 +275,10 @@ def test_grouped_runs(slurm, project, local_tables, finished):
 
     # a job of nine that is cancelled in the first: nothing of the old configuration passes for new
     project.configure(training=STUDY["training"] | {"epochs": 4})
-    snakemake = project.start_on_cluster("--preemptible-retries", "0")
-    wait_until(lambda: running(slurm, project), 120)
+    project.fault(**{f"l{l2}_s{seed}": "wait" for l2 in STUDY["lambdas"] for seed in range(3)})
+    (project.folder / "attempts").unlink()
+    snakemake = project.start_on_cluster(*ONE_TRY)
+    wait_until(lambda: started(project), 120)
     subprocess.run(["scancel", *(job for job, _ in running(slurm, project))], check=True)
     assert ended(snakemake).returncode != 0
     assert not times(project)
@@ -311,10 +324,11 @@ def test_cancelled_over_memory_and_over_time(slurm, project, local_tables):
 # ---- faults of the cluster
 
 
-def test_node_crashes_and_controller_is_away(slurm, project, local_tables):
+def test_node_crashes_for_good_and_controller_is_away(slurm, project, local_tables):
+    """Neither is a failure of a run: one try is enough."""
     project.configure(**FOUR)
     project.fault(**dict.fromkeys(("l0_s0", "l0_s1", "l0.001_s0", "l0.001_s1"), "wait"))
-    snakemake = project.start_on_cluster(*ONE_BY_ONE)
+    snakemake = project.start_on_cluster(*ONE_BY_ONE, *ONE_TRY)
     wait_until(lambda: len(started(project)) == 4, 120)
     lost = [job for job, node in running(slurm, project) if node == "n2"]
     assert lost
@@ -322,18 +336,38 @@ def test_node_crashes_and_controller_is_away(slurm, project, local_tables):
     try:
         wait_until(lambda: slurm.states()[1].startswith("down"), 180, "the node to be missed")
         slurm.stop_controller()
-        time.sleep(10)  # Snakemake asks for the jobs every two seconds
-        (project.folder / "go").touch()
+        try:
+            # sbatch waits for nine seconds
+            wait_until(lambda: "controller does not answer" in said(project), 120)
+            (project.folder / "go").touch()
+        finally:
+            slurm.start_controller()
+        done = ended(snakemake)
     finally:
-        slurm.start_controller()
         slurm.start_node("n2")
-    succeeded(ended(snakemake))
+    succeeded(done)
+    assert done.stdout.count("was lost with its node, n2: it goes elsewhere") == len(lost)
     wait_until(lambda: slurm.states() == ["idle"] * 2)
     assert project.tables() == local_tables(**FOUR)
     assert len(attempts_one_at_a_time(slurm, project)) == 4
     jobs = jobs_that_trained(slurm, project)
     assert {job["JobIDRaw"] for job in jobs if job["State"] == "NODE_FAIL"} == set(lost)
     assert len(jobs) == 4 + len(lost)
+
+
+def test_node_whose_jobs_die_before_they_begin(slurm, project, local_tables):
+    project.configure(**FOUR)
+    slurm.spoil("n2")
+    try:
+        done = project.on_cluster("--group-components", "runs=2", *ONE_TRY)
+    finally:
+        slurm.mend("n2")
+    succeeded(done)
+    assert done.stderr.count("ended before it had begun, n2: it goes elsewhere") == 1
+    assert project.tables() == local_tables(**FOUR)
+    jobs = jobs_of(slurm, project)
+    assert [job["State"].split()[0] for job in jobs if job["NodeList"] == "n2"] == ["CANCELLED"]
+    assert {job["State"] for job in jobs if job["NodeList"] == "n1"} == {"COMPLETED"}
 
 
 def test_killed_with_jobs_in_the_queue(slurm, project, local_tables):

@@ -1,9 +1,10 @@
-"""Jobs that a killed Snakemake left in Slurm's queue, with programs that answer as Slurm does."""
+"""Jobs that a killed Snakemake or a bad node has left, with programs that answer as Slurm does."""
 
 import asyncio
 import json
 import os
 import platform
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -106,3 +107,136 @@ def test_a_job_that_was_cancelled_or_preempted_is_over(monkeypatch):
     assert list(states.values()) == ["CANCELLED"] * 2 + ["RUNNING", "NODE_FAIL", "COMPLETED"]
     assert seconds == 0.5
     assert asyncio.run(plugin.query_job_status("", None)) == (None, 0.5)
+
+
+CONTACT = "SLURM sbatch failed. The error message was 'sbatch: error: Batch job submission failed: "
+CONTACT += "Unable to contact slurm controller (connect failure)'."
+NO_NODE = (
+    "sbatch: error: Batch job submission failed: Requested node configuration is not available"
+)
+
+
+class Submitter(snakemake_executor_plugin_slurm.Executor):
+    """The executor for Slurm as far as it has to do with jobs that have ended."""
+
+    def __init__(self, excluded=()):
+        self._failed_nodes, self.wait = set(excluded), True
+        self.submitted, self.failed = [], []
+        self.report_job_error = lambda info, msg=None, **others: self.failed.append((msg, others))
+        snakemake_door.spare_tries(SimpleNamespace(scheduler=SimpleNamespace(_executor=self)))
+
+    def run_jobs(self, jobs):
+        self.submitted += jobs
+
+    def run_job(self, job):
+        try:
+            raise RuntimeError(CONTACT if job == "job" else "no such account")
+        except RuntimeError:
+            raise AttributeError("a group has no rule") from None
+
+    def tell(self, info, said=None):
+        """Report that a job has failed; return how often it was submitted again, and failed."""
+        self.report_job_error(info, msg=said, aux_logs=["log"])
+        for timer in threading.enumerate():
+            if isinstance(timer, threading.Timer):
+                timer.join()
+        return len(self.submitted), len(self.failed)
+
+
+Submitter.__module__ = snakemake_door.SLURM
+
+
+@pytest.fixture
+def ended(tmp_path, monkeypatch):
+    """A function: a job whose end sacct tells as it says, and its log in Slurm."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(snakemake_door, "PAUSE", 0.0)
+
+    def job(told, log=None):
+        sacct, logged = tmp_path / "sacct", tmp_path / "logged"
+        sacct.write_text(f"#!/bin/sh\n[ \"$1\" = --jobs=7 ] && echo '{told}'\n")
+        sacct.chmod(0o755)
+        if log is not None:
+            logged.write_text(log)
+        return SimpleNamespace(job="job", external_jobid="7", aux={"slurm_logfile": logged})
+
+    return job
+
+
+BEGUN = f"Config file config.yaml\n{snakemake_door.BEGUN}\nout of luck\n"
+
+
+@pytest.mark.parametrize(
+    ("told", "log", "node"),
+    [
+        ("FAILED|n2", None, "n2"),
+        ("FAILED|n2", "python: command not found\n", "n2"),
+        ("FAILED|n2", BEGUN, None),
+        ("CANCELLED by 0|n2", "", "n2"),
+        ("CANCELLED by 0|n2", BEGUN, None),
+        ("CANCELLED by 0|None assigned", None, None),
+        ("NODE_FAIL|n2", BEGUN, "n2"),
+        ("BOOT_FAIL|n2", None, "n2"),
+        ("OUT_OF_MEMORY|n2", None, None),
+        ("TIMEOUT|n2", None, None),
+        ("PREEMPTED|n2", None, None),
+        ("", None, None),
+    ],
+)
+def test_a_job_that_its_node_ended_goes_elsewhere_and_has_not_failed(ended, told, log, node):
+    executor = Submitter(["n9"])
+    submitted, failed = executor.tell(ended(told, log), "why")
+    assert (submitted, failed) == ((1, 0) if node else (0, 1))
+    assert executor._failed_nodes == ({"n9", node} if node else {"n9"})
+    if not node:
+        assert executor.failed == [("why", {"aux_logs": ["log"]})]
+
+
+def test_a_job_that_dies_on_every_node_fails_in_the_end(ended):
+    executor, info = Submitter(), ended("FAILED|n2")
+    for go in range(1, snakemake_door.GOES + 1):
+        assert executor.tell(info) == (go, 0)
+    assert executor.tell(info) == (snakemake_door.GOES, 1)
+
+
+def test_a_submission_without_an_answer_is_made_again_and_any_other_that_fails_has_failed(
+    ended, monkeypatch
+):
+    said = []
+    monkeypatch.setattr(snakemake_door, "LOGGER", SimpleNamespace(warning=said.append))
+    executor, info = Submitter(["n9"]), SimpleNamespace(job="job", external_jobid=None)
+    for again in range(1, 2 * snakemake_door.GOES):
+        assert executor.tell(info, CONTACT) == (again, 0)
+    assert said == ["Slurm's controller does not answer: jobs wait until it does"]
+    assert executor.tell(info, "sbatch: error: invalid account") == (again, 1)
+    assert executor.tell(info, NO_NODE) == (again, 2)
+    # where every node seemed bad, all but those that the user has excluded are tried again
+    executor.tell(ended("FAILED|n2"))
+    assert executor._failed_nodes == {"n9", "n2"}
+    assert executor.tell(info, NO_NODE) == (again + 2, 2)
+    assert executor._failed_nodes == {"n9"}
+
+
+def test_a_submission_that_raises_is_one_that_fails(ended):
+    """The executor means to report it, but stumbles over a group, which would be waited for."""
+    executor = Submitter()
+    executor.run_job("another")
+    assert executor.failed == [("cannot be submitted: no such account. ", {})]
+    executor.run_job("job")
+    assert len(executor.failed) == 1
+
+
+def test_nothing_is_submitted_when_the_study_is_at_its_end(ended):
+    executor, info = Submitter(), ended("FAILED|n2")
+    executor.wait = False
+    assert executor.tell(info) == (0, 1)
+    executor.wait, executor.run_jobs = True, None
+    assert executor.tell(info, "why") == (0, 2)
+    assert executor.failed[-1] == ("why", {"aux_logs": ["log"]})
+
+
+def test_an_end_that_cannot_be_looked_up_is_a_failure_and_that_is_said(ended, capsys):
+    executor, info = Submitter(), ended("FAILED|n2")
+    info.aux = None
+    assert executor.tell(info) == (0, 1)
+    assert "the job counts as failed" in capsys.readouterr().err

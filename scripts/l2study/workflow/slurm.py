@@ -1,4 +1,4 @@
-"""Jobs in Slurm's queue that a killed Snakemake has left.
+"""What Slurm knows of jobs: those that a killed Snakemake has left, and how one has ended.
 
 Slurm runs what it was given, whether or not the Snakemake that gave it is alive. A workflow started
 after that would train the same runs again, at the same time and into the same files.
@@ -61,3 +61,18 @@ def queued(name: str) -> list[str]:
         reason = " ".join(done.stderr.split())
         raise OrphansError(f"Slurm does not say what is in its queue, try again later: {reason}")
     return done.stdout.split()
+
+
+def end_of(job: str) -> tuple[str, str]:
+    """Return the state in which `job` has ended, in one word, and its node.
+
+    Either is empty where Slurm's accounting does not say, as of a job that was never started.
+    """
+    command = ["sacct", f"--jobs={job}", "--allocations", "--noheader", "--parsable2"]
+    command.append("--format=State,NodeList")
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return "", ""
+    state, _, node = done.stdout.strip().partition("|")
+    return state.partition(" ")[0], "" if node == "None assigned" else node

@@ -9,8 +9,12 @@ import logging
 import os
 import re
 import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable
+
+from l2study.workflow import slurm
 
 LOGGER = logging.getLogger("snakemake.logging")
 """Snakemake's logger. A plugin for it would be public, but must be installed as a package before
@@ -158,6 +162,25 @@ def one_slot(workflow) -> None:
 # ---- the Snakemake that submits jobs
 
 
+SLURM = "snakemake_executor_plugin_slurm"
+"""The package of Snakemake's executor for Slurm."""
+
+BEGUN = "The job has begun."
+"""What the Snakemake within a job says first. Slurm's log of a job that never began lacks it."""
+
+GOES = 5
+"""How often a job is submitted again because of its node, before that counts as its failure."""
+
+PAUSE = 5.0
+"""Seconds before a job is submitted again. Until then, other jobs show which nodes are bad, too."""
+
+
+def _slurm_executor(workflow) -> object | None:
+    """Return the executor that submits jobs to Slurm; None where another has the jobs."""
+    executor = workflow.scheduler._executor
+    return executor if type(executor).__module__ == SLURM else None
+
+
 @_adapter("jobs that a killed Snakemake leaves in Slurm's queue are not found later")
 def name_of_jobs(workflow) -> str | None:
     """Return the name that all jobs of this Snakemake have in Slurm's queue; None without Slurm.
@@ -165,9 +188,8 @@ def name_of_jobs(workflow) -> str | None:
     For: finding jobs whose Snakemake was killed. Public is only a prefix, the same for all studies.
     Without: such jobs have to be cancelled by hand.
     """
-    if type(workflow.scheduler._executor).__module__ != "snakemake_executor_plugin_slurm":
-        return None
-    return workflow.scheduler._executor.run_uuid
+    executor = _slurm_executor(workflow)
+    return executor and executor.run_uuid
 
 
 @_adapter("with keep-incomplete, delete the files of runs that are to be trained again")
@@ -210,6 +232,80 @@ def submit_what_is_missing(workflow) -> None:
     executor.run_jobs = remove_and_submit
 
 
+@_adapter("a node that is bad, or a controller that is away, spends the tries of runs")
+def spare_tries(workflow) -> None:
+    """Submit a job again, and do not count it as failed, where the cluster failed and not a run.
+
+    That is a job which was lost with its node or ended before it had begun: it goes elsewhere, and
+    none goes to that node again. And it is a submission that Slurm's controller did not answer: it
+    waits. Public is one number of tries, whatever a job fails of.
+    Without: a node whose jobs die at once takes all tries of a run, and so do 20 seconds in which
+    the controller is away.
+    """
+    executor = _slurm_executor(workflow)
+    if executor is None:
+        return
+    from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
+
+    excluded, asked = executor._failed_nodes, set(executor._failed_nodes)
+    report, run, goes, due = executor.report_job_error, executor.run_job, Counter(), 0.0
+
+    @_adapter("the job counts as failed")
+    def why_again(info, said):
+        """Return why a job that has ended is to be submitted again; None if it has failed."""
+        if info.external_jobid is None:
+            if "Unable to contact slurm controller" in said:
+                return "Slurm's controller does not answer: jobs wait until it does"
+            if "node configuration is not available" in said and excluded != asked:
+                excluded.intersection_update(asked)
+                return "no node is left for a job: nodes that seemed bad are tried again"
+            return None
+        state, node = slurm.end_of(info.external_jobid)
+        lost = state in ("NODE_FAIL", "BOOT_FAIL")
+        never_began = state in ("FAILED", "CANCELLED") and not _has_begun(info)
+        if not node or not (lost or never_began) or goes[info.job] == GOES:
+            return None
+        goes[info.job] += 1
+        excluded.add(node)
+        what = "was lost with its node" if lost else "ended before it had begun"
+        return f"job {info.external_jobid} {what}, {node}: it goes elsewhere, and no job goes there"
+
+    def report_or_submit_again(info, msg=None, **options):
+        nonlocal due
+        why = why_again(info, msg or "") if executor.wait else None
+        if why is None:
+            return report(info, msg=msg, **options)
+        if info.external_jobid or time.monotonic() >= due:
+            LOGGER.warning(why)
+            due = time.monotonic() + 60.0
+        again = threading.Timer(PAUSE, submit_again, [info, options | {"msg": msg}])
+        again.daemon = True
+        again.start()
+
+    def submit_again(info, options):
+        try:
+            executor.run_jobs([info.job])
+        except Exception:  # the study is at its end
+            report(info, **options)
+
+    def run_or_report(job):
+        try:
+            run(job)
+        except Exception as error:  # where the executor (2.8) means to report one, for a group
+            said = error.__context__ or error
+            executor.report_job_error(SubmittedJobInfo(job), f"cannot be submitted: {said}. ")
+
+    executor.report_job_error, executor.run_job = report_or_submit_again, run_or_report
+
+
+def _has_begun(info) -> bool:
+    """Return whether the Snakemake within a job has said so in Slurm's log of the job."""
+    try:
+        return BEGUN in info.aux["slurm_logfile"].read_text(errors="replace")
+    except OSError:
+        return False
+
+
 @_adapter("a job that is cancelled or preempted may be waited for without end")
 def see_every_end(workflow) -> None:
     """Let the executor for Slurm see that a job which was cancelled or preempted is over.
@@ -219,10 +315,9 @@ def see_every_end(workflow) -> None:
     executor has no option for either.
     Without: it waits for such jobs until it is stopped.
     """
-    name = "snakemake_executor_plugin_slurm"
-    if type(workflow.scheduler._executor).__module__ != name:
+    if _slurm_executor(workflow) is None:
         return
-    plugin = sys.modules[name]
+    plugin = sys.modules[SLURM]
     query = plugin.query_job_status
 
     async def query_plainly(*arguments):
