@@ -301,6 +301,7 @@ def start_work():
         round_file(STUDY).write_text(f"{len(SEEDS)}\n")
     snakemake_door.look_again_when_needed(workflow)
     snakemake_door.see_every_end(workflow)
+    snakemake_door.ask_steadily(workflow)
     snakemake_door.submit_what_is_missing(workflow)
     snakemake_door.spare_tries(workflow)
     if SCREEN.jobs.cores and SCREEN.jobs.planned.keys() & {"train", "measure"}:

@@ -35,8 +35,6 @@ class Project:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.environment: dict[str, str] = {}
-        """What the environment of Snakemake has beside that of a user."""
         if not (folder / "Snakefile").exists():
             shutil.copytree(
                 PROJECT, folder, ignore=shutil.ignore_patterns(*_NOT_COPIED), dirs_exist_ok=True
@@ -84,7 +82,6 @@ class Project:
         cores = [] if own_cores else ["--cores", "2"]
         # not the environment of this test run's tools: as a user would start it
         own = {k: v for k, v in os.environ.items() if not k.startswith(("L2STUDY", "TF_XLA"))}
-        own |= self.environment
         if self._strikes.exists():
             own |= STRIKING | {"STRIKES": str(self._strikes)}
         return subprocess.Popen(

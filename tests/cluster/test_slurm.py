@@ -19,7 +19,7 @@ import yaml
 
 from l2study.core.files import read_json
 from needs import require, unavailable
-from project import STRIKING, STUDY, Project
+from project import STUDY, Project
 from slurm_cluster import NODES, PACKAGES, Slurm, SlurmError, output, wait_until
 from tiny import PROJECT, write_npz
 
@@ -99,8 +99,7 @@ class Clustered(Project):
         with open(folder / "scripts" / "l2study" / "training" / "one_run.py", "a") as code:
             code.write(STRUCK)
         (folder / "scripts" / "sabotage.py").write_text(SABOTAGE)
-        self.profile("slurm-init-seconds-before-status-checks: 20", "{}: 2")
-        self.environment = STRIKING | {"LONGEST_SLEEP": "2"}
+        self.profile("slurm-init-seconds-before-status-checks: 10", "{}: 2")
 
     def profile(self, old, new):
         """Change one line of the profile; {} in `new` stands for the key."""

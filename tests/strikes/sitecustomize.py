@@ -8,10 +8,6 @@ searched in it:
     open PATH MODE      just before a file is opened
     rename PATH         just before a file gets its final name
     print WORDS         just after a line was printed
-
-Where the environment variable LONGEST_SLEEP names seconds, Snakemake does not wait longer between
-two questions to a cluster. Its executor for Slurm waits ten seconds more after every question that
-finds no job finished, and no option changes that.
 """
 
 import builtins
@@ -74,18 +70,6 @@ def print_and_strike(*words, plain=builtins.print, **options):
     strike("print " + " ".join(map(str, words)))
 
 
-def sleep_less(longest):
-    """Let no wait of asyncio take longer than so many seconds."""
-    import asyncio
-
-    plain = asyncio.sleep
-
-    def sleep(delay, *others):
-        return plain(min(delay, longest), *others)
-
-    asyncio.sleep = sleep
-
-
 LIST = Path(os.environ.get("STRIKES", "/nonexistent"))
 if LIST.is_file():
     STRIKES = [
@@ -94,6 +78,3 @@ if LIST.is_file():
     ]
     builtins.print = print_and_strike
     sys.addaudithook(listen)
-
-if "LONGEST_SLEEP" in os.environ and any(word.endswith("/snakemake") for word in sys.orig_argv):
-    sleep_less(float(os.environ["LONGEST_SLEEP"]))

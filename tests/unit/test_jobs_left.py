@@ -109,6 +109,17 @@ def test_a_job_that_was_cancelled_or_preempted_is_over(monkeypatch):
     assert asyncio.run(plugin.query_job_status("", None)) == (None, 0.5)
 
 
+def test_questions_come_in_equal_intervals():
+    """Without that, the executor would wait as long as it has decided at the last question."""
+    plugin = snakemake_executor_plugin_slurm
+    executor = plugin.Executor.__new__(plugin.Executor)
+    executor.next_seconds_between_status_checks = 180
+    settings = SimpleNamespace(init_seconds_before_status_checks=0.1)
+    scheduler = SimpleNamespace(_executor=executor)
+    snakemake_door.ask_steadily(SimpleNamespace(scheduler=scheduler, executor_settings=settings))
+    asyncio.run(asyncio.wait_for(executor.sleep(), 5))
+
+
 CONTACT = "SLURM sbatch failed. The error message was 'sbatch: error: Batch job submission failed: "
 CONTACT += "Unable to contact slurm controller (connect failure)'."
 NO_NODE = (

@@ -124,6 +124,7 @@ def test_without_all_that_snakemake_does_not_promise_the_study_is_made_all_the_s
         "jobs that a killed Snakemake leaves in Slurm's queue are not found later.",
         "with keep-incomplete, delete the files of runs that are to be trained again.",
         "a node that is bad, or a controller that is away, spends the tries of runs.",
+        "the longer no job ends, the later an end is noticed.",
         "a job that is cancelled or preempted may be waited for without end.",
     }
     assert not (project.folder / ".snakemake" / "locks").exists() or not list(
