@@ -255,6 +255,22 @@ def test_jobs_of_a_group_are_counted_one_by_one(monkeypatch, tmp_path):
     assert told.display.failures().count("    log: ") == 1
 
 
+def test_complete_jobs_of_a_group_that_is_repeated_stay_complete(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    told = Told(monkeypatch, 2, cores=None)
+    told.begin(0)
+    told.begin(1)
+    (tmp_path / "run-0.json").touch()
+    told.tell(LogEvent.GROUP_ERROR, job_error_info=[{"jobid": 0}, {"jobid": 1}])
+    for number in range(2):
+        told.fail(number)
+    for number in range(2):
+        told.begin(number)
+    assert "train l2=0.1 seed=1 is tried again\n" in told.said()
+    assert "seed=0" not in told.said()
+    assert told.display._counts().startswith("1 of 2 runs trained, 1 running, 0 failed")
+
+
 def test_a_job_by_itself_that_failed_is_not_complete_whatever_is_there(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     told = Told(monkeypatch, 1)

@@ -205,8 +205,7 @@ def submit_what_is_missing(workflow) -> None:
     if workflow.local_exec:
         return
     executor, finish = workflow.scheduler._executor, workflow.scheduler.finish_callback
-    submit, remove = executor.run_jobs, workflow.async_run
-    submitted, anew = set(), set()
+    submit, submitted, anew = executor.run_jobs, set(), set()
 
     def missing(job):
         return job not in anew or not all(map(os.path.exists, job.output))
@@ -217,7 +216,7 @@ def submit_what_is_missing(workflow) -> None:
             members = list(job.jobs) if job.is_group() else [job]
             if job not in submitted:
                 submitted.add(job)
-                remove(job.remove_existing_output())
+                asyncio.run(job.remove_existing_output())
                 # Files that a job only adds to are not removed.
                 anew.update(one for one in members if not any(map(os.path.exists, one.output)))
             if not (to_do := [one for one in members if missing(one)]):
