@@ -23,7 +23,7 @@ from l2study.core.files import read_json, write_json
 from l2study.core.measures import RUN_MEASURES, names
 from l2study.core.paths import data_place, place
 from l2study.core.predictions import Predicted
-from l2study.core.runs import DamagedRunError, Run, read_runs
+from l2study.core.runs import DamagedRunError, Run, read_runs, weights_checksum
 from l2study.core.setups import setups
 from l2study.core.table_files import write_table
 from l2study.core.variation import number_of_seeds, run_seeds, source_seeds, until
@@ -49,7 +49,7 @@ def write_tables(config: dict, ledger: Path, results: Path, *, allow_missing: bo
         LedgerError: the ledger is not as it should be.
         DescriptionError: the tables are not as schemas/tables.yaml describes them.
     """
-    claims, studied, data, faults = read_ledger(ledger), {}, {}, []
+    claims, studied, data, weights, faults = read_ledger(ledger), {}, {}, {}, []
     found = setups(config, checked=True)
     for setup in found:
         manifest = Path(f"{results}{data_place(setup.data)}") / "data.json"
@@ -62,6 +62,7 @@ def write_tables(config: dict, ledger: Path, results: Path, *, allow_missing: bo
             continue
         if runs:
             studied[setup.name] = tables_of(setup.config, claims, runs)
+            weights[setup.name] = weights_checksum(run.record for run in runs)
     if faults:
         raise DamagedRunError("\n".join(faults))
     if not studied:
@@ -86,7 +87,8 @@ def write_tables(config: dict, ledger: Path, results: Path, *, allow_missing: bo
         if descriptions[name]["parquet"]:
             fields = descriptions[name]["schema"]["fields"]
             datapackage.write_parquet(table, fields, folder / f"{name}.parquet")
-    write_json(folder / "datapackage.json", datapackage.data_package(config, data, folder, factors))
+    package = datapackage.data_package(config, data, weights, folder, factors)
+    write_json(folder / "datapackage.json", package)
 
 
 def read(config: dict, data: dict, folder: Path, allow_missing: bool) -> list[Run]:

@@ -86,6 +86,7 @@ def add_across(folder, factors, full=False, **made) -> str:
         content = (folder / "tables" / f"{name}.csv").read_bytes()
         checksum = f"sha256:{hashlib.sha256(content).hexdigest()}"
         package["resources"].append({"path": f"{name}.csv", "hash": checksum})
+    package["weights_sha256"] = dict.fromkeys(table["setup"], package["weights_sha256"]["base"])
     path.write_text(json.dumps(package))
     for name in table["setup"][1:]:
         shutil.copytree(folder / "runs", folder / "setups" / name / "runs")

@@ -490,7 +490,7 @@ class TestDescriptions:
             again = read_table(tmp_path / f"{name}.csv")
             assert list(again) == list(table)
             assert len(again) == len(table)
-        package = datapackage.data_package(config, {}, tmp_path, FACTORS)
+        package = datapackage.data_package(config, {}, {}, tmp_path, FACTORS)
         write_json(tmp_path / "datapackage.json", package)
         assert validate(str(tmp_path / "datapackage.json")).flatten(["type", "message"]) == []
 

@@ -354,6 +354,20 @@ class TestRefused:
         (copy / "tables" / "datapackage.json").write_text(content)
         assert "is not as aggregate.py writes it" in self.refused(folders[0], copy)
 
+    def test_tables_that_are_of_other_runs_or_of_none(self, folders, tmp_path):
+        """As after `snakemake --until train` with other epochs. Tables alone can be compared."""
+        copy = self.copy(folders[1], tmp_path)
+        path = copy / "runs" / "l2~0.0005" / "seed~2" / "run.json"
+        record = json.loads(path.read_text())
+        path.write_text(json.dumps(record | {"weights_sha256": "0" * 64}))
+        fault = f"{copy}: its tables are not of the runs beside them; run the study to its end"
+        assert fault in self.refused(folders[0], copy)
+        path.unlink()
+        assert str(path) in self.refused(folders[0], copy)
+        shutil.rmtree(copy / "runs")
+        command.main([str(folders[0]), str(copy), "--output", str(tmp_path / "page.html")])
+        assert (tmp_path / "page.html").exists()
+
     def test_runs_that_are_missing(self, folders, tmp_path):
         copy = self.copy(folders[1], tmp_path)
         path = copy / "tables" / "datapackage.json"

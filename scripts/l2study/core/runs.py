@@ -90,6 +90,14 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def weights_checksum(records: Iterable[dict]) -> str:
+    """Return a checksum of the final weights of the runs with these records, in any order."""
+    lines = sorted(
+        f"{record['l2']} {record['seed']} {record['weights_sha256']}" for record in records
+    )
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
 def take_left(longer: Path, folder: Path, expected: dict) -> bool:
     """Move the run that a longer one has left (see `left_folder`) to `folder`; return whether.
 

@@ -17,6 +17,7 @@ from l2study.core.config import read_config
 from l2study.core.files import read_json
 from l2study.core.labels import l2_label
 from l2study.core.paths import BASE, place, run_folder
+from l2study.core.runs import DamagedRunError, read_record, weights_checksum
 from l2study.core.setups import Setup, setups
 from l2study.core.table_files import read_table
 from l2study.core.variation import crossed_sources
@@ -86,6 +87,7 @@ def read_results(folder: Path, setup: str = BASE) -> Study:
         package = read_json(path)
         config, data = package["config"], package["data"].get(setup, {})
         files = {part["path"]: part["hash"] for part in package["resources"]}
+        weights = package["weights_sha256"].get(setup)
     except FileNotFoundError:
         raise ReportError(f"{folder}: has no finished tables; {_HOW}") from None
     except (OSError, ValueError, KeyError, TypeError):
@@ -100,7 +102,12 @@ def read_results(folder: Path, setup: str = BASE) -> Study:
         for name, table in tables.items()
     }
     own["all_claims"] = tables.get("claims", pd.DataFrame())
-    return Study(folder.resolve().name, config, own, data, setup=setup)
+    records = _records(Path(f"{folder}{place(setup)}"), own["runs"])
+    if records and weights_checksum(records) != weights:
+        raise ReportError(f"{folder}: its tables are not of the runs beside them; {_HOW}")
+    return Study(
+        folder.resolve().name, config, own, data, environments=_environments(records), setup=setup
+    )
 
 
 def _of(table: pd.DataFrame, setup: str, path: Path) -> pd.DataFrame:
@@ -156,7 +163,6 @@ def read_study(
         study,
         config=named[setup].config,
         captions=given,
-        environments=_environments(Path(f"{results}{place(setup)}"), study.tables["runs"]),
         setups=found,
     )
 
@@ -195,20 +201,18 @@ def _plain(text: str) -> str:
     return " ".join(paragraph.astext() for paragraph in paragraphs)
 
 
-def _json(path: Path) -> dict:
+def _records(folder: Path, runs: pd.DataFrame) -> list[dict]:
+    """Return the records of the runs in a table; none where tables are there without any run."""
+    if not (folder / "runs").is_dir():
+        return []
+    run_of = [(l2_label(l2), seed) for l2, seed in zip(runs["l2"], runs["seed"], strict=True)]
     try:
-        return read_json(path)
-    except FileNotFoundError:
-        raise ReportError(f"{path}: missing; train the study's runs first") from None
-    except (OSError, ValueError) as error:
-        raise ReportError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
+        return [read_record(run_folder(folder, *run), *run) for run in run_of]
+    except DamagedRunError as fault:
+        raise ReportError(str(fault)) from None
 
 
-def _environments(results: Path, runs: pd.DataFrame) -> list[tuple[dict, int]]:
-    """Return the distinct environments of the study's runs, the most frequent first."""
-    records = [
-        _json(run_folder(results, l2_label(l2), seed) / "run.json")
-        for l2, seed in zip(runs["l2"], runs["seed"], strict=True)
-    ]
+def _environments(records: list[dict]) -> list[tuple[dict, int]]:
+    """Return the distinct environments of runs, the most frequent first."""
     counted = Counter(json.dumps(record["environment"], sort_keys=True) for record in records)
     return [(json.loads(text), count) for text, count in counted.most_common()]

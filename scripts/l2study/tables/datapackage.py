@@ -141,16 +141,24 @@ def write_parquet(table: pd.DataFrame, fields: list[dict], path: str | os.PathLi
         pq.write_table(pa.Table.from_arrays(arrays, schema=schema), unfinished)
 
 
-def data_package(config: dict, data: dict, folder: Path, factors: Sequence[str] = ()) -> dict:
+def data_package(
+    config: dict,
+    data: dict,
+    weights: Mapping[str, str],
+    folder: Path,
+    factors: Sequence[str] = (),
+) -> dict:
     """Return the Data Package (version 1 of the standard) of the tables in `folder`.
 
     Beyond the standard it has `config`, the study's configuration, `data`, the manifest of the
-    prepared data of every set-up, and `predictions`, where what every run predicts for each image
-    is. The standard allows no file outside `folder` as a resource.
+    prepared data of every set-up, `weights_sha256`, which tells whether the tables are of the runs
+    beside them, and `predictions`, where what every run predicts for each image is. The standard
+    allows no file outside `folder` as a resource.
 
     Args:
         config: a canonical configuration.
         data: the content of data.json by the name of the set-up; may be empty.
+        weights: `weights_checksum` of the runs of every set-up.
         folder: holds every table as CSV, and those that are to be as Parquet.
         factors: the names of the study's factors.
     """
@@ -181,6 +189,7 @@ def data_package(config: dict, data: dict, folder: Path, factors: Sequence[str] 
         "description": "Accuracies and their differences are fractions: 0.98 is 98 %.",
         "config": {key: value for key, value in config.items() if key not in _NOT_STUDIED},
         "data": data,
+        "weights_sha256": dict(weights),
         "predictions": predictions(data),
         "resources": resources,
     }
