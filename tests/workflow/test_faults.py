@@ -81,7 +81,7 @@ MOMENTS = [
         f"open .*[.]snakemake/metadata/{NOTE_OF_A_RUN}.* w",
     ],
     ["rename .*/tables/gap.csv"],  # some tables are written
-    ["rename .*/figures/gap.svg"],  # in the notebook
+    ["rename .*/figures/gap.svg"],  # in a process that draws
     ["rename .*/report/report.html"],
 ]
 
