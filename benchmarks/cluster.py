@@ -128,7 +128,7 @@ def on_paper(
         largest = max(scale, key=lambda row: row["runs"])
         for name in ("plan", "aggregate"):
             factor = big["runs"] / largest["runs"]
-            stages[name] = largest[name]["seconds"] * factor / 3600
+            stages[name] = largest[name]["processor_seconds"] * factor / 3600
     return {
         **{name: round(value, 2) for name, value in stages.items()},
         "first_bottleneck": max(stages, key=stages.get),
