@@ -380,14 +380,14 @@ def _read_history(path: Path, l2: str, seed: int, epochs: Sequence[int]) -> np.n
 
 def _plain_history(text: str, l2: str, seed: int, epochs: Sequence[int]) -> np.ndarray | None:
     """Return the rows of a history in which nothing is wrong, without looking where; else None."""
-    header, *lines = text.split("\n")
+    header, *lines = text.removesuffix("\n").split("\n")
     width = len(HISTORY_COLUMNS)
-    if header != ",".join(HISTORY_COLUMNS) or lines[-1:] != [""]:
+    if header != ",".join(HISTORY_COLUMNS) or not text.endswith("\n"):
         return None
-    if any(line.count(",") != width - 1 for line in lines[:-1]):
+    if any(line.count(",") != width - 1 for line in lines):
         return None
     try:
-        cells = [float(cell) if cell else math.nan for cell in ",".join(lines[:-1]).split(",")]
+        cells = [float(cell) if cell else math.nan for cell in ",".join(lines).split(",")]
         rows = np.array(cells).reshape(-1, width)
     except ValueError:
         return None

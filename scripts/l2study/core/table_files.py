@@ -28,9 +28,16 @@ def write_table(table: pd.DataFrame, path: str | os.PathLike) -> None:
         writer.writerow(table.columns)
         for start in range(0, len(table), _ROWS):
             # not pandas's to_csv, which takes twice as long
-            part = table.iloc[start : start + _ROWS].astype(object)
-            part = part.where(part.notna(), None)
-            writer.writerows(zip(*(part[name].tolist() for name in part), strict=True))
+            part = table.iloc[start : start + _ROWS]
+            writer.writerows(zip(*(_cells(part[name]) for name in part), strict=True))
+
+
+def _cells(column: pd.Series) -> list:
+    """Return the values of a column as Python has them, None for a missing one."""
+    values, missing = column.tolist(), column.isna().to_numpy()
+    if not missing.any():
+        return values
+    return [None if gone else value for value, gone in zip(values, missing, strict=True)]
 
 
 def read_table(path: str | os.PathLike) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import stats
 
-from l2study.tables.statistics import variance_interval
+from l2study.tables.statistics import student, variance_interval
 
 RESAMPLES = 999
 """Bootstrap samples of seeds."""
@@ -94,7 +94,7 @@ def t_power(effect: float, df: float, confidence: float) -> float:
         confidence: of the interval that belongs to the test.
     """
     # differences that are equal but for rounding have an effect for which scipy has no value
-    return float(stats.nct.sf(stats.t.ppf((1 + confidence) / 2, df), df, min(effect, 1e8)))
+    return float(stats.nct.sf(student(confidence, df), df, min(effect, 1e8)))
 
 
 def seeds_needed(

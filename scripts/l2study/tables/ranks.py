@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from l2study.tables.statistics import Estimate
+from l2study.tables.statistics import Estimate, student
 
 
 class Trend(NamedTuple):
@@ -90,7 +90,7 @@ def kendall(
         return Estimate(tau, n=first.size)
     m = names.size
     error = math.sqrt((m - 1) / m * np.square(without - without.mean()).sum())
-    half = float(stats.t.ppf((1 + confidence) / 2, m - 1)) * error
+    half = student(confidence, m - 1) * error
     return Estimate(tau, max(-1.0, tau - half), min(1.0, tau + half), first.size)
 
 
@@ -130,7 +130,7 @@ def kendall_within(
     if m < 3:
         return Estimate(float(tau), n=m)
     error = math.sqrt((m - 1) / m * np.square(without - np.mean(without)).sum())
-    half = float(stats.t.ppf((1 + confidence) / 2, m - 1)) * error
+    half = student(confidence, m - 1) * error
     low, high = np.clip([tau - half, tau + half], -1.0, 1.0).tolist()
     return Estimate(float(tau), low, high, m)
 

@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from l2study.core.variation import FIRST_ROUND
+from l2study.tables.statistics import student
 
 ROUND_COLUMNS = [
     "setup",
@@ -78,7 +78,7 @@ def at_end_of(values: Sequence[float], before: float, confidence: float) -> Know
     if n < 2:
         return Known(n, math.nan, before, math.inf)
     sd = max(before, float(values.std(ddof=1)))
-    half_width = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * sd / math.sqrt(n)
+    half_width = student(confidence, n - 1) * sd / math.sqrt(n)
     return Known(n, float(values.mean()), sd, half_width)
 
 
@@ -92,7 +92,7 @@ def seeds_for(last: Known, half_width: float, confidence: float) -> int:
         return last.n
     if last.n < 2:
         return FIRST_ROUND
-    critical = float(stats.t.ppf((1 + confidence) / 2, last.n - 1))
+    critical = student(confidence, last.n - 1)
     return max(last.n + 1, math.ceil((critical * last.sd / half_width) ** 2))
 
 

@@ -78,7 +78,7 @@ class Mean(NamedTuple):
 
 
 def _half(error: float, df: float, confidence: float) -> float:
-    return 0.0 if error == 0 else error * float(stats.t.ppf((1 + confidence) / 2, df))
+    return 0.0 if error == 0 else error * statistics.student(confidence, df)
 
 
 def _tail(distance: float, error: float, df: float) -> float:

@@ -82,8 +82,16 @@ def mean_interval(values: Sequence[float], confidence: float) -> Estimate:
     mean = float(values[0]) if np.ptp(values) == 0 else float(values.mean())
     if n == 1:
         return Estimate(mean, n=1)
-    half = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * standard_error(values)
+    half = student(confidence, n - 1) * standard_error(values)
     return Estimate(mean, mean - half, mean + half, n)
+
+
+@lru_cache(maxsize=1024)
+def student(confidence: float, df: float) -> float:
+    """Return how many standard errors an interval of Student's t with `df` degrees of freedom has
+    on either side.
+    """
+    return float(stats.t.ppf((1 + confidence) / 2, df))
 
 
 def standard_error(values: Sequence[float]) -> float:
