@@ -382,18 +382,16 @@ def _plain_history(text: str, l2: str, seed: int, epochs: Sequence[int]) -> np.n
     """Return the rows of a history in which nothing is wrong, without looking where; else None."""
     header, *lines = text.removesuffix("\n").split("\n")
     width = len(HISTORY_COLUMNS)
-    if header != ",".join(HISTORY_COLUMNS) or not text.endswith("\n"):
-        return None
-    if any(line.count(",") != width - 1 for line in lines):
+    plain = header == ",".join(HISTORY_COLUMNS) and text.endswith("\n")
+    if not plain or any(line.count(",") != width - 1 for line in lines):
         return None
     try:
         cells = [float(cell) if cell else math.nan for cell in ",".join(lines).split(",")]
         rows = np.array(cells).reshape(-1, width)
     except ValueError:
         return None
-    expected = epochs[: len(rows)]
-    right = len(rows) == len(expected) and (rows[:, 0] == float(l2)).all()
-    if not right or (rows[:, 1] != seed).any() or rows[:, 2].tolist() != list(expected):
+    of_run = (rows[:, :2] == [float(l2), seed]).all()
+    if not of_run or rows[:, 2].tolist() != list(epochs[: len(rows)]):
         return None
     there = np.isfinite(rows)
     there[:1] |= _EMPTY_AT_START & np.isnan(rows[:1]) & (rows[:1, 2:3] == 0)
