@@ -381,13 +381,12 @@ def _read_history(path: Path, l2: str, seed: int, epochs: Sequence[int]) -> np.n
 def _plain_history(text: str, l2: str, seed: int, epochs: Sequence[int]) -> np.ndarray | None:
     """Return the rows of a history in which nothing is wrong, without looking where; else None."""
     header, *lines = text.removesuffix("\n").split("\n")
-    width = len(HISTORY_COLUMNS)
     plain = header == ",".join(HISTORY_COLUMNS) and text.endswith("\n")
-    if not plain or any(line.count(",") != width - 1 for line in lines):
+    if not plain or any(line.count(",") + 1 != len(HISTORY_COLUMNS) for line in lines):
         return None
     try:
         cells = [float(cell) if cell else math.nan for cell in ",".join(lines).split(",")]
-        rows = np.array(cells).reshape(-1, width)
+        rows = np.array(cells).reshape(-1, len(HISTORY_COLUMNS))
     except ValueError:
         return None
     of_run = (rows[:, :2] == [float(l2), seed]).all()
