@@ -7,6 +7,7 @@
 - jax: a hand-written JAX program that trains all runs at once and records the same per epoch.
 
     python benchmarks/study.py [--turns 3] [--only snakemake plain parallel jax] [--jax-python PATH]
+    python benchmarks/study.py --lambdas 1e-4    six runs, of which the start is a large part
 
 JAX needs an environment of its own: benchmarks/requirements-jax.txt.
 """
@@ -28,7 +29,6 @@ from common import PROJECT, report
 LAMBDAS = ["0", "1e-5", "1e-4", "3e-4", "1e-3", "3e-3", "1e-2"]
 SEEDS, EPOCHS = 6, 8
 CORES = os.cpu_count()
-LOOP = ["--lambdas", *LAMBDAS, "--seeds", str(SEEDS), "--epochs", str(EPOCHS)]
 
 
 def run(command: list[str], **options) -> None:
@@ -36,15 +36,16 @@ def run(command: list[str], **options) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, **options)
 
 
-def snakemake(folder: Path) -> dict[str, float]:
-    """Return seconds to the report and to the last history, and what a run spends its time on.
+def snakemake(folder: Path, lambdas: list[str]) -> dict[str, float]:
+    """Return seconds to the report, to the last history and to the last measures, and what a run
+    spends its time on.
 
     After the last measures come the tables, and then the report: `tables` and `report` are the
     seconds that each took, with what Snakemake does for their jobs.
     """
     ignored = shutil.ignore_patterns(".*", "results", "logs", "tests", "benchmarks", "__pycache__")
     shutil.copytree(PROJECT, folder, ignore=ignored, dirs_exist_ok=True)
-    config = {"study": "bench", "lambdas": LAMBDAS, "seeds": SEEDS, "training": {"epochs": EPOCHS}}
+    config = {"study": "bench", "lambdas": lambdas, "seeds": SEEDS, "training": {"epochs": EPOCHS}}
     (folder / "bench.yaml").write_text(json.dumps(config))
     command = [str(Path(sys.executable).with_name("snakemake")), "--cores", "all"]
     started = time.time()
@@ -55,7 +56,7 @@ def snakemake(folder: Path) -> dict[str, float]:
     nothing_to_do = time.time() - again
     results = folder / "results" / "bench"
     histories = list(results.rglob("history.csv"))
-    assert len(histories) == len(LAMBDAS) * SEEDS
+    assert len(histories) == len(lambdas) * SEEDS
     records = [json.loads(path.with_name("run.json").read_text()) for path in histories]
     phases = {
         name: median(record["cost"][name] for record in records) for name in records[0]["cost"]
@@ -69,30 +70,41 @@ def snakemake(folder: Path) -> dict[str, float]:
     return {
         "seconds": total,
         "training_phase": max(path.stat().st_mtime for path in histories) - started,
+        "measuring_phase": measured - started,
         "tables": tabulated - measured,
         "report": reported - tabulated,
         "nothing_to_do": nothing_to_do,
         "median_epoch": median(seconds),
         **phases,
+        "seconds_measures": median(
+            run["seconds"]
+            for path in results.glob("measures/*.json")
+            for run in json.loads(path.read_text())["runs"].values()
+        ),
     }
 
 
-def plain(folder: Path) -> dict[str, float]:
+def loop(lambdas: list[str]) -> list[str]:
+    """Return the options of a program that trains all runs."""
+    return ["--lambdas", *lambdas, "--seeds", str(SEEDS), "--epochs", str(EPOCHS)]
+
+
+def plain(folder: Path, lambdas: list[str]) -> dict[str, float]:
     """Return the seconds of the loop in one process."""
     script = PROJECT / "benchmarks" / "plain_keras.py"
     started = time.time()
-    run([sys.executable, str(script), *LOOP, "--output", str(folder / "all.csv")])
+    run([sys.executable, str(script), *loop(lambdas), "--output", str(folder / "all.csv")])
     return {"seconds": time.time() - started}
 
 
-def parallel(folder: Path) -> dict[str, float]:
+def parallel(folder: Path, lambdas: list[str]) -> dict[str, float]:
     """Return the seconds of the loop in as many processes as cores, one thread each."""
     script = PROJECT / "benchmarks" / "plain_keras.py"
     one = {name: "1" for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")}
     started = time.time()
     jobs = [
         subprocess.Popen(
-            [sys.executable, str(script), *LOOP, "--part", str(part), str(CORES)]
+            [sys.executable, str(script), *loop(lambdas), "--part", str(part), str(CORES)]
             + ["--output", str(folder / f"{part}.csv")],
             env=os.environ | one | {"OMP_NUM_THREADS": "1"},
         )
@@ -109,12 +121,13 @@ def main() -> None:
     ways = ["snakemake", "plain", "parallel", "jax"]
     parser.add_argument("--only", nargs="+", choices=ways, default=ways)
     parser.add_argument("--jax-python", default=sys.executable, help="a Python that has JAX")
+    parser.add_argument("--lambdas", nargs="+", default=LAMBDAS)
     options = parser.parse_args()
 
-    def jax(folder: Path) -> dict[str, float]:
+    def jax(folder: Path, lambdas: list[str]) -> dict[str, float]:
         script = PROJECT / "benchmarks" / "all_at_once_jax.py"
         started = time.time()
-        run([options.jax_python, str(script), *LOOP, "--output", str(folder / "all.csv")])
+        run([options.jax_python, str(script), *loop(lambdas), "--output", str(folder / "all.csv")])
         return {"seconds": time.time() - started}
 
     runners = {"snakemake": snakemake, "plain": plain, "parallel": parallel, "jax": jax}
@@ -122,7 +135,7 @@ def main() -> None:
     for _ in range(options.turns):
         for name in options.only:
             with tempfile.TemporaryDirectory() as folder:
-                measured[name].append(runners[name](Path(folder)))
+                measured[name].append(runners[name](Path(folder), options.lambdas))
             print(name, json.dumps(measured[name][-1]), file=sys.stderr, flush=True)
     medians = {
         name: {key: round(median(turn[key] for turn in turns), 3) for key in turns[0]}
@@ -138,11 +151,12 @@ def main() -> None:
         }
         # What is left if nothing but the engine's own work were done, evenly on all cores. Epoch 0
         # is an evaluation only.
-        work = ours["median_epoch"] * EPOCHS + ours["seconds_measures"]
-        ideal = work * len(LAMBDAS) * SEEDS / CORES
-        figures["ideal_training_phase"] = round(ideal, 1)
-        figures["training_phase_over_ideal"] = round(ours["training_phase"] / ideal, 3)
-    report("study", figures)
+        runs, train = len(options.lambdas) * SEEDS, ours["median_epoch"] * EPOCHS
+        for phase, work in (("training", train), ("measuring", train + ours["seconds_measures"])):
+            ideal = work * runs / CORES
+            figures[f"ideal_{phase}_phase"] = round(ideal, 1)
+            figures[f"{phase}_phase_over_ideal"] = round(ours[f"{phase}_phase"] / ideal, 3)
+    report("study" if options.lambdas == LAMBDAS else "few_runs", figures)
 
 
 if __name__ == "__main__":
