@@ -1,6 +1,8 @@
+import compileall
 import fcntl
 import os
 import shutil
+import tempfile
 from functools import partial
 
 import pytest
@@ -11,7 +13,19 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 from needs import require  # noqa: F401  # where tests look for it
 from project import Project
-from tiny import write_npz
+from tiny import PROJECT, write_npz
+
+
+def pytest_configure(config):
+    """Compile once what most tests need: the code, which copies of the project take along, and
+    XLA's programs, which are the same for all tiny networks of one shape.
+    """
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return
+    compileall.compile_dir(PROJECT / "scripts", quiet=2)
+    folder = tempfile.TemporaryDirectory(prefix="l2study-compiled-")
+    config.add_cleanup(folder.cleanup)
+    os.environ["TF_XLA_FLAGS"] = f"--tf_xla_persistent_cache_directory={folder.name}"
 
 
 def pytest_xdist_auto_num_workers(config):

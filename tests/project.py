@@ -27,7 +27,7 @@ STUDY = {
 STRIKING = {"PYTHONPATH": str(PROJECT / "tests" / "strikes")}
 """The environment in which Python imports tests/strikes/sitecustomize.py at its start."""
 
-_NOT_COPIED = (".*", "results", "logs", "__pycache__", "tests", "benchmarks")
+_NOT_COPIED = (".*", "results", "logs", "tests", "benchmarks")
 
 
 class Project:
@@ -80,8 +80,8 @@ class Project:
         """
         own_cores = {"--cores", "--workflow-profile"} & set(arguments)
         cores = [] if own_cores else ["--cores", "2"]
-        # not the environment of this test run's tools: as a user would start it
-        own = {k: v for k, v in os.environ.items() if not k.startswith(("L2STUDY", "TF_XLA"))}
+        # as a user would start it, but for XLA's cache of compiled programs
+        own = {k: v for k, v in os.environ.items() if not k.startswith("L2STUDY")}
         if self._strikes.exists():
             own |= STRIKING | {"STRIKES": str(self._strikes)}
         return subprocess.Popen(
