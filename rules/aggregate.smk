@@ -22,6 +22,7 @@ rule aggregate:
             here("schemas/tables.yaml"),
         ],
         data=[f"{RESULTS}{place}/data.json" for place in DATA],
+        again=deleted_after_measuring(),
         # These are of the runs, and know the weights of each. Snakemake keeps a record of every input of
         # every table: the files of the runs would be too many.
         measures=[f"{RESULTS}{{place}}/{paths.MEASURES}".format(**cell) for cell in CELLS],

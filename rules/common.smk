@@ -242,17 +242,34 @@ def runs(file, cell=None):
     return [f"{folder}/{file}" for folder in wanted if folder not in missing()]
 
 
-def deleted():
+def deleted(cell=None):
     """Return a file that is not there for every run that lacks one; its job makes all of them."""
     if not is_main():
         return []
     study, found = results().parents[1], []
-    for folder in runs(""):
+    for folder in runs("", cell):
         gone = (
             name for name in ("run.json", "history.csv") if not (study / folder / name).exists()
         )
         found += [f"{folder}{name}" for name in gone][:1]
     return found
+
+
+def deleted_after_measuring():
+    """Return `deleted` of the lambdas that have been measured, where tables have to be made.
+
+    For tables asked for by name, without rule `all`: a run is an input of measuring alone, and
+    Snakemake makes no input of what is done. Where there are tables it would make them once more.
+    """
+    study = results().parents[1]
+    if (study / TABLES[0]).exists():
+        return []
+    measured = [
+        cell
+        for cell in CELLS
+        if (study / f"{RESULTS}{cell['place']}/{paths.MEASURES}".format(**cell)).exists()
+    ]
+    return [file for cell in measured for file in deleted(cell)]
 
 
 def cells():
