@@ -258,7 +258,7 @@ def deleted(cell=None):
 def deleted_after_measuring():
     """Return `deleted` of the lambdas that have been measured, where tables have to be made.
 
-    For tables asked for by name, without rule `all`: a run is an input of measuring alone, and
+    For tables that are asked for by name: a run is an input of measuring alone, and
     Snakemake makes no input of what is done. Where there are tables it would make them once more.
     """
     study = results().parents[1]
