@@ -1,8 +1,8 @@
 # make study                    create .venv and run the study of config.yaml on all cores
 # make study CONFIG=mine.yaml   the same with the keys of mine.yaml in place of config.yaml's
 # make plan [CONFIG=mine.yaml]  what that would run, and roughly how long it will take
-# make check                    style and unit tests but the slow ones, in a few minutes
-# make test                     every test, in about 22 minutes on two cores
+# make check                    style and unit tests but the slow ones, in little more than a minute
+# make test                     every test, in about 17 minutes on two cores
 # make test-deps                install what some tests need of Debian: Slurm, MariaDB, Chromium
 # make setup                    create .venv alone
 # make lock                     lock the newest packages that envs/requirements.in allows; needs uv

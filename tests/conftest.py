@@ -29,8 +29,9 @@ def pytest_configure(config):
 
 
 def pytest_xdist_auto_num_workers(config):
-    """Return the number of cores; for all tests two more, as those with studies mostly wait."""
-    return len(os.sched_getaffinity(0)) + 2 * (config.args == config.getini("testpaths"))
+    """Return the number of cores, and one more for Slurm, whose tests are mostly waiting."""
+    with_slurm = config.args == config.getini("testpaths")
+    return len(os.sched_getaffinity(0)) + with_slurm
 
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in a hook of this name

@@ -10,6 +10,8 @@ from l2study.report.headline import answer, covers
 from reported import made_up
 from synthetic import HARMFUL, HELPFUL, NOTHING, Effects
 
+pytestmark = pytest.mark.slow  # makes whole studies, and draws or reads them
+
 LAMBDAS = (0, 0.0001, 0.001, 0.01)
 
 

@@ -20,6 +20,8 @@ from reported import write_results
 from synthetic import HARMFUL, IMAGES
 from tiny import PROJECT
 
+pytestmark = pytest.mark.slow  # makes whole studies, and draws or reads them
+
 FIRST = {"lambdas": [0, 1e-4, 1e-2], "seeds": range(4), "epochs": 3}
 SECOND = {
     "lambdas": [0, 5e-4, 1e-2, 1e-1],

@@ -18,6 +18,8 @@ from l2study.tables.derived import DERIVED_MEASURES
 from reported import ODD, write_results
 from tiny import PROJECT
 
+pytestmark = pytest.mark.slow  # makes whole studies, and draws or reads them
+
 LOST = {(0.01, 3): 2, (0.001, 0): 1}
 SEEDS = {"seed", *(f"seed_{source}" for source in SOURCES)}
 CSV = list(datapackage.read_descriptions())

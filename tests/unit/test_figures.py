@@ -15,6 +15,8 @@ from l2study.report import figures, style
 from l2study.report.marks import diverged_text, isotonic
 from reported import CAPTIONS, ODD, made_up
 
+pytestmark = pytest.mark.slow  # draws
+
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
