@@ -258,11 +258,11 @@ def deleted(cell=None):
 def deleted_after_measuring():
     """Return `deleted` of the lambdas that have been measured, where tables have to be made.
 
-    For tables that are asked for by name: a run is an input of measuring alone, and
-    Snakemake makes no input of what is done. Where there are tables it would make them once more.
+    For tables that are asked for by name: a run is an input of measuring alone, and Snakemake makes
+    no input of what is done. Where there are tables, it would make them once more.
     """
     study = results().parents[1]
-    if (study / TABLES[0]).exists():
+    if not is_main() or (study / TABLES[0]).exists():
         return []
     measured = [
         cell

@@ -97,7 +97,7 @@ class Images:
 
         NaN if that is not known, see `parts` and `scopes.variance_of_images`.
         """
-        return scopes.variance_of_spreads(self.parts(measure, l2, seeds) or [])
+        return scopes.variance_of_images(self.parts(measure, l2, seeds) or [])
 
 
 NO_IMAGES = Images({})

@@ -173,18 +173,16 @@ def wide_interval(
     return crossed_mean(values, parts, correction).interval(confidence)
 
 
-def variance_of_images(parts: Sequence[Part]) -> float:
+def variance_of_images(parts: Sequence[tuple[float, Spread]]) -> float:
     """Return the variance that a run's value would have if only its images were drawn again.
 
     The sum over parts of c^2 * (mean over seeds of the variance over images) / N. The seeds of a
     study share their images, so that their variance may well be below this. NaN without parts, and
     if one has no seed or fewer than two images.
+
+    Args:
+        parts: the coefficient c and the spread of every part.
     """
-    return variance_of_spreads([(c, spread_of(table)) for c, table in parts])
-
-
-def variance_of_spreads(parts: Sequence[tuple[float, Spread]]) -> float:
-    """Return what `variance_of_images` does, from coefficient and spread of every part."""
     if not parts or any(part.images < 2 for _, part in parts):
         return math.nan
     return sum(coefficient**2 * part.within / part.images for coefficient, part in parts)
