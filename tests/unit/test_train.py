@@ -287,18 +287,19 @@ def test_nothing_is_left_when_the_workflow_is_killed(data, tmp_path):
             "-c",
             "import sys, time; from l2study.training import preload\n"
             "print(preload.start().pid, flush=True)\n"
-            "import subprocess; subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)\n"
+            "import subprocess; subprocess.Popen(sys.argv[1:], stdout=open('epochs', 'w'))\n"
             "time.sleep(600)",
             *train_command(data, tmp_path, config=LONG),
         ],
-        cwd=PROJECT / "scripts",
-        env={key: value for key, value in os.environ.items() if key != preload.ADDRESS},
+        cwd=tmp_path,
+        env=os.environ | {preload.ADDRESS: "", "PYTHONPATH": str(PROJECT / "scripts")},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     server = int(workflow.stdout.readline())
-    wait_until(lambda: children(server))
+    epochs = tmp_path / "epochs"
+    wait_until(lambda: epochs.exists() and epochs.read_text())  # a job not yet accepted does its work itself
     (child,) = children(server)
     (job,) = [pid for pid in children(workflow.pid) if pid != server]
     workflow.send_signal(signal.SIGKILL)
