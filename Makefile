@@ -1,6 +1,8 @@
 # make study                    create .venv and run the study of config.yaml on all cores
 # make study CONFIG=mine.yaml   the same with the keys of mine.yaml in place of config.yaml's
 # make plan [CONFIG=mine.yaml]  what that would run, and roughly how long it will take
+# make reproduce [CONFIG=studies/exercise.yaml]  the study, and then whether it agrees with the reference results
+# make findings                 write docs/findings.md and its pictures again, from the tables in reference/
 # make check                    style and unit tests but the slow ones, in little more than a minute
 # make test                     every test, in about 17 minutes on two cores
 # make test-deps                install what some tests need of Debian: Slurm, MariaDB, Chromium
@@ -13,7 +15,7 @@ CONFIG ?=
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 
-.PHONY: study plan check test test-deps setup lock clean help
+.PHONY: study plan reproduce findings check test test-deps setup lock clean help
 
 # Snakemake shows a traceback for a file that is absent or not YAML.
 study: setup
@@ -22,6 +24,12 @@ study: setup
 
 plan: setup
 	@$(BIN)/python scripts/plan.py $(if $(CONFIG),--configfile $(CONFIG))
+
+reproduce: study
+	@$(BIN)/python scripts/reproduce.py $(if $(CONFIG),--configfile $(CONFIG))
+
+findings: setup
+	@$(BIN)/python scripts/findings.py
 
 # tests/conftest.py says how many workers there are, what is theirs, and in which order.
 PYTEST = PATH="$(BIN):$$PATH" $(BIN)/python -m pytest --numprocesses auto --dist loadgroup \

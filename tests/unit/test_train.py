@@ -299,7 +299,8 @@ def test_nothing_is_left_when_the_workflow_is_killed(data, tmp_path):
     )
     server = int(workflow.stdout.readline())
     epochs = tmp_path / "epochs"
-    wait_until(lambda: epochs.exists() and epochs.read_text())  # a job not yet accepted does its work itself
+    # A job that was not accepted yet would do its work itself.
+    wait_until(lambda: epochs.exists() and epochs.read_text())
     (child,) = children(server)
     (job,) = [pid for pid in children(workflow.pid) if pid != server]
     workflow.send_signal(signal.SIGKILL)

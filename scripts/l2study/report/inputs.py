@@ -80,34 +80,82 @@ def read_results(folder: Path, setup: str = BASE) -> Study:
             another.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise ReportError(f"{folder}: there is no such folder; give results/<study>")
-    path = folder / "tables" / "datapackage.json"
-    try:
-        package = read_json(path)
-        config, data = package["config"], package["data"].get(setup, {})
-        files = {part["path"]: part["hash"] for part in package["resources"]}
-        weights = package["weights_sha256"].get(setup)
-    except FileNotFoundError:
-        raise ReportError(f"{folder}: has no finished tables; {_HOW}") from None
-    except (OSError, ValueError, KeyError, TypeError):
-        raise ReportError(f"{path}: is not as aggregate.py writes it; {_HOW}") from None
-    tables = {
-        name.removesuffix(".csv"): _table(folder / "tables" / name, checksum)
-        for name, checksum in files.items()
-        if name.endswith(".csv")
-    }
+    package = read_package(folder)
+    tables = read_tables(folder, package)
     own = {
         name: table if name in _ACROSS else _of(table, setup, folder / "tables" / f"{name}.csv")
         for name, table in tables.items()
     }
     own["all_claims"] = tables.get("claims", pd.DataFrame())
-    records = _records(Path(f"{folder}{place(setup)}"), own["runs"])
-    if records and weights_checksum(records) != weights:
-        raise ReportError(f"{folder}: its tables are not of the runs beside them; {_HOW}")
     return Study(
-        folder.resolve().name, config, own, data, environments=_environments(records), setup=setup
+        folder.resolve().name,
+        package["config"],
+        own,
+        package["data"].get(setup, {}),
+        environments=environments(folder, package, own["runs"].assign(setup=setup)),
+        setup=setup,
     )
+
+
+def read_package(folder: Path) -> dict:
+    """Return what tables/datapackage.json says of the tables of the study in `folder`.
+
+    Raises:
+        ReportError: there is no such folder or file, or the file is damaged.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ReportError(f"{folder}: there is no such folder; give results/<study>")
+    path = folder / "tables" / "datapackage.json"
+    try:
+        package = read_json(path)
+        _ = package["config"], package["data"].get, package["weights_sha256"].get
+        _ = {part["path"]: part["hash"] for part in package["resources"]}
+    except FileNotFoundError:
+        raise ReportError(f"{folder}: has no finished tables; {_HOW}") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise ReportError(f"{path}: is not as aggregate.py writes it; {_HOW}") from None
+    return package
+
+
+def read_tables(folder: Path, package: dict, kind: str = "csv") -> dict[str, pd.DataFrame]:
+    """Return the tables of a study by their names, with the rows of all set-ups.
+
+    Args:
+        folder: of the study.
+        package: of `read_package`.
+        kind: csv for all tables; parquet for those that are there as such.
+
+    Raises:
+        ReportError: a table is missing, or is not the one that the package describes.
+    """
+    paths = {
+        Path(folder, "tables", part["path"]): part["hash"]
+        for part in package["resources"]
+        if part["path"].endswith(f".{kind}")
+    }
+    return {path.stem: _table(path, checksum) for path, checksum in paths.items()}
+
+
+def environments(folder: Path, package: dict, runs: pd.DataFrame) -> list[tuple[dict, int]]:
+    """Return the distinct environments of runs, the most frequent first, with how many runs each
+    had; none where there are tables without any run.
+
+    Args:
+        folder: of the study.
+        package: of `read_package`.
+        runs: rows of the table of runs.
+
+    Raises:
+        ReportError: the record of a run is damaged, or the tables are not of the runs beside them.
+    """
+    counted = Counter()
+    for setup, own in runs.groupby("setup", sort=False):
+        records = _records(Path(f"{folder}{place(setup)}"), own)
+        if records and weights_checksum(records) != package["weights_sha256"].get(setup):
+            raise ReportError(f"{folder}: its tables are not of the runs beside them; {_HOW}")
+        counted.update(json.dumps(one["environment"], sort_keys=True) for one in records)
+    return [(json.loads(text), count) for text, count in counted.most_common()]
 
 
 def _of(table: pd.DataFrame, setup: str, path: Path) -> pd.DataFrame:
@@ -121,6 +169,8 @@ def _table(path: Path, checksum: str) -> pd.DataFrame:
     try:
         if checksum != f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}":
             raise ReportError(f"{path}: is not what datapackage.json describes; {_HOW}")
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
         return _setups(path) if path.name == "setups.csv" else read_table(path)
     except OSError as error:
         raise ReportError(f"{path}: cannot be read: {error.strerror}; {_HOW}") from None
@@ -210,9 +260,3 @@ def _records(folder: Path, runs: pd.DataFrame) -> list[dict]:
         return [read_record(run_folder(folder, *run), *run) for run in run_of]
     except DamagedRunError as fault:
         raise ReportError(str(fault)) from None
-
-
-def _environments(records: list[dict]) -> list[tuple[dict, int]]:
-    """Return the distinct environments of runs, the most frequent first."""
-    counted = Counter(json.dumps(record["environment"], sort_keys=True) for record in records)
-    return [(json.loads(text), count) for text, count in counted.most_common()]

@@ -165,8 +165,7 @@ def data_package(
     resources = []
     for name, table in read_descriptions(factors).items():
         for kind in ("csv", "parquet") if table["parquet"] else ("csv",):
-            content = (folder / f"{name}.{kind}").read_bytes()
-            csv = kind == "csv"
+            path, csv = folder / f"{name}.{kind}", kind == "csv"
             resources.append(
                 {
                     "name": name if csv else f"{name}-{kind}",
@@ -177,8 +176,8 @@ def data_package(
                     "format": kind,
                     "mediatype": _MEDIA[kind],
                     **({"encoding": "utf-8"} if csv else {}),
-                    "bytes": len(content),
-                    "hash": f"sha256:{hashlib.sha256(content).hexdigest()}",
+                    "bytes": path.stat().st_size,
+                    "hash": file_hash(path),
                     "schema": table["schema"],
                 }
             )
@@ -193,6 +192,11 @@ def data_package(
         "predictions": predictions(data),
         "resources": resources,
     }
+
+
+def file_hash(path: Path) -> str:
+    """Return the checksum of a file as a Data Package writes it."""
+    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
 def predictions(setups: Iterable[str]) -> dict:

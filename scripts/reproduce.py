@@ -1,0 +1,250 @@
+"""Hold a finished study against the reference results that travel with the project.
+
+On the same kind of machine, every history must be that of the reference, byte for byte. On another
+kind, every mean over seeds must lie inside the joint interval with that of the reference, but for
+as many as chance allows, and none may lie so far outside that chance is no explanation. The result
+is one line, and RESULTS/reproduction.csv has every mean. Exits with 1 if the study does not
+reproduce the reference.
+
+Examples:
+    python scripts/reproduce.py --configfile studies/exercise.yaml
+    python scripts/reproduce.py --configfile mine.yaml --keep
+"""
+
+import argparse
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from datetime import date
+from pathlib import Path
+
+from l2study.core.config import ConfigError, read_keys
+from l2study.core.files import read_json, write_json
+from l2study.core.labels import l2_label
+from l2study.core.table_files import write_table
+from l2study.core.wording import percent
+from l2study.data.prepared import reason
+from l2study.report.inputs import ReportError, environments, read_package, read_tables
+from l2study.tables import reproduction
+
+PROJECT = Path(__file__).resolve().parents[1]
+REFERENCE = PROJECT / "reference"
+LOCK = PROJECT / "envs" / "requirements.txt"
+
+LEFT_OUT = ("histories.csv", "runs.parquet", "weight_histogram.csv")
+"""The tables that a reference lacks: they are large, and there in another form or not needed."""
+
+OF_NO_RUN = ("study", "confidence", "reference_lambda", "claims")
+"""The keys of a configuration that change no run."""
+
+OF_THE_KIND = ("cpu", "tensorflow", "keras", "numpy", "threads", "devices")
+"""What must be alike in the environments of runs that are to be equal byte for byte."""
+
+
+class ReproductionError(ValueError):
+    """The study is not the reference's, or does not reproduce it. The message is one line."""
+
+
+def reproduce(results: Path, reference: Path) -> str:
+    """Return in one line how the study in `results` reproduces the one in `reference`.
+
+    Every mean is written to `results`/reproduction.csv.
+
+    Raises:
+        ReproductionError: it does not, or it is another study.
+        ReportError: one of them cannot be read.
+        OSError: the table cannot be written.
+    """
+    ours, theirs = read_package(results), read_package(reference)
+    check_same_study(results, reference, ours, theirs)
+    runs, runs_there = read_tables(results, ours)["runs"], read_tables(reference, theirs)["runs"]
+    if lost := len(runs_there) - len(runs):
+        raise ReproductionError(
+            f"{results}: lacks {lost} of {len(runs_there)} runs: finish it first"
+        )
+    histories, histories_there = (
+        read_tables(folder, package, "parquet")["histories"]
+        for folder, package in ((results, ours), (reference, theirs))
+    )
+    confidence = ours["config"]["confidence"]
+    means = reproduction.compared_means(runs, runs_there, confidence)
+    write_table(means, results / "reproduction.csv")
+    differ = reproduction.different_histories(histories, histories_there)
+    other = other_kind(read_json(reference / "made.json"), environments(results, ours, runs))
+    what = f"{results}: all {len(runs)} histories are equal to the reference's, byte for byte"
+    if differ.empty and means["inside"].all():
+        return f"{what}{', although ' + other if other else ''}"
+    if not differ.empty and not other:
+        first = differ.iloc[0]
+        where = f"l2 {l2_label(first['l2'])}, seed {first['seed']}, epoch {first['epoch']}"
+        where += f" of {first['setup']}" if first["setup"] != "base" else ""
+        raise ReproductionError(
+            f"{results}: does not reproduce {reference}: the machine is of the same kind, and"
+            f" {len(differ)} of {len(runs)} histories differ, first at {where}"
+        )
+    outside = means[~means["inside"]]
+    allowed = reproduction.outside_by_chance(runs, runs_there, confidence)
+    far = means[means["p_holm"] < 1 - confidence]
+    found = (
+        f"{len(outside)} of {len(means)} means lie outside the joint {percent(confidence)}"
+        f" interval, and chance allows {allowed}"
+    )
+    if len(far):
+        first = far.sort_values("p_holm").iloc[0]
+        found += (
+            f"; {len(far)} lie further outside than chance explains, above all {first['measure']}"
+            f" at lambda {l2_label(first['l2'])} of {first['setup']}:"
+            f" {first['mean']:.4g} instead of {first['mean_reference']:.4g}"
+        )
+    if len(far) or len(outside) > allowed:
+        raise ReproductionError(f"{results}: does not reproduce {reference}: {found}")
+    return f"{results}: reproduces {reference} ({other}): {found}"
+
+
+def check_same_study(results: Path, reference: Path, ours: dict, theirs: dict) -> None:
+    """Raise a ReproductionError if two data packages are not of the same runs on the same data."""
+    configs = [
+        {key: value for key, value in package["config"].items() if key not in OF_NO_RUN}
+        for package in (ours, theirs)
+    ]
+    if configs[0] != configs[1]:
+        raise ReproductionError(
+            f"{results}: is not the study of {reference}: {_first_difference(*configs)}"
+        )
+    for setup, manifest in theirs["data"].items():
+        if ours["data"].get(setup, {}).get("sha256") != manifest.get("sha256"):
+            raise ReproductionError(
+                f"{results}: does not have the data of {reference}, in the set-up {setup}"
+            )
+
+
+def _first_difference(ours: object, theirs: object, key: str = "") -> str:
+    """Return in words where two configurations first differ."""
+    if not (isinstance(ours, dict) and isinstance(theirs, dict)):
+        return f"{key} is {ours} instead of {theirs}"
+    for name in dict.fromkeys([*theirs, *ours]):
+        pair = ours.get(name, "absent"), theirs.get(name, "absent")
+        if pair[0] != pair[1]:
+            return _first_difference(*pair, f"{key}.{name}" if key else str(name))
+    raise ValueError("they are equal")
+
+
+def other_kind(made: dict, found: list[tuple[dict, int]]) -> str:
+    """Return in words what makes this another kind of machine; empty if it is of the same kind.
+
+    Args:
+        made: of the reference, see `keep`.
+        found: the environments of our runs, see `environments`.
+    """
+    if not found:
+        return "the runs are not here to tell on what they were made"
+    for key in OF_THE_KIND:
+        here = {str(environment.get(key)) for environment, _ in found}
+        there = {str(environment.get(key)) for environment in made["environments"]}
+        if here != there:
+            return f"{key} is {', '.join(sorted(here))} instead of {', '.join(sorted(there))}"
+    here = processor()
+    for key in dict.fromkeys([*here, *made["processor"]]):
+        if here.get(key) != made["processor"].get(key):
+            return f"the processor is another one, by its {key}"
+    return ""
+
+
+def processor() -> dict[str, str]:
+    """Return what the order of sums in a program may depend on: the processor of this machine.
+
+    From Linux's /proc/cpuinfo; elsewhere what Python knows of it.
+    """
+    try:
+        first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
+    except OSError:
+        return {"name": platform.processor(), "machine": platform.machine()}
+    found = dict(re.findall(r"^(.*?)\s*: (.*)$", first, re.MULTILINE))
+    flags = found.get("flags", found.get("Features", ""))
+    names = ("vendor_id", "cpu family", "model", "model name", "stepping", "cache size")
+    return {name: found[name] for name in names if name in found} | {
+        "machine": platform.machine(),
+        "flags": hashlib.sha256(flags.encode()).hexdigest()[:16],
+        "vectors": " ".join(
+            flag for flag in flags.split() if flag.startswith(("avx", "amx", "fma"))
+        ),
+    }
+
+
+def keep(results: Path, reference: Path) -> str:
+    """Make the tables of the study in `results` the reference in `reference`; return a line on it.
+
+    The folder has the tables but `LEFT_OUT`, and made.json, which says by which commit of the
+    project and which lock of packages, when and on what they were made.
+
+    Raises:
+        ReportError: the study cannot be read, or its runs are not there.
+        OSError: a file cannot be written.
+    """
+    package = read_package(results)
+    runs = read_tables(results, package)["runs"]
+    found = environments(results, package, runs)
+    if not found:
+        raise ReportError(f"{results}: has no runs, which say on what they were made")
+    package["resources"] = [part for part in package["resources"] if part["path"] not in LEFT_OUT]
+    shutil.rmtree(reference, ignore_errors=True)
+    (reference / "tables").mkdir(parents=True)
+    for part in package["resources"]:
+        shutil.copyfile(results / "tables" / part["path"], reference / "tables" / part["path"])
+    write_json(reference / "tables" / "datapackage.json", package)
+    alike = Counter()
+    for environment, count in found:
+        alike[tuple((k, str(v)) for k, v in environment.items() if k != "hostname")] += count
+    made = {
+        "commit": _commit(),
+        "lock_sha256": hashlib.sha256(LOCK.read_bytes()).hexdigest(),
+        "made": date.today().isoformat(),
+        "processor": processor(),
+        "core_hours": round(runs["cpu_seconds"].sum() / 3600, 2),
+        "environments": [dict(one) | {"runs": count} for one, count in alike.items()],
+    }
+    write_json(reference / "made.json", made)
+    return f"{reference}: has the tables of {len(runs)} runs"
+
+
+def _commit() -> str:
+    """Return the commit of the project, with "-dirty" if files differ from it; "" without git."""
+    command = ["git", "-C", str(PROJECT), "describe", "--always", "--dirty", "--abbrev=12"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; exit with one line for what is wrong."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--configfile", help="the configuration of the study (config.yaml)")
+    parser.add_argument("--results", type=Path, help="its folder (results/<study>)")
+    parser.add_argument("--reference", type=Path, help="the reference (reference/<study>)")
+    parser.add_argument(
+        "--keep", action="store_true", help="make the study the reference, in place of another"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        files = [PROJECT / "config.yaml", *filter(None, [options.configfile])]
+        study = [keys["study"] for file in files if "study" in (keys := read_keys(file))][-1]
+        results = options.results or Path("results", study)
+        reference = options.reference or Path(os.path.relpath(REFERENCE / study))
+        if not options.keep and not (reference / "made.json").exists():
+            there = ", ".join(sorted(path.parent.name for path in REFERENCE.glob("*/made.json")))
+            raise ReproductionError(f"{reference}: there is no such reference; there are {there}")
+        print((keep if options.keep else reproduce)(results, reference))
+    except (ConfigError, ReproductionError, ReportError) as error:
+        sys.exit(str(error))
+    except OSError as error:
+        sys.exit(f"{error.filename}: cannot be read or written: {reason(error)}")
+
+
+if __name__ == "__main__":
+    main()
