@@ -32,6 +32,7 @@ from l2study.tables.claims import claims_table
 from l2study.tables.derived import DERIVED_MEASURES, with_derived
 from l2study.tables.image_means import images_of
 from l2study.tables.ledger import LedgerError, read_ledger
+from l2study.tables.one_seed import one_seed_table
 from l2study.tables.rounds import rounds_table
 
 
@@ -158,6 +159,7 @@ def tables_of(config: dict, claims: dict, found: list[Run]) -> dict[str, pd.Data
         "means": build.means_table(runs, measures, confidence, images),
         "variance": variance.variance_table(config, all_runs, confidence),
         "answer": decision_tables.answer_table(runs, choice, reference, confidence, images),
+        "one_seed": one_seed_table(runs, choice, reference, confidence),
     }
 
 

@@ -42,4 +42,4 @@ def _cells(column: pd.Series) -> list:
 
 def read_table(path: str | os.PathLike) -> pd.DataFrame:
     """Return the CSV at `path` with every number as it was written; lists of seeds are text."""
-    return pd.read_csv(path, dtype={"diverged_seeds": str})
+    return pd.read_csv(path, dtype={"diverged_seeds": str, "by_seeds": str})

@@ -23,6 +23,7 @@ from l2study.report import (
     curve_picker,
     effect_figures,
     figures,
+    one_seed_text,
     round_text,
     text_tables,
     variance_figures,
@@ -271,6 +272,13 @@ def sources(study: Study, folder: str | Path = "") -> HTML | None:
         contents = _table(rows, label, "cards")
         parts.append(f"<details><summary>{html.escape(label)}</summary>{contents}</details>")
     return HTML("".join(parts))
+
+
+def one_seed(study: Study) -> HTML:
+    """Return how often one seed would have said otherwise, and a button that draws a seed."""
+    contents = one_seed_text.counts_table(study)
+    counts = _table(contents, "How many seeds alone say what", "cards") if contents else ""
+    return HTML(one_seed_text.paragraphs(study) + counts + one_seed_text.drawing(study))
 
 
 def rounds(study: Study) -> HTML | None:

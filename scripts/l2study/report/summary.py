@@ -4,7 +4,14 @@ from collections.abc import Iterable
 
 from l2study.core.paths import BASE
 from l2study.core.wording import percent
-from l2study.report import across_text, claim_tables, text_tables, variance_text, what_was_run
+from l2study.report import (
+    across_text,
+    claim_tables,
+    one_seed_text,
+    text_tables,
+    variance_text,
+    what_was_run,
+)
 from l2study.report.cells import Cell, Number, Rows
 from l2study.report.chooser import tables_folder
 from l2study.report.figures import ACROSS, CROSSED
@@ -75,6 +82,7 @@ def summary(study: Study) -> str:
         "## Choice of lambda",
         "Lambda is chosen on the validation cross-entropy. The test set decides nothing.",
         markdown_table(text_tables.choice_table(study)),
+        " ".join(one_seed_text.sentences(study)),
         "## Set-up",
         "\n".join(f"- {row['What']}: {row['Value']}" for row in what_was_run.setup(study)),
         "## Runs",

@@ -151,6 +151,17 @@ def variance_interval(values: Sequence[float], confidence: float) -> Estimate:
     return Estimate(variance, c * variance * math.exp(-half), c * variance * math.exp(half), n)
 
 
+def share_interval(count: int, n: int, confidence: float) -> Estimate:
+    """Return the share `count` of `n` with Wilson's interval (Wilson 1927, JASA 22, 209-212).
+
+    It is never empty, also where the share is 0 or 1. NaN for none of none.
+    """
+    if n == 0:
+        return Estimate()
+    ends = stats.binomtest(count, n).proportion_ci(confidence, method="wilson")
+    return Estimate(count / n, float(ends.low), float(ends.high), n)
+
+
 def paired_t(difference: Sequence[float]) -> float:
     """Return the two-sided p-value of the t-test that paired differences have mean 0.
 

@@ -1,0 +1,82 @@
+"""How often a single seed would have said something else than all seeds together.
+
+Every seed is one of all seeds, so with few seeds it agrees with them more often than a new one.
+"""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+
+from l2study.tables import statistics
+from l2study.tables.build import by_lambda, diverged_seeds, paired_differences
+from l2study.tables.decisions import one_standard_error
+
+ONE_SEED_COLUMNS = [
+    "says",
+    "measure",
+    "l2",
+    "reference_l2",
+    "n",
+    "count",
+    "share",
+    "low",
+    "high",
+    "by_seeds",
+    "diverged_seeds",
+]
+ONE_SEED_MEASURES = ("test_accuracy", "gap_generalisation", "gap_reported")
+"""What a single seed is asked for the sign of."""
+
+PICKS, PICKS_ANOTHER, OPPOSITE_SIGN = "picks", "picks another", "opposite sign"
+
+
+def one_seed_table(
+    runs: pd.DataFrame, choice: pd.DataFrame, reference: float, confidence: float
+) -> pd.DataFrame:
+    """Return how many seeds alone say what, by `ONE_SEED_COLUMNS`.
+
+    A seed `picks` the lambda at which its own validation cross-entropy after the last epoch is
+    lowest (the larger of a tie), of those at which it completed. `picks another` counts the seeds
+    that pick another lambda than `l2`, which all seeds together choose. Both are of the seeds that
+    have a run at every lambda; there are no such rows for a study of one lambda.
+
+    `opposite sign` counts the seeds whose difference of the measure, at `l2` minus at the
+    reference, has the sign that the mean difference has not. A seed without a difference is not
+    among them. There is no row where the mean has no sign, or where the study lacks the reference.
+
+    Args:
+        runs: the table of all runs.
+        choice: from `choice_table`.
+        reference: the study's reference lambda.
+        confidence: of the intervals, see `statistics.share_interval`.
+    """
+    cells, picks = by_lambda(runs), _picks(runs)
+    chosen = choice.set_index("rule").loc[["best"], "l2"].iloc[0]
+    lambdas = list(cells) if len(cells) > 1 and not picks.empty else []
+    said = [(PICKS, "val_ce", l2, None, picks == l2, lambdas) for l2 in lambdas]
+    if lambdas and pd.notna(chosen):
+        said.append((PICKS_ANOTHER, "val_ce", chosen, None, picks != chosen, lambdas))
+    others = [l2 for l2 in cells if l2 != reference] if reference in cells else []
+    for measure, l2 in itertools.product(ONE_SEED_MEASURES, others):
+        difference = paired_differences(cells, measure, l2, reference)
+        sign = np.sign(statistics.mean_interval(difference, confidence).value)
+        if abs(sign) == 1:
+            opposite = np.sign(difference) == -sign
+            said.append((OPPOSITE_SIGN, measure, l2, reference, opposite, [l2, reference]))
+    rows = []
+    for *what, by_seed, of in said:
+        share = statistics.share_interval(int(by_seed.sum()), len(by_seed), confidence)
+        by = " ".join(str(seed) for seed in by_seed.index[by_seed])
+        count = [share.n, int(by_seed.sum()), *share[:3]]
+        rows.append([*what, *count, by, diverged_seeds(runs, *of)])
+    return pd.DataFrame(rows, columns=ONE_SEED_COLUMNS)
+
+
+def _picks(runs: pd.DataFrame) -> pd.Series:
+    """Return the lambda that every seed picks which has a run at each and completed one."""
+    there = runs.pivot(index="seed", columns="l2", values="status").notna().all(axis=1)
+    ce = runs.pivot(index="seed", columns="l2", values="val_ce")[there].dropna(how="all")
+    lambdas = ce.columns.to_numpy(float)
+    places = [one_standard_error(lambdas, row, np.zeros(row.size))[0] for row in ce.to_numpy()]
+    return pd.Series(lambdas[places], ce.index) if places else pd.Series(dtype=float)

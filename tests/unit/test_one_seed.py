@@ -1,0 +1,266 @@
+"""What one seed would have said: the counts against a computation by hand, and the words."""
+
+import dataclasses
+import html
+import json
+import math
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from statsmodels.stats.proportion import proportion_confint
+
+import crossed
+from l2study.core.labels import l2_label
+from l2study.core.scope_rows import for_seeds
+from l2study.core.variation import independent_seeds
+from l2study.report import one_seed_text, page, summary
+from l2study.tables import build, statistics
+from l2study.tables.decision_tables import choice_table
+from l2study.tables.one_seed import ONE_SEED_COLUMNS, ONE_SEED_MEASURES, one_seed_table
+from reported import made_up
+
+LAMBDAS = [0.0, 1e-4, 1e-2]
+
+
+def runs_of(val_ce, random_state=0, **columns):
+    """Runs with these validation cross-entropies, a row for each seed and a column for each lambda.
+
+    NaN is a run that diverged.
+    """
+    val_ce = np.asarray(val_ce, float)
+    seeds, lambdas = val_ce.shape
+    rng = np.random.default_rng(random_state)
+    table = pd.DataFrame(
+        {
+            "l2": np.repeat(LAMBDAS[:lambdas], seeds),
+            "seed": np.tile(range(seeds), lambdas),
+            "val_ce": val_ce.T.ravel(),
+            **{name: rng.normal(0.001, 0.01, val_ce.size) for name in ONE_SEED_MEASURES},
+        }
+    ).assign(**columns)
+    lost = table["val_ce"].isna()
+    table.loc[lost, list(ONE_SEED_MEASURES)] = math.nan
+    return table.assign(status=np.where(lost, "diverged", "completed"))
+
+
+def counted(runs, reference=0.0, confidence=0.95):
+    return one_seed_table(runs, choice_table(runs, reference, confidence), reference, confidence)
+
+
+def said(table, what):
+    return table[table["says"] == what].set_index("l2")
+
+
+def picked_by(table):
+    return {l2: row["by_seeds"] for l2, row in said(table, "picks").iterrows()}
+
+
+@pytest.fixture(scope="module")
+def random_runs():
+    return runs_of(np.random.default_rng(3).normal(0.1, 0.01, (12, 3)))
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    return made_up(
+        folder, lambdas=LAMBDAS, seeds=[0, 1, 2, 5, 7], epochs=4, diverged={(1e-4, 5): 3}
+    )
+
+
+class TestTable:
+    def test_picks_are_the_lowest_of_every_row(self, random_runs):
+        ce = random_runs["val_ce"].to_numpy().reshape(3, 12).T
+        lowest, best = ce.argmin(axis=1), ce.mean(axis=0).argmin()
+        table = counted(random_runs)
+        assert list(table) == ONE_SEED_COLUMNS
+        for rank, l2 in enumerate(LAMBDAS):
+            row = said(table, "picks").loc[l2]
+            assert (row["count"], row["n"]) == ((lowest == rank).sum(), 12)
+            assert row["by_seeds"] == " ".join(map(str, np.flatnonzero(lowest == rank)))
+        another = said(table, "picks another")
+        assert another.index.tolist() == [LAMBDAS[best]]
+        assert another["count"].tolist() == [(lowest != best).sum()]
+        assert 0 < another["count"].iloc[0] < 12
+
+    @pytest.mark.parametrize("reference", LAMBDAS)
+    def test_opposite_signs_are_counted_seed_by_seed(self, random_runs, reference):
+        table = counted(random_runs, reference)
+        signs = table[table["says"] == "opposite sign"]
+        assert len(signs) == 6 and set(signs["reference_l2"]) == {reference}
+        base = LAMBDAS.index(reference)
+        for row in signs.itertuples():
+            values = random_runs[row.measure].to_numpy().reshape(3, 12)
+            difference = values[LAMBDAS.index(row.l2)] - values[base]
+            opposite = difference * difference.mean() < 0
+            assert row[ONE_SEED_COLUMNS.index("count") + 1] == opposite.sum()
+            assert row.by_seeds == " ".join(map(str, np.flatnonzero(opposite)))
+        assert signs["count"].max() > 2
+
+    @pytest.mark.parametrize("confidence", [0.9, 0.95])
+    def test_intervals_are_wilsons(self, random_runs, confidence):
+        table = counted(random_runs, confidence=confidence)
+        for row in table.to_dict("records"):
+            assert row["share"] == row["count"] / row["n"]
+            ends = proportion_confint(row["count"], row["n"], 1 - confidence, method="wilson")
+            assert [row["low"], row["high"]] == pytest.approx(ends, abs=1e-12)
+        z, p, n = 1.959963984540054, 2 / 7, 7
+        middle, half = p + z * z / 2 / n, z * math.sqrt(p * (1 - p) / n + (z / 2 / n) ** 2)
+        by_hand = [(middle + side * half) / (1 + z * z / n) for side in (-1, 1)]
+        share = statistics.share_interval(2, 7, 0.95)
+        assert [share.value, share.low, share.high] == pytest.approx([p, *by_hand])
+        assert statistics.share_interval(0, 0, 0.95).n == 0
+
+    def test_the_larger_of_a_tie_is_picked(self):
+        assert picked_by(counted(runs_of([[0.2, 0.1, 0.1], [0.1, 0.1, 0.3]]))) == {
+            0: "", 1e-4: "1", 1e-2: "0",
+        }  # fmt: skip
+
+    def test_a_seed_picks_among_the_lambdas_at_which_it_completed(self):
+        """All seeds together pick no lambda with a diverged run, but a seed knows only its own."""
+        nan = math.nan
+        table = counted(runs_of([[0.2, 0.3, 0.1], [0.2, 0.3, nan], [nan, 0.1, 0.2]]))
+        assert picked_by(table) == {0: "1", 1e-4: "2", 1e-2: "0"}
+        another = said(table, "picks another").loc[1e-4]
+        assert another[["count", "n", "diverged_seeds"]].tolist() == [2, 3, "1 2"]
+        signs = said(table, "opposite sign")
+        assert signs.loc[1e-2, "n"].tolist() == [1, 1, 1]
+        assert set(signs.loc[1e-2, "diverged_seeds"]) == {"1 2"}
+
+    def test_a_seed_that_lacks_a_run_is_not_asked_what_it_picks(self, random_runs):
+        left = random_runs[(random_runs["seed"] != 4) | (random_runs["l2"] != 1e-2)]
+        table = counted(left)
+        assert set(said(table, "picks")["n"]) == {11}
+        assert "4" not in " ".join(said(table, "picks")["by_seeds"]).split()
+        signs = said(table, "opposite sign")
+        assert set(signs.loc[1e-4, "n"]) == {12} and set(signs.loc[1e-2, "n"]) == {11}
+
+    def test_a_seed_without_a_difference_shows_no_opposite_sign(self):
+        runs = runs_of(np.full((4, 2), 0.1))
+        for name in ONE_SEED_MEASURES:
+            runs[name] = [0.5] * 4 + [0.5, 0.5, 0.4, 0.7]
+        signs = said(counted(runs), "opposite sign")
+        assert signs["by_seeds"].tolist() == ["2"] * 3 and set(signs["n"]) == {4}
+
+    def test_a_mean_without_a_sign_has_no_row(self):
+        runs = runs_of(np.full((4, 2), 0.1), **dict.fromkeys(ONE_SEED_MEASURES, 0.5))
+        assert set(counted(runs)["says"]) == {"picks", "picks another"}
+
+    def test_without_the_reference_there_are_no_signs(self, random_runs):
+        assert set(counted(random_runs, 3e-2)["says"]) == {"picks", "picks another"}
+
+    def test_one_lambda_or_no_completed_run_has_no_rows(self):
+        assert counted(runs_of([[0.1], [0.2]])).empty
+        assert counted(runs_of(np.full((2, 3), math.nan))).empty
+
+    def test_of_a_crossed_design_those_that_share_no_level_are_asked(self):
+        config = crossed.config(weights=4, order=3, split=4)
+        runs = crossed.runs(config, {"split": 0.002, "rest": 0.002})
+        table = counted(build.independent(runs, config))
+        assert set(table["n"]) == {3}
+        asked = " ".join(said(table, "picks")["by_seeds"]).split()
+        assert sorted(map(int, asked)) == sorted(independent_seeds(config))
+
+
+class TestWords:
+    def test_table_and_sentences_have_the_counts(self, study):
+        counts = study.tables["one_seed"]
+        rows = one_seed_text.counts_table(study)
+        assert [str(row["λ"]) for row in rows] == ["0", "0.0001", "0.01"]
+        picks = said(counts, "picks")
+        for row, l2 in zip(rows, LAMBDAS, strict=True):
+            assert row["Picked by"].text == f"{picks.loc[l2, 'count']} of 5"
+            assert row["Picked by"].beneath.endswith(" %")
+        head = "Generalisation gap, opposite sign"
+        assert rows[0][head] == "–" and rows[1][head].text.endswith(" of 4")
+        another = counts[counts["says"] == "picks another"].iloc[0]
+        text = " ".join(one_seed_text.sentences(study))
+        assert f"All seeds together pick lambda {l2_label(another['l2'])} by" in text
+        assert (
+            f"Alone, {another['count']} of {another['n']} seeds would have picked another" in text
+        )
+        assert text in summary.summary(study)
+        assert html.escape(text.split(". ")[0]) in page.one_seed(study).data
+
+    @pytest.mark.parametrize("resolved", [True, False])
+    def test_the_least_sure_sign_is_named_and_whether_all_seeds_resolve_it(self, study, resolved):
+        counts = study.tables["one_seed"].copy()
+        row = (counts["measure"] == "gap_reported") & (counts["l2"] == 1e-4)
+        counts.loc[counts["says"] == "opposite sign", ["count", "share"]] = 0, 0.0
+        counts.loc[row, ["count", "share"]] = 2, 0.5
+        contrasts = study.tables["contrasts"].copy()
+        contrasts.loc[contrasts["measure"] == "gap_reported", "low"] = 1e-6 if resolved else -1.0
+        contrasts.loc[contrasts["measure"] == "gap_reported", "high"] = 1.0
+        tables = {**study.tables, "one_seed": counts, "contrasts": contrasts}
+        text = " ".join(one_seed_text.sentences(dataclasses.replace(study, tables=tables)))
+        assert "least sure in the reported gap at lambda 0.0001. Alone, 2 of 4 seeds" in text
+        assert ("All seeds together do not resolve this sign." in text) != resolved
+
+    def test_no_opposite_sign_is_said(self, study):
+        counts = study.tables["one_seed"]
+        counts = counts.assign(count=0, share=0.0)
+        study = dataclasses.replace(study, tables={**study.tables, "one_seed": counts})
+        assert "No seed alone shows the opposite sign of the difference from lambda 0" in " ".join(
+            one_seed_text.sentences(study)
+        )
+
+    def test_a_crossed_design_says_what_a_seed_is(self, study):
+        assert "share no level" not in " ".join(one_seed_text.sentences(study))
+        config = study.config | crossed.config(weights=4, order=3)
+        study = dataclasses.replace(study, config=config)
+        assert "share no level" in " ".join(one_seed_text.sentences(study))
+
+    @pytest.mark.parametrize("case", ["one lambda, two seeds", "every run diverged"])
+    def test_nothing_to_compare_is_said(self, odd_study, case):
+        study = odd_study(case)
+        assert one_seed_text.drawing(study) == ""
+        assert "A single seed can say nothing else" in page.one_seed(study).data
+
+    @pytest.mark.parametrize("case", ["no lambda 0", "reference not in the study"])
+    def test_other_references(self, odd_study, case):
+        study = odd_study(case)
+        there = case == "no lambda 0"
+        assert ("less λ 0.0001" in one_seed_text.drawing(study)) == there
+        assert ("opposite sign" in " ".join(one_seed_text.sentences(study))) == there
+
+
+class TestDrawing:
+    def content(self, study):
+        drawn = one_seed_text.drawing(study)
+        data = json.loads(re.search(r'id="one-seed-data">(.*?)</script>', drawn)[1])
+        names = re.findall(r'<th scope="row" class="text">(.*?)</th>', drawn)
+        return drawn, data, names
+
+    def test_every_seed_has_its_own_numbers(self, study):
+        _, data, names = self.content(study)
+        runs = study.tables["runs"].set_index(["l2", "seed"])
+        assert data["seeds"] == [0, 1, 2, 5, 7]
+        assert len(names) == len(data["said"]) == len(data["other"]) == 7
+        at = names.index("Generalisation gap (points): λ 0.01 less λ 0")
+        counts = said(study.tables["one_seed"], "opposite sign")
+        counts = counts[counts["measure"] == "gap_generalisation"]
+        for seed, text, other in zip(
+            data["seeds"], data["said"][at], data["other"][at], strict=True
+        ):
+            gap = runs["gap_generalisation"]
+            expected = 100 * (gap[0.01, seed] - gap[0, seed])
+            assert float(text.replace("−", "-")) == pytest.approx(expected, rel=0.01)
+            mean = for_seeds(study.tables["contrasts"]).set_index(["measure", "l2"])
+            mean = mean.loc[("gap_generalisation", 0.01), "mean_difference"]
+            assert other == (expected * mean < 0)
+        lost = names.index("Test accuracy (points): λ 0.0001 less λ 0")
+        assert data["said"][lost][3] == "–" and data["other"][lost][3] == 0
+
+    def test_picks_are_those_of_the_table(self, study):
+        _, data, _ = self.content(study)
+        ce = study.tables["runs"].pivot(index="seed", columns="l2", values="val_ce")
+        assert data["said"][0] == [l2_label(l2) for l2 in ce.idxmin(axis=1)]
+
+    def test_many_seeds_are_cut_and_it_says_so(self, study, monkeypatch):
+        assert "draws from" not in self.content(study)[0]
+        monkeypatch.setattr(one_seed_text, "MOST_CELLS", 15)
+        drawn, data, _ = self.content(study)
+        assert data["seeds"] == [0, 1] and "It draws from the first 2 seeds." in drawn
+        assert "All 5 seeds" in drawn
