@@ -8,6 +8,8 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from snakemake.utils import update_config
+
 # The project's folder, also where another workflow uses this one as a module.
 PROJECT = Path(inspect.currentframe().f_code.co_filename).resolve().parents[1]
 if not PROJECT.is_dir():
@@ -54,6 +56,8 @@ def read_study():
     """Return the study of this invocation and its set-ups by place; what is wrong ends all."""
     # A module gets no configfile, so that missing keys are as in config.yaml, the schema's defaults.
     defaults = not stands_alone()
+    if stands_alone():
+        update_config(config, snakemake_door.given_on_command_line(workflow) or {})
     if not is_main():
         study = configuration.checked_before(config, defaults=defaults)
         if variation.until(study):

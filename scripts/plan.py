@@ -192,7 +192,9 @@ def _options(command: str) -> dict[str, str]:
 def main() -> None:
     """Ask Snakemake and print the plan; what it refuses, this refuses in its words."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # --config is Snakemake's
     )
     parser.add_argument("--cores", default="all", help="as many runs are trained at a time (all)")
     parser.add_argument(

@@ -3,6 +3,7 @@
 The executor is that of tests/executor, the profile that for Slurm. On a real Slurm: tests/cluster.
 """
 
+import json
 import re
 
 import pytest
@@ -118,6 +119,7 @@ def test_without_all_that_snakemake_does_not_promise_the_study_is_made_all_the_s
     assert {line.partition("): ")[2] for line in said} == {
         "jobs of a cluster check the configuration and the data again.",
         "a key that a file has twice is not noticed, and its last value is taken.",
+        "numbers within a mapping or a list that --config gives are text, and may be refused.",
         "the runs of several set-ups are trained in any order.",
         "the screen is Snakemake's.",
         "Snakemake is the busier, the more jobs have ended.",
@@ -158,3 +160,15 @@ def test_jobs_of_a_study_in_rounds_have_the_seeds_of_its_round(project):
     assert "4 runs to train, 0 kept" in done.stderr
     assert there(project) == {0, 1, 2, 3}
     assert (project.folder / ".snakemake" / "at-work" / "tiny.seeds").read_text() == "4\n"
+
+
+def test_jobs_have_the_numbers_of_the_command_line(project):
+    forbid(project)
+    train = project.folder / "scripts" / "train.py"
+    train.write_text(train.read_text().replace("print(", "print(options.config); print(", 1))
+    done = here(project, "--config", "training={epochs: 2, batch_size: 50}")
+    assert done.returncode == 0, done.stderr
+    for seed in range(4):
+        log = project.folder / "logs" / "tiny" / "train" / "l2~0.001" / f"seed~{seed}.log"
+        training = json.loads(log.read_text().splitlines()[0])["training"]
+        assert (training["epochs"], training["batch_size"]) == (2, 50)

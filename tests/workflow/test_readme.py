@@ -68,6 +68,9 @@ HOW = {
     # docs/running.md
     "snakemake --cores 4": How("Nothing to be done"),
     "python scripts/plan.py --cores 2 --configfile mine.yaml": How("20 to train"),
+    'snakemake --cores 2 --config study=short "training={epochs: 2}" "seeds=[0, 1]"': How(
+        r"train +6\b", dry=True
+    ),
     "python scripts/check_config.py mine.yaml": How(""),
     "snakemake --cores 2 --configfile mine.yaml": How(r"train +20\b", dry=True),
     "tail -f logs/mnist/train/l2~0.001/seed~0.log": How("epoch 3/3: ", instead="timeout 1 {}"),

@@ -149,6 +149,35 @@ def test_a_change_of_the_configuration_reruns_what_depends_on_it(project, change
 
 
 @pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["training={epochs: 3}", "seeds=[2, 0, 1]", "lambdas=[0, 1e-3, 0.03]"], {}),
+        (["training={epochs: 4}"], ALL_TRAINING),
+        (['training={"epochs": 4}'], ALL_TRAINING),
+        (["model={hidden_units: [9]}"], ALL_TRAINING),
+        (["seeds=[0, 1, 2, 3]"], {"train": 3, **MEASURED}),
+    ],
+    ids=str,
+)
+def test_a_key_on_the_command_line_is_read_as_in_a_file(project, given, expected):
+    """Also one within another, which Snakemake reads as text."""
+    assert planned(project, "--config", *given) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("training={epochs: two}", 'training.epochs: "two" is not allowed'),
+        ("training={epochs: 2", 'training: "{epochs: 2" is not allowed'),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_named(project, given, words):
+    done = project.snakemake("--dry-run", "--config", given)
+    assert done.returncode != 0
+    assert done.stderr.splitlines()[-1].startswith(f"config: {words}; allowed: ")
+
+
+@pytest.mark.parametrize(
     ("name", "expected"),
     [
         (DATA, EVERYTHING),
@@ -215,10 +244,11 @@ def test_only_what_is_missing_is_trained_and_nothing_if_that_is_allowed(project)
 def test_the_plan_says_what_is_new_and_how_long_it_takes(project):
     """In the words of plan.py, from the same dry run; it changes nothing."""
 
-    def plan(**changes):
+    def plan(*arguments, **changes):
         project.configure(**changes)
         return subprocess.run(
-            [sys.executable, "scripts/plan.py", "--cores", "2", "--configfile", "tiny.yaml"],
+            [sys.executable, "scripts/plan.py", "--cores", "2", "--configfile", "tiny.yaml"]
+            + [*arguments],
             cwd=project.folder, capture_output=True, text=True,
         )  # fmt: skip
 
@@ -235,6 +265,9 @@ def test_the_plan_says_what_is_new_and_how_long_it_takes(project):
     told = plan(factors={"training.batch_size": [3], "training.epochs": [4]}).stdout
     assert told.startswith("3 set-ups, 27 runs: 9 kept, 18 to train\n")
     assert "\n  base: 9 kept, 0 to train\n  batch_size~3: 0 kept, 9 to train\n" in told
+    told = plan("--config", "training={epochs: 2}").stdout
+    assert told.startswith("9 runs: 0 kept, 9 to train\n")
+    assert "9 finished runs are trained again and replaced: training.epochs was 3 and is 2" in told
     told = plan(confidence=0.9).stdout
     assert "train" not in told
     assert "other jobs: aggregate, report" in told

@@ -5,6 +5,7 @@ Where a Snakemake does not fit, the function says so in one line, and the study 
 """
 
 import asyncio
+import contextlib
 import functools
 import logging
 import os
@@ -14,6 +15,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+
+import yaml
 
 from l2study.workflow import slurm
 
@@ -59,6 +62,23 @@ def config_files(workflow) -> list | None:
     Without: a file may have a key twice.
     """
     return workflow.configfiles
+
+
+@_adapter("numbers within a mapping or a list that --config gives are text, and may be refused")
+def given_on_command_line(workflow) -> dict | None:
+    """Return the keys that `--config` gives a mapping or a list, with numbers and not their texts.
+
+    For: `--config "training={epochs: 2}"`, which Snakemake reads as the text "2". Public is only
+    that. A text that is not YAML is left out.
+    Without: keys of such a value that are numbers are refused.
+    """
+    found = {}
+    for entry in workflow.config_settings.config_args or []:
+        key, _, text = entry.partition("=")
+        if text.startswith(("{", "[")):
+            with contextlib.suppress(yaml.YAMLError):
+                found[key] = yaml.safe_load(text)
+    return found
 
 
 # ---- the screen
