@@ -1,6 +1,7 @@
 """Pages opened in real Chromium from the file system, and watched for complaints."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,3 +67,29 @@ def keep(shown, name: str) -> None:
 def overflow(page) -> int:
     """Return by how many pixels the page is wider than its window."""
     return page.evaluate("document.scrollingElement.scrollWidth - innerWidth")
+
+
+def scrolling(page) -> list[str]:
+    """Return what scrolls sideways in a frame of its own, by its label, with all details open."""
+    page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    return page.evaluate(
+        """[...document.querySelectorAll("*")]
+            .filter((one) => ["auto", "scroll"].includes(getComputedStyle(one).overflowX))
+            .filter((one) => one.scrollWidth > one.clientWidth)
+            .map((one) => one.ariaLabel ?? one.tagName)"""
+    )
+
+
+def roles(page, table: str) -> Counter:
+    """Return how often each role is in a table, as a reader who does not see it is told.
+
+    Args:
+        page: an open page.
+        table: a selector of the table.
+    """
+    session = page.context.new_cdp_session(page)
+    root = session.send("DOM.getDocument")["root"]["nodeId"]
+    node = session.send("DOM.querySelector", {"nodeId": root, "selector": table})["nodeId"]
+    name = session.send("DOM.describeNode", {"nodeId": node})["node"]["backendNodeId"]
+    tree = session.send("Accessibility.queryAXTree", {"backendNodeId": name})["nodes"]
+    return Counter(one["role"]["value"] for one in tree if not one["ignored"])

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import report
-from browsing import ARTEFACTS, keep, opened, overflow
+from browsing import ARTEFACTS, keep, opened, overflow, roles, scrolling
 from l2study.core.columns import HISTORY_COLUMNS
 from l2study.core.labels import l2_label
 from l2study.core.wording import fixed, p_value, rounded
@@ -98,7 +98,7 @@ def test_opens_complete_and_fits(chromium, html, width):
         assert view.locator("h2").first.inner_text() == "The answer"
         keep(view, f"page-{width}")
         assert overflow(view) <= 0
-        view.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        assert width > 390 or scrolling(view) == []
         assert overflow(view) <= 0
 
 
@@ -232,28 +232,46 @@ def test_numbers_meet_at_the_decimal_point(chromium, tmp_path):
     assert np.ptp(places) < 1
 
 
-def test_claims_are_cards_on_a_phone_and_a_table_on_a_desk(chromium, html):
-    with opened(chromium, html, 390) as view:
-        claims = view.locator("table.cards").first
-        row = claims.locator("tbody tr").first
-        assert claims.locator("thead").is_hidden()
-        cells = [cell.bounding_box() for cell in row.locator("th, td").all() if cell.is_visible()]
-        assert len({cell["x"] for cell in cells}) == 1
-        assert all(cell["width"] > 250 for cell in cells)
-        label = "getComputedStyle(cell, '::before').content"
-        assert "Verdict" in row.locator("td").nth(1).evaluate(f"(cell) => {label}")
-    with opened(chromium, html) as view:
-        cells = view.locator("table.cards").first.locator("tbody tr").first.locator("th, td").all()
-        assert len({cell.bounding_box()["y"] for cell in cells}) == 1
+TABLES = {heading: f"#{heading} ~ section table" for heading in ("lambda-by-lambda", "the-claims")}
+"""A table of numbers and one of words."""
 
 
-def test_lambda_stays_in_sight_while_numbers_scroll(chromium, html):
+@pytest.mark.parametrize("heading", TABLES)
+def test_a_row_is_a_card_on_a_phone_and_a_line_on_a_desk(chromium, html, heading):
+    for width, card in ((390, True), (1280, False)):
+        with opened(chromium, html, width) as view:
+            cells = view.locator(TABLES[heading]).first.locator("tbody tr").first.locator("th, td")
+            places = [cell.bounding_box() for cell in cells.all() if cell.is_visible()]
+            assert all(place["x"] + place["width"] <= width for place in places)
+            assert (len({place["y"] for place in places}) > 2) == card
+            before = "(cell) => getComputedStyle(cell, '::before').content"
+            assert (cells.nth(2).evaluate(before) != "none") == card
+
+
+@pytest.mark.parametrize("heading", TABLES)
+def test_a_screen_reader_has_the_same_table_on_a_phone(chromium, html, heading):
+    found = []
+    for width in (390, 1280):
+        with opened(chromium, html, width) as view:
+            table = view.locator(TABLES[heading]).first
+            rows, columns = table.locator("tbody tr").count(), table.locator("thead th").count()
+            there = roles(view, TABLES[heading])
+            assert (there["rowheader"], there["columnheader"]) == (rows, columns)
+            assert there["row"] == rows + 1
+            found.append(there["cell"])
+    assert found == [rows * (columns - 1)] * 2
+
+
+def test_cards_are_sorted_by_the_heads_above_them(chromium, html):
     with opened(chromium, html, 390) as view:
-        region = view.locator(".scroll").first
-        assert region.evaluate("(one) => one.scrollWidth > one.clientWidth")
-        before = region.locator("tbody th").first.bounding_box()["x"]
-        region.evaluate("(one) => { one.scrollLeft = 200; }")
-        assert region.locator("tbody th").first.bounding_box()["x"] == before
+        table = view.locator(TABLES["lambda-by-lambda"]).first
+        heads = table.locator("thead button")
+        assert heads.count() == table.locator("thead th").count()
+        assert all(head.is_visible() for head in heads.all())
+        keep(table, "cards-390")
+        heads.first.click()
+        heads.first.click()
+        assert [row.split()[0] for row in column(table, 0)] == LABELS[::-1]
 
 
 # --- curves to pick -------------------------------------------------------------------------------

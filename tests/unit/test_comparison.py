@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import browsing
 import compare as command
 from l2study.core.scope_rows import for_seeds
 from l2study.core.table_files import read_table
@@ -147,7 +148,7 @@ class TestNumbers:
 
 class TestWords:
     def test_differences_are_those_and_no_others(self, studies):
-        rows = {row[0]: row[1:] for row in comparison.differences(studies)}
+        rows = dict(comparison.differences(studies))
         assert rows == {
             "training.epochs": ["3", "4"],
             "lambdas": ["0, 0.0001, 0.01", "0, 0.0005, 0.01, 0.1"],
@@ -300,6 +301,7 @@ class TestPage:
                 assert tab.evaluate(widths) == [width, len(comparison.COMPARED)]
                 loaded = "[...document.images].every(i => i.complete && i.naturalWidth > 0)"
                 assert tab.evaluate(loaded)
+                assert width > 390 or browsing.scrolling(tab) == []
                 assert said == []
                 assert [url for url in asked if not url.startswith("data:")] == [page.as_uri()]
             browser.close()

@@ -336,7 +336,8 @@ def test_cells_are_escaped_and_verdicts_marked():
     table = page.table([row], 'so "called"').data
     assert "a &lt; b" in table
     assert '<span class="verdict not-resolved">not resolved</span>' in table
-    assert "<td data-value=1.0>1.0<br><small>0.5 to 1.5</small></td>" in table
+    cell = '<td role=cell data-label="x" data-value=1.0>1.0<br><small>0.5 to 1.5</small></td>'
+    assert cell in table
     assert "a &lt; b<br><small>because</small>" in table
     assert '<a href="../tables/gap.csv">gap.csv</a>, <a href="#figure-gap">gap</a>' in table
     assert 'aria-label="so &quot;called&quot;"' in table

@@ -216,12 +216,12 @@ def _shown(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def differences(studies: Sequence[Study]) -> list[list[str]]:
-    """Return a row for every setting that is not the same in all studies: key, then each value."""
+def differences(studies: Sequence[Study]) -> list[tuple[str, list[str]]]:
+    """Return a row for every setting that is not the same in all studies: key, and each value."""
     found = [settings(study) for study in studies]
     keys = dict.fromkeys(itertools.chain.from_iterable(found))
-    rows = [[key, *(one.get(key, MISSING) for one in found)] for key in keys]
-    return [row for row in rows if len(set(row[1:])) > 1]
+    rows = [(key, [one.get(key, MISSING) for one in found]) for key in keys]
+    return [row for row in rows if len(set(row[1])) > 1]
 
 
 def measure_rows(

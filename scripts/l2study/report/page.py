@@ -68,8 +68,8 @@ def overview(study: Study, folder: str | Path = "") -> HTML | None:
         for name, claim, text in across_text.claim_sentences(study)
     )
     drawn = {name: figure(study, name, folder).data for name in figures.ACROSS}
-    verdicts = _table(across_text.map_table(study), "Verdicts by set-up", "cards")
-    best = _table(across_text.best_table(study), "The best lambda by set-up", "cards")
+    verdicts = _table(across_text.map_table(study), "Verdicts by set-up")
+    best = _table(across_text.best_table(study), "The best lambda by set-up")
     return HTML(
         f"<h2>Across the set-ups</h2>{first}{drawn['verdict_map']}"
         f"<details><summary>The verdicts as a table, with links</summary>{verdicts}</details>"
@@ -93,14 +93,14 @@ def answer(study: Study) -> HTML:
     return HTML(f'<div class="answer">{"".join(paragraphs)}</div>')
 
 
-def table(rows: Rows, about: str, kind: str = "sortable", note: str = "") -> HTML:
-    """Return a table as HTML that scrolls sideways where the screen is narrow.
+def table(rows: Rows, about: str, kind: str = "cards", note: str = "") -> HTML:
+    """Return a table as HTML.
 
     Args:
         rows: cells, typed as in `cells`.
         about: what the table is, for readers who do not see it.
-        kind: `sortable` by its columns; sortable, and a stack of `cards` where the screen is
-            narrow; or a `list` of things that are not to be sorted.
+        kind: a stack of `cards` where the screen is narrow, to be sorted by its columns; or a
+            `list` of few columns that are not to be sorted.
         note: sentences below it.
     """
     if not rows:
@@ -108,7 +108,7 @@ def table(rows: Rows, about: str, kind: str = "sortable", note: str = "") -> HTM
     return HTML(_table(rows, about, kind) + (f"<p>{html.escape(note)}</p>" if note else ""))
 
 
-def _table(rows: Rows, about: str, kind: str = "sortable") -> str:
+def _table(rows: Rows, about: str, kind: str = "cards") -> str:
     heads = list(rows[0])
     numeric = {head: isinstance(rows[0][head], Number) for head in heads}
     # the first column names the rows: its numbers are labels, which do not meet at a point
@@ -118,27 +118,28 @@ def _table(rows: Rows, about: str, kind: str = "sortable") -> str:
         if numeric[head]
     }
     classes = {head: "" if numeric[head] else f' class="text {_slug(head)}"' for head in heads}
-    # a card has no heads
-    labels = {
-        head: f' data-label="{html.escape(head, quote=True)}"' if kind == "cards" else ""
-        for head in heads
-    }
-    head = "".join(f"<th{classes[h]} scope=col>{html.escape(h)}</th>" for h in heads)
+    tags = ["th scope=row role=rowheader", *["td role=cell"] * (len(heads) - 1)]
+    labels = {head: f' data-label="{html.escape(head, quote=True)}"' for head in heads}
+    # Some browsers take a table that is laid out as cards for a table only if it says so.
+    head = "".join(
+        f"<th{classes[h]} scope=col role=columnheader>{html.escape(h)}</th>" for h in heads
+    )
     body = "".join(
-        "<tr>"
+        "<tr role=row>"
         + "".join(
-            f"<{'td' if rank else 'th'}{classes[h]}{labels[h]}{'' if rank else ' scope=row'}"
-            f"{_sort_key(row[h])}>{_cell(row[h], decimals.get(h, 0))}</{'td' if rank else 'th'}>"
-            for rank, h in enumerate(heads)
+            f"<{tag}{classes[h]}{labels[h]}{_sort_key(row[h])}>{_cell(row[h], decimals.get(h, 0))}"
+            f"</{tag.split()[0]}>"
+            for tag, h in zip(tags, heads, strict=True)
         )
         + "</tr>"
         for row in rows
     )
-    look = ["sortable"] * (len(rows) > 2 and kind != "list") + ["cards"] * (kind == "cards")
+    look = ["sortable"] * (len(rows) > 2) + ["cards"] if kind != "list" else []
     return (
         f'<div class="scroll" role="region" tabindex="0" aria-label="{html.escape(about)}">'
-        f'<table class="{" ".join(look)}"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
+        f'<table class="{" ".join(look)}" role=table>'
+        f"<thead role=rowgroup><tr role=row>{head}</tr></thead>"
+        f"<tbody role=rowgroup>{body}</tbody></table></div>"
     )
 
 
@@ -193,7 +194,7 @@ def _slug(text: str) -> str:
 def claims(study: Study) -> HTML:
     """Return the claims ledger: a table of verdicts, then every claim's estimates to unfold."""
     parts = [f"<p>{html.escape(claim_tables.claims_text(study))}</p>"]
-    parts.append(_table(claim_tables.verdict_table(study), "Claims and verdicts", "cards"))
+    parts.append(_table(claim_tables.verdict_table(study), "Claims and verdicts"))
     rows = study.tables["claims"]
     overall = rows[rows["estimand"] == "overall"]
     parts.append('<p class="unfold">The estimates behind each verdict:</p>')
@@ -201,7 +202,7 @@ def claims(study: Study) -> HTML:
         details = claim_tables.claim_table(study, row.id)
         parts.append(
             f"<details><summary>{html.escape(row.claim)}: {_cell(Verdict(row.verdict), 0)}"
-            f"</summary>{_table(details, f'Estimates for the claim: {row.claim}', 'cards')}"
+            f"</summary>{_table(details, f'Estimates for the claim: {row.claim}')}"
             "</details>"
         )
     return HTML("".join(parts))
@@ -219,7 +220,7 @@ def setup(study: Study) -> HTML:
     """Return the set-up of the study and what it was run with."""
     settings = _table(what_was_run.setup(study), "Set-up of the study", "list")
     environments = what_was_run.versions(study)
-    trained = _table(environments, "Versions the runs were trained with", "cards")
+    trained = _table(environments, "Versions the runs were trained with")
     report = html.escape(what_was_run.report_versions())
     return HTML(
         f"{settings}<p>Trained with:</p>{trained}<p>Tables and figures made with {report}.</p>"
@@ -269,7 +270,7 @@ def sources(study: Study, folder: str | Path = "") -> HTML | None:
     for measure in variance_figures.SHOWN:
         rows = variance_text.source_table(study, measure)
         label = f"{MEASURES[measure].label}: standard deviations and shares by source"
-        contents = _table(rows, label, "cards")
+        contents = _table(rows, label)
         parts.append(f"<details><summary>{html.escape(label)}</summary>{contents}</details>")
     return HTML("".join(parts))
 
@@ -285,7 +286,7 @@ def rounds(study: Study) -> HTML | None:
     """Return the rounds of a study whose seeds come in rounds; else nothing."""
     if not (text := round_text.rounds_sentence(study)):
         return None
-    contents = _table(round_text.rounds_table(study), "Rounds of seeds", "cards")
+    contents = _table(round_text.rounds_table(study), "Rounds of seeds")
     return HTML(f"<h2>Seeds in rounds</h2><p>{html.escape(text)}</p>{contents}")
 
 
