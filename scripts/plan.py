@@ -1,6 +1,6 @@
 """Say what a study would run: its set-ups, new and kept runs, for how long, and how large.
 
-The options are Snakemake's, which makes a dry run of them. The time is estimated from the size of
+The options are Snakemake's, which makes a plan with them. The time is estimated from the size of
 data and networks, the speed of this machine, and the runs that are already there.
 
 Example:
@@ -15,7 +15,6 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS
 import argparse
 import itertools
 import json
-import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -45,7 +44,8 @@ def plan(
     """Return the plan in words.
 
     Args:
-        jobs: rule and shell command (None for `all`) of every job that a dry run would do.
+        jobs: every job that would be done: its `rule`, its `output` as a list of paths, and its
+            `params` by name.
         cores: how many runs are trained at a time.
         rate: returns the speed of this machine, see `estimate.machine_rate`.
         finished: lines about a study in which there is nothing to do, see `seeds_for_claims.lines`.
@@ -53,18 +53,18 @@ def plan(
     Raises:
         DataError: a file of the data is absent or damaged.
     """
-    jobs = [(job["rule"], job["command"] or "") for job in jobs]
-    if not jobs:
+    by_rule: dict[str, list[dict]] = {}
+    for job in jobs:
+        by_rule.setdefault(job["rule"], []).append(job)
+    if not by_rule:
         nothing = "Nothing to be done: every run is there, tables and report are up to date."
         return "\n".join([nothing, *finished])
-    new, prepared = (
-        {_output(command) for rule, command in jobs if rule == wanted}
-        for wanted in ("train", "prepare")
-    )
+    new = {job["params"]["folder"] for job in by_rule.get("train", [])}
+    prepared = {job["output"][0] for job in by_rule.get("prepare", [])}
     lines = []
-    # Where a run is trained for the report, tables are made, and that command has the whole study.
-    for made in [_options(command) for rule, command in jobs if rule == "aggregate" and new]:
-        study, results, speed = json.loads(made["--config"]), made["--results"], rate()
+    # Where a run is trained for the report, tables are made, and that job has the whole study.
+    for made in [job["params"] for job in by_rule.get("aggregate", []) if new]:
+        study, results, speed = json.loads(made["config"]), made["results"], rate()
         found = setups(study, checked=True)
         runs = estimate.expected_runs(study, found, results, new.__contains__, speed)
         lines += [*what(runs), *variation(study)]
@@ -74,8 +74,8 @@ def plan(
         anew = {setup.data for path, setup in manifests.items() if path in prepared}
         lines.append(duration(runs, anew, cores, speed))
         lines.append(room(runs, anew))
-    others = [rule for rule, _ in jobs if rule not in ("train", "all")]
-    return "\n".join([*lines, f"other jobs: {', '.join(dict.fromkeys(others)) or 'none'}"])
+    others = [rule for rule in by_rule if rule not in ("train", "all")]
+    return "\n".join([*lines, f"other jobs: {', '.join(others) or 'none'}"])
 
 
 def what(runs: list[Expected]) -> list[str]:
@@ -178,17 +178,6 @@ def _counts(name: str, runs: list[Expected]) -> str:
     return f"{words}, {taken} to take from longer runs" if taken else words
 
 
-def _output(command: str) -> str:
-    """Return the value of --output in a command of a rule, without taking all of it apart."""
-    return shlex.split(command.rpartition(" --output ")[2])[0]
-
-
-def _options(command: str) -> dict[str, str]:
-    """Return the options of a command of a rule, each with its first value."""
-    words = shlex.split(command)
-    return {word: value for word, value in itertools.pairwise(words) if word.startswith("--")}
-
-
 def main() -> None:
     """Ask Snakemake and print the plan; what it refuses, this refuses in its words."""
     parser = argparse.ArgumentParser(
@@ -213,7 +202,7 @@ def main() -> None:
     here = str(Path(__file__).resolve().parent)
     path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--dry-run", "--logger", "plan"]
+        [sys.executable, "-m", "snakemake", "--executor", "plan", "--logger", "plan"]
         + ["--cores", str(cores), *others],
         env=os.environ | {"PYTHONPATH": path},
         capture_output=True,

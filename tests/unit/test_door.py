@@ -32,7 +32,8 @@ def test_programs_use_only_public_interfaces(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]
-            private = r"snakemake(\.|$)|snakemake_executor_plugin|snakemake_interface_(?!logger)"
+            interface = "snakemake_interface_(?!logger|executor)"
+            private = rf"snakemake(\.|$)|snakemake_executor_plugin|{interface}"
             assert not [name for name in names if re.match(private, name)]
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             assert node.value.id != "workflow" or node.attr in DOCUMENTED

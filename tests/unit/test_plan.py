@@ -1,10 +1,7 @@
 """What the plan says, against numbers by hand. What Snakemake says is in tests/workflow."""
 
-import itertools
 import json
-import shlex
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -160,19 +157,11 @@ def test_runs_that_are_there_are_expected_by_their_own_settings(simple, data, tm
 
 def told(config, results, new, cores=2, rate=RATE, prepared=()):
     """Return the lines of the plan of a study, of whose runs those in the folders `new` are new."""
-    jobs = [SimpleNamespace(rule="train", options={"--l2": "0", "--output": path}) for path in new]
-    jobs += [SimpleNamespace(rule="prepare", options={"--output": path}) for path in prepared]
-    about = {"--config": json.dumps(config), "--results": str(results)}
-    jobs += [SimpleNamespace(rule="aggregate", options=about)]
-    commands = [
-        {"rule": job.rule, "command": shlex.join(["python", "a.py", *flatten(job.options)])}
-        for job in jobs
-    ]
-    return plan.plan(commands, cores, lambda: rate).splitlines()
-
-
-def flatten(options):
-    return itertools.chain.from_iterable(options.items())
+    jobs = [{"rule": "train", "params": {"folder": path}} for path in new]
+    jobs += [{"rule": "prepare", "output": [path]} for path in prepared]
+    about = {"config": json.dumps(config), "results": str(results)}
+    jobs += [{"rule": "aggregate", "params": about}]
+    return plan.plan(jobs, cores, lambda: rate).splitlines()
 
 
 def folders(config, results, *names):
