@@ -407,6 +407,16 @@ def test_labels_of_the_curves_do_not_cover_each_other(chromium, html, width):
         assert min(np.diff(places)) * height / (high - low) > 11
         assert low < places[0]
         assert places[-1] < high
+        beyond = view.evaluate(
+            """() => {
+                const {text, x} = Bokeh.documents[0].get_model_by_name("ends").data;
+                const {frame} = [...Bokeh.index][0], pen = document.createElement("canvas");
+                const width = (one) => pen.getContext("2d").measureText(one).width * 12 / 10;
+                const ends = text.map((one, k) => frame.x_scale.compute(x[k]) + 8 + width(one));
+                return Math.max(...ends) - frame.bbox.right;
+            }"""
+        )
+        assert -40 < beyond <= 0
 
 
 def test_the_diverged_run_is_named_beside_the_curves(chromium, html):
@@ -446,6 +456,14 @@ def test_curves_of_odd_studies(chromium, tmp_path, case, odd_study):
         assert len(data(view, "means")["ys"]) == complete["l2"].nunique()
         assert len(data(view, "runs")["ys"]) == len(complete)
         assert overflow(view) <= 0
+        ticks = view.evaluate(
+            """() => {
+                const {x_range, below: [axis]} = Bokeh.documents[0].get_model_by_name("explorer");
+                const {start, end} = x_range;
+                return axis.ticker.get_ticks(start, end, x_range, 0, {}).major;
+            }"""
+        )
+        assert ticks == [round(tick) for tick in ticks]
 
 
 def test_too_many_runs_are_said_to_be_left_out(chromium, tmp_path, monkeypatch):

@@ -371,6 +371,21 @@ def test_chooser_groups_combined_levels_by_the_first_factor(full):
     assert re.findall(r'aria-current="page">([^<]*)<', text) == ["base"]
 
 
+def test_advice_names_the_best_lambda_of_the_base_and_counts_those_of_the_others(full):
+    best = full.tables["best"].copy()
+    best["best_l2"] = [0.01] + [0.001] * 4 + [0.0] * (len(best) - 6) + [np.nan]
+    base, *others = best["setup"]
+    assert base == "base"
+    study = dataclasses.replace(full, tables=full.tables | {"best": best})
+    assert across_text.advice(study) == (
+        "In the base, use lambda 0.01 because it has the lowest validation cross-entropy there, as"
+        f" a mean over seeds. Of the {len(others)} set-ups with a best lambda, it is 0 in"
+        f" {len(others) - 5}, 0.001 in 4 and 0.01 in 1."
+    )
+    best.loc[best["setup"] == "base", "best_l2"] = np.nan
+    assert across_text.advice(study).startswith("In the base, validation chooses no lambda. Of the")
+
+
 def test_one_set_up_has_neither_chooser_nor_overview(tmp_path):
     study = made_up(tmp_path, lambdas=[0, 1e-2], seeds=[0, 1], epochs=2)
     assert chooser(study) == ""

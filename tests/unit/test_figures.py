@@ -300,6 +300,15 @@ def test_robustness_draws_distances_and_accuracies_under_attack(study):
     assert axes[1].get_ylim() == axes[2].get_ylim()
 
 
+def test_creep_that_is_mere_rounding_does_not_fill_the_panel(study):
+    rises = ["val_ce_rise", "val_loss_rise"]
+    runs, means = study.tables["runs"], study.tables["means"].copy()
+    means.loc[means["measure"].isin(rises), ["mean", "low", "high"]] = 2e-17
+    tables = study.tables | {"runs": runs.assign(**dict.fromkeys(rises, 4e-17)), "means": means}
+    low, high = figures.draw("creep", tables, 0.95).axes[2].get_ylim()
+    assert high - low > 0.01 * runs["val_ce_min"].median()
+
+
 def test_creep_is_the_distance_from_each_runs_own_minimum(study):
     ce, loss, end = draw("creep", study).axes
     runs, histories = study.tables["runs"], study.tables["histories"]

@@ -104,7 +104,7 @@ def test_study_without_diverged_runs_says_so(odd_study):
 
 def test_has_question_answer_setup_and_confidence(study):
     text = summary.summary(study)
-    assert text.startswith("# L2 regularisation study: made-up\n\nHow does")
+    assert text.startswith("# L2 regularisation study: made-up\n\nWhat does")
     assert section(text, "Answer").strip()
     setup = section(text, "Set-up")
     for expected in (
@@ -139,14 +139,14 @@ def test_setup_names_a_decoupled_regulariser_and_label_noise(study):
 @pytest.mark.parametrize(
     ("known", "words"),
     [
-        ({}, "digits.npz: 1 000 train, 200 test images"),
+        ({}, "digits.npz: 1,000 train, 200 test images"),
         (
             {"values": [0, 16], "scale": 1 / 255},
-            "digits.npz: 1 000 train, 200 test images; values 0 to 16, divided by 255",
+            "digits.npz: 1,000 train, 200 test images; values 0 to 16, divided by 255",
         ),
         (
             {"values": [-0.5, 1.0], "scale": 1.0},
-            "digits.npz: 1 000 train, 200 test images; values −0.5 to 1",
+            "digits.npz: 1,000 train, 200 test images; values −0.5 to 1",
         ),
     ],
 )

@@ -34,6 +34,22 @@ def test_fixed_decimals(value, text):
     assert wording.number(value, 2, 100) == text
 
 
+@pytest.mark.parametrize(
+    ("measure", "given", "shown"),
+    [
+        ("test_accuracy", (0.98, 1.0039), (0.98, 1)),
+        ("gap_reported", (-1.2, -0.4), (-1, -0.4)),
+        ("val_ce", (-0.1, 7.0), (0, 7.0)),
+    ],
+)
+def test_an_interval_leaves_out_what_cannot_be(measure, given, shown):
+    assert wording.possible(measure, *given) == shown
+
+
+def test_a_missing_interval_stays_missing():
+    assert all(map(math.isnan, wording.possible("test_accuracy", math.nan, math.nan)))
+
+
 def test_interval_needs_both_ends():
     assert wording.interval(-0.0145, 0.02, wording.fixed(2, 100)) == "−1.45 to 2.00"
     assert wording.interval(math.nan, 1.0, wording.rounded()) == "–"

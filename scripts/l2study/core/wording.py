@@ -107,6 +107,16 @@ def interval(low: float | None, high: float | None, form: Form) -> str:
     return MISSING if MISSING in ends else " to ".join(ends)
 
 
+def possible(measure: str, low: float, high: float) -> tuple[float, float]:
+    """Return an interval without what the measure cannot be, such as an accuracy above 1.
+
+    >>> possible("test_accuracy", 0.98, 1.0039)
+    (0.98, 1.0)
+    """
+    limits = MEASURES[measure].column
+    return max(low, limits.get("minimum", -math.inf)), min(high, limits.get("maximum", math.inf))
+
+
 def percent(share: float) -> str:
     """Return a share as a percentage in its plainest form: 0.95 is `95 %`, 0.999 is `99.9 %`."""
     return f"{100 * share:.10g} %"

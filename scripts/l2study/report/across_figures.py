@@ -246,7 +246,7 @@ def _benefit_rows(setups: pd.DataFrame, best: pd.DataFrame, confidence: float) -
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
     ax.grid(visible=True, axis="x")
-    ax.set_xlabel(f"Test accuracy at the best λ,\nless that at {_reference(best)} (points)")
+    ax.set_xlabel(f"Test accuracy at the best λ,\nminus that at {_reference(best)} (points)")
     handles = [
         Line2D([], [], marker="o", ms=6, color="#14618c", lw=2,
                label=f"{percent(confidence)} interval without 0"),
@@ -290,7 +290,7 @@ def _benefit_map(setups: pd.DataFrame, best: pd.DataFrame, tall: str, wide: str)
         below = "" if ends == MISSING or len(columns) > 6 else f"\n{ends}"
         chosen.text(x + 0.5, y + 0.5, text + below, ha="center", va="center", fontsize=size - 0.5,
                     color="white" if dark else "0.1")  # fmt: skip
-    worth.set_title(f"Test accuracy at the best λ, less that at {_reference(best)} (points)")
+    worth.set_title(f"Test accuracy at the best λ, minus that at {_reference(best)} (points)")
     chosen.set_title("Best λ")
     handles = [Patch(fc="white", ec="0.6", hatch="////", lw=0, label="not resolved from 0")]
     if (there["resolved"] != "yes").any():

@@ -88,6 +88,23 @@ def listed(texts: Iterable[str], most: int = NAMED) -> str:
     return " and ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))
 
 
+def advice(study: Study) -> str:
+    """Return which lambda to use in the base, because of what, and which is the best elsewhere."""
+    best = study.tables["best"].set_index("setup")["best_l2"].dropna()
+    if BASE not in best:
+        text = "In the base, validation chooses no lambda."
+    else:
+        text = (
+            f"In the base, use lambda {l2_label(best[BASE])} because it has the lowest validation"
+            " cross-entropy there, as a mean over seeds."
+        )
+    if best.empty:
+        return text
+    counts = best.value_counts().sort_index().items()
+    each = listed((f"{l2_label(l2)} in {count}" for l2, count in counts), len(best))
+    return f"{text} Of the {len(best)} set-ups with a best lambda, it is {each}."
+
+
 def overview(study: Study) -> list[str]:
     """Return the sentences on all set-ups together, and what is missing or diverged."""
     setups = study.tables["setups"]
@@ -195,14 +212,14 @@ def best_table(study: Study) -> Rows:
                 "Set-up": _link(study, name, near),
                 "Best λ": Words(_label(row["best_l2"]), "" if ends == MISSING else ends),
                 "Reference λ": _label(row["reference_l2"]),
-                "Test accuracy, less that at the reference (points)": Number(
+                "Test accuracy minus that at the reference (points)": Number(
                     row["test_accuracy_difference"],
                     points,
                     row["test_accuracy_low"],
                     row["test_accuracy_high"],
                 ),
                 "Resolved": said,
-                "Test cross-entropy, less that at the reference": Number(
+                "Test cross-entropy minus that at the reference (nats)": Number(
                     row["test_ce_difference"], nats, row["test_ce_low"], row["test_ce_high"]
                 ),
             }

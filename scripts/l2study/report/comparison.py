@@ -18,7 +18,7 @@ from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
 from l2study.core.scope_rows import for_seeds
 from l2study.core.variation import number_of_seeds, run_seeds
-from l2study.core.wording import MISSING, Form, fixed, interval, percent
+from l2study.core.wording import MISSING, Form, fixed, interval, percent, possible
 from l2study.report.inputs import Study, read_results
 from l2study.report.marks import draw_means
 from l2study.report.style import (
@@ -242,7 +242,7 @@ def _cell(rows: pd.DataFrame, name: str, l2: float, measure: str) -> tuple[str, 
     lost = f"; diverged: {row['diverged_seeds']}" if row["diverged_seeds"] else ""
     if row["n"] == 0:
         return MISSING, f"no run completed{lost}"
-    span = interval(row["low"], row["high"], _form(measure))
+    span = interval(*possible(measure, row["low"], row["high"]), _form(measure))
     return _form(measure)(row["mean"]), f"{span}{lost}"
 
 
@@ -259,7 +259,7 @@ def _choice(row: pd.Series) -> tuple[str, str]:
     if pd.isna(row["l2"]):
         return MISSING, "none"
     accuracy = fixed(2, 100)(row["test_accuracy_mean"])
-    span = interval(row["low"], row["high"], fixed(2, 100))
+    span = interval(*possible("test_accuracy", row["low"], row["high"]), fixed(2, 100))
     return f"λ = {l2_label(row['l2'])}", f"test accuracy {accuracy} % ({span})"
 
 

@@ -181,6 +181,7 @@ def plot() -> dict:
         name="explorer",
     )
     drawing.toolbar.logo = None
+    drawing.xaxis.ticker.min_interval = 1  # epochs are whole
     shade = {"color": "colour"}
     bands = _source("bands", "xs", "ys", "colour")
     drawing.patches("xs", "ys", fill_color="colour", fill_alpha=0.15, line_color=None, source=bands)

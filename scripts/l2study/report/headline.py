@@ -12,7 +12,7 @@ from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds, widest
 from l2study.core.variation import differing, independent_seeds, is_crossed, number_of_seeds
-from l2study.core.wording import form_of, interval, percent
+from l2study.core.wording import form_of, interval, percent, possible
 from l2study.report.inputs import Study
 
 FEW_SEEDS = 5
@@ -20,12 +20,18 @@ FEW_SEEDS = 5
 
 GAP_AND_NORM = ("gap_generalisation", "weight_norm")
 NAMES = {
-    "gap_generalisation": "the generalisation gap (training less test accuracy{here})",
+    "gap_generalisation": "the generalisation gap (training minus test accuracy{here})",
     "weight_norm": "the norm of the regularised weights",
     "test_accuracy": "test accuracy",
     "test_ce": "test cross-entropy",
 }
 """How the answer calls the measures that it is about; `here` is for intervals over seeds alone."""
+
+UNITS = {
+    "points": "Points are percentage points of accuracy.",
+    "nats": "Nats are the unit of the cross-entropy that Keras prints.",
+}
+"""What the units in the answer are."""
 
 _OTHERS = {
     "weights": "initial weights",
@@ -88,9 +94,9 @@ class Estimate(NamedTuple):
 def answer(study: Study) -> list[str]:
     """Return the answer as a few paragraphs of a few sentences.
 
-    First which lambda to use, because of what, and how sure that is. Then what the strongest
-    regularisation did. Then, where a reported gap is negative, what it is made of. Last, what the
-    intervals cover.
+    First which lambda to use, because of what. Then how sure that is, and what the strongest
+    regularisation did. Then, where a reported gap is negative, what it is made of. Last, the units,
+    and what the intervals cover.
     """
     runs, level = study.tables["runs"], f"{percent(study.config['confidence'])} interval "
     lambdas = sorted(set(runs["l2"]))
@@ -105,26 +111,32 @@ def answer(study: Study) -> list[str]:
     )
     negative = _negative_gap(means, level)
     if len(left) == 1:
-        return [_single(means, left[0], level) + none_left, *negative, covered]
+        return _with_units([_single(means, left[0], level) + none_left, *negative], covered)
     comparisons = widest(study.tables["answer"], ["comparison", "measure"])
     comparisons = comparisons.set_index(["comparison", "measure"], drop=False)
     strongest = comparisons.loc["strongest"]
     extreme = strongest["l2"].iloc[0]
-    choice, alpha = for_seeds(study.tables["choice"]), 1 - study.config["confidence"]
-    choice, wide = choice.set_index("rule"), widest(study.tables["choice"], ["rule"])
-    wide = wide.set_index("rule").loc["best"]
-    first = _recommendation(choice, wide, (runs["status"] == "diverged").any())
-    if "chosen" in comparisons.index and choice.loc["best", "l2"] != extreme:
-        first += " " + _comparison(comparisons.loc["chosen"], level, alpha)
-    second = _comparison(strongest, level, alpha, ("test_accuracy", *GAP_AND_NORM))
+    first, sure, alpha = recommendation(study), _how_sure(study), 1 - study.config["confidence"]
+    if "chosen" in comparisons.index and _choice(study).loc["best", "l2"] != extreme:
+        sure.append(_comparison(comparisons.loc["chosen"], level, alpha))
+    second = _comparison(strongest, level, alpha, ("test_accuracy", *GAP_AND_NORM), means)
     reference = float(study.config["reference_lambda"])
     if reference not in lambdas:
         second += f" The reference, lambda {l2_label(reference)}, is not in the study."
-    return [first, f"{second} {_seeds(int(strongest['n'].iloc[0]))}{none_left}", *negative, covered]
+    second += f" {_seeds(int(strongest['n'].iloc[0]))}{none_left}"
+    return _with_units([first, *filter(None, [" ".join(sure)]), second, *negative], covered)
+
+
+def _with_units(texts: list[str], covered: str) -> list[str]:
+    """Return the answer with a last paragraph: what its units are, and what the intervals cover."""
+    said = [words for unit, words in UNITS.items() if any(f" {unit}" in text for text in texts)]
+    return [*texts, " ".join([*said, covered])]
 
 
 def _mean(means: pd.DataFrame, measure: str, l2: float) -> Estimate:
-    return Estimate(measure, *means.loc[(measure, l2), ["n", "mean", "low", "high", "scope"]])
+    row = means.loc[(measure, l2)]
+    low, high = possible(measure, row["low"], row["high"])
+    return Estimate(measure, row["n"], row["mean"], low, high, row["scope"])
 
 
 def _single(means: pd.DataFrame, l2: float, level: str) -> str:
@@ -134,41 +146,51 @@ def _single(means: pd.DataFrame, l2: float, level: str) -> str:
     )
     return (
         f"Only lambda {l2_label(l2)} has completed runs ({gap.n:.0f}), so there is nothing to"
-        f" compare it with: its generalisation gap (training less test accuracy) is"
+        f" compare it with: its generalisation gap (training minus test accuracy) is"
         f" {_value(gap, level)}, the norm of its regularised weights"
         f" {_value(norm)} and its test accuracy {_value(accuracy, unit=' %')}."
     )
 
 
-def _recommendation(choice: pd.DataFrame, wide: pd.Series, diverged: bool) -> str:
-    """Return which lambda to use, because of what, and how sure that is.
-
-    Args:
-        choice: the table of choice for other seeds, by rule.
-        wide: its row of the best lambda for other images too, if there is one.
-        diverged: whether a run diverged.
-    """
-    best, simplest = choice.loc["best"], choice.loc["one_standard_error"]
-    if pd.isna(best["l2"]):
+def recommendation(study: Study) -> str:
+    """Return in a sentence which lambda to use, because of what."""
+    best = _choice(study).loc["best", "l2"]
+    if pd.isna(best):
         return "Validation chooses no lambda: at each of them a run diverged."
-    without = ", that is, no L2" if best["l2"] == 0 else ""
-    among = " among the lambdas without a diverged run" if diverged else ""
-    text = (
-        f"Use lambda {l2_label(best['l2'])}{without}: its mean validation cross-entropy is the"
-        f" lowest{among}."
+    without = ", that is, no L2," if best == 0 else ""
+    diverged = (study.tables["runs"]["status"] == "diverged").any()
+    among = ", among the lambdas without a diverged run" if diverged else ""
+    return (
+        f"Use lambda {l2_label(best)}{without} because it has the lowest validation cross-entropy,"
+        f" as a mean over seeds{among}."
     )
+
+
+def _choice(study: Study) -> pd.DataFrame:
+    return for_seeds(study.tables["choice"]).set_index("rule")
+
+
+def _how_sure(study: Study) -> list[str]:
+    """Return how sure the choice of lambda is, and which larger one is nearly as good."""
+    choice = _choice(study)
+    wide = widest(study.tables["choice"], ["rule"]).set_index("rule").loc["best"]
+    best, simplest = choice.loc["best"], choice.loc["one_standard_error"]
+    texts = []
     if pd.notna(best["share"]):
-        text += f" That is so in {percent(round(best['share'], 2))} of resampled sets of seeds"
+        text = (
+            "If the seeds of this study are drawn again at random (bootstrap), the same lambda is"
+            f" chosen in {percent(round(best['share'], 2))} of the draws"
+        )
         if wide["scope"] == SEEDS_AND_IMAGES:
             share = percent(round(wide["share"], 2))
-            text += f", and in {share} if the validation images are resampled too"
-        text += "."
-    if simplest["l2"] != best["l2"]:
-        text += (
-            f" Lambda {l2_label(simplest['l2'])} is the largest that is as good, within one"
-            " standard error of the mean over seeds."
+            text += f", and in {share} if the validation images are drawn again, too"
+        texts.append(f"{text}.")
+    if pd.notna(simplest["l2"]) and simplest["l2"] != best["l2"]:
+        texts.append(
+            f"Lambda {l2_label(simplest['l2'])} is nearly as good: it is the largest within one"
+            " standard error of the lowest mean."
         )
-    return text
+    return texts
 
 
 def _comparison(
@@ -176,8 +198,17 @@ def _comparison(
     level: str,
     alpha: float,
     measures: tuple[str, ...] = ("test_accuracy", "test_ce"),
+    means: pd.DataFrame | None = None,
 ) -> str:
-    """Return what is different at a lambda from the one it is compared with."""
+    """Return what is different at a lambda from the one it is compared with.
+
+    Args:
+        rows: the comparison, a row per measure, by measure.
+        level: what an interval is called, such as "95 % interval ".
+        alpha: the level of a test of equivalence.
+        measures: those to speak of.
+        means: by measure and lambda; with it, the norms that differ are said, too.
+    """
     l2, base, n = rows[["l2", "reference_l2", "n"]].iloc[0]
     at = f"At lambda {l2_label(l2)}, compared with lambda {l2_label(base)},"
     if n == 0:
@@ -186,6 +217,14 @@ def _comparison(
         f"{_named(row)} {_change(row, '' if rank else level, alpha)}"
         for rank, (_, row) in enumerate(rows.loc[list(measures)].iterrows())
     ]
+    # Of a norm, a reader knows no scale. Where a run diverged, these are not means of the pairs.
+    if (
+        means is not None
+        and (means.loc[[("weight_norm", l2), ("weight_norm", base)], "n"] == n).all()
+    ):
+        norms = (form_of(MEASURES["weight_norm"])(means.loc[("weight_norm", at), "mean"])
+                 for at in (l2, base))  # fmt: skip
+        said[-1] += f", {' instead of '.join(norms)}"
     return f"{at} {', '.join(said[:-1])}, and {said[-1]}."
 
 
@@ -218,28 +257,28 @@ def _negative_gap(means: pd.DataFrame, level: str) -> list[str]:
         parts["lag"],
         "from averaging training accuracy while the model improves",
         "from averaging training accuracy over models better than the last",
-        "from averaging training accuracy while the model changes, not resolved from zero",
+        "from averaging training accuracy while the model changes, not clearly different from zero",
     )
     hardness = _sign(
         parts["split"],
         "from validation images that are easier than the test images",
         "from validation images that are harder than the test images",
-        "from a difference between validation and test images that is not resolved from zero",
+        "from validation images that are not clearly easier or harder than the test images",
     )
     here = " on these images" if parts["generalisation"].scope == SEEDS else ""
     conclusion = _sign(
         parts["generalisation"],
-        f"training less test accuracy{here}, which is below zero",
-        f"training less test accuracy{here}, which is above zero",
-        f"training less test accuracy{here}, which is not resolved from zero",
+        f"training minus test accuracy{here}, which is below zero",
+        f"training minus test accuracy{here}, which is above zero",
+        f"training minus test accuracy{here}, which is not clearly different from zero",
     )
     reported, lag, split, generalisation = (
         _value(part, level if kind == "reported" else "") for kind, part in parts.items()
     )
     return [
-        f"The gap that Keras reports at lambda {l2_label(l2)} is negative, {reported}, but it adds"
-        f" three things: {lag} {averaging}, {split} {hardness}, and {generalisation} of"
-        f" {conclusion}."
+        f"At lambda {l2_label(l2)}, the gap that Keras reports, training minus validation accuracy,"
+        f" is negative: {reported}. It is the sum of {lag} {averaging}, {split} {hardness}, and"
+        f" {generalisation} of {conclusion}."
     ]
 
 
@@ -256,10 +295,10 @@ def _change(row: pd.Series, level: str, alpha: float) -> str:
     if row["p_equivalent"] < alpha:
         shown = MEASURES[measure]
         margin = f"{shown.scale * row['margin']:g} {shown.unit}"
-        words = f"is equivalent within {margin} by two one-sided tests, the difference is"
+        words = f"differs by less than {margin}, as two one-sided tests show, namely by"
         return f"{words} {_value(change, level)}"
     if change.low <= 0 <= change.high:
-        return f"has no resolved change, {_value(change, level)}"
+        return f"is not clearly different, {_value(change, level)}"
     side = "lower" if change.value < 0 else "higher"
     ends = sorted((abs(change.low), abs(change.high)))
     return f"is {_value(Estimate(measure, change.n, abs(change.value), *ends), level, side)}"

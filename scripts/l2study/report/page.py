@@ -62,7 +62,8 @@ def overview(study: Study, folder: str | Path = "") -> HTML | None:
     """
     if not across_text.has_overview(study):
         return None
-    first, *rest = (f"<p>{html.escape(text)}</p>" for text in across_text.overview(study))
+    texts = [across_text.advice(study), *across_text.overview(study)]
+    advice, first, *rest = (f"<p>{html.escape(text)}</p>" for text in texts)
     claims = "".join(
         f"<dt>{html.escape(f'{name}: {claim}')}</dt><dd>{html.escape(text)}</dd>"
         for name, claim, text in across_text.claim_sentences(study)
@@ -71,7 +72,8 @@ def overview(study: Study, folder: str | Path = "") -> HTML | None:
     verdicts = _table(across_text.map_table(study), "Verdicts by set-up")
     best = _table(across_text.best_table(study), "The best lambda by set-up")
     return HTML(
-        f"<h2>Across the set-ups</h2>{first}{drawn['verdict_map']}"
+        f'<h2>Across the set-ups</h2><div class="answer">{advice}</div>{first}'
+        f"{drawn['verdict_map']}"
         f"<details><summary>The verdicts as a table, with links</summary>{verdicts}</details>"
         f"{''.join(rest)}"
         f"<h3>Every claim in all set-ups</h3><dl>{claims}</dl>"

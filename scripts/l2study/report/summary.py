@@ -20,8 +20,8 @@ from l2study.report.inputs import Study
 from l2study.report.setup_names import words
 
 QUESTION = (
-    "How does the strength of L2 regularisation, lambda, change the loss, the weights and the gap "
-    "between training and validation accuracy of a Keras model?"
+    "What does L2 regularisation do to a Keras network: to its accuracy, its weights and the gap "
+    "between training and test accuracy? Lambda is the strength of the regularisation."
 )
 
 LEADING_FIGURE = "decomposition"
@@ -63,9 +63,10 @@ def summary(study: Study) -> str:
         "## Per lambda",
         "All numbers are means over the completed runs after the last epoch. Accuracies and gaps "
         "are measured with the final weights. The reported gap is the exception: it is the running "
-        "training accuracy that Keras prints, minus the validation accuracy. The norm is that of "
-        "the weights that carry the regulariser. Gaps are in points, and their variances over "
-        f"seeds in points². The ranges in brackets are {level} intervals. "
+        "training accuracy that Keras prints, minus the validation accuracy. The norm is the "
+        "square root of the sum of the squared weights, of those with the regulariser. Gaps are in "
+        f"points, and their variances over seeds in points². The ranges in "
+        f"brackets are {level} intervals. "
         + text_tables.scopes_sentence(study),
         markdown_table(text_tables.lambda_table(study)),
         "The reported gap is the sum of three parts. The lag comes from averaging over a changing "
@@ -109,6 +110,7 @@ def _across(study: Study, figures: dict[str, str]) -> list[str]:
     """Return the section on all set-ups; takes the figures that it shows out of `figures`."""
     return [
         "## Across the set-ups",
+        across_text.advice(study),
         *across_text.overview(study),
         "\n".join(f"- {name}: {text}" for name, _, text in across_text.claim_sentences(study)),
         markdown_table(across_text.map_table(study)),

@@ -16,6 +16,7 @@ from l2study.core.wording import (
     fixed,
     interval,
     p_value,
+    possible,
     rounded,
 )
 from l2study.report.cells import Number, Rows
@@ -23,7 +24,7 @@ from l2study.report.inputs import Study
 
 RULES = {
     "best": "lowest mean validation cross-entropy",
-    "one_standard_error": "largest lambda within one standard error over seeds of it",
+    "one_standard_error": "largest lambda whose mean is within one standard error of the lowest",
     "reference": "the reference",
 }
 """The rules of choice as a reader sees them."""
@@ -142,19 +143,19 @@ def variance_sentences(study: Study) -> list[str]:
     for kind in ("reported", "generalisation"):
         below = gap[(gap["gap"] == kind) & (gap["variance"] < gap["variance_images"])]
         places = [
-            f"at lambda {l2_label(row.l2)} ({SQUARED(row.variance)} against"
+            f"at lambda {l2_label(row.l2)} (variance {SQUARED(row.variance)} against"
             f" {SQUARED(row.variance_images)} points²)"
             for row in below.itertuples()
         ]
         if places:
             texts.append(
-                f"The variance of the {kind} gap over seeds is below that which a single run would"
-                f" have if its images were drawn again: {', '.join(places)}."
+                f"Over seeds, the {kind} gap varies less than it would over images, if those of a"
+                f" single run were drawn again: {', '.join(places)}."
             )
     if texts:
         texts.append(
-            "That is possible because all seeds are evaluated on the same images. So the variance"
-            " over seeds does not say how much a gap would vary with other images."
+            "All seeds are evaluated on the same images. So the variance over seeds does not say"
+            " how much a gap would vary with other images."
         )
     return texts
 
@@ -189,7 +190,9 @@ def choice_table(study: Study) -> Rows:
             "λ": _lambda(row.l2),
             "Validation cross-entropy (nats)": Number(row.val_ce_mean, fixed(4)),
             "Standard error": Number(row.val_ce_se, fixed(4)),
-            "Test accuracy %": Number(row.test_accuracy_mean, POINTS, row.low, row.high),
+            "Test accuracy %": Number(
+                row.test_accuracy_mean, POINTS, *possible("test_accuracy", row.low, row.high)
+            ),
             "Runs": Number(row.n, fixed(0)),
             "Picked in % of resamples": Number(row.share, fixed(0, 100)),
             "Picked lambdas": interval(row.l2_low, row.l2_high, _label),

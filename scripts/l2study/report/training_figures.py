@@ -220,6 +220,9 @@ def creep(
         draw_seeds(ax, completed(runs), measure, positions, hollow=hollow, shift=2.4 * side)
         means_of(ax, means, measure, positions, 0.9 * side, hollow=hollow)
     ax.axhline(0, color="0.35", lw=0.9)
+    # Rounding alone is not to fill the panel.
+    low, high = ax.get_ylim()
+    ax.set_ylim(min(low, -0.05 * span), max(high, 0.05 * span))
     ax.set_ylabel("Rise after\nminimum (nats)")
     if runs[rises].isna().to_numpy().all():
         ax.text(0.5, 0.5, "too few epochs", ha="center", va="center", transform=ax.transAxes)

@@ -27,7 +27,7 @@ def setup(study: Study) -> Rows:
     config, data = study.config, study.data
     model, training, split = config["model"], config["training"], config["validation"]
     counts = data.get("counts", {})
-    rows = ", ".join(f"{count:,} {part}".replace(",", " ") for part, count in counts.items())
+    rows = ", ".join(f"{count:,} {part}" for part, count in counts.items())
     source = data.get("source") or config["dataset"].get("name") or config["dataset"]["path"]
     if rows:
         rows += f" images{_values(data)}"
@@ -47,7 +47,7 @@ def setup(study: Study) -> Rows:
         ("Data", f"{source}" + (f": {rows}" if rows else "")),
         (
             "Training subset",
-            f"{size} images, stratified" if size else "all rows that validation leaves",
+            f"{size:,} images, stratified" if size else "all rows that validation leaves",
         ),
         *([("Label noise", replaced)] if noise else []),
         ("Validation", held_out),
