@@ -39,10 +39,17 @@ def pytest_collection_modifyitems(items):
     """Start the longest first, and keep tests of one worker that share what their file makes.
 
     Files of tests/workflow say so themselves where that is so: most of their tests are long, and
-    each makes its own study.
+    each makes its own study. Files with slow tests go before others: a long one that starts late
+    would leave all workers but its own without work.
     """
     longest = {"cluster": 0, "browser": 1, "workflow": 2}
-    items.sort(key=lambda item: longest.get(item.path.parent.name, len(longest)))
+
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+
+    def place(item):
+        return longest.get(item.path.parent.name, len(longest)), item.path not in slow
+
+    items.sort(key=place)
     for item in items:
         if item.path.parent.name != "workflow":
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
