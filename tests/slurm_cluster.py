@@ -106,7 +106,7 @@ class SlurmError(RuntimeError):
     """The cluster cannot be started here. The message says why."""
 
 
-def wait_until(condition, seconds: float = 60, what: str = "it") -> None:
+def wait_until(condition, seconds: float = 300, what: str = "it") -> None:
     """Return once `condition()` is true.
 
     Raises:
@@ -294,7 +294,7 @@ class Slurm:
                 raise SlurmError(f"{name} ended: {(self.folder / f'{name}.out').read_text()}")
             return condition()
 
-        wait_until(ready, 180, name)
+        wait_until(ready, what=name)
 
     def _start_munged(self) -> None:
         file = {

@@ -1,7 +1,8 @@
-"""The tiny study on a real Slurm of two nodes, with real faults: the tables are always the same.
+"""Studies on a real Slurm of two nodes, with real faults: every run is trained in the end.
 
 Slurm is started once for all tests of this module, and gone when they are over. Whatever happens,
-no run is ever at work twice at the same time.
+no run is ever at work twice at the same time. One test trains and compares the tables with those of
+a local study. In the others, which are about jobs and nodes, a stand-in trains.
 """
 
 import contextlib
@@ -21,6 +22,7 @@ from l2study.core.files import read_json
 from needs import require, unavailable
 from project import STUDY, Project
 from slurm_cluster import NODES, PACKAGES, Slurm, SlurmError, output, wait_until
+from stand_in import RUNS, StandIn
 from tiny import PROJECT, write_npz
 
 SABOTAGE = """
@@ -35,12 +37,13 @@ def strike(l2, seed):
     once = Path(f"once-{l2}-{seed}")
     if fault == "fail":
         raise RuntimeError("out of luck")
+    first = not once.exists()
+    once.touch()
     if fault == "memory":  # at every attempt
-        held = bytearray(2_000_000_000)
+        held = bytearray(2_500_000_000)
         held[::4096] = bytes(len(held[::4096]))
-        time.sleep(4)
-    if fault == "hang" and not once.exists():
-        once.touch()
+        time.sleep(600 if first else 4)
+    if fault == "hang" and first:
         time.sleep(600)
     while fault == "wait" and not Path("go").exists():
         time.sleep(0.2)
@@ -90,14 +93,11 @@ def of_cluster(process, folder):
     return False
 
 
-class Clustered(Project):
-    """The tiny study with faults to come, and the profile as it is but for the waiting."""
+class OnCluster:
+    """A project with faults to come, and the profile as it is but for the waiting."""
 
     def __init__(self, folder):
         super().__init__(folder)
-        write_npz(folder / "tiny.npz")
-        with open(folder / "scripts" / "l2study" / "training" / "one_run.py", "a") as code:
-            code.write(STRUCK)
         (folder / "scripts" / "sabotage.py").write_text(SABOTAGE)
         self.profile("slurm-init-seconds-before-status-checks: 10", "{}: 2")
 
@@ -108,24 +108,62 @@ class Clustered(Project):
         assert text.count(old) == 1
         path.write_text(text.replace(old, new.format(old.partition(":")[0])))
 
-    def fault(self, **faults):
-        """Let these runs have these faults: l0_s1="fail" is lambda 0 seed 1."""
-        named = {re.sub("l(.*)_s", r"\1 ", key): fault for key, fault in faults.items()}
-        (self.folder / "faults.json").write_text(json.dumps(named))
+    def fault(self, faults):
+        """Let these runs have these faults: {"0 1": "fail"} is of lambda 0 and seed 1."""
+        (self.folder / "faults.json").write_text(json.dumps(faults))
 
     def on_cluster(self, *arguments):
-        return self.snakemake("aggregate", "--workflow-profile", "profiles/slurm", *arguments)
+        return self.snakemake(*self.targets, "--workflow-profile", "profiles/slurm", *arguments)
 
     def start_on_cluster(self, *arguments):
         return self.start(
-            "aggregate", "--workflow-profile", "profiles/slurm", *arguments,
+            *self.targets, "--workflow-profile", "profiles/slurm", *arguments,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
 
 
+class Trained(OnCluster, Project):
+    """The tiny study."""
+
+    targets = ("aggregate",)
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        write_npz(folder / "tiny.npz")
+        with open(folder / "scripts" / "l2study" / "training" / "one_run.py", "a") as code:
+            code.write(STRUCK)
+
+
+class StoodIn(OnCluster, StandIn):
+    """Four runs by the stand-in: lambda 0.001, seeds 0 to 3."""
+
+    targets = tuple(RUNS)
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        program = folder / "scripts" / "train.py"
+        parsed = "options = parser.parse_args()\n"
+        strike = "import sabotage; sabotage.strike(options.l2, options.seed)\n"
+        program.write_text(program.read_text().replace(parsed, parsed + strike))
+
+    def trained_once(self):
+        """Return whether every run is there and was trained once, after its faults."""
+        lines = (self.folder / "turns").read_text().splitlines()
+        words = [f"{word} {seed}" for word in ("begin", "end") for seed in range(len(RUNS))]
+        return sorted(lines) == words and all((self.folder / run).exists() for run in RUNS)
+
+
+@pytest.fixture
+def trained(tmp_path):
+    yield from and_nothing_after_it(Trained(tmp_path / "project"))
+
+
 @pytest.fixture
 def project(tmp_path):
-    project = Clustered(tmp_path / "project")
+    yield from and_nothing_after_it(StoodIn(tmp_path / "project"))
+
+
+def and_nothing_after_it(project):
     yield project
     for process in project.processes():
         with contextlib.suppress(ProcessLookupError):
@@ -135,6 +173,7 @@ def project(tmp_path):
 ONE_BY_ONE = ("--group-components", "runs=1")
 ONE_TRY = ("--preemptible-retries", "0")
 FOUR = {"lambdas": [0, 0.001], "seeds": 2}
+ALL_WAIT = {f"0.001 {seed}": "wait" for seed in range(len(RUNS))}
 
 
 @pytest.fixture(scope="session")
@@ -205,7 +244,7 @@ def succeeded(done):
     assert done.returncode == 0, done.stdout + (done.stderr or "")
 
 
-def ended(process, seconds=240):
+def ended(process, seconds=600):
     printed, _ = process.communicate(timeout=seconds)
     return subprocess.CompletedProcess(process.args, process.returncode, printed)
 
@@ -222,13 +261,14 @@ def running(slurm, project):
 
 
 def times(project):
-    return {p: p.stat().st_mtime_ns for p in (project.results / "runs").rglob("*.csv")}
+    return {p: p.stat().st_mtime_ns for p in project.results.rglob("history.csv")}
 
 
-# ---- all goes well, then a lambda more, then a run that always fails
+# ---- all goes well, then a set-up more with a run that fails, then a job that is cancelled
 
 
-def test_grouped_runs(slurm, project, local_tables, finished):
+def test_grouped_runs(slurm, trained, local_tables):
+    project = trained
     project.configure(**FOUR)
     succeeded(project.on_cluster("--group-components", "runs=2"))
     assert project.tables() == local_tables(**FOUR)
@@ -246,43 +286,39 @@ def test_grouped_runs(slurm, project, local_tables, finished):
     logs = project.folder / "logs" / "tiny" / "train"
     assert len([log for log in logs.rglob("*.log") if "epoch 3/3" in log.read_text()]) == 4
 
-    # a set-up more: its four runs are one job, and all that is submitted
+    # a set-up more: its four runs are one job, and all that is submitted; one of them always
+    # fails, and the other three are kept, wherever it stands
     before = times(project)
     varied = FOUR | {"factors": {"training.batch_size": [16]}}
     project.configure(**varied)
-    succeeded(project.on_cluster("--group-components", "runs=4"))
-    assert len(jobs_that_trained(slurm, project)) == 3
-    assert times(project) == before
-    assert len(list((project.results / "setups/batch_size~16/runs").rglob("run.json"))) == 4
-    assert project.tables() == local_tables(**varied)
-
-    # one run of a job of five always fails: the other four are kept, wherever it stands
-    project.configure()
-    project.fault(**{"l0.001_s2": "fail"})
-    failed = project.on_cluster("--group-components", "runs=5", *ONE_TRY)
+    project.fault({"0.001 0": "fail"})
+    failed = project.on_cluster("--group-components", "runs=4", *ONE_TRY)
     assert failed.returncode != 0
     end = failed.stderr[failed.stderr.rindex("1 failed; ") :]
-    assert "train l2=0.001 seed=2: RuntimeError: out of luck" in end
+    assert "train batch_size~16 l2=0.001 seed=0: RuntimeError: out of luck" in end
     assert "l2=0 " not in end
-    assert len(times(project)) == 8
-    before = times(project)
-    project.fault()
+    assert len(jobs_that_trained(slurm, project)) == 3
+    kept = times(project)
+    assert len(kept) == 4 + 3
+    assert before.items() <= kept.items()
+    project.fault({})
     succeeded(project.on_cluster())
-    assert len(jobs_that_trained(slurm, project)) == 5
-    assert {path: when for path, when in times(project).items() if path in before} == before
-    assert project.tables() == finished.tables()
+    assert len(jobs_that_trained(slurm, project)) == 4
+    assert kept.items() <= times(project).items()
+    assert project.tables() == local_tables(**varied)
 
-    # a job of nine that is cancelled in the first: nothing of the old configuration passes for new
-    project.configure(training=STUDY["training"] | {"epochs": 4})
-    project.fault(**{f"l{l2}_s{seed}": "wait" for l2 in STUDY["lambdas"] for seed in range(3)})
+    # a job of four that is cancelled in the first: nothing of the old configuration passes for new
+    project.configure(**FOUR, training=STUDY["training"] | {"epochs": 4})
+    project.fault({f"{l2} {seed}": "wait" for l2 in FOUR["lambdas"] for seed in range(2)})
     (project.folder / "attempts").unlink()
     snakemake = project.start_on_cluster(*ONE_TRY)
-    wait_until(lambda: started(project), 120)
+    wait_until(lambda: started(project))
     subprocess.run(["scancel", *(job for job, _ in running(slurm, project))], check=True)
     assert ended(snakemake).returncode != 0
-    assert not times(project)
+    wait_until(lambda: not project.processes())
+    assert not list((project.results / "runs").rglob("history.csv"))
     planned = project.snakemake("--dry-run")
-    assert planned.stdout.count("rule train:") + planned.stderr.count("rule train:") == 9
+    assert planned.stdout.count("rule train:") + planned.stderr.count("rule train:") == 4
 
 
 def assert_one_after_the_other(project, runs):
@@ -295,49 +331,48 @@ def assert_one_after_the_other(project, runs):
 # ---- faults of jobs
 
 
-def test_cancelled_over_memory_and_over_time(slurm, project, local_tables):
+def test_cancelled_over_memory_and_over_time(slurm, project):
     """Each at its first attempt; more memory and time at the second is what helps."""
-    # a minute for the run that hangs, which is the least that Slurm knows
-    hangs = "(wildcards.l2, wildcards.seed) == ('0', '1')"
-    project.profile("runtime: 5 * attempt", f"{{}}: (1 if {hangs} else 5) * attempt")
-    project.configure(**FOUR)
-    project.fault(l0_s0="memory", l0_s1="hang", **{"l0.001_s0": "hang"})
+    project.fault({"0.001 0": "memory", "0.001 1": "hang", "0.001 2": "hang"})
     snakemake = project.start_on_cluster(*ONE_BY_ONE)
-    wait_until(lambda: (project.folder / "once-0.001-0").exists(), 120)
-    subprocess.run(["scancel", *attempts(project)["0.001_0"]], check=True)
+    wait_until(lambda: len(started(project)) == 4)
+    ids = attempts(project)
+    subprocess.run(["scancel", *ids["0.001_2"]], check=True)
+    # a minute would be the shortest limit of a job: the time of this one is over now
+    subprocess.run(["scontrol", "update", f"jobid={ids['0.001_1'][0]}", "endtime=now"], check=True)
     succeeded(ended(snakemake))
-    assert project.tables() == local_tables(**FOUR)
+    assert project.trained_once()
     runs = attempts_one_at_a_time(slurm, project)
     states = {run: [job["State"].split()[0] for job in of] for run, of in runs.items()}
     assert states == {
         # over memory, Slurm without cgroups says FAILED
-        "0_0": ["FAILED", "COMPLETED"],
-        "0_1": ["TIMEOUT", "COMPLETED"],
-        "0.001_0": ["CANCELLED", "COMPLETED"],
-        "0.001_1": ["COMPLETED"],
+        "0.001_0": ["FAILED", "COMPLETED"],
+        "0.001_1": ["TIMEOUT", "COMPLETED"],
+        "0.001_2": ["CANCELLED", "COMPLETED"],
+        "0.001_3": ["COMPLETED"],
     }
-    assert [job["ReqMem"] for job in runs["0_0"]] == ["2000M", "4000M"]
-    assert [job["Timelimit"] for job in runs["0_1"]] == ["00:01:00", "00:02:00"]
+    assert [job["ReqMem"] for job in runs["0.001_0"]] == ["2000M", "4000M"]
+    assert runs["0.001_3"][0]["Timelimit"] == "00:05:00"
+    assert runs["0.001_1"][1]["Timelimit"] == "00:10:00"
 
 
 # ---- faults of the cluster
 
 
-def test_node_crashes_for_good_and_controller_is_away(slurm, project, local_tables):
+def test_node_crashes_for_good_and_controller_is_away(slurm, project):
     """Neither is a failure of a run: one try is enough."""
-    project.configure(**FOUR)
-    project.fault(**dict.fromkeys(("l0_s0", "l0_s1", "l0.001_s0", "l0.001_s1"), "wait"))
+    project.fault(ALL_WAIT)
     snakemake = project.start_on_cluster(*ONE_BY_ONE, *ONE_TRY)
-    wait_until(lambda: len(started(project)) == 4, 120)
+    wait_until(lambda: len(started(project)) == 4)
     lost = [job for job, node in running(slurm, project) if node == "n2"]
     assert lost
     slurm.crash("n2")
     try:
-        wait_until(lambda: slurm.states()[1].startswith("down"), 180, "the node to be missed")
+        wait_until(lambda: slurm.states()[1].startswith("down"), what="the node to be missed")
         slurm.stop_controller()
         try:
             # sbatch waits for nine seconds
-            wait_until(lambda: "controller does not answer" in said(project), 120)
+            wait_until(lambda: "controller does not answer" in said(project))
             (project.folder / "go").touch()
         finally:
             slurm.start_controller()
@@ -347,15 +382,14 @@ def test_node_crashes_for_good_and_controller_is_away(slurm, project, local_tabl
     succeeded(done)
     assert done.stdout.count("was lost with its node, n2: it goes elsewhere") == len(lost)
     wait_until(lambda: slurm.states() == ["idle"] * 2)
-    assert project.tables() == local_tables(**FOUR)
+    assert project.trained_once()
     assert len(attempts_one_at_a_time(slurm, project)) == 4
     jobs = jobs_that_trained(slurm, project)
     assert {job["JobIDRaw"] for job in jobs if job["State"] == "NODE_FAIL"} == set(lost)
     assert len(jobs) == 4 + len(lost)
 
 
-def test_node_whose_jobs_die_before_they_begin(slurm, project, local_tables):
-    project.configure(**FOUR)
+def test_node_whose_jobs_die_before_they_begin(slurm, project):
     slurm.spoil("n2")
     try:
         done = project.on_cluster("--group-components", "runs=2", *ONE_TRY)
@@ -363,21 +397,20 @@ def test_node_whose_jobs_die_before_they_begin(slurm, project, local_tables):
         slurm.mend("n2")
     succeeded(done)
     assert done.stderr.count("ended before it had begun, n2: it goes elsewhere") == 1
-    assert project.tables() == local_tables(**FOUR)
+    assert project.trained_once()
     jobs = jobs_of(slurm, project)
     assert [job["State"].split()[0] for job in jobs if job["NodeList"] == "n2"] == ["CANCELLED"]
     assert {job["State"] for job in jobs if job["NodeList"] == "n1"} == {"COMPLETED"}
 
 
-def test_killed_with_jobs_in_the_queue(slurm, project, local_tables):
+def test_killed_with_jobs_in_the_queue(slurm, project):
     """The same command goes on: it ends what the killed one has left before it starts anything."""
-    project.configure(**FOUR)
-    project.fault(**dict.fromkeys(("l0_s0", "l0_s1", "l0.001_s0", "l0.001_s1"), "wait"))
+    project.fault(ALL_WAIT)
     subprocess.run(["scontrol", "update", "nodename=n2", "state=drain", "reason=test"], check=True)
     try:
         first = project.start_on_cluster(*ONE_BY_ONE)
         # the memory of one node is enough for three
-        wait_until(lambda: len(started(project)) == 3, 120)
+        wait_until(lambda: len(started(project)) == 3)
         left = slurm.jobs()
         assert len(left) == 4
         first.kill()
@@ -385,13 +418,13 @@ def test_killed_with_jobs_in_the_queue(slurm, project, local_tables):
         assert set(left) <= set(slurm.jobs())
         (project.folder / "faults.json").unlink()
         second = project.start_on_cluster(*ONE_BY_ONE)
-        wait_until(lambda: slurm.jobs() and not set(left) & set(slurm.jobs()), 120)
+        wait_until(lambda: slurm.jobs() and not set(left) & set(slurm.jobs()))
     finally:
         subprocess.run(["scontrol", "update", "nodename=n2", "state=resume"], check=True)
     done = ended(second)
     succeeded(done)
     assert f"{len(left)} jobs of a Snakemake that was killed have been cancelled" in done.stdout
-    assert project.tables() == local_tables(**FOUR)
+    assert project.trained_once()
     assert len(attempts_one_at_a_time(slurm, project)) == 4
     jobs = jobs_of(slurm, project)
     first_end = max(job["End"] for job in jobs if job["JobIDRaw"] in left)
