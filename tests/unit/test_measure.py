@@ -13,12 +13,20 @@ from l2study.core.paths import measures_file, predictions_file, run_folder
 from l2study.core.predictions import PARTS, read_predictions
 from l2study.core.runs import DamagedRunError
 from l2study.data.preparation import prepare
-from tiny import CONFIG, PROJECT, history, train, write_npz
+from tiny import CONFIG, PROJECT, history, train_command, write_npz
 
 PROGRAM = PROJECT / "scripts" / "measure.py"
 SEEDS = [0, 3]
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
+
+
+def train(results, name, seed):
+    """Train a run of `seed` in this process, in the folder of that of the seed `name`."""
+    from train import main
+
+    run = run_folder(results, "0.001", name)
+    main(train_command(results / "data.json", run, seed=seed)[2:])
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +36,7 @@ def trained(tmp_path_factory):
     write_npz(folder / "tiny.npz")
     prepare(check({"dataset": {"path": str(folder / "tiny.npz")}}), folder / "data.json")
     for seed in SEEDS:
-        train(folder / "data.json", run_folder(folder, "0.001", seed), seed=seed)
+        train(folder, seed, seed)
     return folder
 
 
@@ -179,7 +187,7 @@ def test_other_code_measures_again(results, tmp_path, capsys):
 
 def test_a_run_that_was_trained_again_is_measured_again(results, capsys):
     measure(results)
-    train(results / "data.json", run_folder(results, "0.001", 3), seed=4)
+    train(results, 3, seed=4)
     record = run_folder(results, "0.001", 3) / "run.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"seed": 3}))
     measure(results)

@@ -24,6 +24,25 @@ from tiny import CONFIG, PROJECT, history, train, train_command, without_seconds
 pytestmark = pytest.mark.slow
 
 
+COLD = {preload.ADDRESS: ""}
+"""The environment in which a run is trained in a process of its own."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def served():
+    """Where a test does not say how, runs are trained by one preloaded process for all of them.
+
+    To import TensorFlow takes much longer than the runs do.
+    """
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv(preload.ADDRESS, "")
+        process = preload.start()
+        yield
+        if process is not None:
+            process.terminate()
+            process.wait(timeout=300)
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
@@ -36,19 +55,20 @@ def data(tmp_path_factory):
 def run(data, tmp_path_factory):
     """One run, trained in a process of its own."""
     folder = tmp_path_factory.mktemp("run")
-    train(data, folder)
+    train(data, folder, environment=COLD)
     return folder
 
 
 @pytest.fixture
 def preloaded(monkeypatch):
+    """A preloaded process for one test alone, which no other has given work to."""
     monkeypatch.setenv(preload.ADDRESS, "")
     process = preload.start()
     if process is None:
         pytest.skip("this system has no preloaded process")
     yield process
     process.terminate()
-    process.wait(timeout=120)
+    process.wait(timeout=300)
 
 
 def alive(pid):
@@ -58,7 +78,7 @@ def alive(pid):
         return False
 
 
-def wait_until(condition, seconds=120):
+def wait_until(condition, seconds=300):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "timed out"
@@ -154,14 +174,13 @@ def test_a_run_repeats_byte_for_byte_cold_warm_and_beside_others(
     run, data, tmp_path, preloaded, monkeypatch
 ):
     """Compiled afresh in a process of its own, and in children of the preloaded process."""
-    cold = {preload.ADDRESS: ""}
-    train(data, tmp_path / "cold", environment=cold)
+    train(data, tmp_path / "cold", environment=COLD)
     jobs = [
         subprocess.Popen(train_command(data, tmp_path / f"warm{i}"), stdout=subprocess.DEVNULL)
         for i in range(3)
     ]
     wait_until(lambda: len(children(preloaded.pid)) > 0)
-    assert [job.wait(timeout=120) for job in jobs] == [0, 0, 0]
+    assert [job.wait(timeout=300) for job in jobs] == [0, 0, 0]
     for name in ("cold", "warm0", "warm1", "warm2"):
         assert without_seconds(tmp_path / name) == without_seconds(run)
 
@@ -209,9 +228,10 @@ def impatient(monkeypatch):
 
 def test_a_child_with_nothing_to_do_ends(data, tmp_path, impatient, preloaded):
     assert 5 < preload._IDLE_SECONDS < 60
-    train(data, tmp_path)
-    (child,) = children(preloaded.pid)
-    wait_until(lambda: not alive(child), 15)
+    job = subprocess.Popen(train_command(data, tmp_path), stdout=subprocess.DEVNULL)
+    wait_until(lambda: children(preloaded.pid))
+    assert job.wait(timeout=300) == 0
+    wait_until(lambda: not children(preloaded.pid))
     assert alive(preloaded.pid)
 
 
@@ -236,9 +256,9 @@ def test_divergence_is_seen_in_an_epoch_that_is_not_evaluated(data, tmp_path):
     assert [row["epoch"] for row in history(tmp_path)] == ["0", "1"][:end]
 
 
-def test_bad_input_is_one_line(data, tmp_path, preloaded):
+def test_bad_input_is_one_line(data, tmp_path):
     """In the preloaded process as on its own: output, error and exit status are the job's."""
-    for environment in ({}, {preload.ADDRESS: ""}):
+    for environment in ({}, COLD):
         done = subprocess.run(
             train_command(data, tmp_path / "none", l2="-1"),
             env=os.environ | environment,
@@ -254,7 +274,9 @@ def test_bad_input_is_one_line(data, tmp_path, preloaded):
 LONG = CONFIG | {"training": {"epochs": 100000}}
 
 
-def test_a_job_that_is_killed_takes_its_child_with_it(data, tmp_path, preloaded):
+def test_a_job_that_is_killed_takes_its_child_with_it_and_a_child_fails_its_job_only(
+    data, tmp_path, preloaded
+):
     job = subprocess.Popen(train_command(data, tmp_path, config=LONG), stdout=subprocess.DEVNULL)
     wait_until(lambda: children(preloaded.pid))
     (child,) = children(preloaded.pid)
@@ -262,6 +284,14 @@ def test_a_job_that_is_killed_takes_its_child_with_it(data, tmp_path, preloaded)
     job.wait()
     wait_until(lambda: not alive(child))
     assert alive(preloaded.pid)
+
+    wait_until(lambda: not children(preloaded.pid))
+    job = subprocess.Popen(train_command(data, tmp_path, config=LONG), stdout=subprocess.DEVNULL)
+    wait_until(lambda: children(preloaded.pid))
+    os.kill(children(preloaded.pid)[0], signal.SIGKILL)
+    assert job.wait(timeout=300) == 128 + signal.SIGKILL
+    train(data, tmp_path / "next")
+    assert history(tmp_path / "next")
 
 
 def test_the_first_job_starts_the_process_that_was_announced(run, data, tmp_path, monkeypatch):
@@ -309,16 +339,7 @@ def test_nothing_is_left_when_the_workflow_is_killed(data, tmp_path):
     assert "has been killed" in workflow.stderr.read()
 
 
-def test_a_child_that_is_killed_fails_its_job_only(data, tmp_path, preloaded):
-    job = subprocess.Popen(train_command(data, tmp_path, config=LONG), stdout=subprocess.DEVNULL)
-    wait_until(lambda: children(preloaded.pid))
-    os.kill(children(preloaded.pid)[0], signal.SIGKILL)
-    assert job.wait(timeout=120) == 128 + signal.SIGKILL
-    train(data, tmp_path / "next")
-    assert history(tmp_path / "next")
-
-
-def test_another_interpreter_is_not_served(preloaded, monkeypatch):
+def test_another_interpreter_is_not_served(monkeypatch):
     monkeypatch.setattr(preload.sys, "executable", "/another/python")
     assert preload.request("train", ["--help"], kind=[]) is None
 
