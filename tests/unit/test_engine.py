@@ -133,8 +133,9 @@ def test_three_epochs_equal_those_of_fit(optimizer, architecture):
         assert_same_evaluation()
 
 
-@pytest.mark.parametrize("architecture", [ONE, TWO])
-@pytest.mark.parametrize("optimizer", ["adam", "sgd", "rmsprop"])
+@pytest.mark.parametrize(
+    ("optimizer", "architecture"), [("adam", ONE), ("adam", TWO), ("sgd", TWO), ("rmsprop", ONE)]
+)
 def test_decoupled_decay_is_the_weight_decay_of_keras(optimizer, architecture):
     """Of twice lambda, on the kernels that would carry L2, in the same order of batches."""
     from l2study.training.backend import keras
@@ -152,7 +153,7 @@ def test_decoupled_decay_is_the_weight_decay_of_keras(optimizer, architecture):
     plain_optimizer = getattr(keras.optimizers, kinds[optimizer])(0.01, **options)
     spared = [] if architecture["regularize_output"] else [output.kernel]
     plain_optimizer.exclude_from_weight_decay(var_list=spared, var_names=["bias"])
-    plain.compile(plain_optimizer, "categorical_crossentropy")
+    plain.compile(plain_optimizer, "categorical_crossentropy", jit_compile=False)
     plain.set_weights(model.get_weights())
     for epoch in range(3):
         order = np.random.default_rng(epoch).permutation(PARTS["train"])
