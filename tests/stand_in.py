@@ -22,7 +22,9 @@ options = parser.parse_args()
 with open("turns", "a") as turns:
     turns.write(f"begin {options.seed}\\n")
 print("epoch 1/3: train_ce 1.0", flush=True)
-time.sleep(60 if Path("slow").exists() else 0.6)
+while Path("slow").exists():
+    time.sleep(0.1)
+time.sleep(0.6)
 with open("turns", "a") as turns:
     turns.write(f"end {options.seed}\\n")
 if Path(f"unlucky-{options.seed}").exists():
@@ -31,7 +33,7 @@ print("epoch 3/3: train_ce 0.5", flush=True)
 for name in ("history.csv", "weights.npz", "run.json"):
     Path(options.output, name).write_text("{}")
 '''
-"""Runs of the seed N fail where there is a file unlucky-N; all take long where there is `slow`.
+"""Runs of the seed N fail where there is a file unlucky-N; all wait as long as there is `slow`.
 
 The file `turns` of the working directory says which were at work, and when in relation to others.
 """
