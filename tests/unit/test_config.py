@@ -178,6 +178,7 @@ REFUSED = [
     ({"model": {"units": [1]}}, "model.units", "[1]", "hidden_units"),
     ({"training": {"lr": 0.1}}, "training.lr", "0.1", "learning_rate"),
     ({"training": {"learning_rat": 0.1}}, "training.learning_rat", "0.1", "mean learning_rate?"),
+    ({"allow_missing": "perhaps"}, "allow_missing", '"perhaps"', "true or false"),
     ({"study": ""}, "study", '""', "letters, digits, - and _"),
     ({"study": "a b"}, "study", '"a b"', "letters, digits, - and _"),
     ({"study": "../a"}, "study", '"../a"', "letters, digits, - and _"),

@@ -127,7 +127,7 @@ def test_the_new_runs_join_those_that_are_there(study, tmp_path):
     project = study.copy(tmp_path / "copy")
     before = {seed: record(project, seed) for seed in SEEDS}
     crossed(project, split=3)
-    done = project.snakemake()
+    done = project.snakemake("aggregate")
     assert done.returncode == 0, done.stdout + done.stderr
     assert {seed: record(project, seed) for seed in SEEDS} == before
     assert len(project.tables()["runs.csv"]) == 24

@@ -138,15 +138,14 @@ def test_a_shorter_run_is_the_same_whether_taken_or_trained(varied, project):
         ({"factors": FACTORS | {"training.batch_size": [16]}}, {"batch_size~16": 9}, 3),
         ({"factors": FACTORS | {"dataset.train_size": [60, 90]}}, {"train_size~90": 9}, 3),
         ({"factors": FACTORS | {"training.epochs": [2, 5, 4]}}, {"epochs~4": 9}, 3),
-        ({"factors": {k: v for k, v in FACTORS.items() if k != "optimizer"}}, {}, 0),
-        ({"factors": FACTORS | {"training.epochs": [2]}}, {}, 0),
+        ({"factors": {"training.epochs": [2], "dataset.train_size": [60]}}, {}, 0),
         ({"factors": {}, "design": "full"}, {}, 0),
         ({"lambdas": [0, 0.001, 0.03, 0.1]}, dict.fromkeys(["", *OTHERS], 3), 5),
         ({"seeds": 4}, dict.fromkeys(["", *OTHERS], 3), 15),
         ({"seeds": 2}, {}, 15),
         ({"lambdas": [0, 0.001]}, {}, 0),
     ],
-    ids=["factor", "level", "epochs", "less", "shorter", "none", "l2", "seed", "seeds", "lambdas"],
+    ids=["factor", "level", "epochs", "less", "none", "l2", "seed", "seeds", "lambdas"],
 )
 def test_a_change_costs_its_own_runs(project, changes, trained, measured):
     given = {"factors": FACTORS} | changes
@@ -163,20 +162,21 @@ def test_a_change_costs_its_own_runs(project, changes, trained, measured):
 def test_a_set_up_that_fails_leaves_the_others_and_is_named(finished, tmp_path):
     project = finished.copy(tmp_path / "copy")
     project.shorten_report()
-    project.configure(factors={"training.batch_size": [16, 8]})
+    factors = {"training.batch_size": [16, 8]}
+    project.configure(lambdas=[0, 0.001], seeds=2, factors=factors)
     project.strike({"at": "open .*batch_size~16/runs/.*weights", "do": "fail", "once": False})
     done = project.snakemake()
     said = done.stdout + done.stderr
     assert done.returncode != 0
-    assert "9 failed; what is complete is kept" in said
+    assert "4 failed; what is complete is kept" in said
     assert "train batch_size~16 l2=0 seed=0" in said
-    assert len(files(project.results / "setups" / "batch_size~8")) == 9 * 3
+    assert len(files(project.results / "setups" / "batch_size~8")) == 4 * 3
     project.release()
     project.strike()
     done = project.snakemake("--config", "allow_missing=true")
     assert done.returncode == 0, done.stdout + done.stderr
     missing = {row["setup"]: row["missing"] for row in rows(project, "setups")}
-    assert missing == {"base": "0", "batch_size~16": "9", "batch_size~8": "0"}
+    assert missing == {"base": "0", "batch_size~16": "4", "batch_size~8": "0"}
     assert "batch size 16" in (project.results / "report" / "summary.md").read_text()
     assert {row["setup"] for row in rows(project, "verdicts")} == {"base", "batch_size~8"}
     assert not (project.results / "setups" / "batch_size~16" / "report").exists()
@@ -185,14 +185,12 @@ def test_a_set_up_that_fails_leaves_the_others_and_is_named(finished, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"factors": {"training.batchsize": [3]}}, "factors.training.batchsize: level 3: "),
-        ({"factors": {"seeds": [3]}}, "factors.seeds: level 3: seeds changes nothing"),
         ({"factors": {"training.epochs": [4, 4]}}, "is the same set-up as level 4"),
         ({"factors": {"dataset.train_size": [10000]}}, "set-up train_size~10000: dataset.train"),
         ({"factors": {"training.batch_size": [9999]}}, "set-up batch_size~9999: training.batch"),
         ({"factors": FACTORS, "design": "full", "seeds": 5000}, "allow_large=true"),
     ],
-    ids=["key", "seeds", "twice", "data", "batch", "large"],
+    ids=["twice", "data", "batch", "large"],
 )
 def test_a_fault_is_one_line_and_nothing_starts(finished, tmp_path, changes, words):
     project = finished.copy(tmp_path / "copy")

@@ -19,15 +19,15 @@ def project(tmp_path_factory):
     return project
 
 
-def make(project, **until):
+def make(project, *targets, **until):
     project.configure(lambdas=[0, 0.03], seeds={"until": UNTIL | until})
-    done = project.snakemake()
+    done = project.snakemake(*targets)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stderr, project.tables()
 
 
 def test_rounds_end_with_the_most_seeds_or_a_narrow_interval(project):
-    said, tables = make(project)
+    said, tables = make(project, "aggregate")
     assert f"{2 * FIRST_ROUND} runs to train, 0 kept" in said
     assert f"That takes {FIRST_ROUND + 2} seeds: give the same command again." in said
     assert {row["n"] for row in tables["gap.csv"]} == {str(FIRST_ROUND)}
@@ -41,7 +41,7 @@ def test_rounds_end_with_the_most_seeds_or_a_narrow_interval(project):
     # a study that is finished knows its rounds, and a wider interval needs no more than the first
     said, again = make(project)
     assert "runs to train" not in said and again == tables
-    said, tables = make(project, half_width=10)
+    said, tables = make(project, "aggregate", half_width=10)
     assert "Wanted: 10 nats or less." in said and "again" not in said
     assert {row["n"] for row in tables["gap.csv"]} == {str(FIRST_ROUND)}
     assert {row["round"] for row in tables["rounds.csv"]} == {"1"}
