@@ -303,6 +303,9 @@ def test_interactions_are_counted_at_every_lambda_if_the_reference_is_best_in_th
     (text,) = across_text.interactions(study)
     assert text.startswith("At one lambda at least, ")
     assert "in 1 of 11 other set-ups: train size 500." in text
+    rows["p_holm"] = 0.4
+    (text,) = across_text.interactions(study)
+    assert "is shown to differ from that in the base in none of 11 other set-ups. That is" in text
 
 
 # --- tables ---------------------------------------------------------------------------------------

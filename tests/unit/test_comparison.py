@@ -181,6 +181,17 @@ class TestWords:
             assert f"{mean:.2f}" in text.split("test accuracy")[1].split("%")[0]
 
 
+def test_claims_of_one_name_but_other_words_are_kept_apart(studies):
+    first, second = studies
+    claims = second.tables["claims"]
+    words = claims["claim"].mask(claims["id"] == "small-weights", "of another ledger")
+    changed = replace(second, tables={**second.tables, "claims": claims.assign(claim=words)})
+    before, after = (dict(comparison.verdicts([first, one])) for one in (second, changed))
+    (own,) = set(claims.loc[claims["id"] == "small-weights", "claim"])
+    assert after["of another ledger"] == ["–", before[own][1]]
+    assert after[own] == [before[own][0], "–"]
+
+
 class TestFigures:
     def marks(self, studies, measure):
         drawing = comparison.draw(studies, comparison.comparison_table(studies), measure)
@@ -291,7 +302,7 @@ class TestPage:
             browser = playwright.chromium.launch(
                 executable_path=shutil.which("chromium"), args=["--no-sandbox"]
             )
-            for width in (390, 1280):
+            for width in (320, 390, 1280):
                 tab = browser.new_page(viewport={"width": width, "height": 900})
                 said, asked = [], []
                 tab.on("console", lambda message: said.append(message.text))  # noqa: B023

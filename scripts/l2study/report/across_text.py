@@ -151,14 +151,12 @@ def interactions(study: Study) -> list[str]:
     sure = rows[rows["p_holm"] < 1 - study.config["confidence"]]
     differ = sure["setup"].unique().tolist()
     text = (
-        f"{at}, the effect of L2 on test accuracy, compared with lambda {l2_label(reference)},"
-        f" differs from that in the base in {len(differ)} of {len(compared)} other set-ups"
+        f"{at}, the effect of L2 on test accuracy, compared with lambda {l2_label(reference)}, is"
+        f" shown to differ from that in the base in {len(differ) or 'none'} of {len(compared)}"
+        " other set-ups"
     )
     text += f": {listed(map(words, differ))}." if differ else "."
-    texts = [
-        f"{text} That is by paired tests with Holm's correction over the set-ups; in the"
-        " others, a difference is not resolved."
-    ]
+    texts = [f"{text} That is by paired tests with Holm's correction over the set-ups."]
     all_others = [name for name in in_order(study.tables["setups"]) if name != BASE]
     if without := [name for name in all_others if name not in compared]:
         texts.append(f"This could not be compared with the base: {listed(map(words, without))}.")

@@ -264,18 +264,17 @@ def _choice(row: pd.Series) -> tuple[str, str]:
 
 
 def verdicts(studies: Sequence[Study]) -> list[tuple[str, list[str]]]:
-    """Return for every claim its words, and the overall verdict of every study or a dash."""
+    """Return for every claim its words, and the overall verdict of every study or a dash.
+
+    Claims of one id but other words are of other ledgers, with other rules, and are kept apart.
+    """
     found = []
     for study in studies:
         claims = study.tables["claims"]
-        found.append(claims[claims["estimand"] == "overall"].set_index("id"))
-    words = {}
-    for table in found:
-        words = table["claim"].to_dict() | words
-    return [
-        (claim, [t.loc[name, "verdict"] if name in t.index else MISSING for t in found])
-        for name, claim in words.items()
-    ]
+        whole = claims[claims["estimand"] == "overall"]
+        found.append(whole.set_index(["id", "claim"])["verdict"].to_dict())
+    keys = dict.fromkeys(itertools.chain.from_iterable(found))
+    return [(key[1], [verdict.get(key, MISSING) for verdict in found]) for key in keys]
 
 
 # --- figures --------------------------------------------------------------------------------------

@@ -66,8 +66,7 @@ def summary(study: Study) -> str:
         "training accuracy that Keras prints, minus the validation accuracy. The norm is the "
         "square root of the sum of the squared weights, of those with the regulariser. Gaps are in "
         f"points, and their variances over seeds in points². The ranges in "
-        f"brackets are {level} intervals. "
-        + text_tables.scopes_sentence(study),
+        f"brackets are {level} intervals. " + text_tables.scopes_sentence(study),
         markdown_table(text_tables.lambda_table(study)),
         "The reported gap is the sum of three parts. The lag comes from averaging over a changing "
         "model. Generalisation is training minus test accuracy. The split is test minus validation "
