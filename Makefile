@@ -1,6 +1,7 @@
 # make study                    create .venv and run the study of config.yaml on all cores
 # make study CONFIG=mine.yaml   the same with the keys of mine.yaml in place of config.yaml's
 # make plan [CONFIG=mine.yaml]  what that would run, and roughly how long it will take
+# make adopt [CONFIG=mine.yaml] keep the runs of results that were copied here without the folder .snakemake
 # make reproduce [CONFIG=studies/exercise.yaml]  the study, and then whether it agrees with the reference results
 # make findings                 write docs/findings.md and its pictures again, from the tables in reference/
 # make check                    style and unit tests but the slow ones, in little more than a minute
@@ -8,14 +9,14 @@
 # make test-deps                install what some tests need of Debian: Slurm, MariaDB, Chromium
 # make setup                    create .venv alone
 # make lock                     lock the newest packages that envs/requirements.in allows; needs uv
-# make clean                    remove .venv and caches; results stay
+# make clean                    remove .venv and caches; results stay, and Snakemake's records of them
 # make help                     these lines
 PYTHON ?= python3
 CONFIG ?=
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 
-.PHONY: study plan reproduce findings check test test-deps setup lock clean help
+.PHONY: study plan adopt reproduce findings check test test-deps setup lock clean help
 
 # Snakemake shows a traceback for a file that is absent or not YAML.
 study: setup
@@ -34,6 +35,9 @@ findings: setup
 # tests/conftest.py says how many workers there are, what is theirs, and in which order.
 PYTEST = PATH="$(BIN):$$PATH" $(BIN)/python -m pytest --numprocesses auto --dist loadgroup \
     --no-loadscope-reorder $(PYTEST_OPTIONS)
+
+adopt: setup
+	@$(BIN)/python scripts/adopt.py $(CONFIG)
 
 check: setup
 	@$(PYTEST) -m "not slow" tests/test_style.py tests/unit
@@ -79,7 +83,7 @@ lock:
 	    --output-file envs/requirements.txt envs/requirements.in
 
 clean:
-	rm -rf $(VENV) .snakemake
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
 
 help:
 	@sed -n 's/^# make/make/p' Makefile

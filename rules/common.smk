@@ -22,7 +22,7 @@ from l2study.core import code as code_of
 from l2study.core import config as configuration
 from l2study.core import paths, setups, variation
 from l2study.training import preload
-from l2study.workflow import snakemake_door
+from l2study.workflow import at_work, snakemake_door
 
 
 def here(path):
@@ -61,7 +61,7 @@ def read_study():
     if not is_main():
         study = configuration.checked_before(config, defaults=defaults)
         if variation.until(study):
-            study = variation.in_round(study, int(round_file(study).read_text()))
+            study = variation.in_round(study, int(at_work.round_of(study["study"]).read_text()))
         return study, by_place(setups.setups(study, checked=True))
     from l2study.data.preparation import check_setups
     from l2study.data.prepared import DataError
@@ -88,9 +88,18 @@ def read_study():
     return study, by_place(found)
 
 
-def round_file(study):
-    """Return the file in which jobs of a cluster find how many seeds their round has."""
-    return Path(f".snakemake/at-work/{study['study']}.seeds")
+def refuse_unknown_results():
+    """End all where there are results that Snakemake has no records of.
+
+    It would take them as they are if their files are newer than the code, whatever they are of.
+    """
+    if at_work.has_unknown_results(STUDY["study"]):
+        sys.exit(
+            f"{RESULTS} is there, but .snakemake has no records of it. To keep the runs in it that"
+            " belong to this configuration, its data and this code: make adopt in place of make"
+            " study, or python scripts/adopt.py with the file of the configuration. To make all of"
+            f" it again: delete {RESULTS}, or give the configuration another study name"
+        )
 
 
 def by_place(found):
@@ -319,7 +328,7 @@ def start_work():
     if done:
         print(done, file=sys.stderr)
     if variation.until(STUDY):
-        round_file(STUDY).write_text(f"{len(SEEDS)}\n")
+        at_work.round_of(STUDY["study"]).write_text(f"{len(SEEDS)}\n")
     snakemake_door.look_again_when_needed(workflow)
     snakemake_door.see_every_end(workflow)
     snakemake_door.ask_steadily(workflow)

@@ -13,10 +13,13 @@ STUDY.pop("allow_large", None)
 
 RESULTS = f"results/{STUDY['study']}"
 LOGS = f"logs/{STUDY['study']}"
-LOCK = f".snakemake/at-work/{STUDY['study']}"
+LOCK = at_work.lock_of(STUDY["study"])
 RUN = f"{RESULTS}{{place}}/{paths.RUN}"
 SEEDS = variation.run_seeds(STUDY)
 PROMISED = expand(RUN, place=SETUPS, l2=STUDY["lambdas"], seed=SEEDS)
+
+if is_main() and stands_alone():
+    refuse_unknown_results()
 
 # A job's `python` is the one that runs Snakemake, whether or not its environment is activated.
 os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), os.getenv("PATH", "")]))

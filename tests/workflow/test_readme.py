@@ -73,6 +73,10 @@ HOW = {
     ),
     "python scripts/check_config.py mine.yaml": How(""),
     "snakemake --cores 2 --configfile mine.yaml": How(r"train +20\b", dry=True),
+    "make adopt CONFIG=mine.yaml": How(
+        "6 of the 6 runs that are there are kept", instead="cp -r results/mnist results/mine && {}"
+    ),
+    "python scripts/adopt.py mine.yaml": How("6 of the 6 runs that are there are kept"),
     "tail -f logs/mnist/train/l2~0.001/seed~0.log": How("epoch 3/3: ", instead="timeout 1 {}"),
     # docs/anywhere.md
     "snakemake -s CLONE/Snakefile --cores 4 --configfile mine.yaml": How(

@@ -1,0 +1,163 @@
+"""Keep runs that were copied here without Snakemake's records, the folder .snakemake.
+
+Without these, Snakemake does not know what results were made with. But every run has a record of
+its own. So the data are prepared again, and Snakemake is told of each run whose files are complete
+and belong to the configuration, to these data, and to the code of training. The next start of the
+study trains the other runs, and makes tables and report again.
+
+Example:
+    python scripts/adopt.py mine.yaml
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from l2study.core.code import fingerprint
+from l2study.core.config import ConfigError, check, read_config, read_keys
+from l2study.core.epochs import evaluated_epochs
+from l2study.core.paths import data_place, place, run_folder
+from l2study.core.runs import DamagedRunError, read_runs, read_weights
+from l2study.core.setups import setups
+from l2study.core.variation import in_round, run_seeds, source_seeds, until
+from l2study.data.preparation import prepare
+from l2study.data.prepared import DataError, checksum
+from l2study.workflow import at_work, lock
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+CONFIG = PROJECT / "config.yaml"
+
+LONG_AGO = 86400.0
+"""A time before that of any file of code, in seconds. Snakemake takes zero for no time at all."""
+
+AT_ONCE = 500
+"""How many files Snakemake is told of at a time: a command line cannot be of any length."""
+
+
+def adopt(study: dict, file: Path) -> str:
+    """Tell Snakemake of the runs that belong to a study, and return in words how many these are.
+
+    The results are those in the working directory.
+
+    Args:
+        study: a canonical configuration.
+        file: that it was read from.
+
+    Raises:
+        ConfigError: there are no results, or the data have too few rows for the configuration.
+        DataError: the data are absent or damaged.
+        OwnedError: another process is at work on the study.
+        CalledProcessError: Snakemake has failed; `stderr` says why.
+    """
+    results = Path("results", study["study"])
+    if not results.is_dir():
+        raise ConfigError(f"study: there is no folder {results}; copy the results there first")
+    # Snakemake makes again whatever is older than what it is made from, if it has no record of it.
+    for path in results.rglob("*"):
+        os.utime(path, (LONG_AGO, LONG_AGO))
+    lock.hold(at_work.lock_of(study["study"]))
+    if rounds := until(study):
+        study = in_round(study, rounds["at_most"])
+    found = setups(study, checked=True)
+    manifests = {}
+    for setup in found:
+        manifest = Path(f"{results}{data_place(setup.data)}", "data.json")
+        if setup.data not in manifests:
+            prepare(setup.config, manifest)
+        manifests[setup.data] = manifest
+    there, kept = 0, []
+    for setup in found:
+        config = setup.config | {"seeds": study["seeds"]}
+        for l2 in study["lambdas"]:
+            for seed in run_seeds(study):
+                run = run_folder(f"{results}{place(setup.name)}", l2, seed)
+                there += run.exists()
+                if run.exists() and belongs(run, l2, seed, config, manifests[setup.data]):
+                    kept.append(run / "run.json")
+    tell_snakemake(file, [*manifests.values(), *kept])
+    words = f"{len(kept)} of the {there} runs that are there are kept"
+    if len(kept) < there:
+        words += (
+            ". The others are incomplete, or of another configuration, other data or other code"
+        )
+    return f"{words}. The next start of the study makes what is missing, and tables and report."
+
+
+def belongs(run: Path, l2: str, seed: int, config: dict, manifest: Path) -> bool:
+    """Return whether a run is complete, and of this configuration, these data and this code.
+
+    Args:
+        run: its folder.
+        l2: the label of its lambda.
+        seed: its seed.
+        config: the canonical configuration of its set-up.
+        manifest: of the prepared data.
+    """
+    promised = {
+        "config": {part: config[part] for part in ("model", "training")},
+        "data_sha256": checksum(manifest),
+        "code": fingerprint(PROJECT / "scripts" / "train.py"),
+    }
+    epochs, sources = evaluated_epochs(config["training"]), {seed: source_seeds(config, seed)}
+    try:
+        results = run.parents[2]
+        (found,) = read_runs(results, [l2], [seed], epochs, promised=promised, sources=sources)
+        read_weights(run, found.record)
+    except (DamagedRunError, KeyError):
+        return False
+    return True
+
+
+def merged(keys: dict, own: dict) -> dict:
+    """Return `keys` with those of `own` in their place, as Snakemake merges two files."""
+    return keys | {
+        key: merged(keys[key], value)
+        if isinstance(value, dict) and isinstance(keys.get(key), dict)
+        else value
+        for key, value in own.items()
+    }
+
+
+def tell_snakemake(file: Path, made: Iterable[Path]) -> None:
+    """Let Snakemake record that the files `made` are there and are right."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(PROJECT / "Snakefile")]
+    command += ["--configfile", str(file), "--cores", "1", "--no-hooks", "--touch", "--force"]
+    names = list(map(str, made))
+    for first in range(0, len(names), AT_ONCE):
+        subprocess.run(
+            [*command, "--", *names[first : first + AT_ONCE]],
+            check=True, capture_output=True, text=True,
+        )  # fmt: skip
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Adopt the runs of a study; exit with one line if that is not possible."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "file",
+        type=Path,
+        nargs="?",
+        default=CONFIG,
+        help="a YAML file; a missing key has its value in config.yaml (config.yaml)",
+    )
+    file = parser.parse_args(arguments).file
+    try:
+        read_config(file)  # for faults of this file alone
+        study = check(merged(read_keys(CONFIG), read_keys(file)), defaults=False)
+        print(adopt(study, file))
+    except (ConfigError, DataError) as error:
+        sys.exit(f"config: {error}")
+    except lock.OwnedError as error:
+        sys.exit(str(error))
+    except subprocess.CalledProcessError as error:
+        sys.exit(error.stderr.strip())
+
+
+if __name__ == "__main__":
+    main()
