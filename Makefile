@@ -1,13 +1,15 @@
-# make study                    create .venv and run the study of config.yaml on all cores
+# make study                    run the study of config.yaml on all cores: about 6 minutes on two
 # make study CONFIG=mine.yaml   the same with the keys of mine.yaml in place of config.yaml's
-# make plan [CONFIG=mine.yaml]  what that would run, and roughly how long it will take
-# make adopt [CONFIG=mine.yaml] keep the runs of results that were copied here without the folder .snakemake
-# make reproduce [CONFIG=studies/exercise.yaml]  the study, and then whether it agrees with the reference results
-# make findings                 write docs/findings.md and its pictures again, from the tables in reference/
+# make study CONFIG=studies/quick.yaml   a first look, in half a minute
+# make open [CONFIG=mine.yaml]  show the report of that study in a browser
+# make plan [CONFIG=mine.yaml]  what make study would run, and how long it will take; in seconds
+# make adopt [CONFIG=mine.yaml] keep runs that were copied here without the folder .snakemake
+# make reproduce [CONFIG=...]   make study, and then whether it agrees with the reference results
+# make findings                 write docs/findings.md again, from the tables in reference/
 # make check                    style and unit tests but the slow ones, in little more than a minute
 # make test                     every test, in about 17 minutes on two cores
 # make test-deps                install what some tests need of Debian: Slurm, MariaDB, Chromium
-# make setup                    create .venv alone
+# make setup                    install the packages into .venv: once, in about 1.5 minutes
 # make lock                     lock the newest packages that envs/requirements.in allows; needs uv
 # make clean                    remove .venv and caches; results stay, and Snakemake's records of them
 # make help                     these lines
@@ -16,12 +18,16 @@ CONFIG ?=
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 
-.PHONY: study plan adopt reproduce findings check test test-deps setup lock clean help
+.PHONY: study open plan adopt reproduce findings check test test-deps setup lock clean help
 
 # Snakemake shows a traceback for a file that is absent or not YAML.
 study: setup
 	@$(if $(CONFIG),$(BIN)/python scripts/check_config.py $(CONFIG))
 	@$(BIN)/snakemake --cores all $(if $(CONFIG),--configfile $(CONFIG))
+	@echo "To see the report in a browser: make open$(if $(CONFIG), CONFIG=$(CONFIG))"
+
+open: setup
+	@$(BIN)/python scripts/open_report.py $(CONFIG)
 
 plan: setup
 	@$(BIN)/python scripts/plan.py $(if $(CONFIG),--configfile $(CONFIG))

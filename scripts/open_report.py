@@ -1,0 +1,65 @@
+"""Show the report of a study in a browser.
+
+Nothing is asked, and nothing waits. Where there is no display, as in a terminal on another machine,
+the path of the page is printed.
+
+Example:
+    python scripts/open_report.py mine.yaml
+"""
+
+import argparse
+import os
+import sys
+import webbrowser
+from collections.abc import Mapping
+from pathlib import Path
+
+from l2study.core.config import ConfigError, read_config, read_keys
+
+CONFIG = Path(__file__).resolve().parents[1] / "config.yaml"
+
+
+def page_of(file: Path) -> Path:
+    """Return the page of the study that a configuration file is about, whether or not it is there.
+
+    Raises:
+        ConfigError: the file is of no use.
+    """
+    read_config(file)
+    study = read_keys(file).get("study") or read_keys(CONFIG)["study"]
+    return Path("results", study, "report", "report.html")
+
+
+def has_display(environment: Mapping[str, str], platform: str) -> bool:
+    """Return whether a browser with a window can be started, and on the machine of the user.
+
+    Args:
+        environment: the variables of the environment.
+        platform: as `sys.platform`.
+    """
+    if environment.get("SSH_CONNECTION"):
+        return False
+    windows = platform in ("darwin", "win32")
+    return windows or any(environment.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Open the page, or say where it is; exit with one line if there is none."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "file", type=Path, nargs="?", default=CONFIG, help="its configuration (config.yaml)"
+    )
+    try:
+        page = page_of(parser.parse_args(arguments).file)
+    except ConfigError as error:
+        sys.exit(f"config: {error}")
+    if not page.exists():
+        sys.exit(f"{page} is not there yet: make study makes it")
+    if not has_display(os.environ, sys.platform) or not webbrowser.open(page.resolve().as_uri()):
+        print(f"No browser can be opened from here. The page needs no network: {page.resolve()}")
+
+
+if __name__ == "__main__":
+    main()
