@@ -32,6 +32,9 @@ open: setup
 plan: setup
 	@$(BIN)/python scripts/plan.py $(if $(CONFIG),--configfile $(CONFIG))
 
+adopt: setup
+	@$(BIN)/python scripts/adopt.py $(CONFIG)
+
 reproduce: study
 	@$(BIN)/python scripts/reproduce.py $(if $(CONFIG),--configfile $(CONFIG))
 
@@ -41,9 +44,6 @@ findings: setup
 # tests/conftest.py says how many workers there are, what is theirs, and in which order.
 PYTEST = PATH="$(BIN):$$PATH" $(BIN)/python -m pytest --numprocesses auto --dist loadgroup \
     --no-loadscope-reorder $(PYTEST_OPTIONS)
-
-adopt: setup
-	@$(BIN)/python scripts/adopt.py $(CONFIG)
 
 check: setup
 	@$(PYTEST) -m "not slow" tests/test_style.py tests/unit
