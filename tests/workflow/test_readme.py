@@ -284,4 +284,6 @@ def test_citation_has_what_the_format_asks_for():
     assert (PROJECT / "LICENSE").read_text().startswith(f"{citation['license']} License")
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     assert citation["version"] == project["version"]
-    assert project["version"] in (PROJECT / "CHANGELOG.md").read_text()
+    headings = re.findall(r"^## (.*)$", (PROJECT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert headings[0] == "[Unreleased]"
+    assert headings[1] == f"[{project['version']}] - {citation['date-released']}"
