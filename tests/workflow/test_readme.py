@@ -83,6 +83,15 @@ HOW = {
         r"train +20\b", dry=True, instead="cd ELSEWHERE && {}"
     ),
     "snakemake --directory ELSEWHERE --cores 4": How(r"train +9\b", dry=True),
+    # tests/workflow/test_container.py runs these where they can be run
+    **{
+        f"{program} build --tag l2study --file Containerfile .": How("build", instead="echo {}")
+        for program in ("docker", "podman")
+    },
+    'docker run --rm --user "$(id -u):$(id -g)" --volume "$PWD:/work" l2study'
+    " --configfile mine.yaml": How(r"--user \d+:\d+ --volume /", instead="echo {}"),
+    'podman run --rm --userns keep-id --user "$(id -u):$(id -g)" --volume "$PWD:/work" l2study'
+    " --configfile mine.yaml": How(r"--user \d+:\d+ --volume /", instead="echo {}"),
     # docs/results.md
     "python scripts/compare.py results/mnist results/quick --output comparison.html": How(
         "comparison.html", instead=f"cp -r results/mnist results/quick && {AGGREGATE} && {{}}"
