@@ -64,6 +64,8 @@ def write_tables(config: dict, ledger: Path, results: Path, *, allow_missing: bo
         if runs:
             studied[setup.name] = tables_of(setup.config, claims, runs)
             weights[setup.name] = weights_checksum(run.record for run in runs)
+            # They take most of the memory, and writing the tables takes more.
+            del runs
     if faults:
         raise DamagedRunError("\n".join(faults))
     if not studied:
