@@ -381,8 +381,9 @@ def test_advice_names_the_best_lambda_of_the_base_and_counts_those_of_the_others
     assert base == "base"
     study = dataclasses.replace(full, tables=full.tables | {"best": best})
     assert across_text.advice(study) == (
-        "In the base, use lambda 0.01 because it has the lowest validation cross-entropy there, as"
-        f" a mean over seeds. Of the {len(others)} set-ups with a best lambda, it is 0 in"
+        "Use lambda 0.01 in the base, which is the configuration without its factors, because it"
+        " has the lowest validation cross-entropy there, as a mean over seeds."
+        f" Of the {len(others)} set-ups with a best lambda, it is 0 in"
         f" {len(others) - 5}, 0.001 in 4 and 0.01 in 1."
     )
     best.loc[best["setup"] == "base", "best_l2"] = np.nan

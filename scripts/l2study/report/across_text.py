@@ -95,8 +95,9 @@ def advice(study: Study) -> str:
         text = "In the base, validation chooses no lambda."
     else:
         text = (
-            f"In the base, use lambda {l2_label(best[BASE])} because it has the lowest validation"
-            " cross-entropy there, as a mean over seeds."
+            f"Use lambda {l2_label(best[BASE])} in the base, which is the configuration without its"
+            " factors, because it has the lowest validation cross-entropy there, as a mean over"
+            " seeds."
         )
     if best.empty:
         return text
@@ -208,7 +209,7 @@ def best_table(study: Study) -> Rows:
         table.append(
             {
                 "Set-up": _link(study, name, near),
-                "Best λ": Words(_label(row["best_l2"]), "" if ends == MISSING else ends),
+                "Best λ": Words(_label(row["best_l2"]), "" if ends == MISSING else f"({ends})"),
                 "Reference λ": _label(row["reference_l2"]),
                 "Test accuracy minus that at the reference (points)": Number(
                     row["test_accuracy_difference"],
