@@ -85,6 +85,16 @@ def wait_until(condition, seconds=300):
         time.sleep(0.02)
 
 
+def training(command):
+    """Start a job, and return it once it has printed that it trains.
+
+    Before, a child of the preloaded process may be one that TensorFlow needs for its import.
+    """
+    job = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert job.stdout.readline()
+    return job
+
+
 def children(pid):
     return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
@@ -228,10 +238,11 @@ def impatient(monkeypatch):
 
 def test_a_child_with_nothing_to_do_ends(data, tmp_path, impatient, preloaded):
     assert 5 < preload._IDLE_SECONDS < 60
-    job = subprocess.Popen(train_command(data, tmp_path), stdout=subprocess.DEVNULL)
-    wait_until(lambda: children(preloaded.pid))
-    assert job.wait(timeout=300) == 0
-    wait_until(lambda: not children(preloaded.pid))
+    with training(train_command(data, tmp_path)) as job:
+        (child,) = children(preloaded.pid)
+        job.communicate()
+    assert job.returncode == 0
+    wait_until(lambda: not alive(child))
     assert alive(preloaded.pid)
 
 
@@ -277,19 +288,17 @@ LONG = CONFIG | {"training": {"epochs": 100000}}
 def test_a_job_that_is_killed_takes_its_child_with_it_and_a_child_fails_its_job_only(
     data, tmp_path, preloaded
 ):
-    job = subprocess.Popen(train_command(data, tmp_path, config=LONG), stdout=subprocess.DEVNULL)
-    wait_until(lambda: children(preloaded.pid))
-    (child,) = children(preloaded.pid)
-    job.kill()
-    job.wait()
-    wait_until(lambda: not alive(child))
+    long = train_command(data, tmp_path, config=LONG)
+    with training(long) as job:
+        assert len(children(preloaded.pid)) == 1
+        job.kill()
+        wait_until(lambda: not children(preloaded.pid))
     assert alive(preloaded.pid)
 
-    wait_until(lambda: not children(preloaded.pid))
-    job = subprocess.Popen(train_command(data, tmp_path, config=LONG), stdout=subprocess.DEVNULL)
-    wait_until(lambda: children(preloaded.pid))
-    os.kill(children(preloaded.pid)[0], signal.SIGKILL)
-    assert job.wait(timeout=300) == 128 + signal.SIGKILL
+    with training(long) as job:
+        os.kill(*children(preloaded.pid), signal.SIGKILL)
+        job.wait(timeout=300)
+    assert job.returncode == 128 + signal.SIGKILL
     train(data, tmp_path / "next")
     assert history(tmp_path / "next")
 
