@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from l2study.workflow.estimate import (
     training_seconds,
     typical,
 )
+from snakemake_executor_plugin_plan import Executor
 
 RATE = 1e9
 
@@ -168,6 +170,30 @@ def folders(config, results, *names):
     """Return the folders of the runs of the set-ups `names`, or of all."""
     runs = expected_runs(config, setups(config), str(results), lambda folder: True)
     return [run.folder for run in runs if not names or run.setup.name in names]
+
+
+def test_the_executor_prints_the_jobs_of_a_group_and_counts_it_as_done(capsys):
+    def job(seed):
+        return SimpleNamespace(
+            rule=SimpleNamespace(name="train"),
+            output=[f"{seed}/history.csv", f"{seed}/run.json"],
+            params={"folder": str(seed)},
+            is_group=lambda: False,
+        )
+
+    done = []
+    scheduler = SimpleNamespace(submit_callback=lambda job: None, finish_callback=done.append)
+    executor = Executor(SimpleNamespace(dag=None, scheduler=scheduler), logger=None)
+    group = SimpleNamespace(jobs=[job(1), job(2)], is_group=lambda: True)
+    executor.run_jobs([job(0), group])
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one["params"] for one in found] == [{"folder": str(seed)} for seed in range(3)]
+    assert found[2] == {
+        "rule": "train",
+        "output": ["2/history.csv", "2/run.json"],
+        "params": {"folder": "2"},
+    }
+    assert [one.is_group() for one in done] == [False, True]
 
 
 def test_nothing_to_be_done():
