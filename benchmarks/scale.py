@@ -28,7 +28,7 @@ EPOCHS = 20
 FITTED_FROM = 1000
 """Studies of fewer runs are mostly starting programs."""
 IN_WORDS_UP_TO = 10_000
-"""scripts/plan.py makes the same plan and adds little: no need to make the largest one twice."""
+"""scripts/plan.py makes the same plan for less: no need to make the largest one twice."""
 BIN = Path(sys.executable).parent
 
 _MEASURE = """
