@@ -6,6 +6,7 @@
 # make adopt [CONFIG=mine.yaml] keep runs that were copied here without the folder .snakemake
 # make reproduce [CONFIG=...]   make study, and then whether it agrees with the reference results
 # make findings                 write docs/findings.md again, from the tables in reference/
+# make lesson                   execute the lesson for a class, docs/lesson.ipynb, and make a page of it
 # make check                    style and unit tests but the slow ones, in little more than a minute
 # make test                     every test, in about 17 minutes on two cores
 # make test-deps                install what some tests need of Debian: Slurm, MariaDB, Chromium
@@ -18,7 +19,7 @@ CONFIG ?=
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 
-.PHONY: study open plan adopt reproduce findings check test test-deps setup lock clean help
+.PHONY: study open plan adopt reproduce findings lesson check test test-deps setup lock clean help
 
 # Snakemake shows a traceback for a file that is absent or not YAML.
 study: setup
@@ -40,6 +41,13 @@ reproduce: study
 
 findings: setup
 	@$(BIN)/python scripts/findings.py
+
+# The page is to need no network, so it names no scripts of others.
+lesson: setup
+	@mkdir -p results/lesson
+	@$(BIN)/papermill --no-progress-bar docs/lesson.ipynb results/lesson/lesson.ipynb
+	@$(BIN)/jupyter nbconvert --to html --HTMLExporter.mathjax_url= --HTMLExporter.require_js_url= \
+	    results/lesson/lesson.ipynb
 
 # tests/conftest.py says how many workers there are, what is theirs, and in which order.
 PYTEST = PATH="$(BIN):$$PATH" $(BIN)/python -m pytest --numprocesses auto --dist loadgroup \

@@ -34,6 +34,7 @@ PAGES = [
     "docs/anywhere.md",
     "docs/data-and-models.md",
     "docs/results.md",
+    "docs/lesson.md",
     "docs/structure.md",
     "CONTRIBUTING.md",
 ]
@@ -97,6 +98,12 @@ HOW = {
         "comparison.html", instead=f"cp -r results/mnist results/quick && {AGGREGATE} && {{}}"
     ),
     "snakemake --cores 1 --report workflow.html": How("Report created"),
+    # docs/lesson.md
+    "make lesson": How("papermill .*docs/lesson.ipynb", instead="make --dry-run lesson"),
+    "jupyter nbconvert --to html --output-dir results docs/lesson.ipynb": How("Writing"),
+    "papermill docs/lesson.ipynb short.ipynb -p seeds 3 -p epochs 2 -p images 2000": How(
+        "Output Notebook: *short.ipynb", instead="{} --prepare-only"
+    ),
     # docs/structure.md
     "python scripts/prepare.py --config config.yaml --output one/data.json": How(""),
     "python scripts/train.py --config config.yaml --data one/data.json --l2 1e-4 --seed 0"

@@ -1,0 +1,143 @@
+"""The lesson for a class: its notebook, executed small in a copy of the project."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pandas as pd
+import papermill
+import pytest
+from scipy import stats
+
+from project import Project
+from tiny import PROJECT
+
+pytestmark = pytest.mark.xdist_group("lesson")
+
+NOTEBOOK = PROJECT / "docs" / "lesson.ipynb"
+SMALL = {"cores": 2, "seeds": 3, "epochs": 2, "images": 500}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A copy of the project in which the lesson was executed, with a report of two figures."""
+    project = Project(tmp_path_factory.mktemp("lesson"))
+    project.shorten_report()
+    shutil.copy(PROJECT / "reports/captions/decomposition.rst", project.folder / "reports/captions")
+    report = project.folder / "reports" / "report.ipynb"
+    content = json.loads(report.read_text())
+    (gap,) = [cell for cell in content["cells"] if 'figure(study, "gap"' in "".join(cell["source"])]
+    other = "".join(gap["source"]).replace("gap", "decomposition")
+    content["cells"].append(gap | {"id": "other", "source": other})
+    report.write_text(json.dumps(content))
+    papermill.execute_notebook(
+        project.folder / "docs" / "lesson.ipynb",
+        project.folder / "lesson.ipynb",
+        parameters=SMALL,
+        cwd=project.folder / "docs",  # as an editor starts it
+        progress_bar=False,
+    )
+    return project.folder
+
+
+@pytest.fixture(scope="module")
+def outputs(folder):
+    """By the id of every cell, what it shows, as HTML where it has that."""
+    cells = nbformat.read(folder / "lesson.ipynb", as_version=4).cells
+    return {
+        cell.id: "".join(
+            one.get("text") or one.data.get("text/html") or one.data.get("text/plain", "")
+            for one in cell.get("outputs", [])
+            if one.get("name") != "stderr"
+        )
+        for cell in cells
+    }
+
+
+def last_rows(folder, setup, l2):
+    """The last row of the history of every run, by seed."""
+    place = folder / "results" / "lesson" / setup
+    rows = [pd.read_csv(path).iloc[-1] for path in place.glob(f"runs/l2~{l2}/*/history.csv")]
+    assert len(rows) == SMALL["seeds"]
+    return pd.DataFrame(rows).set_index("seed").sort_index()
+
+
+def reported(rows):
+    return 100 * (rows["train_accuracy_running"] - rows["val_accuracy"])
+
+
+def test_the_answers_are_those_of_the_histories(folder, outputs):
+    weak, strong = (last_rows(folder, "", l2) for l2 in ("0.0001", "0.01"))
+    better = (strong["test_accuracy"] - weak["test_accuracy"]).to_numpy()
+    higher, agree = ("0.01", better > 0) if better.mean() > 0 else ("0.0001", better < 0)
+    parts = {
+        "lag": strong["train_accuracy_running"] - strong["train_accuracy"],
+        "generalisation": strong["train_accuracy"] - strong["test_accuracy"],
+        "split": strong["test_accuracy"] - strong["val_accuracy"],
+    }
+    means = {name: 100 * part.mean() for name, part in parts.items()}
+    largest = max(means, key=lambda name: abs(means[name]))
+    assert sum(means.values()) == pytest.approx(reported(strong).mean())
+    other = reported(last_rows(folder, "setups/split~stratified", "0.01"))
+    low, high = stats.t.interval(0.95, len(other) - 1, other.mean(), stats.sem(other))
+    sign = "below zero" if high < 0 else "above zero" if low > 0 else "not resolved"
+    cells = re.findall(r"<td>(.*?)</td>", outputs["learned"])
+    assert cells[::2] == [""] * 4
+    assert cells[1::2] == [
+        f"{(reported(strong) < 0).sum()} of 3",
+        f"lambda {higher}, for {agree.sum()} of 3 seeds",
+        f"{largest}, {means[largest]:.2f} points",
+        f"{sign} ({low:.2f} to {high:.2f} points)",
+    ]
+
+
+def test_the_tables_are_those_of_the_histories(folder, outputs):
+    numbers = re.findall(r"<td>(.*?)</td>", outputs["ten-table"])
+    weak, strong = (last_rows(folder, "", l2) for l2 in ("0.0001", "0.01"))
+    columns = [reported(weak), reported(strong)]
+    columns += [100 * rows["test_accuracy"] for rows in (weak, strong)]
+    expected = np.column_stack(columns).ravel()
+    assert list(map(float, numbers)) == pytest.approx(expected.tolist(), abs=0.0051)
+
+
+def test_the_gap_of_plain_keras_is_what_keras_prints(outputs):
+    rows = re.findall(r"<th>(.*?)</th>\s*<td>(.*?)</td>\s*<td>(.*?)</td>", outputs["exercise"])
+    shown = {name: np.array([float(weak), float(strong)]) for name, weak, strong in rows}
+    gap = 100 * (shown["accuracy"] - shown["val_accuracy"])
+    assert shown["reported gap (points)"] == pytest.approx(gap, abs=0.011)
+    assert (shown["accuracy"] > 0.2).all()
+
+
+def test_the_second_study_trains_what_is_missing_alone(outputs):
+    assert "6 runs to train, 0 kept" in outputs["ten"]
+    assert "6 runs to train, 6 kept" in outputs["other"]
+    for cell in ("ten-figure", "parts", "other-answer"):
+        assert "<figure" in outputs[cell]
+    assert "Alone, " in outputs["one"]
+
+
+def test_its_page_needs_no_network(folder):
+    makefile = (PROJECT / "Makefile").read_text()
+    recipe = makefile.partition("\nlesson: setup\n")[2].partition("\n\n")[0]
+    options = re.findall(r"--HTMLExporter\S+", recipe)
+    jupyter = Path(sys.executable).with_name("jupyter")
+    command = [jupyter, "nbconvert", "--to", "html", *options, "lesson.ipynb"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    page = (folder / "lesson.html").read_text()
+    assert not re.findall(r"<(?:script|link)[^>]*(?:src|href)=\"https?:", page)
+    assert "What was learned" in page
+
+
+def test_the_text_states_no_results():
+    """The notebook is stored without outputs, and numbers are in lists and headings alone."""
+    cells = nbformat.read(NOTEBOOK, as_version=4).cells
+    assert not [cell.id for cell in cells if cell.get("outputs") or cell.get("execution_count")]
+    prose = [cell.source for cell in cells if cell.cell_type == "markdown"]
+    assert len(prose) > 6
+    for text in prose:
+        assert not re.search(r"\d", re.sub(r"^(## )?\d\. ", "", text, flags=re.MULTILINE)), text
