@@ -36,7 +36,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 REFERENCE = PROJECT / "reference"
 LOCK = PROJECT / "envs" / "requirements.txt"
 
-LEFT_OUT = ("histories.csv", "runs.parquet", "weight_histogram.csv")
+LEFT_OUT = ("histories.csv", "interactions.csv", "runs.parquet", "weight_histogram.csv")
 """The tables that a reference lacks: they are large, and there in another form or not needed."""
 
 OF_NO_RUN = ("study", "confidence", "reference_lambda", "claims")
