@@ -3,11 +3,18 @@
 import re
 
 import pandas as pd
+import pytest
 import yaml
 
+from l2study.core.config import read_config
+from l2study.core.files import read_json
+from l2study.report.inputs import read_package, read_tables
 from tiny import PROJECT
 
 FOLDER = PROJECT / "reference" / "confirmatory"
+STUDIES = {"mnist": "config.yaml"} | {
+    name: f"studies/{name}.yaml" for name in ("exercise", "robustness", "when-it-helps", "variance")
+}
 
 
 def test_the_page_has_the_verdicts_and_estimates_of_the_table():
@@ -37,3 +44,37 @@ def test_the_study_names_the_commit_in_which_its_rules_were_frozen():
     seeds = len(yaml.safe_load(text)["seeds"])
     assert seeds == 30
     assert set(claims.loc[claims["statistic"] == "difference", "n"]) == {seeds}
+
+
+@pytest.mark.parametrize("study", STUDIES)
+class TestReference:
+    def test_is_of_the_study_as_it_is_configured(self, study):
+        config = read_config(PROJECT / STUDIES[study])
+        package = read_package(PROJECT / "reference" / study)
+        assert package["config"] == {k: v for k, v in config.items() if k != "tensorboard"}
+
+    def test_is_whole(self, study):
+        folder = PROJECT / "reference" / study
+        package = read_package(folder)
+        tables = read_tables(folder, package)  # checks every checksum
+        assert set(tables["runs"]["setup"]) == set(package["data"])
+        assert (tables["setups"]["missing"] == 0).all()
+        assert len(tables["runs"]) == tables["setups"]["runs"].sum() > 0
+        there = {path.name for path in (folder / "tables").iterdir()} - {"datapackage.json"}
+        assert there == {part["path"] for part in package["resources"]}
+
+    def test_was_made_by_the_packages_of_the_lock(self, study):
+        made = read_json(PROJECT / "reference" / study / "made.json")
+        lock = (PROJECT / "envs" / "requirements.txt").read_text()
+        pinned = dict(re.findall(r"^([\w-]+)==([\w.]+)", lock, re.M))
+        pinned["tensorflow"] = pinned["tensorflow-cpu"]
+        for one in made["environments"]:
+            assert {k: one[k] for k in ("tensorflow", "keras", "numpy")} == {
+                k: pinned[k] for k in ("tensorflow", "keras", "numpy")
+            }
+        assert re.fullmatch(r"[0-9a-f]{12}", made["commit"]), "made with changes not committed"
+
+
+def test_the_references_stay_small():
+    files = [path for path in (PROJECT / "reference").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 12e6

@@ -39,7 +39,14 @@ PAGES = [
     "CONTRIBUTING.md",
 ]
 FENCED = [*PAGES, "CHANGELOG.md", "docs/extending.md"]
-LINKED = [*FENCED, "docs/cluster.md", "benchmarks/README.md", "profiles/README.md"]
+LINKED = [
+    *FENCED,
+    "docs/cluster.md",
+    "docs/findings.md",
+    "benchmarks/README.md",
+    "profiles/README.md",
+    "reference/README.md",
+]
 
 
 @dataclass
@@ -96,6 +103,13 @@ HOW = {
     # docs/results.md
     "python scripts/compare.py results/mnist results/quick --output comparison.html": How(
         "comparison.html", instead=f"cp -r results/mnist results/quick && {AGGREGATE} && {{}}"
+    ),
+    "make reproduce CONFIG=studies/exercise.yaml": How(
+        "reproduce.py --configfile studies/exercise.yaml", instead="{} --dry-run"
+    ),
+    "python scripts/reproduce.py --configfile mine.yaml --keep": How(
+        "all 9 histories are equal to the reference's",
+        instead="{} && python scripts/reproduce.py --configfile mine.yaml",
     ),
     "snakemake --cores 1 --report workflow.html": How("Report created"),
     # docs/lesson.md
