@@ -566,6 +566,20 @@ def test_a_study_that_does_not_fit_its_data_is_refused(tmp_path, change, words):
     assert one_line(caught).startswith(words)
 
 
+def test_validation_images_of_one_class_alone_are_refused(tmp_path):
+    given = arrays()
+    order = np.argsort(given["y_train"], kind="stable")
+    given |= {name: given[name][order] for name in ("x_train", "y_train")}
+    path = write_npz(tmp_path / "sorted.npz", given)
+    with pytest.raises(ConfigError) as caught:
+        check_against_data(config_of(path))
+    highest = given["y_train"].max()
+    assert one_line(caught).startswith(
+        f"validation.split: tail takes images of class {highest} alone; allowed: stratified"
+    )
+    check_against_data(config_of(path, validation={"split": "stratified"}))
+
+
 # ---- data that is damaged or of the wrong kind
 
 

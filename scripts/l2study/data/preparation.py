@@ -118,6 +118,13 @@ def check_against_data(config: Mapping, resources: Path = RESOURCES) -> None:
         return
     train, held_out = chosen_rows(labels["y_train"], config)
     rows, left = len(train), len(labels["y_train"]) - len(held_out)
+    classes = set(labels["y_train"][held_out].tolist())
+    if len(classes) == 1 < len(held_out):
+        raise ConfigError(
+            f"validation.split: {config['validation']['split']} takes images of class"
+            f" {classes.pop()} alone; allowed: stratified, or a training file that is not sorted by"
+            " class"
+        )
     if "sample" in varied(config) and rows == left:
         raise ConfigError(
             f"dataset.train_size: {rows} is all that the validation split leaves for training, but"
