@@ -21,6 +21,14 @@ BIN := $(CURDIR)/$(VENV)/bin
 
 .PHONY: study open plan adopt reproduce findings lesson check test test-deps setup lock clean help
 
+# Without these two, the study of config.yaml would be made and not the one that is meant.
+ifneq ($(filter %.yaml,$(MAKECMDGOALS)),)
+$(error a configuration is given as CONFIG=$(firstword $(filter %.yaml,$(MAKECMDGOALS))))
+endif
+ifeq ($(origin config),command line)
+$(error a configuration is given in capital letters, as CONFIG=$(config))
+endif
+
 # Snakemake shows a traceback for a file that is absent or not YAML.
 study: setup
 	@$(if $(CONFIG),$(BIN)/python scripts/check_config.py $(CONFIG))

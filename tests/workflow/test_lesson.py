@@ -19,6 +19,9 @@ pytestmark = pytest.mark.xdist_group("lesson")
 
 NOTEBOOK = PROJECT / "docs" / "lesson.ipynb"
 KINDS = ("image/svg+xml", "text/html", "text/plain")
+EXECUTED = "results/lesson/lesson.ipynb"
+"""Where `make lesson` writes it, beside the results of its study."""
+
 SMALL = {"cores": 2, "seeds": 3, "epochs": 2, "images": 500}
 
 
@@ -27,9 +30,11 @@ def folder(tmp_path_factory):
     """A copy of the project in which the lesson was executed, with short reports."""
     project = Project(tmp_path_factory.mktemp("lesson"))
     project.shorten_report()
+    executed = project.folder / EXECUTED
+    executed.parent.mkdir(parents=True)
     papermill.execute_notebook(
         project.folder / "docs" / "lesson.ipynb",
-        project.folder / "lesson.ipynb",
+        executed,
         parameters=SMALL,
         cwd=project.folder / "docs",  # as an editor starts it
         progress_bar=False,
@@ -40,7 +45,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def outputs(folder):
     """By the id of every cell, what it shows."""
-    cells = nbformat.read(folder / "lesson.ipynb", as_version=4).cells
+    cells = nbformat.read(folder / EXECUTED, as_version=4).cells
     return {
         cell.id: "".join(
             one.get("text") or next(one.data[kind] for kind in KINDS if kind in one.data)
@@ -118,9 +123,9 @@ def test_its_page_needs_no_network(folder):
     recipe = makefile.partition("\nlesson: setup\n")[2].partition("\n\n")[0]
     options = re.findall(r"--HTMLExporter\S+", recipe)
     jupyter = Path(sys.executable).with_name("jupyter")
-    command = [jupyter, "nbconvert", "--to", "html", *options, "lesson.ipynb"]
+    command = [jupyter, "nbconvert", "--to", "html", *options, EXECUTED]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    page = (folder / "lesson.html").read_text()
+    page = (folder / EXECUTED).with_suffix(".html").read_text()
     assert not re.findall(r"<(?:script|link)[^>]*(?:src|href)=\"https?:", page)
     assert "What was learned" in page
 

@@ -217,6 +217,14 @@ def test_command(copy, command):
     assert ("This was a dry-run" in done.stdout) == how.dry
 
 
+@pytest.mark.parametrize("mistake", ["make study mine.yaml", "make plan config=mine.yaml"])
+def test_a_configuration_that_make_would_not_see_is_refused(mistake):
+    done = run(PROJECT, mistake, dry=False)
+    assert done.returncode != 0
+    (line,) = done.stdout.splitlines()
+    assert "a configuration is given" in line and "CONFIG=mine.yaml" in line
+
+
 def test_every_way_of_running_belongs_to_a_command():
     assert set(HOW) == set(COMMANDS)
 

@@ -17,6 +17,9 @@ def round_of(study: str) -> Path:
 
 
 def has_unknown_results(study: str) -> bool:
-    """Return whether there are files of results of a study that Snakemake has no records of."""
-    found = Path("results", study).rglob("*")
+    """Return whether there are results of a study that Snakemake has no records of.
+
+    They are all in folders. A file beside these may be somebody's own.
+    """
+    found = Path("results", study).glob("*/**/*")
     return not lock_of(study).exists() and any(path.is_file() for path in found)
