@@ -6,7 +6,7 @@ as many as chance allows, and none may lie so far outside that chance is no expl
 is one line, and RESULTS/reproduction.csv has every mean. Exits with 1 if the study does not
 reproduce the reference.
 
-Examples:
+Example:
     python scripts/reproduce.py --configfile studies/exercise.yaml
     python scripts/reproduce.py --configfile mine.yaml --keep
 """

@@ -214,7 +214,7 @@ def test_jobs_that_fail(project, finished):
         text = (project.results / "report" / name).read_text()
         if first_screen is None:
             text = text[text.index("<h1") :]
-            first_screen = 2500
+            first_screen = 3000
         assert words in text[:first_screen], name
         assert names in text[:first_screen], name
 
