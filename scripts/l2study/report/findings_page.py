@@ -133,16 +133,9 @@ def one_seed(study: Study, says: str, measure: str = "val_ce", l2: float | None 
     return {"n": row.n, "count": row.count, "share": share}
 
 
-def largest_shares(study: Study, measure: str) -> dict[str, float]:
-    """Return for every source the largest share, over lambdas, of a measure's variance."""
-    rows = _sources(study, measure)
-    return rows.groupby("source")["share"].max().to_dict()
-
-
-def largest_sources(study: Study, measure: str) -> list[str]:
-    """Return which sources make most of the variance of a measure at some lambda."""
-    rows = _sources(study, measure)
-    return sorted(set(rows.loc[rows.groupby("l2")["share"].idxmax(), "source"]))
+def shares(study: Study, measure: str, column: str = "share") -> dict[str, list[float]]:
+    """Return for every source its shares of a measure's variance, or one end, a value a lambda."""
+    return _sources(study, measure).groupby("source")[column].agg(list).to_dict()
 
 
 def _sources(study: Study, measure: str) -> pd.DataFrame:
@@ -256,8 +249,7 @@ OFFERED = (
     resolved,
     falls,
     one_seed,
-    largest_shares,
-    largest_sources,
+    shares,
     verdict_table,
     turning,
     differing,
