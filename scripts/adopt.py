@@ -16,8 +16,6 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from snakemake.utils import update_config
-
 from l2study.core.code import fingerprint
 from l2study.core.config import ConfigError, check, read_config, read_keys
 from l2study.core.epochs import evaluated_epochs
@@ -114,6 +112,19 @@ def belongs(run: Path, l2: str, seed: int, config: dict, manifest: Path) -> bool
     return True
 
 
+def merged(keys: dict, own: dict) -> dict:
+    """Return `keys` with those of `own` in their place, as Snakemake merges two files.
+
+    Programs import nothing of Snakemake; see `snakemake_door` for why.
+    """
+    return keys | {
+        key: merged(keys[key], value)
+        if isinstance(value, dict) and isinstance(keys.get(key), dict)
+        else value
+        for key, value in own.items()
+    }
+
+
 def tell_snakemake(file: Path, made: Iterable[Path]) -> None:
     """Let Snakemake record that the files `made` are there and are right."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(PROJECT / "Snakefile")]
@@ -141,9 +152,8 @@ def main(arguments: list[str] | None = None) -> None:
     file = parser.parse_args(arguments).file
     try:
         read_config(file)  # for faults of this file alone
-        study = read_keys(CONFIG)
-        update_config(study, read_keys(file))
-        print(adopt(check(study, defaults=False), file))
+        study = check(merged(read_keys(CONFIG), read_keys(file)), defaults=False)
+        print(adopt(study, file))
     except (ConfigError, DataError) as error:
         sys.exit(f"config: {error}")
     except lock.OwnedError as error:
