@@ -117,6 +117,7 @@ def finished(made_once):
 
     def make(folder):
         project = Project(folder)
+        project.warm = False
         write_npz(folder / "tiny.npz")
         project.configure()
         done = project.snakemake()

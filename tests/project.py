@@ -12,6 +12,8 @@ from pathlib import Path
 
 import yaml
 
+import warm
+from l2study.core import code
 from tiny import PROJECT
 
 STUDY = {
@@ -31,7 +33,12 @@ _NOT_COPIED = (".*", "results", "logs", "tests", "benchmarks")
 
 
 class Project:
-    """A copy of the project in a folder of its own, made unless it is there already."""
+    """A copy of the project in a folder of its own, made unless it is there already.
+
+    With `warm`, studies may be run by processes that serve several: see tests/warm.py.
+    """
+
+    warm = True
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -67,7 +74,13 @@ class Project:
         (reports / "report.ipynb").write_text(json.dumps(notebook))
 
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
-        """Run Snakemake on tiny.yaml and return what happened."""
+        """Run Snakemake on tiny.yaml and return what happened.
+
+        In a process that has imported it before, where that makes no difference.
+        """
+        command, own = self._command(arguments), self._environment()
+        if self.warm and own.keys().isdisjoint(STRIKING) and self._has_the_code_of_the_project():
+            return warm.snakemake(command, self.folder, own)
         started = self.start(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         printed = started.communicate()
         return subprocess.CompletedProcess(started.args, started.returncode, *printed)
@@ -78,21 +91,34 @@ class Project:
         On two cores of this machine, unless `arguments` say otherwise or name the profile of a
         cluster.
         """
-        own_cores = {"--cores", "--workflow-profile"} & set(arguments)
-        cores = [] if own_cores else ["--cores", "2"]
-        # as a user would start it, but for XLA's cache of compiled programs
-        own = {k: v for k, v in os.environ.items() if not k.startswith("L2STUDY")}
-        if self._strikes.exists():
-            own |= STRIKING | {"STRIKES": str(self._strikes)}
         return subprocess.Popen(
-            [str(Path(sys.executable).parent / "snakemake"), *arguments]
-            + [*cores, "--configfile", "tiny.yaml"],
+            [str(Path(sys.executable).parent / "snakemake"), *self._command(arguments)],
             cwd=self.folder,
-            env=own,
+            env=self._environment(),
             process_group=0,
             # as in a terminal, even where the tests themselves were started with Ctrl-C ignored
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             **options,
+        )
+
+    def _command(self, arguments: tuple[str, ...]) -> list[str]:
+        own_cores = {"--cores", "--workflow-profile"} & set(arguments)
+        cores = [] if own_cores else ["--cores", "2"]
+        return [*arguments, *cores, "--configfile", "tiny.yaml"]
+
+    def _environment(self) -> dict[str, str]:
+        """Return the environment of a user, but for XLA's cache of compiled programs."""
+        own = {k: v for k, v in os.environ.items() if not k.startswith("L2STUDY")}
+        if self._strikes.exists():
+            own |= STRIKING | {"STRIKES": str(self._strikes)}
+        return own
+
+    def _has_the_code_of_the_project(self) -> bool:
+        """Return whether what trains and measures is as it is in the project."""
+        return all(
+            code.fingerprint(self.folder / "scripts" / name)
+            == code.fingerprint(PROJECT / "scripts" / name)
+            for name in ("train.py", "measure.py")
         )
 
     @property

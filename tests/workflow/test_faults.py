@@ -25,6 +25,7 @@ NINE = {(l2, seed) for l2 in ("0", "0.001", "0.03") for seed in range(3)}
 def project(tmp_path):
     """The tiny study before its first run. Nothing of it may be left running."""
     project = Project(tmp_path / "project")
+    project.warm = False
     write_npz(project.folder / "tiny.npz")
     project.configure()
     yield project
