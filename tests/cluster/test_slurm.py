@@ -403,6 +403,15 @@ def test_node_whose_jobs_die_before_they_begin(slurm, project):
     assert {job["State"] for job in jobs if job["NodeList"] == "n1"} == {"COMPLETED"}
 
 
+def test_what_slurm_refuses_is_said_in_its_words(slurm, project):
+    nowhere = ("--set-resources", "train:slurm_partition=nowhere")
+    failed = project.on_cluster("--group-components", "runs=2", *ONE_TRY, *nowhere)
+    assert failed.returncode != 0
+    assert failed.stderr.count("invalid partition specified: nowhere") == 1
+    assert "sbatch call" not in failed.stderr
+    assert not jobs_of(slurm, project)
+
+
 def test_killed_with_jobs_in_the_queue(slurm, project):
     """The same command goes on: it ends what the killed one has left before it starts anything."""
     project.fault(ALL_WAIT)

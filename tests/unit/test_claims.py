@@ -363,7 +363,7 @@ class TestRows:
         ledger, _, _ = table(tmp_path, diverged=diverged)
         found = row(ledger, "small-weights", "trend", "weight_norm")
         assert (found["estimate"], found["verdict"]) == (-1, "supported")
-        lost = "lambda 0.001 seed 0; lambda 0.01 seeds 0, 1, 2, 3, 4, 5"
+        lost = "lambda 0.001 seed 0; lambda 0.01 seeds 0 to 5"
         assert found["diverged_runs"] == lost
 
     def test_penalty_error_is_seen_in_one_epoch_of_one_run(self, tmp_path):

@@ -232,7 +232,7 @@ def test_a_submission_that_raises_is_one_that_fails(ended):
     """The executor means to report it, but stumbles over a group, which would be waited for."""
     executor = Submitter()
     executor.run_job("another")
-    assert executor.failed == [("cannot be submitted: no such account. ", {})]
+    assert executor.failed == [("A job cannot be submitted: no such account", {})]
     executor.run_job("job")
     assert len(executor.failed) == 1
 

@@ -201,8 +201,10 @@ def test_on_a_cluster_the_rate_counts_and_not_how_long_jobs_queue(monkeypatch):
     told.end(0)
     told.end(1)
     # all are submitted at once: two in 30 seconds
-    assert "1 of 6 runs trained, 5 running, 0 failed; about 0:02:30 left" in told.said()
-    assert told.display._counts() == "2 of 6 runs trained, 4 running, 0 failed; about 0:01:00 left"
+    assert "1 of 6 runs trained, 5 submitted, 0 failed; about 0:02:30 left" in told.said()
+    assert (
+        told.display._counts() == "2 of 6 runs trained, 4 submitted, 0 failed; about 0:01:00 left"
+    )
 
 
 def test_a_failure_is_said_at_once_and_so_is_another_try(monkeypatch):
@@ -243,7 +245,7 @@ def test_jobs_of_a_group_are_counted_one_by_one(monkeypatch, tmp_path):
     told = Told(monkeypatch, 3, cores=None)
     for number in range(3):
         told.begin(number)
-    assert told.display._counts().startswith("0 of 3 runs trained, 3 running, 0 failed")
+    assert told.display._counts().startswith("0 of 3 runs trained, 3 submitted, 0 failed")
     # the first was complete when the second failed
     (tmp_path / "run-0.json").touch()
     told.tell(LogEvent.GROUP_ERROR, job_error_info=[{"jobid": 0}, {"jobid": 1}])
@@ -251,7 +253,7 @@ def test_jobs_of_a_group_are_counted_one_by_one(monkeypatch, tmp_path):
     told.fail(1, "FAILED")
     assert "seed=0" not in told.said()
     assert "failed: train l2=0.1 seed=1: FAILED; nothing was logged\n" in told.said()
-    assert told.display._counts().startswith("1 of 3 runs trained, 1 running, 1 failed")
+    assert told.display._counts().startswith("1 of 3 runs trained, 1 submitted, 1 failed")
     assert told.display.failures().count("    log: ") == 1
 
 
@@ -268,7 +270,7 @@ def test_complete_jobs_of_a_group_that_is_repeated_stay_complete(monkeypatch, tm
         told.begin(number)
     assert "train l2=0.1 seed=1 is tried again\n" in told.said()
     assert "seed=0" not in told.said()
-    assert told.display._counts().startswith("1 of 2 runs trained, 1 running, 0 failed")
+    assert told.display._counts().startswith("1 of 2 runs trained, 1 submitted, 0 failed")
 
 
 def test_a_job_by_itself_that_failed_is_not_complete_whatever_is_there(monkeypatch, tmp_path):

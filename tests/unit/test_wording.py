@@ -64,6 +64,8 @@ def test_percent(share, text):
 def test_seed_list():
     assert wording.seed_list([7]) == "seed 7"
     assert wording.seed_list([7, 3]) == "seeds 3, 7"
+    assert wording.seed_list([9, 0, 3, 1, 2, 7, 8]) == "seeds 0 to 3, 7, 8, 9"
+    assert wording.seed_list(range(100, 600)) == "seeds 100 to 599"
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_runs_of_a_job_take_turns_and_one_that_fails_stops_none(project):
     assert sorted(tried[6:]) == [1, 2]
     end = failed.stderr[failed.stderr.index("2 failed; ") :]
     assert re.findall("train l2=0.001 seed=(.): .*out of luck", end) == ["1", "2"]
-    assert "2 of 4 runs trained, 0 running, 2 failed" in failed.stderr
+    assert "2 of 4 runs trained, 0 submitted, 2 failed" in failed.stderr
 
     # the same command tries those two again, and no other
     (project.folder / "unlucky-1").unlink()
@@ -94,7 +94,7 @@ def test_runs_of_a_job_take_turns_and_one_that_fails_stops_none(project):
     done = here(project, "--preemptible-retries", "1")
     assert done.returncode == 0, done.stderr
     assert sorted(turns(project)) == [0, 1, 2, 3]
-    assert "4 of 4 runs trained, 0 running, 0 failed" in done.stderr
+    assert "4 of 4 runs trained, 0 submitted, 0 failed" in done.stderr
 
 
 BROKEN = {

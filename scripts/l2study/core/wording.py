@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from functools import partial
+from itertools import groupby
 
 from l2study.core.measures import MEASURES, Measure
 
@@ -123,6 +124,10 @@ def percent(share: float) -> str:
 
 
 def seed_list(seeds: Iterable[int]) -> str:
-    """Return `seed 3` or `seeds 3, 7`, in ascending order."""
+    """Return `seed 3`, `seeds 3, 7` or `seeds 0 to 9, 12`, in ascending order."""
     seeds = sorted(int(seed) for seed in seeds)
-    return f"seed{'s' if len(seeds) != 1 else ''} {', '.join(map(str, seeds))}"
+    texts = []
+    for _, group in groupby(enumerate(seeds), lambda place: place[1] - place[0]):
+        row = [seed for _, seed in group]
+        texts += [f"{row[0]} to {row[-1]}"] if len(row) > 3 else map(str, row)
+    return f"seed{'s' if len(seeds) != 1 else ''} {', '.join(texts)}"

@@ -163,7 +163,8 @@ class Screen(logging.Handler):
         if self.jobs.cores:  # the next job is announced before the end of the last
             running = min(running, self.jobs.cores)
         planned = self.jobs.planned.get("train", 0)
-        words = f"{done} of {planned} runs trained, {running} running, {failed} failed"
+        at_work = "running" if self.jobs.cores else "submitted"
+        words = f"{done} of {planned} runs trained, {running} {at_work}, {failed} failed"
         if not running and not self.jobs.waiting("train"):
             return words
         left = estimate.training_left(self.jobs, self._runs, self._scale, time.monotonic())

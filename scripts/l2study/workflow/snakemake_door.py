@@ -269,6 +269,7 @@ def spare_tries(workflow) -> None:
 
     excluded, asked = executor._failed_nodes, set(executor._failed_nodes)
     report, run, goes, due = executor.report_job_error, executor.run_job, Counter(), 0.0
+    refusals = set()
 
     @_adapter("the job counts as failed")
     def why_again(info, said):
@@ -294,6 +295,11 @@ def spare_tries(workflow) -> None:
         nonlocal due
         why = why_again(info, msg or "") if executor.wait else None
         if why is None:
+            # Of a group, Snakemake does not say it. The command is long, and another for each job.
+            refusal = " ".join((msg or "").split()).partition(" sbatch call: ")[0]
+            if info.external_jobid is None and refusal not in refusals:
+                refusals.add(refusal)
+                LOGGER.warning(refusal)
             return report(info, msg=msg, **options)
         if info.external_jobid or time.monotonic() >= due:
             LOGGER.warning(why)
@@ -313,7 +319,7 @@ def spare_tries(workflow) -> None:
             run(job)
         except Exception as error:  # where the executor (2.8) means to report one, for a group
             said = error.__context__ or error
-            executor.report_job_error(SubmittedJobInfo(job), f"cannot be submitted: {said}. ")
+            executor.report_job_error(SubmittedJobInfo(job), f"A job cannot be submitted: {said}")
 
     executor.report_job_error, executor.run_job = report_or_submit_again, run_or_report
 
