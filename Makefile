@@ -89,13 +89,15 @@ test-deps:
 setup: $(VENV)/complete
 
 # The lock is installed as it is, every file checked against its hash. An environment that is only linked is another's.
+# pip would compile on one core. Some packages have files that are for another Python, and are not compiled.
 $(VENV)/complete: envs/requirements.txt
 	@[ ! -L $(VENV) ] || { echo "$(VENV) is a link, and what it leads to would be emptied: remove it" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
 	    f"Python 3.11, 3.12 or 3.13 is needed, and $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.11")'
 	@echo "installing the packages of envs/requirements.txt into $(VENV) (a few minutes, once)"
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement envs/requirements.txt
+	@$(BIN)/python -m pip install --quiet --no-compile --no-deps --require-hashes --requirement envs/requirements.txt
+	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null || true
 	@touch $@
 
 # Needs uv. Upgrades every package that requirements.in leaves open.
