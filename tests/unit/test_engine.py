@@ -53,9 +53,9 @@ def plain_model(optimizer, architecture):
         "sgd": lambda: keras.optimizers.SGD(0.01, momentum=0.5),
         "rmsprop": lambda: keras.optimizers.RMSprop(0.01, momentum=0.5),
     }
-    # without XLA, whose compilation would take most of the time
+    # step by step, since to compile takes longer than these few batches
     model.compile(
-        options[optimizer](), "categorical_crossentropy", metrics=["accuracy"], jit_compile=False
+        options[optimizer](), "categorical_crossentropy", metrics=["accuracy"], run_eagerly=True
     )
     return model
 
@@ -68,15 +68,34 @@ def decoupled(architecture):
     return architecture | {"regularizer": "decoupled"}
 
 
-def trained(model, epochs=3):
-    """Return the weights after some epochs, and what was measured after the last."""
+def new_engine(optimizer, architecture, l2=L2, momentum=0.5):
     from l2study.training.engine import Data, Engine
 
-    images, labels = images_and_labels()
-    engine = Engine(model, Data(images, labels, 1 / 255), PARTS, BATCH)
+    model = engine_model(optimizer, architecture, l2, momentum)
+    return Engine(model, Data(*images_and_labels(), 1 / 255), PARTS, BATCH)
+
+
+ENGINES = {}
+
+
+def started_engine(optimizer, architecture, l2=L2, momentum=0.5):
+    """Return an engine at its start, which uses again what other tests have compiled."""
+    from l2study.training.engine import Data
+
+    key = repr((optimizer, architecture, momentum))
+    if key in ENGINES:
+        model = engine_model(optimizer, architecture, l2, momentum)
+        ENGINES[key].restart(model, Data(*images_and_labels(), 1 / 255))
+    else:
+        ENGINES[key] = new_engine(optimizer, architecture, l2, momentum)
+    return ENGINES[key]
+
+
+def trained(engine, epochs=3):
+    """Return the weights after some epochs, and what was measured after the last."""
     for epoch in range(epochs):
         engine.train_epoch(np.random.default_rng(epoch).permutation(PARTS["train"]))
-    return model.get_weights(), engine.evaluate()
+    return engine.model.get_weights(), engine.evaluate()
 
 
 @pytest.mark.parametrize(
@@ -84,12 +103,9 @@ def trained(model, epochs=3):
     [("adam", ONE), ("adamw", ONE), ("sgd", TWO), ("rmsprop", ONE), ("adam", TWO)],
 )
 def test_three_epochs_equal_those_of_fit(optimizer, architecture):
-    from l2study.training.engine import Data, Engine
-
     images, labels = images_and_labels()
-    model, plain = engine_model(optimizer, architecture), plain_model(optimizer, architecture)
-    plain.set_weights(model.get_weights())
-    engine = Engine(model, Data(images, labels, 1 / 255), PARTS, BATCH)
+    engine, plain = started_engine(optimizer, architecture), plain_model(optimizer, architecture)
+    plain.set_weights(engine.model.get_weights())
     x, y = (images / 255).astype(np.float32), np.eye(CLASSES, dtype=np.float32)[labels]
 
     def assert_same_evaluation():
@@ -102,8 +118,8 @@ def test_three_epochs_equal_those_of_fit(optimizer, architecture):
         penalty = L2 * sum(np.square(kernel).sum() for kernel in kernels)
         for part, rows in PARTS.items():
             span = slice(rows.start, rows.stop)
-            loss, accuracy = plain.evaluate(x[span], y[span], batch_size=32, verbose=0)
-            right = plain.predict(x[span], verbose=0)[np.arange(len(rows)), labels[span]]
+            loss, accuracy = plain.evaluate(x[span], y[span], len(rows), verbose=0)
+            right = plain(x[span]).numpy()[np.arange(len(rows)), labels[span]]
             assert measured[f"{part}_loss"] == pytest.approx(loss, abs=1e-5)
             assert measured[f"{part}_accuracy"] == pytest.approx(accuracy, abs=1e-6)
             assert measured[f"{part}_ce"] == pytest.approx(-np.log(right).mean(), abs=1e-5)
@@ -128,7 +144,7 @@ def test_three_epochs_equal_those_of_fit(optimizer, architecture):
         log = plain.fit(x[order], y[order], batch_size=BATCH, shuffle=False, verbose=0).history
         assert loss == pytest.approx(log["loss"][0], abs=1e-5)
         assert accuracy == pytest.approx(log["accuracy"][0], abs=1e-6)
-        for ours, theirs in zip(model.get_weights(), plain.get_weights(), strict=True):
+        for ours, theirs in zip(engine.model.get_weights(), plain.get_weights(), strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
         assert_same_evaluation()
 
@@ -142,7 +158,7 @@ def test_decoupled_decay_is_the_weight_decay_of_keras(optimizer, architecture):
 
     images, labels = images_and_labels()
     x, y = (images / 255).astype(np.float32), np.eye(CLASSES, dtype=np.float32)[labels]
-    model = engine_model(optimizer, decoupled(architecture), l2=0.3)
+    engine = started_engine(optimizer, decoupled(architecture), l2=0.3)
     dense = [
         keras.layers.Dense(n, architecture["activation"]) for n in architecture["hidden_units"]
     ]
@@ -153,12 +169,12 @@ def test_decoupled_decay_is_the_weight_decay_of_keras(optimizer, architecture):
     plain_optimizer = getattr(keras.optimizers, kinds[optimizer])(0.01, **options)
     spared = [] if architecture["regularize_output"] else [output.kernel]
     plain_optimizer.exclude_from_weight_decay(var_list=spared, var_names=["bias"])
-    plain.compile(plain_optimizer, "categorical_crossentropy", jit_compile=False)
-    plain.set_weights(model.get_weights())
+    plain.compile(plain_optimizer, "categorical_crossentropy", run_eagerly=True)
+    plain.set_weights(engine.model.get_weights())
     for epoch in range(3):
         order = np.random.default_rng(epoch).permutation(PARTS["train"])
         plain.fit(x[order], y[order], batch_size=BATCH, shuffle=False, verbose=0)
-    weights, _ = trained(model)
+    weights, _ = trained(engine)
     for ours, theirs in zip(weights, plain.get_weights(), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
 
@@ -167,8 +183,8 @@ def test_under_plain_sgd_decoupled_decay_is_l2_but_for_the_loss():
     start = engine_model("sgd", TWO).get_weights()
     weights, measured = {}, {}
     for name, architecture in {"l2": TWO, "decoupled": decoupled(TWO)}.items():
-        model = engine_model("sgd", architecture, l2=0.3, momentum=0.0)
-        weights[name], measured[name] = trained(model)
+        engine = started_engine("sgd", architecture, l2=0.3, momentum=0.0)
+        weights[name], measured[name] = trained(engine)
     for before, ours, theirs in zip(start, weights["decoupled"], weights["l2"], strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6)
         assert np.abs(ours - before).max() > 1e-3
@@ -181,11 +197,13 @@ def test_under_plain_sgd_decoupled_decay_is_l2_but_for_the_loss():
         assert found[name] == pytest.approx(of_l2[name], rel=1e-5)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd", "rmsprop"])
-def test_decoupled_decay_at_lambda_0_is_none_at_all(optimizer):
+@pytest.mark.parametrize(
+    ("optimizer", "architecture"), [("adam", TWO), ("sgd", TWO), ("rmsprop", ONE)]
+)
+def test_decoupled_decay_at_lambda_0_is_none_at_all(optimizer, architecture):
     one, other = (
-        trained(engine_model(optimizer, architecture, l2=0.0))
-        for architecture in (TWO, decoupled(TWO))
+        trained(started_engine(optimizer, kind, l2=0.0))
+        for kind in (architecture, decoupled(architecture))
     )
     assert one[1] == other[1]
     for ours, theirs in zip(one[0], other[0], strict=True):
@@ -195,15 +213,14 @@ def test_decoupled_decay_at_lambda_0_is_none_at_all(optimizer):
 @pytest.mark.parametrize("architecture", [TWO, decoupled(TWO)])
 def test_a_restarted_engine_is_as_new(architecture):
     """Weights, optimizer and coefficient: nothing of what was trained before is left."""
-    from l2study.training.engine import Data, Engine
+    from l2study.training.engine import Data
 
-    images, labels = images_and_labels()
-    data, order = Data(images, labels, 1 / 255), np.arange(330)
-    used = Engine(engine_model("adam", architecture, l2=0.5), data, PARTS, BATCH)
+    order = np.arange(330)
+    used = started_engine("adam", architecture, l2=0.5)
     for _ in range(2):
         used.train_epoch(order)
-    used.restart(engine_model("adam", architecture), data)
-    new = Engine(engine_model("adam", architecture), data, PARTS, BATCH)
+    used.restart(engine_model("adam", architecture), Data(*images_and_labels(), 1 / 255))
+    new = new_engine("adam", architecture)
     for _ in range(2):
         assert used.evaluate() == new.evaluate()
         assert used.train_epoch(order) == new.train_epoch(order)
@@ -216,7 +233,7 @@ def test_an_engine_goes_on_with_other_data_as_a_new_one():
     images, labels = images_and_labels()
     shuffled = np.random.default_rng(4).permutation(480)
     data, order = Data(images[shuffled], labels[shuffled], 1 / 255), np.arange(330)
-    used = Engine(engine_model("adam", ONE), Data(images, labels, 1 / 255), PARTS, BATCH)
+    used = started_engine("adam", ONE)
     before = used.train_epoch(order), used.evaluate()
     used.restart(engine_model("adam", ONE), data)
     new = Engine(engine_model("adam", ONE), data, PARTS, BATCH)
@@ -263,14 +280,11 @@ def test_compiled_programs_serve_runs_that_differ_in_their_rows_alone():
 
 def test_one_program_serves_every_lambda():
     """The coefficient is read when the program runs, not when it is compiled."""
-    from l2study.training.engine import Data, Engine
     from l2study.training.model import dense_layers
 
-    images, labels = images_and_labels()
-    model = engine_model("sgd", ONE)
-    engine = Engine(model, Data(images, labels, 1 / 255), PARTS, BATCH)
+    engine = started_engine("adam", ONE)
     before = engine.evaluate()
-    dense_layers(model)[0].kernel_regularizer.l2.assign(2 * L2)
+    dense_layers(engine.model)[0].kernel_regularizer.l2.assign(2 * L2)
     after = engine.evaluate()
     assert after["penalty"] == pytest.approx(2 * before["penalty"], rel=1e-6)
     assert after["train_ce"] == before["train_ce"]
@@ -293,14 +307,9 @@ def test_an_evaluation_in_batches_is_that_of_each_part_at_once(size, monkeypatch
     """25 divides no part, 30 divides all, and 100 is more than two of them have."""
     from l2study.training import engine
 
-    data, found = engine.Data(*images_and_labels(), 1 / 255), []
-    for rows in (480, size):
-        monkeypatch.setattr(engine, "_EVALUATION_ROWS", rows)
-        model = engine_model(
-            "adam", {"hidden_units": [8], "activation": "relu", "regularize_output": False}
-        )
-        found.append(engine.Engine(model, data, PARTS, BATCH).evaluate())
-    at_once, in_batches = found
+    at_once = started_engine("adam", ONE).evaluate()
+    monkeypatch.setattr(engine, "_EVALUATION_ROWS", size)
+    in_batches = new_engine("adam", ONE).evaluate()
     assert in_batches == pytest.approx(at_once, rel=1e-6)
     assert len({at_once[f"{part}_ce"] for part in PARTS}) == 3
 
