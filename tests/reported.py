@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 
+import nbformat
 import pandas as pd
 
 import set_ups
@@ -104,3 +105,19 @@ def write_results(folder, **options) -> str:
 def made_up(folder, **options) -> Study:
     """Return a made-up study as the report reads it."""
     return read_study(write_results(folder, **options), folder, CAPTIONS)
+
+
+def write_page(folder, *contents):
+    """Write a page with these pieces of HTML, each as a cell's output, and return its path."""
+    from l2study.report import page  # takes long, and most tests need none
+
+    cells = [
+        nbformat.v4.new_code_cell(
+            "show()", outputs=[nbformat.v4.new_output("display_data", {"text/html": content})]
+        )
+        for content in contents
+    ]
+    path = folder / "page.html"
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    path.write_text(page.to_html(notebook, NOTEBOOK.parent, "A page"), encoding="utf-8")
+    return path

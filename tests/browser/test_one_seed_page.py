@@ -4,40 +4,34 @@ import json
 
 import pytest
 
-import report
 from browsing import keep, opened, overflow
-from l2study.report.inputs import read_study
+from l2study.report import page
 from l2study.report.one_seed_text import drawing
-from reported import CAPTIONS, NOTEBOOK, write_results
-
-HEADING = "What would one seed have said?"
+from reported import made_up, write_page
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    """The report of a made-up study with a run that diverged."""
-    folder = tmp_path_factory.mktemp("results")
-    config = write_results(
-        folder,
+def study(tmp_path_factory):
+    """A made-up study with a run that diverged."""
+    return made_up(
+        tmp_path_factory.mktemp("results"),
         lambdas=[0, 1e-5, 1e-4, 1e-2],
         seeds=[2, 3, 5, 7],
         epochs=4,
         diverged={(1e-2, 5): 2},
     )
-    report.write_report(config, NOTEBOOK, CAPTIONS, folder)
-    return folder, config
 
 
 @pytest.fixture(scope="module")
-def html(results):
-    return results[0] / "report" / "report.html"
+def html(study, tmp_path_factory):
+    """A page of this section alone. That it is in the report, test_page.py says."""
+    return write_page(tmp_path_factory.mktemp("page"), page.one_seed(study).data)
 
 
 @pytest.fixture(scope="module")
-def said(results):
+def said(study):
     """By seed, what stands in every row, and whether it is other than what all seeds say."""
-    folder, config = results
-    text = drawing(read_study(config, folder, CAPTIONS)).partition('id="one-seed-data">')[2]
+    text = drawing(study).partition('id="one-seed-data">')[2]
     data = json.loads(text.removesuffix("</script>"))
     columns = zip(zip(*data["said"], strict=True), zip(*data["other"], strict=True), strict=True)
     cells = [list(zip(*column, strict=True)) for column in columns]
@@ -50,14 +44,13 @@ def draw(view):
     place = view.locator("#one-seed")
     seed = place.locator("thead th").last.inner_text().split()[1]
     cells = place.locator("tbody td:last-child")
-    texts = [cell.inner_text().split("\n") for cell in cells.all()]
+    texts = cells.evaluate_all("(all) => all.map((one) => one.innerText.split('\\n'))")
     marked = cells.evaluate_all("(all) => all.map((one) => one.classList.contains('other'))")
     return seed, texts, marked
 
 
 def test_a_click_shows_what_a_seed_alone_would_have_said(chromium, html, said):
     with opened(chromium, html) as view:
-        assert view.get_by_role("heading", name=HEADING).count() == 1
         assert view.locator("#one-seed table").is_hidden()
         seen, last = set(), None
         for _ in range(40):
@@ -75,7 +68,7 @@ def test_a_click_shows_what_a_seed_alone_would_have_said(chromium, html, said):
         assert seen == set(said) == {"2", "3", "5", "7"}
 
 
-def test_a_run_that_diverged_has_no_numbers(chromium, html, said):
+def test_a_run_that_diverged_has_no_numbers(said):
     assert [text for text, _ in said["5"]].count("–") == 3
     assert not [text for text, _ in said["3"] if text == "–"]
 

@@ -5,7 +5,6 @@ import io
 import math
 import re
 
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,7 +17,7 @@ from l2study.core.wording import fixed, p_value, rounded
 from l2study.report import curve_picker, figures, page
 from l2study.report.cells import Number, Verdict
 from l2study.report.style import lambda_colours
-from reported import CAPTIONS, NOTEBOOK, ODD, made_up, write_results
+from reported import CAPTIONS, NOTEBOOK, ODD, made_up, write_page, write_results
 
 LAMBDAS = [0, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2]
 LABELS = ["0", "1e-5", "0.0001", "0.0003", "0.001", "0.003", "0.01"]
@@ -38,6 +37,22 @@ def results(tmp_path_factory):
 @pytest.fixture(scope="module")
 def html(results):
     return results / "report" / "report.html"
+
+
+@pytest.fixture(scope="module")
+def desk(chromium, html):
+    """The page in a wide window, for tests that leave its plot as it is."""
+    with opened(chromium, html) as view:
+        view.wait_for_selector("body.explored")
+        yield view
+
+
+@pytest.fixture(scope="module")
+def phone(chromium, html):
+    """The page in a narrow window, for tests that leave its plot as it is."""
+    with opened(chromium, html, 390) as view:
+        view.wait_for_selector("body.explored")
+        yield view
 
 
 @pytest.fixture(scope="module")
@@ -102,23 +117,21 @@ def test_opens_complete_and_fits(chromium, html, width):
         assert overflow(view) <= 0
 
 
-def test_contents_lead_to_the_sections(chromium, html):
-    with opened(chromium, html, reduced_motion="reduce") as view:
-        view.wait_for_selector("body.explored")
-        link = view.locator("nav.beside a", has_text="Learning curves")
-        link.click()
-        heading = view.get_by_role("heading", name=link.inner_text(), level=2)
-        # the browser scrolls by whole pixels, so a heading may end up a fraction above the edge
-        assert -1 < heading.bounding_box()["y"] < 450
-        assert view.evaluate("location.hash") == "#learning-curves"
+def test_contents_lead_to_the_sections(desk):
+    desk.emulate_media(reduced_motion="reduce")
+    link = desk.locator("nav.beside a", has_text="Learning curves")
+    link.click()
+    heading = desk.get_by_role("heading", name=link.inner_text(), level=2)
+    # the browser scrolls by whole pixels, so a heading may end up a fraction above the edge
+    assert -1 < heading.bounding_box()["y"] < 450
+    assert desk.evaluate("location.hash") == "#learning-curves"
 
 
-def test_code_is_folded_and_unfolds(chromium, html):
-    with opened(chromium, html) as view:
-        code = view.locator("details.code").nth(1)
-        assert not code.locator("pre").first.is_visible()
-        code.locator("summary").click()
-        assert code.locator("pre").first.is_visible()
+def test_code_is_folded_and_unfolds(desk):
+    code = desk.locator("details.code").nth(1)
+    assert not code.locator("pre").first.is_visible()
+    code.locator("summary").click()
+    assert code.locator("pre").first.is_visible()
 
 
 def test_without_scripts_a_sentence_stands_for_the_plot(chromium, html):
@@ -145,15 +158,20 @@ def test_prints_without_what_only_works_on_a_screen(chromium, html):
     assert len(re.findall(rb"/Type\s*/Page\b", printed)) > 5
 
 
-def test_shades_keep_their_order_in_greyscale(chromium, html):
+def test_a_seed_can_be_drawn(desk):
+    """What is drawn, test_one_seed_page.py says."""
+    assert desk.get_by_role("heading", name="What would one seed have said?").count() == 1
+    desk.get_by_role("button", name="Draw one seed").click()
+    assert desk.get_by_role("region", name="All seeds and one seed").is_visible()
+
+
+def test_shades_keep_their_order_in_greyscale(desk):
     from PIL import Image
 
-    with opened(chromium, html) as view:
-        view.wait_for_selector("body.explored")
-        inks = []
-        for k in range(1, len(LAMBDAS)):
-            mark = view.locator("#explorer fieldset label span").nth(k).screenshot()
-            inks.append(np.asarray(Image.open(io.BytesIO(mark)).convert("L")).min())
+    inks = []
+    for k in range(1, len(LAMBDAS)):
+        mark = desk.locator("#explorer fieldset label span").nth(k).screenshot()
+        inks.append(np.asarray(Image.open(io.BytesIO(mark)).convert("L")).min())
     assert all(np.diff(np.array(inks, dtype=int)) < 0)
 
 
@@ -161,33 +179,32 @@ def test_shades_keep_their_order_in_greyscale(chromium, html):
 
 
 def column(table, k):
-    return [row.locator("th, td").nth(k).inner_text().split("\n")[0] for row in
-            table.locator("tbody tr").all()]  # fmt: skip
+    texts = "(rows, k) => rows.map((row) => row.cells[k].innerText.split('\\n')[0])"
+    return table.locator("tbody tr").evaluate_all(texts, k)
 
 
-def test_a_click_on_a_head_sorts_up_then_down_then_as_it_was(chromium, html):
-    with opened(chromium, html) as view:
-        table = view.locator("table.sortable").first
-        assert table.locator("tbody small").count()  # intervals, below the numbers
+def test_a_click_on_a_head_sorts_up_then_down_then_as_it_was(desk):
+    table = desk.locator("table.sortable").first
+    assert table.locator("tbody small").count()  # intervals, below the numbers
 
-        def numbers(k):
-            return [float(re.match(r"−?[\d.]+", t)[0].replace("−", "-")) for t in column(table, k)]
+    def numbers(k):
+        return [float(re.match(r"−?[\d.]+", t)[0].replace("−", "-")) for t in column(table, k)]
 
-        sorted_already = 0
-        for k in range(1, table.locator("thead th").count()):
-            head, before = table.locator("thead th").nth(k), numbers(k)
-            sorted_already += before in (sorted(before), sorted(before, reverse=True))
-            for state, expected in (
-                ("ascending", sorted(before)),
-                ("descending", sorted(before, reverse=True)),
-                (None, before),
-            ):
-                # anywhere on the head, not only on its words
-                head.click(position={"x": 3, "y": 3})
-                assert head.get_attribute("aria-sort") == state
-                assert numbers(k) == expected
-        assert sorted_already < k
-        assert column(table, 0) == LABELS
+    sorted_already = 0
+    for k in range(1, table.locator("thead th").count()):
+        head, before = table.locator("thead th").nth(k), numbers(k)
+        sorted_already += before in (sorted(before), sorted(before, reverse=True))
+        for state, expected in (
+            ("ascending", sorted(before)),
+            ("descending", sorted(before, reverse=True)),
+            (None, before),
+        ):
+            # anywhere on the head, not only on its words
+            head.click(position={"x": 3, "y": 3})
+            assert head.get_attribute("aria-sort") == state
+            assert numbers(k) == expected
+    assert sorted_already < k
+    assert column(table, 0) == LABELS
 
 
 def test_sorting_knows_negative_small_and_missing_numbers_and_words(chromium, tmp_path):
@@ -237,56 +254,53 @@ TABLES = {heading: f"#{heading} ~ section table" for heading in ("lambda-by-lamb
 
 
 @pytest.mark.parametrize("heading", TABLES)
-def test_a_row_is_a_card_on_a_phone_and_a_line_on_a_desk(chromium, html, heading):
-    for width, card in ((390, True), (1280, False)):
-        with opened(chromium, html, width) as view:
-            cells = view.locator(TABLES[heading]).first.locator("tbody tr").first.locator("th, td")
-            places = [cell.bounding_box() for cell in cells.all() if cell.is_visible()]
-            assert all(place["x"] + place["width"] <= width for place in places)
-            assert (len({place["y"] for place in places}) > 2) == card
-            before = "(cell) => getComputedStyle(cell, '::before').content"
-            assert (cells.nth(2).evaluate(before) != "none") == card
+def test_a_row_is_a_card_on_a_phone_and_a_line_on_a_desk(phone, desk, heading):
+    for view, card in ((phone, True), (desk, False)):
+        cells = view.locator(TABLES[heading]).first.locator("tbody tr").first.locator("th, td")
+        places = [cell.bounding_box() for cell in cells.all() if cell.is_visible()]
+        width = view.viewport_size["width"]
+        assert all(place["x"] + place["width"] <= width for place in places)
+        assert (len({place["y"] for place in places}) > 2) == card
+        before = "(cell) => getComputedStyle(cell, '::before').content"
+        assert (cells.nth(2).evaluate(before) != "none") == card
 
 
 @pytest.mark.parametrize("heading", TABLES)
-def test_a_screen_reader_has_the_same_table_on_a_phone(chromium, html, heading):
+def test_a_screen_reader_has_the_same_table_on_a_phone(phone, desk, heading):
     found = []
-    for width in (390, 1280):
-        with opened(chromium, html, width) as view:
-            table = view.locator(TABLES[heading]).first
-            rows, columns = table.locator("tbody tr").count(), table.locator("thead th").count()
-            there = roles(view, TABLES[heading])
-            assert (there["rowheader"], there["columnheader"]) == (rows, columns)
-            assert there["row"] == rows + 1
-            found.append(there["cell"])
+    for view in (phone, desk):
+        table = view.locator(TABLES[heading]).first
+        rows, columns = table.locator("tbody tr").count(), table.locator("thead th").count()
+        there = roles(view, TABLES[heading])
+        assert (there["rowheader"], there["columnheader"]) == (rows, columns)
+        assert there["row"] == rows + 1
+        found.append(there["cell"])
     assert found == [rows * (columns - 1)] * 2
 
 
-def test_cards_are_sorted_by_the_heads_above_them(chromium, html):
-    with opened(chromium, html, 390) as view:
-        table = view.locator(TABLES["lambda-by-lambda"]).first
-        heads = table.locator("thead button")
-        assert heads.count() == table.locator("thead th").count()
-        assert all(head.is_visible() for head in heads.all())
-        keep(table, "cards-390")
-        heads.first.click()
-        heads.first.click()
-        assert [row.split()[0] for row in column(table, 0)] == LABELS[::-1]
+def test_cards_are_sorted_by_the_heads_above_them(phone):
+    table = phone.locator(TABLES["lambda-by-lambda"]).first
+    heads = table.locator("thead button")
+    assert heads.count() == table.locator("thead th").count()
+    assert all(head.is_visible() for head in heads.all())
+    keep(table, "cards-390")
+    heads.first.click()
+    heads.first.click()
+    assert [row.split()[0] for row in column(table, 0)] == LABELS[::-1]
 
 
 # --- curves to pick -------------------------------------------------------------------------------
 
 
-def test_curves_are_the_means_of_the_histories(chromium, html, means):
-    with opened(chromium, html) as view:
-        drawn = data(view, "means")
-        assert len(drawn["ys"]) == len(LAMBDAS)
-        for k, l2 in enumerate(LAMBDAS):
-            assert drawn["xs"][k] == list(range(1, 21))
-            assert drawn["ys"][k] == pytest.approx(means.loc[l2, "val_ce"][1:].tolist(), rel=1e-4)
-        colours = lambda_colours(LAMBDAS)
-        expected = ["#" + "".join(f"{round(255 * c):02x}" for c in colours[v]) for v in LAMBDAS]
-        assert drawn["colour"] == expected
+def test_curves_are_the_means_of_the_histories(desk, means):
+    drawn = data(desk, "means")
+    assert len(drawn["ys"]) == len(LAMBDAS)
+    for k, l2 in enumerate(LAMBDAS):
+        assert drawn["xs"][k] == list(range(1, 21))
+        assert drawn["ys"][k] == pytest.approx(means.loc[l2, "val_ce"][1:].tolist(), rel=1e-4)
+    colours = lambda_colours(LAMBDAS)
+    expected = ["#" + "".join(f"{round(255 * c):02x}" for c in colours[v]) for v in LAMBDAS]
+    assert drawn["colour"] == expected
 
 
 def test_picking_lambdas_changes_the_curves(chromium, html, means):
@@ -353,21 +367,18 @@ def test_single_seeds_and_epoch_0_are_there_on_request(chromium, html, results):
         keep(view.locator("#explorer"), "explorer-seeds")
 
 
-def test_bands_reach_from_the_lowest_to_the_highest_run(chromium, html, results):
+def test_bands_reach_from_the_lowest_to_the_highest_run(desk, results):
     histories = pd.read_csv(results / "tables" / "histories.csv")
     rows = histories[(histories["l2"] == 0) & (histories["epoch"] > 0)].groupby("epoch")["val_ce"]
-    with opened(chromium, html) as view:
-        band = data(view, "bands")["ys"][0]
+    band = data(desk, "bands")["ys"][0]
     assert band[:20] == pytest.approx(rows.min().tolist(), rel=1e-4)
     assert band[20:] == pytest.approx(rows.max().tolist()[::-1], rel=1e-4)
 
 
-def test_the_plot_can_be_kept_as_a_picture(chromium, html, tmp_path):
-    with opened(chromium, html) as view:
-        view.wait_for_selector("body.explored")
-        with view.expect_download() as download:
-            view.locator("#explorer-plot [title=Save]").click()
-        download.value.save_as(tmp_path / "plot.png")
+def test_the_plot_can_be_kept_as_a_picture(desk, tmp_path):
+    with desk.expect_download() as download:
+        desk.locator("#explorer-plot [title=Save]").click()
+    download.value.save_as(tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -419,26 +430,11 @@ def test_labels_of_the_curves_do_not_cover_each_other(chromium, html, width):
         assert -40 < beyond <= 0
 
 
-def test_the_diverged_run_is_named_beside_the_curves(chromium, html):
-    with opened(chromium, html) as view:
-        assert "λ = 0.01 seed 4" in view.locator("#explorer").inner_text()
+def test_the_diverged_run_is_named_beside_the_curves(desk):
+    assert "λ = 0.01 seed 4" in desk.locator("#explorer").inner_text()
 
 
 # --- other studies --------------------------------------------------------------------------------
-
-
-def write_page(folder, *contents):
-    """Write a page with these pieces of HTML, each as a cell's output."""
-    cells = [
-        nbformat.v4.new_code_cell(
-            "show()", outputs=[nbformat.v4.new_output("display_data", {"text/html": content})]
-        )
-        for content in contents
-    ]
-    path = folder / "page.html"
-    notebook = nbformat.v4.new_notebook(cells=cells)
-    path.write_text(page.to_html(notebook, NOTEBOOK.parent, "A page"), encoding="utf-8")
-    return path
 
 
 @pytest.mark.parametrize("case", sorted(ODD))

@@ -76,7 +76,7 @@ def test_links_lead_to_the_page_of_the_set_up_and_back_by_keyboard(chromium, bas
 
 def test_all_links_to_files_of_the_two_pages_work(chromium, base, other):
     for path in (base, other):
-        with opened(chromium, path) as view:
+        with opened(chromium, path, java_script_enabled=False) as view:
             links = view.locator("main a").evaluate_all(
                 "(all) => all.map((one) => one.getAttribute('href'))"
             )
