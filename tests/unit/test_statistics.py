@@ -643,6 +643,15 @@ class TestOneStandardError:
         with pytest.raises(ValueError, match="no lambda"):
             decisions.one_standard_error([0, 1], [math.nan] * 2, [math.nan] * 2)
 
+    def test_many_choices_at_once(self):
+        rng = np.random.default_rng(0)
+        l2, mean, error = rng.permutation(6), rng.random((4, 5, 6)), rng.random((4, 5, 6)) / 5
+        mean[0, 0, :3] = math.nan
+        found = np.stack(decisions.one_standard_error(l2, mean, error), axis=-1)
+        for place in np.ndindex(4, 5):
+            alone = decisions.one_standard_error(l2, mean[place], error[place])
+            assert found[place].tolist() == list(alone)
+
 
 class TestSeedsNeeded:
     @pytest.mark.parametrize(

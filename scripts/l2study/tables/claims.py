@@ -88,6 +88,7 @@ def claims_table(
     """
     named = {row["epoch"] for claim in ledger["claims"] for row in claim["rows"] if "epoch" in row}
     named.update(epoch for claim in ledger["claims"] for epoch in claim.get("also_after", []))
+    named.intersection_update(epochs)
     diverged = runs[runs["status"] == "diverged"]
     chosen = choice.drop_duplicates("rule").set_index("rule").loc["best", "l2"]
     sample = Sample(

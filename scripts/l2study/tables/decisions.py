@@ -20,22 +20,32 @@ _MANY = 10**6
 
 
 def one_standard_error(
-    l2: Sequence[float], mean: Sequence[float], error: Sequence[float]
-) -> tuple[int, int]:
+    l2: Sequence[float], mean: np.ndarray, error: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the places of the best lambda and of the one-standard-error lambda.
 
     The best has the smallest mean (the larger lambda of a tie); the other is the largest lambda
     whose mean is within the best's standard error of it (Hastie et al. 2009, section 7.10).
 
+    Args:
+        l2: the lambdas, shape (lambdas,).
+        mean: what is to be small, shape (..., lambdas).
+        error: the standard error of each mean.
+
+    Returns:
+        Two arrays of shape (...).
+
     Raises:
-        ValueError: no mean is finite.
+        ValueError: no mean of a choice is finite.
     """
-    l2, mean = np.asarray(l2, float), np.asarray(mean, float)
-    if not np.isfinite(mean).any():
+    falling = np.argsort(np.asarray(l2, float))[::-1]  # the first of several is then the larger one
+    mean, error = (np.asarray(values, float)[..., falling] for values in (mean, error))
+    if not np.isfinite(mean).any(axis=-1).all():
         raise ValueError("no lambda has a finite mean")
-    best = max(np.flatnonzero(mean == np.nanmin(mean)), key=lambda i: l2[i])
-    within = mean[best] + np.nan_to_num(np.asarray(error, float)[best])
-    return int(best), int(max(np.flatnonzero(mean <= within), key=lambda i: l2[i]))
+    best = np.nanargmin(mean, axis=-1)
+    own = best[..., None]
+    within = np.take_along_axis(mean, own, -1) + np.nan_to_num(np.take_along_axis(error, own, -1))
+    return falling[best], falling[(mean <= within).argmax(axis=-1)]
 
 
 @lru_cache(maxsize=4)
@@ -76,9 +86,8 @@ def resampled_choice(l2: Sequence[float], table: np.ndarray) -> tuple[np.ndarray
     """
     means, sds = resampled_moments(table)
     errors = sds / math.sqrt(len(table))
-    places = [one_standard_error(l2, *row) for row in zip(means, errors, strict=True)]
-    best, simplest = np.asarray(l2, float)[np.array(places)].T
-    return best, simplest
+    best, simplest = one_standard_error(l2, means, errors)
+    return np.asarray(l2, float)[best], np.asarray(l2, float)[simplest]
 
 
 def t_power(effect: float, df: float, confidence: float) -> float:

@@ -78,5 +78,7 @@ def _picks(runs: pd.DataFrame) -> pd.Series:
     there = runs.pivot(index="seed", columns="l2", values="status").notna().all(axis=1)
     ce = runs.pivot(index="seed", columns="l2", values="val_ce")[there].dropna(how="all")
     lambdas = ce.columns.to_numpy(float)
-    places = [one_standard_error(lambdas, row, np.zeros(row.size))[0] for row in ce.to_numpy()]
-    return pd.Series(lambdas[places], ce.index) if places else pd.Series(dtype=float)
+    if ce.empty:
+        return pd.Series(dtype=float)
+    best, _ = one_standard_error(lambdas, ce.to_numpy(), np.zeros(ce.shape))
+    return pd.Series(lambdas[best], ce.index)

@@ -218,10 +218,8 @@ def resampled_choice(
         squares = (again * (runs - mean[:, None]) ** 2).sum(axis=1)
         means.append(mean)
         errors.append(np.sqrt(squares / (seeds - 1) / seeds))
-    means, errors = np.transpose(means), np.transpose(errors)
-    places = [decisions.one_standard_error(l2, *row) for row in zip(means, errors, strict=True)]
-    best, simplest = np.asarray(l2, float)[np.array(places)].T
-    return best, simplest
+    best, simplest = decisions.one_standard_error(l2, np.transpose(means), np.transpose(errors))
+    return np.asarray(l2, float)[best], np.asarray(l2, float)[simplest]
 
 
 def _finite(values: Sequence[float], parts: Sequence[Part]) -> tuple[np.ndarray, list[Part]]:
