@@ -4,15 +4,26 @@ from dataclasses import replace
 import pytest
 from scipy import stats
 
+import reported
 from l2study.core.config import check
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds, widest
 from l2study.report.headline import answer, covers
-from reported import made_up
 from synthetic import HARMFUL, HELPFUL, NOTHING, Effects
 
 pytestmark = pytest.mark.slow  # makes whole studies, and draws or reads them
 
 LAMBDAS = (0, 0.0001, 0.001, 0.01)
+
+
+MADE_UP = {}
+
+
+def made_up(folder, **options):
+    """Return a made-up study; what was made up once is not made up again."""
+    key = repr(options)
+    if key not in MADE_UP:
+        MADE_UP[key] = reported.made_up(folder, **options)
+    return MADE_UP[key]
 
 
 def written(folder, **options):
@@ -306,8 +317,9 @@ class TestRecommendation:
     def test_another_lambda(self, tmp_path):
         effects = Effects(val_ce_min=(0.16, 0.08), test_accuracy=(0.95, 0.97), creep=(0.001, 0.001))
         study = made_up(tmp_path, effects=effects, lambdas=(0, 0.0001, 0.001, 0.01))
-        choice = study.tables["choice"]
+        choice = study.tables["choice"].copy()
         choice.loc[choice["rule"] == "best", "l2"] = 0.001
+        study = replace(study, tables=study.tables | {"choice": choice})
         text = said(study)
         assert text.startswith("Use lambda 0.001 because it has the lowest validation cross-")
         shown = numbers(text.split("test accuracy is")[1])

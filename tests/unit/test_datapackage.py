@@ -16,6 +16,7 @@ from l2study.tables import build, datapackage, decision_tables, judge
 from l2study.tables.claims import CLAIM_COLUMNS
 from l2study.tables.derived import DERIVED_MEASURES
 from reported import ODD, write_results
+from synthetic import write_study
 from tiny import PROJECT
 
 pytestmark = pytest.mark.slow  # makes whole studies, and draws or reads them
@@ -195,8 +196,7 @@ class TestDescriptions:
 
     @pytest.mark.parametrize("change", ["more", "fewer", "order"])
     def test_a_table_that_differs_is_not_written(self, tmp_path, monkeypatch, change):
-        config = json.loads(write_results(tmp_path, lambdas=[0, 1e-3], seeds=[0, 1], epochs=1))
-        shutil.rmtree(tmp_path / "tables")
+        config = write_study(tmp_path, lambdas=[0, 1e-3], seeds=[0, 1], epochs=1)
         columns = {
             "more": [*decision_tables.POWER_COLUMNS, "invented"],
             "fewer": decision_tables.POWER_COLUMNS[:-1],
