@@ -466,6 +466,7 @@ class TestDescriptions:
             "description": "The level of the factor noise in this set-up.",
         }
 
+    @pytest.mark.slow  # Frictionless reads every row
     @pytest.mark.parametrize("which", ["study", "lost", "nothing"])
     def test_frictionless_finds_nothing(self, study, lost, tmp_path, which):
         of_study, studied = study

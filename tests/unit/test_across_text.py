@@ -124,6 +124,7 @@ def test_many_set_ups_are_rows_of_the_map():
     assert len(ax.get_yticklabels()) == 31
 
 
+@pytest.mark.slow  # draws
 @pytest.mark.parametrize("name", figures.ACROSS)
 def test_every_text_is_inside_the_figure(name):
     long = {"optimizer": ("adam", ["a-very-long-name-of-a-level-that-somebody-chose-to-give-it"])}

@@ -130,6 +130,7 @@ def test_many_runs_are_left_out_and_counted(study, monkeypatch):
     assert f"{everything:,} numbers" in curve_picker.explorer(study)
 
 
+@pytest.mark.slow  # makes whole studies
 @pytest.mark.parametrize("case", sorted(ODD))
 def test_odd_studies_have_a_plot_or_a_sentence(odd_study, case):
     study = odd_study(case)

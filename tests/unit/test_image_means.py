@@ -350,6 +350,7 @@ class TestClaims:
         assert verdicts["scope"].tolist() == [SEEDS_AND_IMAGES]
 
 
+@pytest.mark.slow  # makes a whole study
 def test_a_whole_study_is_written_as_described_and_reported(tmp_path, monkeypatch):
     config = synthetic.write_study(tmp_path, lambdas=L2, seeds=SEEDS_OF_STUDY, epochs=3)
     predictions = predictions_of(L2, SEEDS_OF_STUDY)

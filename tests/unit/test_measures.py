@@ -43,9 +43,17 @@ def trained(one_thread):
 
 
 @pytest.fixture(scope="module")
-def found(trained):
+def network(trained):
+    """The trained model with its data. Tests that change it put back what was there."""
+    from l2study.measuring.network import Network
+
+    return Network(trained[0], trained[1])
+
+
+@pytest.fixture(scope="module")
+def found(network):
     """All measures of the trained model."""
-    return measured(trained[0], trained[1])
+    return measures_of(network)
 
 
 def forward(weights, x):
@@ -84,57 +92,58 @@ def linear(kernel, bias, images, labels, training_rows):
     return Network(model, Prepared(images, labels, counts, kernel.shape[1], 1.0, "", ""))
 
 
-def measured(model, data):
+def measures_of(network):
     from l2study.measuring.functions import FUNCTIONS
+
+    return {name: function(network) for name, function in FUNCTIONS.items()}
+
+
+def measured(model, data):
     from l2study.measuring.network import Network
 
-    network = Network(model, data)
-    return {name: function(network) for name, function in FUNCTIONS.items()}
+    return measures_of(Network(model, data))
 
 
 def test_every_measure_has_an_entry_in_the_registry(found):
     assert list(found) == names("weights")
 
 
-def test_another_run_s_weights_leave_no_trace(trained, found):
-    from l2study.measuring.functions import FUNCTIONS
-    from l2study.measuring.network import Network
-
+def test_another_run_s_weights_leave_no_trace(trained, network, found):
     model, data, *_ = trained
-    own, network = model.get_weights(), Network(model, data)
+    own = model.get_weights()
     try:
         network.set_weights([3 * np.flip(w) for w in own])
-        other = {name: function(network) for name, function in FUNCTIONS.items()}
+        other = measures_of(network)
         assert other == measured(model, data)
     finally:
         network.set_weights(own)
-    assert {name: function(network) for name, function in FUNCTIONS.items()} == found
+    assert measures_of(network) == found
     for name in ("jacobian_norm", "boundary_distance", "test_accuracy_pgd_0.05", "brier"):
         assert other[name] != found[name]
 
 
-def test_other_data_are_measured_as_by_a_new_network(trained, found):
+def test_other_data_are_measured_as_by_a_new_network(trained, network, found):
     """Other rows of the same shapes, and other limits: nothing is compiled again."""
-    from l2study.measuring.functions import FUNCTIONS
     from l2study.measuring.network import Network
 
     model, data, images, labels, _ = trained
     random = np.random.default_rng(8)
     other = images // 2 + random.integers(0, 9, images.shape).astype(np.uint8)
     changed = replace(data, images=other, labels=labels[::-1].copy())
-    network = Network(model, data)
-    assert {name: function(network) for name, function in FUNCTIONS.items()} == found
-    before = network.predicted()
-    network.set_data(changed)
-    assert {n: function(network) for n, function in FUNCTIONS.items()} == measured(model, changed)
-    for part, expected in Network(model, changed).predicted().items():
-        for ours, theirs in zip(network.predicted()[part], expected, strict=True):
-            assert ours.tolist() == theirs.tolist()
-        assert (network.predicted()[part].probability != before[part].probability).any()
+    before, new = network.predicted(), Network(model, changed)
+    try:
+        network.set_data(changed)
+        assert measures_of(network) == measures_of(new) != found
+        for part, expected in new.predicted().items():
+            for ours, theirs in zip(network.predicted()[part], expected, strict=True):
+                assert ours.tolist() == theirs.tolist()
+            assert (network.predicted()[part].probability != before[part].probability).any()
+    finally:
+        network.set_data(data)
     # one program each; there are fewer validation than test images in a step
     for name, programs in dict(sensitivity=1, noise=1, attack=1, activity=1, probability=2).items():
-        found = getattr(network, f"_{name}_program").experimental_get_tracing_count()
-        assert found == programs, name
+        count = getattr(network, f"_{name}_program").experimental_get_tracing_count()
+        assert count == programs, name
 
 
 def test_predictions_of_many_images_are_those_of_each(trained, monkeypatch):
@@ -168,32 +177,30 @@ def test_sensitivity_is_exact(trained, found):
     )
 
 
-def test_a_layer_before_the_first_dense_one_is_part_of_the_sensitivity(trained, found):
+def test_a_layer_before_the_first_dense_one_is_part_of_the_sensitivity(trained, network, found):
     """A layer that changes nothing leaves all measures as they are, one that doubles does not."""
+    from l2study.measuring.network import Network
     from l2study.training.backend import keras
 
-    model, data, *_ = trained
+    model, data, *_, weights = trained
     flatten, *dense = model.layers
-    for factor in (1.0, 2.0):
+
+    def after(factor):
         layers = [keras.Input(SHAPE), flatten, keras.layers.Rescaling(factor), *dense]
-        other = measured(keras.Sequential(layers), data)
-        if factor == 1:
-            assert other == pytest.approx(found, rel=1e-5)
-    first = model.layers[1].kernel
-    before = first.numpy()
+        return Network(keras.Sequential(layers), data)
+
+    assert measures_of(after(1.0)) == pytest.approx(found, rel=1e-5)
+    doubled = after(2.0).sensitivities[0]
     try:
-        first.assign(2 * before)
-        assert other["jacobian_norm"] == pytest.approx(
-            measured(model, data)["jacobian_norm"], rel=1e-5
-        )
+        network.set_weights([2 * weights[0], *weights[1:]])
+        assert doubled == pytest.approx(network.sensitivities[0], rel=1e-5)
     finally:
-        first.assign(before)
+        network.set_weights(weights)
+    assert doubled != pytest.approx(network.sensitivities[0], rel=1e-2)
 
 
-def test_boundary_distance_is_the_smallest_margin_over_its_gradient(trained, found):
-    from l2study.measuring.network import Network
-
-    model, data, images, labels, weights = trained
+def test_boundary_distance_is_the_smallest_margin_over_its_gradient(trained, network, found):
+    _, _, images, labels, weights = trained
     x, y = images[150:].reshape(110, 12) / 255, labels[150:]
     logits, exact = np.log(forward(weights, x)[2]), jacobians(weights, x)
     expected = [
@@ -205,24 +212,18 @@ def test_boundary_distance_is_the_smallest_margin_over_its_gradient(trained, fou
         for z, jacobian, label in zip(logits, exact, y, strict=True)
     ]
     assert min(expected) < 0 < max(expected)
-    distances = Network(model, data).sensitivities[3]
+    distances = network.sensitivities[3]
     assert distances == pytest.approx(np.array(expected), rel=1e-3, abs=1e-5)
     assert found["boundary_distance"] == pytest.approx(np.median(expected), rel=1e-3)
 
 
-def test_boundary_distance_is_that_of_all_logits_scaled(trained, found):
-    from l2study.measuring.functions import FUNCTIONS
-    from l2study.measuring.network import Network
-
-    model, data, _, _, weights = trained
-    output = model.layers[-1]
-    output.kernel.assign(3 * output.kernel)
-    output.bias.assign(3 * output.bias)
+def test_boundary_distance_is_that_of_all_logits_scaled(trained, network, found):
+    *_, weights = trained
     try:
-        network = Network(model, data)
-        jacobian_norm, distance = FUNCTIONS["jacobian_norm"](network), network.sensitivities[3]
+        network.set_weights([*weights[:-2], *(3 * w for w in weights[-2:])])
+        jacobian_norm, *_, distance = network.sensitivities
     finally:
-        model.set_weights(weights)
+        network.set_weights(weights)
     assert jacobian_norm == pytest.approx(3 * found["jacobian_norm"])
     assert np.median(distance) == pytest.approx(found["boundary_distance"], rel=1e-4)
 

@@ -133,10 +133,10 @@ def _claim(claim: dict, sample: Sample, decided_at: list[float]) -> list[dict]:
                 "decisive": "no",
             }
         )
-    seeds_alone = sample._replace(images=NO_IMAGES)
-    verdict_seeds = overall(
-        judge_claim(claim, seeds_alone, decided_at), claim.get("artefact_if", [])
-    )
+    verdict_seeds = verdict
+    if sample.images is not NO_IMAGES:
+        seeds_alone = judge_claim(claim, sample._replace(images=NO_IMAGES), decided_at)
+        verdict_seeds = overall(seeds_alone, claim.get("artefact_if", []))
     needed = math.nan
     if verdict == NOT_RESOLVED:
         needed = more_seeds.claim_seeds(judged, sample.confidence)
