@@ -58,10 +58,12 @@ def opened(browser, path: Path, width: int = 1280, **options) -> Iterator:
 
 
 def keep(shown, name: str) -> None:
-    """Keep a picture of a whole page, or of one of its elements, as `name`.png."""
+    """Keep a picture of a whole page as `name`.jpg, or of one of its elements as `name`.png."""
     ARTEFACTS.mkdir(exist_ok=True)
-    whole = {"full_page": True} if hasattr(shown, "goto") else {}
-    shown.screenshot(path=ARTEFACTS / f"{name}.png", **whole)
+    if hasattr(shown, "goto"):  # so large that PNG would take twice as long
+        shown.screenshot(path=ARTEFACTS / f"{name}.jpg", full_page=True, quality=80)
+    else:
+        shown.screenshot(path=ARTEFACTS / f"{name}.png")
 
 
 def overflow(page) -> int:
