@@ -8,17 +8,19 @@ from browsing import keep, opened, overflow
 from l2study.report import page
 from l2study.report.one_seed_text import drawing
 from reported import made_up, write_page
+from synthetic import NOTHING
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """A made-up study with a run that diverged."""
+    """A made-up study with a run that diverged, whose seeds do not say the same."""
     return made_up(
         tmp_path_factory.mktemp("results"),
         lambdas=[0, 1e-5, 1e-4, 1e-2],
         seeds=[2, 3, 5, 7],
         epochs=4,
         diverged={(1e-2, 5): 2},
+        effects=NOTHING,
     )
 
 
@@ -58,14 +60,18 @@ def test_a_click_shows_what_a_seed_alone_would_have_said(chromium, html, said):
             assert seed != last
             last = seed
             seen.add(seed)
-            for lines, mark, (text, other) in zip(texts, marked, said[seed], strict=True):
-                notes = (["another lambda"], ["opposite sign"]) if other else ([],)
-                assert lines[0] == text and lines[1:] in notes and mark == bool(other)
+            # the first row is the lambda that is picked, the others are differences
+            notes = ["another lambda"] + ["opposite sign"] * (len(texts) - 1)
+            rows = zip(texts, marked, notes, said[seed], strict=True)
+            for lines, mark, note, (text, other) in rows:
+                assert lines == [text] + [note] * other
+                assert mark == bool(other)
             differ = sum(other for _, other in said[seed])
             status = view.locator("#one-seed [role=status]").inner_text()
             words = f"otherwise than all seeds in {differ} of 10 rows" if differ else "the same"
             assert f"Seed {seed} alone says {words}" in status
         assert seen == set(said) == {"2", "3", "5", "7"}
+        assert len({sum(other for _, other in cells) for cells in said.values()}) > 1
 
 
 def test_a_run_that_diverged_has_no_numbers(said):
