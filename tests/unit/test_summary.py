@@ -265,6 +265,7 @@ def test_every_figure_is_shown_once_with_alternative_text_and_caption(study):
     assert images[0][1] == "decomposition"
 
 
+@pytest.mark.slow  # makes whole studies
 @pytest.mark.parametrize("case", sorted(ODD))
 def test_odd_studies_are_summarised(odd_study, case):
     study = odd_study(case)
