@@ -138,7 +138,7 @@ def duration(runs: list[Expected], anew: set[str], cores: int, rate: float) -> s
             seconds += estimate.measuring_seconds(run.size, rate)
             jobs.append(estimate.JOB_SECONDS + scale * seconds)
         # Each process compiles what it trains with, and what it measures with.
-        jobs += [2 * estimate.COMPILE_SECONDS] * min(cores, len(of_one))
+        jobs += [estimate.COMPILE_SECONDS + estimate.TRACE_SECONDS] * min(cores, len(of_one))
     minutes = max(round(estimate.time_left(jobs, [], cores) / 60), 1)
     basis = (
         f"{len(known)} completed run{'s' * (len(known) > 1)}"

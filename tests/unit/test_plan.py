@@ -104,8 +104,8 @@ def test_the_seconds_of_a_run_are_those_of_its_arithmetic(simple, data):
     fewer = config["training"] | {"evaluate_at": [2]}
     seconds = training_seconds(fewer, extent(config), RATE)
     assert seconds == pytest.approx((training + evaluating * 3 / 5) / RATE)
-    # 50 test images, as many attacked, and 90 in training
-    passes = 50 * (10 + 5) + 50 * 50 + 90
+    # 50 test images, as many attacked, and 10 for validation
+    passes = 50 * (10 + 2) + 50 * 44 + 10
     measuring = estimate.measuring_seconds(extent(config), RATE)
     assert measuring == pytest.approx(passes * 2 * 80 / RATE)
 

@@ -2,7 +2,10 @@
 
 A measure is a function of a `Network`, registered with `measure` under the name that it has in
 schemas/measures.yaml. What several of them need is computed once for each run, on demand. The data
-are arguments of the compiled programs, so that runs on other rows compile nothing.
+are arguments of the programs, so that runs on other rows trace nothing again.
+
+The programs are TensorFlow's graphs. With XLA, which training uses, a run would take a little less
+time, but compiling would take as long as that saves in a dozen runs.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +17,7 @@ from l2study.core.predictions import PARTS, Predicted
 from l2study.data.prepared import Prepared
 from l2study.data.streams import stream
 from l2study.training.backend import keras, tf
-from l2study.training.engine import Data, compiled, count_correct, fold
+from l2study.training.engine import Data, count_correct, fold
 from l2study.training.model import dense_layers
 
 NOISE_LEVELS = (0.1, 0.2, 0.3)
@@ -28,7 +31,7 @@ ATTACKED_IMAGES = 5000
 
 _PGD_STEPS = 10
 _ROWS = 1000
-_SENSITIVITY_ROWS = 100
+_ROWS_WITH_GRADIENTS = 200
 """Images per step: few enough for what is computed of them to stay in the cache."""
 
 FUNCTIONS: dict[str, Callable] = {}
@@ -51,15 +54,15 @@ class Network:
     """
 
     def __init__(self, model: keras.Model, prepared: Prepared):
-        """Take a model of `build_model` and its data. Programs are compiled at their first use."""
+        """Take a model of `build_model` and its data. Programs are traced at their first use."""
         self.model = model
         self.train, self.test = prepared.parts["train"], prepared.parts["test"]
         self.set_data(prepared)
-        self._sensitivity_program = compiled(self._sensitivity)
-        self._noise_program = compiled(self._count_right)
-        self._probability_program = compiled(self._find_probabilities)
-        self._attack_program = compiled(self._attack)
-        self._activity_program = compiled(self._find_active)
+        self._sensitivity_program = tf.function(self._sensitivity, autograph=False)
+        self._noise_program = tf.function(self._with_noise, autograph=False)
+        self._probability_program = tf.function(self._find_probabilities, autograph=False)
+        self._attack_program = tf.function(self._attack, autograph=False)
+        self._activity_program = tf.function(self._find_active, autograph=False)
 
     def set_data(self, prepared: Prepared) -> None:
         """Take the data of another run, of the same shape and as many in each part."""
@@ -99,12 +102,11 @@ class Network:
         The second is the test accuracy under Gaussian noise on the scaled input, by its standard
         deviation. The noise is the same for every run.
         """
-        shares = []
-        for sd in NOISE_LEVELS:
-            given = zip(_batches(self.test), self._noise, strict=True)
-            right = [self._noise_program(self._data, *batch, tf.constant(sd)) for batch in given]
-            shares.append(int(sum(right)) / len(self.test))
-        return self._probabilities(self.test), dict(zip(NOISE_LEVELS, shares, strict=True))
+        given = zip(_batches(self.test), self._noise, strict=True)
+        found = [self._noise_program(self._data, *batch) for batch in given]
+        probabilities, right = zip(*found, strict=True)
+        shares = [int(count) / len(self.test) for count in sum(right)]
+        return np.concatenate(probabilities), dict(zip(NOISE_LEVELS, shares, strict=True))
 
     @cached_property
     def _noise(self) -> list[tf.Tensor]:
@@ -126,26 +128,24 @@ class Network:
         most `ATTACKED_IMAGES`.
         """
         rows = tf.constant(self.test[:: -(-len(self.test) // ATTACKED_IMAGES)])
-
-        def accuracy(radius: float, size: float, steps: int) -> float:
-            given = map(tf.constant, (radius, size, steps))
-            correct = self._attack_program(self._data, rows, *given, self.limits)
-            return int(correct) / len(rows)
-
+        right = {
+            radius: self._attack_program(self._data, rows, tf.constant(radius), self.limits)
+            for radius in ATTACK_RADII
+        }
         return {
-            "fgsm": {r: accuracy(r, r, 1) for r in ATTACK_RADII},
-            "pgd": {r: accuracy(r, 2.5 * r / _PGD_STEPS, _PGD_STEPS) for r in ATTACK_RADII},
+            attack: {radius: int(count[i]) / len(rows) for radius, count in right.items()}
+            for i, attack in enumerate(("fgsm", "pgd"))
         }
 
     @cached_property
     def ever_active(self) -> np.ndarray:
         """Whether any training image brings a hidden unit above 0, shape (units of all layers,)."""
-        active = np.zeros(sum(layer.units for layer in dense_layers(self.model)[:-1]), bool)
+        active = tf.zeros([sum(layer.units for layer in dense_layers(self.model)[:-1])], tf.bool)
         for rows in _batches(self.train):
-            active |= self._activity_program(self._data, rows).numpy()
-            if active.all():
+            active = self._activity_program(self._data, rows, active)
+            if active.numpy().all():
                 break
-        return active
+        return active.numpy()
 
     def predicted(self) -> dict[str, Predicted]:
         """Return what the network predicts for every image of the parts of `PARTS`."""
@@ -164,115 +164,128 @@ class Network:
 
     def _sensitivity(self, data: Data) -> tuple:
         before, after, products = _halves(self.model)
+        classes = self.model.output_shape[-1]
 
         def step(first, length, jacobian_sum, softmax_sum, gradient_sum, distances):
             images, labels = data.span(self.test.start + first, length)
+            # An image for each class, whose logit is the one that is derived.
+            sums = tf.repeat(before(images), classes, axis=0)
             with tf.GradientTape() as tape:
-                sums = before(images)
                 tape.watch(sums)
-                logits = after(sums)
-            jacobian = tf.reshape(tape.batch_jacobian(logits, sums), [*logits.shape, -1])
-            weighted = jacobian if products is None else jacobian @ products
+                repeated = after(sums)
+            of_class = tf.tile(tf.eye(classes), [length, 1])
+            derived = tape.gradient(repeated, sums, of_class)
+            derived = tf.reshape(derived, [length * classes, -1])
+            weighted = derived if products is None else derived @ products
+            jacobian, weighted = (
+                tf.reshape(rows, [length, classes, -1]) for rows in (derived, weighted)
+            )
             gram = tf.matmul(weighted, jacobian, transpose_b=True)
+            logits = repeated[::classes]
             # All three are norms of M J, and ||M J||^2 = trace(M (J J^T) M^T): M is the identity
             # for the logits, diag(p) - p p^T for the probabilities, p - y for the cross-entropy.
             p = tf.nn.softmax(logits)
             softmax = tf.linalg.diag(p) - p[:, :, tf.newaxis] * p[:, tf.newaxis, :]
-            error = (p - tf.one_hot(labels, p.shape[1]))[:, tf.newaxis, :]
+            error = (p - tf.one_hot(labels, classes))[:, tf.newaxis, :]
             rows = first + tf.range(length)[:, tf.newaxis]
             return (
-                jacobian_sum + norms(gram),
-                softmax_sum + norms(softmax @ gram @ softmax),
-                gradient_sum + norms(error @ gram @ tf.linalg.matrix_transpose(error)),
+                jacobian_sum + total(tf.linalg.trace(gram)),
+                softmax_sum + total(tf.reduce_sum(softmax @ gram * softmax, [1, 2])),
+                gradient_sum + total(tf.reduce_sum(error @ gram * error, [1, 2])),
                 tf.tensor_scatter_nd_update(distances, rows, _distances(logits, gram, labels)),
             )
 
-        def norms(squares: tf.Tensor) -> tf.Tensor:
-            traces = tf.cast(tf.linalg.trace(squares), tf.float64)
-            return tf.reduce_sum(tf.sqrt(tf.maximum(traces, 0)))
+        def total(squares: tf.Tensor) -> tf.Tensor:
+            return tf.reduce_sum(tf.sqrt(tf.maximum(tf.cast(squares, tf.float64), 0)))
 
         zero = tf.constant(0.0, tf.float64)
         start = (zero, zero, zero, tf.zeros([len(self.test)]))
-        return fold(step, len(self.test), _SENSITIVITY_ROWS, start)
+        return fold(step, len(self.test), _ROWS_WITH_GRADIENTS, start)
 
-    def _count_right(
-        self, data: Data, rows: tf.Tensor, noise: tf.Tensor, sd: tf.Tensor
-    ) -> tf.Tensor:
+    def _with_noise(
+        self, data: Data, rows: tf.Tensor, noise: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        before, after, _ = _halves(self.model)
         images, labels = data.rows(rows)
-        return count_correct(labels, self.model(images + sd * noise, training=False))
+        clean, added = before(images), before(noise)
+        noisy = (after(clean + sd * added) for sd in NOISE_LEVELS)
+        right = tf.stack([count_correct(labels, logits) for logits in noisy])
+        return tf.nn.softmax(after(clean)), right
 
     def _find_probabilities(self, data: Data, rows: tf.Tensor) -> tf.Tensor:
         return self.model(data.rows(rows)[0], training=False)
 
     def _attack(
-        self,
-        data: Data,
-        rows: tf.Tensor,
-        radius: tf.Tensor,
-        size: tf.Tensor,
-        steps: tf.Tensor,
-        limits: tf.Tensor,
+        self, data: Data, rows: tf.Tensor, radius: tf.Tensor, limits: tf.Tensor
     ) -> tf.Tensor:
         def attack(first, length, correct):
             images, labels = data.rows(tf.slice(rows, [first], [length]))
-            adversarial = self.adversarial(images, labels, radius, size, steps, limits)
-            return (correct + count_correct(labels, _logits(self.model.layers, adversarial)),)
+            attacked = self.adversarial(images, labels, radius, limits)
+            right = [
+                count_correct(labels, _logits(self.model.layers, images)) for images in attacked
+            ]
+            return (correct + tf.stack(right),)
 
-        return fold(attack, rows.shape[0], _ROWS, (tf.constant(0),))[0]
+        return fold(attack, rows.shape[0], _ROWS_WITH_GRADIENTS, (tf.zeros([2], tf.int32),))[0]
 
     def adversarial(
-        self,
-        images: tf.Tensor,
-        labels: tf.Tensor,
-        radius: tf.Tensor,
-        size: tf.Tensor,
-        steps: tf.Tensor,
-        limits: tf.Tensor,
-    ) -> tf.Tensor:
-        """Return `images` after `steps` steps of `size` that raise their cross-entropy.
+        self, images: tf.Tensor, labels: tf.Tensor, radius: tf.Tensor, limits: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return `images` after each attack, "fgsm" and "pgd", see `attacks`.
 
-        Each step follows the sign of the gradient. No number of the result is further than `radius`
-        from that of its image, or outside `limits`.
+        Each step follows the sign of the gradient of the cross-entropy. No number of the results is
+        further than `radius` from that of its image, or outside `limits`.
 
         Args:
-            images: scaled, shape (rows, *image shape); so is the result.
+            images: scaled, shape (rows, *image shape); so are the results.
             labels: shape (rows,).
-            radius: in units of the scaled input, as is `size`.
-            size: of a step.
-            steps: how many.
+            radius: in units of the scaled input.
             limits: the smallest and the largest number of the training images, shape (2,).
         """
         smallest, largest = limits[0], limits[1]
         # An image that is outside the range of the training images may stay there.
         low = tf.maximum(images - radius, tf.minimum(images, smallest))
         high = tf.minimum(images + radius, tf.maximum(images, largest))
-        right = tf.one_hot(labels, self.model.output_shape[-1]) > 0
+        right = tf.one_hot(labels, self.model.output_shape[-1])
 
-        def step(number, changed):
+        def signs(changed: tf.Tensor) -> tf.Tensor:
             with tf.GradientTape() as tape:
                 tape.watch(changed)
                 logits = _logits(self.model.layers, changed)
-                # The cross-entropy is log(1 + exp(wrong)), so both gradients point the same way.
-                # This one does not vanish, however sure the network is.
-                wrong = tf.reduce_logsumexp(tf.where(right, -np.inf, logits), axis=1)
-                wrong -= tf.reduce_sum(tf.where(right, logits, 0.0), axis=1)
-            changed += size * tf.sign(tape.gradient(wrong, changed))
-            return number + 1, tf.clip_by_value(changed, low, high)
+            # The cross-entropy is log(1 + exp(w)). Here w is the log-sum-exp of the other logits,
+            # less that of the label. Both gradients point the same way. That of w, which follows,
+            # does not vanish, however sure the network is.
+            of_logits = tf.nn.softmax(tf.where(right > 0, -np.inf, logits)) - right
+            return tf.sign(tape.gradient(logits, changed, of_logits))
 
-        return tf.while_loop(lambda number, _: number < steps, step, (tf.constant(0), images))[1]
+        def moved(changed: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+            return tf.clip_by_value(changed + step, low, high)
 
-    def _find_active(self, data: Data, rows: tf.Tensor) -> tf.Tensor:
-        activations, found = data.rows(rows)[0], [tf.zeros([0], tf.bool)]
-        *hidden, _ = dense_layers(self.model)
-        for layer in self.model.layers[:-1]:
+        size, first = 2.5 * radius / _PGD_STEPS, signs(images)
+        _, pgd = tf.while_loop(
+            lambda number, _: number < _PGD_STEPS,
+            lambda number, changed: (number + 1, moved(changed, size * signs(changed))),
+            (tf.constant(1), moved(images, size * first)),
+        )
+        return moved(images, radius * first), pgd
+
+    def _find_active(self, data: Data, rows: tf.Tensor, active: tf.Tensor) -> tf.Tensor:
+        activations, found = data.rows(rows)[0], []
+        *others, last, _ = self.model.layers
+        for layer in others:
             activations = layer(activations)
-            if layer in hidden:
+            if layer in dense_layers(self.model):
                 found.append(tf.reduce_any(activations > 0, axis=0))
-        return tf.concat(found, axis=0)
+        # Of the last hidden layer only the units that are still looked for: they are few.
+        left = tf.where(~active[-last.units :])
+        sums = tf.matmul(activations, tf.gather(last.kernel, left[:, 0], axis=1))
+        positive = tf.reduce_any(sums + tf.gather(last.bias, left[:, 0]) > 0, axis=0)
+        found.append(tf.scatter_nd(left, positive, [last.units]))
+        return active | tf.concat(found, axis=0)
 
 
 def _batches(rows: range) -> Iterator[tf.Tensor]:
-    """Yield the numbers of `rows` in batches; XLA would compile again for each first row."""
+    """Yield the numbers of `rows` in batches."""
     for first in range(0, len(rows), _ROWS):
         yield tf.constant(rows[first : first + _ROWS])
 
@@ -306,10 +319,11 @@ def _halves(model: keras.Model) -> tuple[Callable, Callable, tf.Tensor | None]:
         return tf.identity, lambda images: _logits(model.layers, images), None
 
     def before(images: tf.Tensor) -> tf.Tensor:
-        return tf.matmul(flatten(images), first.kernel) + first.bias
+        return tf.matmul(flatten(images), first.kernel)
 
     def after(sums: tf.Tensor) -> tf.Tensor:
-        return _logits(others, first.activation(sums)) if others else tf.identity(sums)
+        sums += first.bias
+        return _logits(others, first.activation(sums)) if others else sums
 
     return before, after, tf.matmul(first.kernel, first.kernel, transpose_a=True)
 
