@@ -125,6 +125,7 @@ def render(drawing: Figure) -> dict[str, bytes]:
         # savefig would lay the drawing out in a draw of its own before each of these
         drawing.set_dpi(192)
         FigureCanvasAgg(drawing).print_png(files["png"], metadata={"Software": None})
+        drawing.set_layout_engine("none")  # to find the same again would take as long as to draw
         FigureCanvasSVG(drawing).print_svg(files["svg"], metadata={"Date": None, "Creator": None})
     return {kind: file.getvalue() for kind, file in files.items()}
 
