@@ -21,8 +21,8 @@ def write_table(table: pd.DataFrame, path: str | os.PathLike) -> None:
     empty.
     """
     labels = [c for c in table.columns if c in ("l2", "against") or c.endswith("_l2")]
-    label = cache(l2_label)
-    table = table.assign(**{c: [label(v) if pd.notna(v) else "" for v in table[c]] for c in labels})
+    label = cache(lambda value: "" if pd.isna(value) else l2_label(value))
+    table = table.assign(**{c: list(map(label, table[c].tolist())) for c in labels})
     with replacing(path) as unfinished, open(unfinished, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(table.columns)

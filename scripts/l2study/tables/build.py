@@ -82,6 +82,7 @@ HISTOGRAM_COLUMNS = ["l2", "seed", "low", "high", "count"]
 
 
 _EPOCH = HISTORY_COLUMNS.index("epoch")
+_OF_HISTORY, _OF_WEIGHTS = names("history"), names("weights")
 
 
 def without_value(config: dict) -> set[str]:
@@ -131,13 +132,13 @@ def _measures(run: Run) -> dict[str, float]:
     val_ce_min = float(val_ce[lowest])
     creep = last["val_ce"] - val_ce_min
     return {
-        **{name: last[name] for name in names("history")},
+        **{name: last[name] for name in _OF_HISTORY},
         "val_ce_min": val_ce_min,
         "val_ce_min_epoch": int(run.history[lowest, _EPOCH]),
         "val_ce_creep": creep,
         "generalisation_loss": 100 * creep / val_ce_min if val_ce_min > 0 else math.nan,
         **{f"gap_{kind}": last[a] - last[b] for kind, (a, b) in GAPS.items()},
-        **{name: run.measured["measures"][name] for name in names("weights")},
+        **{name: run.measured["measures"][name] for name in _OF_WEIGHTS},
     }
 
 

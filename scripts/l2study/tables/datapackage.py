@@ -196,7 +196,8 @@ def data_package(
 
 def file_hash(path: Path) -> str:
     """Return the checksum of a file as a Data Package writes it."""
-    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+    with open(path, "rb") as file:  # histories of many runs are large
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
 def predictions(setups: Iterable[str]) -> dict:

@@ -211,7 +211,8 @@ def resampled_choice(
         seeds, images = table.shape
         if counts is None:
             drawn = (draw.integers(0, images, size=images) for _ in range(decisions.RESAMPLES))
-            counts = np.stack([np.bincount(one, minlength=images) for one in drawn]).astype(float)
+            counts = [np.bincount(one, minlength=images) for one in drawn]
+            counts = np.stack(counts, dtype=float)
             again = decisions.resamples(seeds)
         runs = counts @ np.asarray(table, float).T / images
         mean = (again * runs).sum(axis=1) / seeds
