@@ -176,16 +176,19 @@ def test_sensitivity_is_exact(trained, found):
 
 
 def test_a_layer_before_the_first_dense_one_is_part_of_the_sensitivity(trained, network, found):
-    """A layer that changes nothing leaves all measures as they are, one that doubles does not."""
+    """A layer that changes nothing leaves all measures as they are, one that doubles does not.
+
+    Nor does one behind the last hidden layer that does nothing after training.
+    """
     from l2study.measuring.network import Network
     from l2study.training.backend import keras
 
     model, data, *_, weights = trained
-    flatten, *dense = model.layers
+    flatten, *hidden, output = model.layers
 
     def after(factor):
-        layers = [keras.Input(SHAPE), flatten, keras.layers.Rescaling(factor), *dense]
-        return Network(keras.Sequential(layers), data)
+        layers = [keras.Input(SHAPE), flatten, keras.layers.Rescaling(factor), *hidden]
+        return Network(keras.Sequential([*layers, keras.layers.Dropout(0.5), output]), data)
 
     assert measures_of(after(1.0)) == pytest.approx(found, rel=1e-5)
     doubled = after(2.0).sensitivities[0]

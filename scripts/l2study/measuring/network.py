@@ -271,16 +271,18 @@ class Network:
 
     def _find_active(self, data: Data, rows: tf.Tensor, active: tf.Tensor) -> tf.Tensor:
         activations, found = data.rows(rows)[0], []
-        *others, last, _ = self.model.layers
-        for layer in others:
+        hidden = dense_layers(self.model)[:-1]
+        for layer in self.model.layers:
+            if layer is hidden[-1]:
+                break
             activations = layer(activations)
-            if layer in dense_layers(self.model):
+            if layer in hidden:
                 found.append(tf.reduce_any(activations > 0, axis=0))
         # Of the last hidden layer only the units that are still looked for: they are few.
-        left = tf.where(~active[-last.units :])
-        sums = tf.matmul(activations, tf.gather(last.kernel, left[:, 0], axis=1))
-        positive = tf.reduce_any(sums + tf.gather(last.bias, left[:, 0]) > 0, axis=0)
-        found.append(tf.scatter_nd(left, positive, [last.units]))
+        left = tf.where(~active[-layer.units :])
+        sums = tf.matmul(activations, tf.gather(layer.kernel, left[:, 0], axis=1))
+        positive = tf.reduce_any(sums + tf.gather(layer.bias, left[:, 0]) > 0, axis=0)
+        found.append(tf.scatter_nd(left, positive, [layer.units]))
         return active | tf.concat(found, axis=0)
 
 
