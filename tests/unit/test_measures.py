@@ -178,7 +178,7 @@ def test_sensitivity_is_exact(trained, found):
 def test_a_layer_before_the_first_dense_one_is_part_of_the_sensitivity(trained, network, found):
     """A layer that changes nothing leaves all measures as they are, one that doubles does not.
 
-    Nor does one behind the last hidden layer that does nothing after training.
+    Behind the last hidden layer stands one that changes nothing after training.
     """
     from l2study.measuring.network import Network
     from l2study.training.backend import keras
