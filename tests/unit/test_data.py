@@ -800,6 +800,7 @@ def test_a_path_that_no_file_can_have_is_refused(tmp_path, path):
 
 
 @given(st.integers(0, 2000), st.binary(min_size=1, max_size=20), st.booleans(), st.booleans())
+@example(1242, b"\0\0\0\0\0\0\n", True, False)  # a line break in the name of an array
 @quick
 def test_damage_anywhere_is_a_data_error_or_harmless(tmp_path, place, damage, npz, cut_there):
     if npz:

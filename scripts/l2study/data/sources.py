@@ -263,6 +263,7 @@ def _check_npz(path: Path) -> None:
     for name in ARRAYS:
         if f"{name}.npy" not in members:
             found = ", ".join(member.removesuffix(".npy") for member in members[:8]) or "nothing"
+            found = " ".join(found.splitlines())  # a damaged name may have line breaks
             raise DataError(f"{path}: has no array {name}; it holds {found}")
 
 
