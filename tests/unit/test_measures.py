@@ -176,19 +176,16 @@ def test_sensitivity_is_exact(trained, found):
 
 
 def test_a_layer_before_the_first_dense_one_is_part_of_the_sensitivity(trained, network, found):
-    """A layer that changes nothing leaves all measures as they are, one that doubles does not.
-
-    Behind the last hidden layer stands one that changes nothing after training.
-    """
+    """A layer that changes nothing leaves all measures as they are, one that doubles does not."""
     from l2study.measuring.network import Network
     from l2study.training.backend import keras
 
     model, data, *_, weights = trained
-    flatten, *hidden, output = model.layers
+    flatten, *dense = model.layers
 
     def after(factor):
-        layers = [keras.Input(SHAPE), flatten, keras.layers.Rescaling(factor), *hidden]
-        return Network(keras.Sequential([*layers, keras.layers.Dropout(0.5), output]), data)
+        layers = [keras.Input(SHAPE), flatten, keras.layers.Rescaling(factor), *dense]
+        return Network(keras.Sequential(layers), data)
 
     assert measures_of(after(1.0)) == pytest.approx(found, rel=1e-5)
     doubled = after(2.0).sensitivities[0]
@@ -366,6 +363,7 @@ def test_inactive_share_counts_units_that_no_training_image_activates(trained, m
     from l2study.measuring import network
     from l2study.measuring.functions import FUNCTIONS
     from l2study.measuring.network import Network
+    from l2study.training.backend import keras
 
     model, data, images, _, weights = trained
     model.layers[1].bias.assign(model.layers[1].bias + np.eye(8)[2] * -100)
@@ -378,6 +376,10 @@ def test_inactive_share_counts_units_that_no_training_image_activates(trained, m
         # a unit that is active in the last batch alone counts as active
         monkeypatch.setattr(network, "_ROWS", 10)
         assert FUNCTIONS["inactive_share"](Network(model, data)) == pytest.approx(dead / 14)
+        flatten, *hidden, output = model.layers
+        layers = [keras.Input(SHAPE), flatten, *hidden, keras.layers.Rescaling(-1.0), output]
+        behind = Network(keras.Sequential(layers), data)
+        assert FUNCTIONS["inactive_share"](behind) == pytest.approx(dead / 14)
     finally:
         model.set_weights([w.astype(np.float32) for w in weights])
 

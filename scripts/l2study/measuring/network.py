@@ -139,7 +139,10 @@ class Network:
 
     @cached_property
     def ever_active(self) -> np.ndarray:
-        """Whether any training image brings a hidden unit above 0, shape (units of all layers,)."""
+        """Whether any training image brings a hidden unit above 0, shape (units of all layers,).
+
+        There must be a hidden layer.
+        """
         active = tf.zeros([sum(layer.units for layer in dense_layers(self.model)[:-1])], tf.bool)
         for rows in _batches(self.train):
             active = self._activity_program(self._data, rows, active)
@@ -271,18 +274,16 @@ class Network:
 
     def _find_active(self, data: Data, rows: tf.Tensor, active: tf.Tensor) -> tf.Tensor:
         activations, found = data.rows(rows)[0], []
-        hidden = dense_layers(self.model)[:-1]
-        for layer in self.model.layers:
-            if layer is hidden[-1]:
-                break
+        *hidden, last = dense_layers(self.model)[:-1]
+        for layer in self.model.layers[: self.model.layers.index(last)]:
             activations = layer(activations)
             if layer in hidden:
                 found.append(tf.reduce_any(activations > 0, axis=0))
         # Of the last hidden layer only the units that are still looked for: they are few.
-        left = tf.where(~active[-layer.units :])
-        sums = tf.matmul(activations, tf.gather(layer.kernel, left[:, 0], axis=1))
-        positive = tf.reduce_any(sums + tf.gather(layer.bias, left[:, 0]) > 0, axis=0)
-        found.append(tf.scatter_nd(left, positive, [layer.units]))
+        left = tf.where(~active[-last.units :])
+        sums = tf.matmul(activations, tf.gather(last.kernel, left[:, 0], axis=1))
+        positive = tf.reduce_any(sums + tf.gather(last.bias, left[:, 0]) > 0, axis=0)
+        found.append(tf.scatter_nd(left, positive, [last.units]))
         return active | tf.concat(found, axis=0)
 
 
