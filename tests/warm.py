@@ -22,7 +22,7 @@ def snakemake(
     with TemporaryDirectory(prefix="l2study-warm-") as place:
         printed = [Path(place, name) for name in ("stdout", "stderr")]
         request = [arguments, str(folder), environment, *map(str, printed)]
-        process = _process()
+        process, _ = _process()
         process.stdin.write(json.dumps(request) + "\n")
         process.stdin.flush()
         code = int(process.stdout.readline())
@@ -30,12 +30,18 @@ def snakemake(
     return subprocess.CompletedProcess(["snakemake", *arguments], code, *texts)
 
 
+def preloaded() -> dict[str, str]:
+    """Return what the environment must have for the preloaded process to train and measure."""
+    return _process()[1]
+
+
 @cache
-def _process() -> subprocess.Popen:
-    """The process of this module; it ends when that of the tests does."""
-    return subprocess.Popen(
+def _process() -> tuple[subprocess.Popen, dict[str, str]]:
+    """The process of this module, which ends when that of the tests does, and see `preloaded`."""
+    process = subprocess.Popen(
         [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
+    return process, json.loads(process.stdout.readline())
 
 
 def _serve() -> None:
@@ -54,6 +60,7 @@ def _serve() -> None:
     get_argument_parser()  # imports every plugin
 
     address = {preload.ADDRESS: os.environ[preload.ADDRESS]}
+    print(json.dumps(address), flush=True)
     for line in sys.stdin:
         arguments, folder, environment, *printed = json.loads(line)
         child = os.fork()

@@ -172,7 +172,6 @@ def test_a_set_up_that_fails_leaves_the_others_and_is_named(finished, tmp_path):
     assert "train batch_size~16 l2=0 seed=0" in said
     assert len(files(project.results / "setups" / "batch_size~8")) == 4 * 3
     project.release()
-    project.strike()
     done = project.snakemake("--config", "allow_missing=true")
     assert done.returncode == 0, done.stdout + done.stderr
     missing = {row["setup"]: row["missing"] for row in rows(project, "setups")}

@@ -12,6 +12,7 @@ import papermill
 import pytest
 from scipy import stats
 
+import warm
 from project import Project
 from tiny import PROJECT
 
@@ -32,13 +33,16 @@ def folder(tmp_path_factory):
     project.shorten_report()
     executed = project.folder / EXECUTED
     executed.parent.mkdir(parents=True)
-    papermill.execute_notebook(
-        project.folder / "docs" / "lesson.ipynb",
-        executed,
-        parameters=SMALL,
-        cwd=project.folder / "docs",  # as an editor starts it
-        progress_bar=False,
-    )
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in warm.preloaded().items():
+            environment.setenv(name, value)
+        papermill.execute_notebook(
+            project.folder / "docs" / "lesson.ipynb",
+            executed,
+            parameters=SMALL,
+            cwd=project.folder / "docs",  # as an editor starts it
+            progress_bar=False,
+        )
     return project.folder
 
 
