@@ -29,12 +29,9 @@ def pytest_configure(config):
 
 
 def pytest_xdist_auto_num_workers(config):
-    """Return the number of cores, and two more where all tests run.
-
-    Those of Slurm are mostly waiting, and those of studies and pages wait now and then.
-    """
-    all_tests = config.args == config.getini("testpaths")
-    return len(os.sched_getaffinity(0)) + 2 * all_tests
+    """Return the number of cores, and one more for Slurm, whose tests are mostly waiting."""
+    with_slurm = config.args == config.getini("testpaths")
+    return len(os.sched_getaffinity(0)) + with_slurm
 
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in a hook of this name

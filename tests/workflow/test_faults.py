@@ -205,6 +205,7 @@ def test_jobs_that_fail(project, finished):
 
     # a report of less than was promised is made on demand only, and says so at once
     kept = times(project)
+    project.release()
     partial = project.snakemake("--config", "allow_missing=true")
     assert partial.returncode == 0, partial.stdout + partial.stderr
     assert times(project) == kept
@@ -221,8 +222,7 @@ def test_jobs_that_fail(project, finished):
         assert words in text[:first_screen], name
         assert names in text[:first_screen], name
 
-    # once the cause is gone, the same command trains those two and nothing else
-    project.release()
+    # now that the cause is gone, the same command trains those two and nothing else
     done = project.snakemake("aggregate")
     assert done.returncode == 0, done.stdout + done.stderr
     assert {path: when for path, when in times(project).items() if path in kept} == kept
