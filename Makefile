@@ -7,10 +7,10 @@
 # make reproduce [CONFIG=...]   make study, and then whether it agrees with the reference results
 # make findings                 write docs/findings.md again, from the tables in reference/
 # make lesson                   execute the lesson for a class, docs/lesson.ipynb, and make a page of it
-# make check                    style and unit tests but the slow ones, in little more than a minute
-# make test                     every test, in about 17 minutes on two cores
+# make check                    style and unit tests but the slow ones, in a minute
+# make test                     every test, in about 13 minutes on two cores
 # make test-deps                install what some tests need of Debian: Slurm, MariaDB, Chromium
-# make setup                    install the packages into .venv: once, in about 1.5 minutes
+# make setup                    install the packages into .venv: once, in little more than a minute
 # make lock                     lock the newest packages that envs/requirements.in allows; needs uv
 # make clean                    remove .venv and caches; results stay, and Snakemake's records of them
 # make help                     these lines
