@@ -1,4 +1,4 @@
-# make study                    run the study of config.yaml on all cores: about 6 minutes on two
+# make study                    run the study of config.yaml on all cores: about 5.5 minutes on two
 # make study CONFIG=mine.yaml   the same with the keys of mine.yaml in place of config.yaml's
 # make study CONFIG=studies/quick.yaml   a first look, in half a minute
 # make open [CONFIG=mine.yaml]  show the report of that study in a browser
@@ -8,7 +8,7 @@
 # make findings                 write docs/findings.md again, from the tables in reference/
 # make lesson                   execute the lesson for a class, docs/lesson.ipynb, and make a page of it
 # make check                    style and unit tests but the slow ones, in a minute
-# make test                     every test, in about 13 minutes on two cores
+# make test                     every test, in about 12 minutes on two cores
 # make test-deps                install what some tests need of Debian: Slurm, MariaDB, Chromium
 # make setup                    install the packages into .venv: once, in little more than a minute
 # make lock                     lock the newest packages that envs/requirements.in allows; needs uv
