@@ -89,7 +89,7 @@ test-deps:
 setup: $(VENV)/complete
 
 # The lock is installed as it is, every file checked against its hash. An environment that is only linked is another's.
-# pip would compile on one core. Some packages have files that are for another Python, and are not compiled.
+# pip would compile on one core. What cannot be compiled is left as it is, as pip leaves it.
 $(VENV)/complete: envs/requirements.txt
 	@[ ! -L $(VENV) ] || { echo "$(VENV) is a link, and what it leads to would be emptied: remove it" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \

@@ -269,7 +269,7 @@ def spare_tries(workflow) -> None:
 
     excluded, asked = executor._failed_nodes, set(executor._failed_nodes)
     report, run, goes, due = executor.report_job_error, executor.run_job, Counter(), 0.0
-    refusals = set()
+    refusals = {""}  # said already, or nothing to say
 
     @_adapter("the job counts as failed")
     def why_again(info, said):
