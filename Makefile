@@ -9,6 +9,7 @@
 # make lesson                   execute the lesson for a class, docs/lesson.ipynb, and make a page of it
 # make check                    style and unit tests but the slow ones, in a minute
 # make test                     every test, in about 12 minutes on two cores
+# make golden                   compare four small studies, and what is in reference/, with the former results
 # make test-deps                install what some tests need of Debian: Slurm, MariaDB, Chromium
 # make setup                    install the packages into .venv: once, in little more than a minute
 # make lock                     lock the newest packages that envs/requirements.in allows; needs uv
@@ -19,7 +20,7 @@ CONFIG ?=
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 
-.PHONY: study open plan adopt reproduce findings lesson check test test-deps setup lock clean help
+.PHONY: study open plan adopt reproduce findings lesson check test golden test-deps setup lock clean help
 
 # Without these two, the study of config.yaml would be made and not the one that is meant.
 ifneq ($(filter %.yaml,$(MAKECMDGOALS)),)
@@ -66,6 +67,9 @@ check: setup
 
 test: setup
 	@$(PYTEST)
+
+golden: setup
+	@$(BIN)/python tests/golden/golden.py $(GOLDEN_OPTIONS)
 
 TEST_DEPS := munge slurmctld slurmd slurmdbd slurm-client slurm-wlm-basic-plugins \
     slurm-wlm-mysql-plugin mariadb-server-core mariadb-client-core chromium dataset-fashion-mnist

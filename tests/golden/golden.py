@@ -1,0 +1,251 @@
+"""Compare what this working tree makes of four small studies with what a former commit made.
+
+Both are run by Snakemake from the beginning. Histories and weights must be equal byte for byte, all
+numbers of tables and measures to a relative 1e-12, words and keys to the letter. Figures and
+summaries are compared as well. `CHANGES` lists the differences that are meant. What tables of
+`reference/` follow from its histories and runs alone is computed again by the code of this tree.
+
+    python tests/golden/golden.py [--base COMMIT] [--only STUDY ...]
+
+What the former commit made is kept in .cache/golden/ and not made again.
+"""
+
+import argparse
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+PROJECT = Path(__file__).resolve().parents[2]
+STUDIES = sorted(path.stem for path in Path(__file__).parent.glob("*.yaml"))
+CACHE = PROJECT / ".cache" / "golden"
+BASE = "dc423ce"
+"""The commit whose results are right: version 1.0, whose numbers two reviews recomputed."""
+
+CHANGES = {
+    "tables": {},  # a former name, and the name now; None for a table that is gone
+    "columns": {},  # the same for (table or "*", column)
+    "keys": {},  # the same for keys of run.json and of a file of measures
+}
+"""What is called otherwise on purpose, or is gone."""
+
+VARIES = ("seconds", "cpu_seconds", "peak_memory_mb")
+"""How columns of costs begin, which no two runs have in common."""
+
+
+def tree_of(commit: str | None) -> Path:
+    """Return a folder with the files of `commit`, or of the working tree."""
+    folder = CACHE / (commit or "now")
+    if commit is None:
+        shutil.rmtree(folder, ignore_errors=True)
+        listed = git("ls-files", "--cached", "--others", "--exclude-standard", "-z").split(b"\0")
+        for name in filter(None, map(os.fsdecode, listed)):
+            if (PROJECT / name).is_file():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(PROJECT / name, folder / name)
+    elif not (folder / "Snakefile").exists():
+        with tarfile.open(fileobj=io.BytesIO(git("archive", commit))) as archive:
+            archive.extractall(folder, filter="data")
+    return folder
+
+
+def git(*arguments: str) -> bytes:
+    """Return what git prints."""
+    return subprocess.run(["git", *arguments], cwd=PROJECT, check=True, capture_output=True).stdout
+
+
+def made(tree: Path, study: str) -> Path:
+    """Return the results of a study in a tree, made unless they are there."""
+    results = tree / "results" / f"golden-{study}"
+    if not (results / "report" / "summary.md").exists():
+        binaries = Path(sys.executable).parent
+        done = subprocess.run(
+            [
+                binaries / "snakemake",
+                "--cores",
+                "2",
+                "--configfile",
+                Path(__file__).parent / f"{study}.yaml",
+            ],
+            cwd=tree,
+            env=os.environ | {"PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        if done.returncode:
+            sys.exit(f"{tree}: the study {study} failed:\n{done.stdout}")
+    return results
+
+
+def differences(before: Path, now: Path) -> Iterator[str]:
+    """Yield in words what differs between two folders of results."""
+    for pattern, compare in (
+        ("**/history.csv", history),
+        ("**/weights.npz", arrays),
+        ("**/run.json", numbers),
+        ("**/measures/*.json", numbers),
+        ("**/measures/*.npz", arrays),
+        ("tables/*.csv", table),
+        ("**/figures/*.svg", content),
+        ("**/summary.md", content),
+    ):
+        old, new = ({p.relative_to(f) for p in f.glob(pattern)} for f in (before, now))
+        if pattern == "tables/*.csv":
+            old = {
+                path.with_stem(CHANGES["tables"].get(path.stem) or path.stem)
+                for path in old
+                if CHANGES["tables"].get(path.stem, "") is not None
+            }
+        yield from (
+            f"{path}: only {side}"
+            for side, paths in (("before", old - new), ("now", new - old))
+            for path in sorted(paths)
+        )
+        for path in sorted(old & new):
+            yield from (f"{path}: {fault}" for fault in compare(before, now, path))
+
+
+def history(before: Path, now: Path, path: Path) -> Iterator[str]:
+    """Compare histories byte for byte, without their last column, `seconds`."""
+    old, new = (
+        [line.rpartition(",")[0] for line in (folder / path).read_text().splitlines()]
+        for folder in (before, now)
+    )
+    if old != new:
+        yield "differs"
+
+
+def arrays(before: Path, now: Path, path: Path) -> Iterator[str]:
+    """Compare the arrays of two .npz files bit for bit."""
+    with np.load(before / path) as old, np.load(now / path) as new:
+        if list(old) != list(new):
+            yield f"has other arrays: {list(old)} and {list(new)}"
+            return
+        yield from (f"{name} differs" for name in old if old[name].tobytes() != new[name].tobytes())
+
+
+def numbers(before: Path, now: Path, path: Path) -> Iterator[str]:
+    """Compare two JSON files, but for costs and what is of one commit or time alone."""
+    yield from _unequal(*(json.loads((folder / path).read_text()) for folder in (before, now)), "")
+
+
+_OF_ONE = ("code", "measured_with", "environment", "cost", "finished", "predictions_sha256")
+
+
+def _unequal(old: object, new: object, where: str) -> Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        renamed = {CHANGES["keys"].get(key, key): value for key, value in old.items()}
+        renamed.pop(None, None)
+        for key in {**renamed, **new}:
+            if key in _OF_ONE or key.startswith(VARIES):
+                continue
+            if key not in new or key not in renamed:
+                yield f"{where}{key} is only {'before' if key in renamed else 'now'}"
+            else:
+                yield from _unequal(renamed[key], new[key], f"{where}{key}.")
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for number, pair in enumerate(zip(old, new, strict=True)):
+            yield from _unequal(*pair, f"{where}{number}.")
+    elif isinstance(old, float) and isinstance(new, float):
+        if not np.isclose(old, new, rtol=1e-12, atol=0, equal_nan=True):
+            yield f"{where[:-1]} was {old} and is {new}"
+    elif old != new:
+        yield f"{where[:-1]} was {str(old)[:80]} and is {str(new)[:80]}"
+
+
+def table(before: Path, now: Path, path: Path) -> Iterator[str]:
+    """Compare two tables, after renaming columns of the former as `CHANGES` says."""
+    former = {new: old for old, new in CHANGES["tables"].items()}.get(path.stem, path.stem)
+    old = pd.read_csv((before / path).with_stem(former), dtype=str, keep_default_na=False)
+    yield from unequal_tables(
+        renamed(old, path.stem), pd.read_csv(now / path, dtype=str, keep_default_na=False)
+    )
+
+
+def renamed(old: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Return a former table with its columns called as now, and without those that are gone."""
+    new = {c: CHANGES["columns"].get((name, c), CHANGES["columns"].get(("*", c), c)) for c in old}
+    return old[[c for c in old if new[c] is not None]].rename(columns=new)
+
+
+def unequal_tables(old: pd.DataFrame, new: pd.DataFrame) -> Iterator[str]:
+    """Compare two tables of text, cell by cell; columns may be in another order."""
+    if set(old) != set(new):
+        gone, added = sorted(set(old) - set(new)), sorted(set(new) - set(old))
+        yield f"columns only before: {gone}; only now: {added}"
+    if len(old) != len(new):
+        yield f"had {len(old)} rows and has {len(new)}"
+        return
+    for column in [c for c in old if c in new and not c.startswith(VARIES)]:
+        for row, (a, b) in enumerate(zip(old[column], new[column], strict=True)):
+            if a != b and not _close(a, b):
+                yield f"row {row + 1}: {column} was {a[:80]!r} and is {b[:80]!r}"
+                break
+
+
+def _close(a: str, b: str) -> bool:
+    try:
+        x, y = float(a), float(b)
+    except ValueError:
+        return False
+    # A sum that cancels leaves rounding alone: 1e-16 where the terms are near 1.
+    return bool(np.isclose(x, y, rtol=1e-12, atol=1e-15))
+
+
+def content(before: Path, now: Path, path: Path) -> Iterator[str]:
+    """Compare two files byte for byte."""
+    if (before / path).read_bytes() != (now / path).read_bytes():
+        yield "differs"
+
+
+def rebuilt() -> Iterator[str]:
+    """Yield what the tables of reference/ would be otherwise, rebuilt from histories and runs."""
+    sys.path.insert(0, str(PROJECT / "scripts"))
+    import from_reference
+
+    for study in sorted(path.parent.name for path in (PROJECT / "reference").glob("*/tables")):
+        folder = PROJECT / "reference" / study / "tables"
+        for name, new in from_reference.tables(folder).items():
+            old = pd.read_csv(folder / f"{name}.csv", dtype=str, keep_default_na=False)
+            if "scope" in old:
+                old = old[old["scope"] == "seeds"]
+            text = new.to_csv(index=False)
+            new = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
+            both = [c for c in old if c in new]
+            faults = unequal_tables(old[both].reset_index(drop=True), new[both])
+            yield from (f"reference/{study}/tables/{name}.csv: {fault}" for fault in faults)
+
+
+def main() -> None:
+    """Run the command line; exit with 1 if anything differs."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--base", default=BASE, help=f"the commit to compare with ({BASE})")
+    parser.add_argument("--only", nargs="+", choices=[*STUDIES, "reference"], default=[])
+    options = parser.parse_args()
+    wanted = options.only or [*STUDIES, "reference"]
+    faults = []
+    if "reference" in wanted:
+        faults += rebuilt()
+    studies = [study for study in STUDIES if study in wanted]
+    trees = [tree_of(options.base), tree_of(None)] if studies else []
+    for study in studies:
+        faults += [
+            f"{study}: {fault}" for fault in differences(*(made(tree, study) for tree in trees))
+        ]
+    print("\n".join(faults) or f"golden: {', '.join(wanted)}: nothing differs")
+    sys.exit(bool(faults))
+
+
+if __name__ == "__main__":
+    main()
