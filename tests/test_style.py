@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -40,19 +39,6 @@ def test_tool_finds_nothing(command):
 
 def test_snakefile_shows_the_study_at_a_glance():
     assert len((PROJECT / "Snakefile").read_text().splitlines()) < 60
-
-
-def test_no_file_of_the_code_is_too_long_to_keep_in_mind():
-    files = [*PROJECT.glob("scripts/**/*.py"), *PROJECT.glob("rules/*.smk")]
-    assert [path.name for path in files if len(path.read_text().splitlines()) > 400] == []
-
-
-def test_no_two_modules_have_one_name():
-    """Programs, modules of any package, and helpers of the tests."""
-    modules = [*PROJECT.glob("scripts/**/*.py"), *PROJECT.glob("tests/**/*.py")]
-    several = {"__init__", "conftest"}
-    names = Counter(path.stem for path in modules if path.stem not in several)
-    assert [name for name, n in names.items() if n > 1] == []
 
 
 def locked_versions():

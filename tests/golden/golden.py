@@ -138,7 +138,15 @@ def numbers(before: Path, now: Path, path: Path) -> Iterator[str]:
     yield from _unequal(*(json.loads((folder / path).read_text()) for folder in (before, now)), "")
 
 
-_OF_ONE = ("code", "measured_with", "environment", "cost", "finished", "predictions_sha256")
+_OF_ONE = (
+    "code",
+    "measured_with",
+    "environment",
+    "cost",
+    "started",
+    "finished",
+    "predictions_sha256",
+)
 
 
 def _unequal(old: object, new: object, where: str) -> Iterator[str]:
