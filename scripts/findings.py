@@ -14,7 +14,7 @@ from pathlib import Path
 from l2study.core.files import replacing, write_text
 from l2study.data.prepared import reason
 from l2study.report.findings_page import FindingsError, findings
-from l2study.report.inputs import ReportError
+from l2study.report.study import ReportError
 
 PROJECT = Path(__file__).resolve().parents[1]
 

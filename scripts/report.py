@@ -32,8 +32,8 @@ from l2study.core.config import ConfigError
 from l2study.core.files import write_text
 from l2study.core.paths import BASE, place
 from l2study.report import figures
-from l2study.report.inputs import ReportError, Study, read_study
 from l2study.report.setup_names import words
+from l2study.report.study import ReportError, Study, read_study
 
 
 def write_report(

@@ -29,7 +29,7 @@ from l2study.core.labels import l2_label
 from l2study.core.table_files import write_table
 from l2study.core.wording import percent
 from l2study.data.prepared import reason
-from l2study.report.inputs import ReportError, environments, read_package, read_tables
+from l2study.report.study import ReportError, environments, read_package, read_tables
 from l2study.tables import reproduction
 
 PROJECT = Path(__file__).resolve().parents[1]

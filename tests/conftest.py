@@ -93,7 +93,7 @@ def odd_results(made_once):
 @pytest.fixture(scope="session")
 def odd_study(odd_results):
     """A function: an odd study of `reported.ODD` as the report reads it."""
-    from l2study.report.inputs import read_study
+    from l2study.report.study import read_study
     from reported import CAPTIONS
 
     def study(case):

@@ -11,7 +11,7 @@ import set_ups
 from aggregate import write_tables
 from l2study.core.config import check
 from l2study.core.table_files import read_table, write_table
-from l2study.report.inputs import Study, read_study
+from l2study.report.study import Study, read_study
 from synthetic import write_study
 from tiny import PROJECT
 

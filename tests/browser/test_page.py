@@ -15,8 +15,8 @@ from l2study.core.columns import HISTORY_COLUMNS
 from l2study.core.labels import l2_label
 from l2study.core.wording import fixed, p_value, rounded
 from l2study.report import curve_picker, figures, page
-from l2study.report.cells import Number, Verdict
 from l2study.report.style import lambda_colours
+from l2study.report.table_cells import Number, Verdict
 from reported import CAPTIONS, NOTEBOOK, ODD, made_up, write_page, write_results
 
 LAMBDAS = [0, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2]

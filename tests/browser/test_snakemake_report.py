@@ -3,7 +3,7 @@
 import pytest
 
 from browsing import keep, opened
-from l2study.report.inputs import read_captions
+from l2study.report.study import read_captions
 from project import PROJECT
 
 FIGURES = sorted(path.stem for path in (PROJECT / "reports" / "captions").glob("*.rst"))

@@ -7,7 +7,7 @@ from scipy import stats
 import reported
 from l2study.core.config import check
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds, widest
-from l2study.report.headline import answer, covers
+from l2study.report.answer import answer, covers
 from synthetic import HARMFUL, HELPFUL, NOTHING, Effects
 
 pytestmark = pytest.mark.slow  # makes whole studies, and draws or reads them

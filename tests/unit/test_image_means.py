@@ -16,8 +16,8 @@ from l2study.core.epochs import evaluated_epochs
 from l2study.core.measures import MEASURES
 from l2study.core.predictions import PARTS, Predicted
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds, widest
-from l2study.report import claim_tables, comparison, figures, headline, summary, text_tables
-from l2study.report.inputs import Study, read_study
+from l2study.report import answer, claim_tables, comparison, figures, summary, text_tables
+from l2study.report.study import Study, read_study
 from l2study.tables import across, build, claims, decision_tables, judge, scopes, statistics
 from l2study.tables.derived import with_derived
 from l2study.tables.image_means import NO_IMAGES, Images, images_of
@@ -362,7 +362,7 @@ def test_a_whole_study_is_written_as_described_and_reported(tmp_path, monkeypatc
     for name in ("gap", "contrasts", "choice", "means", "answer", "claims"):
         assert set(study.tables[name]["scope"].dropna()) == {SEEDS, SEEDS_AND_IMAGES}, name
     text = summary.summary(study)
-    assert headline.covers(config, images_too=True) in text
+    assert answer.covers(config, images_too=True) in text
     assert text_tables.scopes_sentence(study) in text
     assert text_tables.variance_sentences(study)[-1] in text
 
@@ -389,8 +389,8 @@ class TestReport:
         return Study("made-up", config, tables, {})
 
     def test_the_answer_says_what_its_intervals_are_for(self, study):
-        texts = headline.answer(study)
-        assert headline.covers(study.config, images_too=True) in texts[-1]
+        texts = answer.answer(study)
+        assert answer.covers(study.config, images_too=True) in texts[-1]
         assert "on these images" not in " ".join(texts)
         assert "if the validation images are drawn again, too" in " ".join(texts)
         wide = widest(study.tables["answer"], ["comparison", "measure"])

@@ -8,7 +8,7 @@ import yaml
 
 from l2study.core.config import read_config
 from l2study.core.files import read_json
-from l2study.report.inputs import read_package, read_tables
+from l2study.report.study import read_package, read_tables
 from tiny import PROJECT
 
 FOLDER = PROJECT / "reference" / "confirmatory"

@@ -14,8 +14,8 @@ import pytest
 import report
 from l2study.core.wording import fixed
 from l2study.report import figures, in_process, page
-from l2study.report.cells import Evidence, Number, Verdict, Words
-from l2study.report.inputs import read_captions
+from l2study.report.study import read_captions
+from l2study.report.table_cells import Evidence, Number, Verdict, Words
 from reported import CAPTIONS, NOTEBOOK, write_results
 from tiny import PROJECT
 

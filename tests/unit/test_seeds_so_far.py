@@ -9,7 +9,7 @@ from l2study.core.setups import Setup
 from l2study.core.table_files import read_table
 from l2study.core.variation import in_round
 from l2study.report import page, round_text
-from l2study.report.inputs import read_results
+from l2study.report.study import read_results
 from l2study.tables.rounds import rounds
 from l2study.workflow import seeds_so_far
 from synthetic import write_study

@@ -9,9 +9,9 @@ from scipy import stats
 from aggregate import write_tables
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds, widest
 from l2study.core.wording import fixed
-from l2study.report import claim_tables, summary, text_tables, what_was_run
-from l2study.report.cells import Number
-from l2study.report.inputs import read_study
+from l2study.report import claim_tables, provenance, summary, text_tables
+from l2study.report.study import read_study
+from l2study.report.table_cells import Number
 from reported import ODD, made_up
 from synthetic import write_study
 from tiny import PROJECT
@@ -121,7 +121,7 @@ def test_has_question_answer_setup_and_confidence(study):
 
 def test_setup_names_a_decoupled_regulariser_and_label_noise(study):
     def setup(config):
-        rows = what_was_run.setup(dataclasses.replace(study, config=config))
+        rows = provenance.setup(dataclasses.replace(study, config=config))
         return {row["What"]: row["Value"] for row in rows}
 
     plain = setup(study.config)
@@ -152,7 +152,7 @@ def test_setup_names_a_decoupled_regulariser_and_label_noise(study):
 )
 def test_setup_says_how_images_were_scaled(study, known, words):
     data = {"source": "digits.npz", "counts": {"train": 1000, "test": 200}} | known
-    rows = what_was_run.setup(dataclasses.replace(study, data=data))
+    rows = provenance.setup(dataclasses.replace(study, data=data))
     assert rows[0] == {"What": "Data", "Value": words}
 
 
@@ -230,13 +230,13 @@ def test_power_table_has_a_column_per_difference(study):
 
 
 def test_versions_are_those_of_the_runs(study):
-    (row,) = what_was_run.versions(study)
+    (row,) = provenance.versions(study)
     assert (row["Runs"], row["Keras"]) == ("12", "3.0")
 
 
 def test_versions_differ_between_runs_and_lists_are_plain(study):
     environments = [({"devices": ["/physical_device:CPU:0", "GPU:0"]}, 3), ({"cpu": "x"}, 1)]
-    table = what_was_run.versions(dataclasses.replace(study, environments=environments))
+    table = provenance.versions(dataclasses.replace(study, environments=environments))
     assert [row["Devices"] for row in table] == ["CPU:0, GPU:0", "–"]
     assert [row["Runs"] for row in table] == ["3", "1"]
 
@@ -294,7 +294,7 @@ def test_missing_runs_are_named_before_anything_else_is_shown(tmp_path):
         "(missing: lambda 0 seed 1; lambda 0.01 seeds 0, 1, 2), all completed."
     )
     text = summary.summary(study)
-    assert what_was_run.runs_sentence(study) == sentence
+    assert provenance.runs_sentence(study) == sentence
     assert text.index(sentence) < min(text.index("!["), text.index("## Per lambda"))
     _, rows = cells(section(text, "Per lambda"))
     assert [row[:2] for row in rows[:2]] == [["0", "2"], ["0.0001", "3"]]

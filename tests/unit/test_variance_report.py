@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import crossed
-from l2study.report import figures, inputs, page, summary, variance_text
+from l2study.report import figures, page, summary, variance_text
+from l2study.report import study as reading
 from l2study.report.variance_figures import SHOWN
 from l2study.tables.variance import variance_table
 from reported import CAPTIONS, made_up
@@ -30,7 +31,7 @@ def study(plain):
         plain,
         config=plain.config | config,
         tables={**plain.tables, "variance": variance_table(config, runs, 0.95), "runs": runs},
-        captions=plain.captions | inputs.read_captions(CROSSED),
+        captions=plain.captions | reading.read_captions(CROSSED),
     )
 
 
@@ -49,7 +50,7 @@ def test_every_figure_of_crossed_studies_has_a_caption():
 
 def test_captions_of_crossed_figures_are_read_for_crossed_studies(plain, tmp_path, monkeypatch):
     assert "variance" not in plain.captions
-    monkeypatch.setattr(inputs, "crossed_sources", lambda config: ["weights", "split"])
+    monkeypatch.setattr(reading, "crossed_sources", lambda config: ["weights", "split"])
     assert "variance" in made_up(tmp_path, lambdas=[0], seeds=[0, 1], epochs=1).captions
 
 

@@ -7,9 +7,9 @@ import pandas as pd
 from l2study.core.paths import ledger
 from l2study.core.scope_rows import SEEDS_AND_IMAGES
 from l2study.core.wording import as_given, bounds, form_of, p_value, unit_of
-from l2study.report.cells import Evidence, Number, Rows, Verdict, Words
-from l2study.report.chooser import tables_folder
-from l2study.report.inputs import Study
+from l2study.report.navigation import tables_folder
+from l2study.report.study import Study
+from l2study.report.table_cells import Evidence, Number, Rows, Verdict, Words
 
 
 def verdict_table(study: Study) -> Rows:

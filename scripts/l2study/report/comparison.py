@@ -19,8 +19,8 @@ from l2study.core.measures import MEASURES
 from l2study.core.scope_rows import for_seeds
 from l2study.core.variation import number_of_seeds, run_seeds
 from l2study.core.wording import MISSING, Form, fixed, interval, percent, possible
-from l2study.report.inputs import Study, read_results
 from l2study.report.marks import draw_means
+from l2study.report.study import Study, read_results
 from l2study.report.style import (
     STYLE,
     figure_key,

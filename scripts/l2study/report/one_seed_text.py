@@ -14,8 +14,8 @@ from l2study.core.measures import MEASURES
 from l2study.core.scope_rows import widest
 from l2study.core.variation import independent_seeds, is_crossed
 from l2study.core.wording import Form, interval, labelled, percent, rounded
-from l2study.report.cells import Number, Rows, Words
-from l2study.report.inputs import Study
+from l2study.report.study import Study
+from l2study.report.table_cells import Number, Rows, Words
 
 MOST_CELLS = 20_000
 """So many cells of single seeds are on the page at most, about 0.3 MB."""

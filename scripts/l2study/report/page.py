@@ -18,24 +18,24 @@ from l2study.core.measures import MEASURES
 from l2study.core.paths import BASE, place
 from l2study.core.wording import labelled, percent
 from l2study.report import (
-    across_text,
     claim_tables,
     curve_picker,
     effect_figures,
     figures,
     one_seed_text,
+    provenance,
     round_text,
+    setups_text,
     text_tables,
     variance_figures,
     variance_text,
-    what_was_run,
 )
-from l2study.report.cells import Cell, Evidence, Link, Number, Rows, Verdict, Words
-from l2study.report.chooser import chooser, tables_folder
-from l2study.report.headline import answer as sentences
-from l2study.report.inputs import Study
+from l2study.report.answer import answer as sentences
+from l2study.report.navigation import chooser, tables_folder
 from l2study.report.setup_names import words
+from l2study.report.study import Study
 from l2study.report.summary import QUESTION
+from l2study.report.table_cells import Cell, Evidence, Link, Number, Rows, Verdict, Words
 
 _FIGURES = "figures"
 
@@ -60,17 +60,17 @@ def overview(study: Study, folder: str | Path = "") -> HTML | None:
         study: the study.
         folder: where to write its figures, see `figure`.
     """
-    if not across_text.has_overview(study):
+    if not setups_text.has_overview(study):
         return None
-    texts = [across_text.advice(study), *across_text.overview(study)]
+    texts = [setups_text.advice(study), *setups_text.overview(study)]
     advice, first, *rest = (f"<p>{html.escape(text)}</p>" for text in texts)
     claims = "".join(
         f"<dt>{html.escape(f'{name}: {claim}')}</dt><dd>{html.escape(text)}</dd>"
-        for name, claim, text in across_text.claim_sentences(study)
+        for name, claim, text in setups_text.claim_sentences(study)
     )
     drawn = {name: figure(study, name, folder).data for name in figures.ACROSS}
-    verdicts = _table(across_text.map_table(study), "Verdicts by set-up")
-    best = _table(across_text.best_table(study), "The best lambda by set-up")
+    verdicts = _table(setups_text.map_table(study), "Verdicts by set-up")
+    best = _table(setups_text.best_table(study), "The best lambda by set-up")
     return HTML(
         f'<h2>Across the set-ups</h2><div class="answer">{advice}</div>{first}'
         f"{drawn['verdict_map']}"
@@ -86,8 +86,8 @@ def overview(study: Study, folder: str | Path = "") -> HTML | None:
 
 def answer(study: Study) -> HTML:
     """Return the answer in a few sentences, and how many runs it rests on."""
-    texts = [*sentences(study), what_was_run.runs_sentence(study)]
-    lost = (study.tables["runs"]["status"] == "diverged").any() or what_was_run.missing(study)
+    texts = [*sentences(study), provenance.runs_sentence(study)]
+    lost = (study.tables["runs"]["status"] == "diverged").any() or provenance.missing(study)
     classes = ["", *[""] * (len(texts) - 2), ' class="diverged"' if lost else ' class="note"']
     paragraphs = (
         f"<p{kind}>{html.escape(text)}</p>" for kind, text in zip(classes, texts, strict=True)
@@ -99,7 +99,7 @@ def table(rows: Rows, about: str, kind: str = "cards", note: str = "") -> HTML:
     """Return a table as HTML.
 
     Args:
-        rows: cells, typed as in `cells`.
+        rows: cells, typed as in `table_cells`.
         about: what the table is, for readers who do not see it.
         kind: a stack of `cards` where the screen is narrow, to be sorted by its columns; or a
             `list` of few columns that are not to be sorted.
@@ -212,18 +212,18 @@ def claims(study: Study) -> HTML:
 
 def runs(study: Study) -> HTML:
     """Return how many runs completed, which diverged and when, and what the runs cost."""
-    lost = "".join(f"<li>{html.escape(line)}</li>" for line in what_was_run.diverged(study))
-    costs = _table(what_was_run.cost_table(study), "Cost of the runs", "list")
-    sentence = html.escape(what_was_run.runs_sentence(study))
+    lost = "".join(f"<li>{html.escape(line)}</li>" for line in provenance.diverged(study))
+    costs = _table(provenance.cost_table(study), "Cost of the runs", "list")
+    sentence = html.escape(provenance.runs_sentence(study))
     return HTML(f"<p>{sentence}</p>" + (f"<ul>{lost}</ul>" if lost else "") + costs)
 
 
 def setup(study: Study) -> HTML:
     """Return the set-up of the study and what it was run with."""
-    settings = _table(what_was_run.setup(study), "Set-up of the study", "list")
-    environments = what_was_run.versions(study)
+    settings = _table(provenance.setup(study), "Set-up of the study", "list")
+    environments = provenance.versions(study)
     trained = _table(environments, "Versions the runs were trained with")
-    report = html.escape(what_was_run.report_versions())
+    report = html.escape(provenance.report_versions())
     return HTML(
         f"{settings}<p>Trained with:</p>{trained}<p>Tables and figures made with {report}.</p>"
     )

@@ -4,8 +4,8 @@ from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
 from l2study.core.variation import until
 from l2study.core.wording import fixed, form_of, rounded
-from l2study.report.cells import Number, Rows
-from l2study.report.inputs import Study
+from l2study.report.study import Study
+from l2study.report.table_cells import Number, Rows
 
 
 def rounds_table(study: Study) -> Rows:

@@ -5,19 +5,19 @@ from collections.abc import Iterable
 from l2study.core.paths import BASE
 from l2study.core.wording import percent
 from l2study.report import (
-    across_text,
     claim_tables,
     one_seed_text,
+    provenance,
+    setups_text,
     text_tables,
     variance_text,
-    what_was_run,
 )
-from l2study.report.cells import Cell, Number, Rows
-from l2study.report.chooser import tables_folder
+from l2study.report.answer import answer
 from l2study.report.figures import ACROSS, CROSSED
-from l2study.report.headline import answer
-from l2study.report.inputs import Study
+from l2study.report.navigation import tables_folder
 from l2study.report.setup_names import words
+from l2study.report.study import Study
+from l2study.report.table_cells import Cell, Number, Rows
 
 QUESTION = (
     "What does L2 regularisation do to a Keras network: to its accuracy, its weights and the gap "
@@ -50,16 +50,16 @@ def summary(study: Study) -> str:
         for name, caption in study.captions.items()
     }
     leading = [figures.pop(LEADING_FIGURE)] if LEADING_FIGURE in figures else []
-    lost = what_was_run.diverged(study)
+    lost = provenance.diverged(study)
     which = "" if study.setup == BASE else f", {words(study.setup)}"
     parts = [
         f"# L2 regularisation study: {config['study']}{which}",
         QUESTION,
         "## Answer",
         *answer(study),
-        what_was_run.runs_sentence(study),
+        provenance.runs_sentence(study),
         *leading,
-        *(_across(study, figures) if across_text.has_overview(study) else []),
+        *(_across(study, figures) if setups_text.has_overview(study) else []),
         "## Per lambda",
         "All numbers are means over the completed runs after the last epoch. Accuracies and gaps "
         "are measured with the final weights. The reported gap is the exception: it is the running "
@@ -84,12 +84,12 @@ def summary(study: Study) -> str:
         markdown_table(text_tables.choice_table(study)),
         " ".join(one_seed_text.sentences(study)),
         "## Set-up",
-        "\n".join(f"- {row['What']}: {row['Value']}" for row in what_was_run.setup(study)),
+        "\n".join(f"- {row['What']}: {row['Value']}" for row in provenance.setup(study)),
         "## Runs",
         "\n".join(f"- {line}" for line in lost) if lost else "No run diverged.",
         "Trained with:",
-        markdown_table(what_was_run.versions(study)),
-        f"Tables and figures made with {what_was_run.report_versions()}.",
+        markdown_table(provenance.versions(study)),
+        f"Tables and figures made with {provenance.report_versions()}.",
         "## Figures",
         *figures.values(),
     ]
@@ -109,12 +109,12 @@ def _across(study: Study, figures: dict[str, str]) -> list[str]:
     """Return the section on all set-ups; takes the figures that it shows out of `figures`."""
     return [
         "## Across the set-ups",
-        across_text.advice(study),
-        *across_text.overview(study),
-        "\n".join(f"- {name}: {text}" for name, _, text in across_text.claim_sentences(study)),
-        markdown_table(across_text.map_table(study)),
+        setups_text.advice(study),
+        *setups_text.overview(study),
+        "\n".join(f"- {name}: {text}" for name, _, text in setups_text.claim_sentences(study)),
+        markdown_table(setups_text.map_table(study)),
         *(figures.pop(name) for name in ACROSS if name in figures),
         "The best lambda of every set-up:",
-        markdown_table(across_text.best_table(study)),
+        markdown_table(setups_text.best_table(study)),
         "The rest of this summary is about the base alone.",
     ]

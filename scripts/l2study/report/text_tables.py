@@ -1,7 +1,7 @@
 """The tables that page and summary show, and the sentences about the runs.
 
-They are pure functions from a study to typed cells, see `cells`. Every number comes from a table of
-the study.
+They are pure functions from a study to typed cells, see `table_cells`. Every number comes from a
+table of the study.
 """
 
 import pandas as pd
@@ -19,8 +19,8 @@ from l2study.core.wording import (
     possible,
     rounded,
 )
-from l2study.report.cells import Number, Rows
-from l2study.report.inputs import Study
+from l2study.report.study import Study
+from l2study.report.table_cells import Number, Rows
 
 RULES = {
     "best": "lowest mean validation cross-entropy",

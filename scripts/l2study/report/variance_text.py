@@ -11,8 +11,8 @@ from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
 from l2study.core.variation import REST, TOTAL, WORDS, crossed_sources
 from l2study.core.wording import MISSING, fixed, interval, percent, rounded
-from l2study.report.cells import Number, Rows
-from l2study.report.inputs import Study
+from l2study.report.study import Study
+from l2study.report.table_cells import Number, Rows
 from l2study.report.variance_figures import SHOWN
 
 _SHARE = fixed(0, 100)

@@ -15,8 +15,8 @@ from l2study.core.wording import (
     rounded,
     seed_list,
 )
-from l2study.report.cells import Number, Rows
-from l2study.report.inputs import Study
+from l2study.report.study import Study
+from l2study.report.table_cells import Number, Rows
 
 PACKAGES = ("numpy", "pandas", "scipy", "matplotlib", "seaborn")
 """The packages, beyond those of training, whose versions tables and figures depend on."""

@@ -6,12 +6,12 @@ import pytest
 
 import set_ups
 from l2study.core.setups import Setup, setups
-from l2study.report import across_text, figures, page, summary
+from l2study.report import figures, page, setups_text, summary
 from l2study.report.across_figures import MARKS, deciding
-from l2study.report.cells import Link, Verdict
-from l2study.report.chooser import chooser, path_to, tables_folder
-from l2study.report.inputs import ReportError, Study, read_captions, read_study
+from l2study.report.navigation import chooser, path_to, tables_folder
 from l2study.report.setup_names import crossed, ordered, words
+from l2study.report.study import ReportError, Study, read_captions, read_study
+from l2study.report.table_cells import Link, Verdict
 from reported import CAPTIONS, add_across, made_up, write_results
 from synthetic import study_config
 from tiny import PROJECT
@@ -225,7 +225,7 @@ def test_benefit_of_other_set_ups_is_a_row_each(one_at_a_time):
 def sentence(verdict, **options):
     study = study_of(set_ups.ROBUSTNESS, claims=["one"], verdict=verdict, **options)
     study.tables["setups"]["close_to_given"] = ""
-    ((_, _, text),) = across_text.claim_sentences(study)
+    ((_, _, text),) = setups_text.claim_sentences(study)
     return text
 
 
@@ -266,12 +266,12 @@ def test_claim_says_what_it_is_near_the_figures_of_the_exercise():
         return odd.get(name, "supported")
 
     study = study_of(set_ups.ROBUSTNESS, claims=["one"], verdict=verdict)
-    ((_, _, text),) = across_text.claim_sentences(study)
+    ((_, _, text),) = setups_text.claim_sentences(study)
     assert text.endswith(" Among the 3 set-ups close to the exercise's figures: supported in each.")
 
 
 def test_overview_counts_and_says_that_set_ups_are_no_sample(one_at_a_time):
-    text = " ".join(across_text.overview(one_at_a_time))
+    text = " ".join(setups_text.overview(one_at_a_time))
     assert "12 set-ups" in text
     assert "no sample" in text
     assert "so no test is made over them" in text
@@ -284,13 +284,13 @@ def test_overview_counts_and_says_that_set_ups_are_no_sample(one_at_a_time):
 
 
 def test_nothing_lost_is_not_mentioned(full):
-    assert across_text.lost(full) == []
+    assert setups_text.lost(full) == []
 
 
 def test_interactions_are_counted_at_the_best_lambda_of_the_base(one_at_a_time):
     rows = one_at_a_time.tables["interactions"]
     at = rows[(rows["l2"] == 1e-5) & (rows["p_holm"] < 0.05)]
-    first = across_text.interactions(one_at_a_time)[0]
+    first = setups_text.interactions(one_at_a_time)[0]
     assert first.startswith("At lambda 1e-5, the best in the base, ")
     assert f"in {len(at)} of 10 other set-ups: " in first
 
@@ -301,11 +301,11 @@ def test_interactions_are_counted_at_every_lambda_if_the_reference_is_best_in_th
     best.loc[best["setup"] == "base", "best_l2"] = 0.0
     rows["p_holm"] = 0.4
     rows.loc[(rows["setup"] == "train_size~500") & (rows["l2"] == 1e-2), "p_holm"] = 0.01
-    (text,) = across_text.interactions(study)
+    (text,) = setups_text.interactions(study)
     assert text.startswith("At one lambda at least, ")
     assert "in 1 of 11 other set-ups: train size 500." in text
     rows["p_holm"] = 0.4
-    (text,) = across_text.interactions(study)
+    (text,) = setups_text.interactions(study)
     assert "is shown to differ from that in the base in none of 11 other set-ups. That is" in text
 
 
@@ -313,7 +313,7 @@ def test_interactions_are_counted_at_every_lambda_if_the_reference_is_best_in_th
 
 
 def test_map_table_has_the_verdicts_and_leads_to_the_pages(full):
-    rows = across_text.map_table(full)
+    rows = setups_text.map_table(full)
     assert len(rows) == 12
     found = full.tables["verdicts"].set_index(["setup", "id"])["verdict"]
     for row, name in zip(rows, full.tables["setups"]["setup"], strict=True):
@@ -328,17 +328,17 @@ def test_map_table_has_the_verdicts_and_leads_to_the_pages(full):
 
 def test_set_up_without_runs_has_a_row_without_verdicts(one_at_a_time):
     (row,) = [
-        r for r in across_text.map_table(one_at_a_time) if r["Set-up"].text == "optimizer sgd"
+        r for r in setups_text.map_table(one_at_a_time) if r["Set-up"].text == "optimizer sgd"
     ]
     assert row["Set-up"].beneath == "no runs"
     assert set(list(row.values())[1:]) == {""}
     (row,) = [
-        r for r in across_text.best_table(one_at_a_time) if r["Set-up"].text == "optimizer sgd"
+        r for r in setups_text.best_table(one_at_a_time) if r["Set-up"].text == "optimizer sgd"
     ]
     assert str(row["Best λ"]) == "–"
 
 
-# --- the chooser ----------------------------------------------------------------------------------
+# --- links to other set-ups ----------------------------------------------------------------------
 
 
 def test_addresses_from_the_base_and_from_another_set_up(full):
@@ -381,14 +381,14 @@ def test_advice_names_the_best_lambda_of_the_base_and_counts_those_of_the_others
     base, *others = best["setup"]
     assert base == "base"
     study = dataclasses.replace(full, tables=full.tables | {"best": best})
-    assert across_text.advice(study) == (
+    assert setups_text.advice(study) == (
         "Use lambda 0.01 in the base, which is the configuration without its factors, because it"
         " has the lowest validation cross-entropy there, as a mean over seeds."
         f" Of the {len(others)} set-ups with a best lambda, it is 0 in"
         f" {len(others) - 5}, 0.001 in 4 and 0.01 in 1."
     )
     best.loc[best["setup"] == "base", "best_l2"] = np.nan
-    assert across_text.advice(study).startswith("In the base, validation chooses no lambda. Of the")
+    assert setups_text.advice(study).startswith("In the base, validation chooses no lambda. Of the")
 
 
 def test_one_set_up_has_neither_chooser_nor_overview(tmp_path):

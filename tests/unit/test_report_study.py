@@ -1,6 +1,6 @@
 import pytest
 
-from l2study.report.inputs import ReportError, read_captions, read_study
+from l2study.report.study import ReportError, read_captions, read_study
 from reported import CAPTIONS, made_up, write_results
 
 

@@ -5,8 +5,8 @@ from urllib.parse import quote
 
 from l2study.core.paths import BASE
 from l2study.core.setups import Setup
-from l2study.report.inputs import Study
 from l2study.report.setup_names import spaced
+from l2study.report.study import Study
 
 
 def path_to(study: Study, name: str) -> str:

@@ -13,7 +13,7 @@ from l2study.core.measures import MEASURES
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds, widest
 from l2study.core.variation import differing, independent_seeds, is_crossed, number_of_seeds
 from l2study.core.wording import form_of, interval, percent, possible
-from l2study.report.inputs import Study
+from l2study.report.study import Study
 
 FEW_SEEDS = 5
 """Below this many pairs of runs the answer says that it is a first look."""

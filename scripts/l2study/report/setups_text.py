@@ -11,10 +11,10 @@ import pandas as pd
 from l2study.core.labels import l2_label
 from l2study.core.paths import BASE
 from l2study.core.wording import MISSING, fixed, interval, rounded
-from l2study.report.cells import Cell, Link, Number, Rows, Verdict, Words
-from l2study.report.chooser import has_page, path_to
-from l2study.report.inputs import Study
+from l2study.report.navigation import has_page, path_to
 from l2study.report.setup_names import STAR, close, in_order, words
+from l2study.report.study import Study
+from l2study.report.table_cells import Cell, Link, Number, Rows, Verdict, Words
 
 NAMED = 4
 """So many set-ups are named in a sentence; of the others it says how many there are."""
