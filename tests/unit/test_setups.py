@@ -5,7 +5,7 @@ import re
 import pytest
 
 from l2study.core.config import ConfigError, check, checked_before
-from l2study.core.setups import MOST_RUNS, setups, sharing_runs
+from l2study.core.setups import MOST_RUNS, Setup, setups, sharing_runs
 
 SGD = {"training": {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9}}
 FACTORS = {
@@ -35,7 +35,7 @@ def refusal(factors, **changes):
 def test_without_factors_the_base_is_the_configuration():
     config = check({})
     (base,) = setups(config)
-    assert base == ("base", {}, config, {})
+    assert base == Setup("base", {}, config, {})
     assert base.data == ""
 
 

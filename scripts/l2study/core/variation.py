@@ -10,30 +10,19 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping
 
-SOURCES = ("weights", "order", "split", "sample")
-"""The initial weights; the order of the batches; which rows of the training file are validation;
-which of the others are trained on, if `dataset.train_size` leaves some out. Append, never reorder:
-the place of a source is in the seeds of crossed designs."""
+from l2study.core.seeds import (
+    FIRST_ROUND,
+    MOST_LEVELS,
+    REST,
+    SOURCES,
+    TOTAL,
+    USUAL,
+    WORDS,
+    read_sources,
+    write_sources,
+)
 
-REST, TOTAL = "rest", "total"
-"""What tables call the variance that no source explains, and that of all sources together."""
-
-USUAL = ("weights", "order")
-"""What a seed changes where a configuration does not say."""
-
-WORDS = {
-    "weights": "the initial weights",
-    "order": "the order of the batches",
-    "split": "the validation split",
-    "sample": "the choice of training images",
-}
-"""How a reader is told of each source."""
-
-FIRST_ROUND = 10
-"""Seeds of the first round of a study whose seeds come in rounds."""
-
-MOST_LEVELS = 100
-"""The levels of a source in a crossed design are whole numbers below this."""
+__all__ = ["FIRST_ROUND", "REST", "TOTAL", "WORDS", "read_sources", "write_sources"]
 
 
 def is_crossed(config: Mapping) -> bool:
@@ -159,29 +148,6 @@ def faults(config: Mapping) -> Iterator[str]:
             "dataset.train_size: missing, but a seed is to change which training images are used;"
             f" allowed: fewer than there are, or no sample in {key}"
         )
-
-
-def write_sources(sources: Mapping[str, int]) -> str:
-    """Return seeds of sources as text that `read_sources` reads, such as `weights=3,order=2`."""
-    return ",".join(f"{source}={seed}" for source, seed in sources.items())
-
-
-def read_sources(text: str) -> dict[str, int]:
-    """Return the seeds of sources in a text of `write_sources`, in the order of `SOURCES`.
-
-    Raises:
-        ValueError: it is no such text; the message is one line.
-    """
-    found = {}
-    for part in text.split(","):
-        source, _, seed = part.partition("=")
-        if source not in SOURCES or source in found or not (seed.isascii() and seed.isdigit()):
-            raise ValueError(
-                f"--sources: {part!r} is not allowed; allowed: each of {', '.join(SOURCES)} at most"
-                " once, with its seed, such as weights=3,order=2"
-            )
-        found[source] = int(seed)
-    return {source: found[source] for source in SOURCES if source in found}
 
 
 def _crossed(levels: dict[str, list[int]]) -> list[dict[str, int]]:

@@ -1,0 +1,80 @@
+"""A study's design: its set-ups, and what a seed changes in each of their runs."""
+
+import subprocess
+import sys
+
+import pytest
+from project import PROJECT
+
+from l2study.core.config import check
+from l2study.core.design import Design
+
+CROSSED = {"seeds": {"weights": [0, 3], "order": [1, 2], "split": [0, 1, 5]}}
+
+
+def base(**keys):
+    """Return the base set-up of the default study with these keys."""
+    keys.setdefault("validation", {"split": "stratified"})
+    return Design.of(check(keys)).base
+
+
+def test_a_seed_changes_weights_and_order():
+    setup = base(seeds=[3, 5])
+    assert setup.seeds == setup.independent_seeds == [3, 5]
+    assert setup.sources(5) == {"weights": 5, "order": 5}
+    assert setup.crossed == [] and not setup.is_crossed
+
+
+def test_a_seed_changes_what_variation_says():
+    setup = base(seeds=[3, 4], variation=["split", "order"])
+    assert setup.varied == setup.differing == ["order", "split"]
+    assert setup.sources(3) == {"order": 3, "split": 3}
+
+
+def test_a_crossed_design_has_every_combination_once():
+    setup = base(**CROSSED)
+    assert len(set(setup.seeds)) == setup.seed_count == 12 and setup.seeds == sorted(setup.seeds)
+    assert setup.sources(50203) == {"weights": 3, "order": 2, "split": 5}
+    assert setup.crossed == setup.varied == ["weights", "order", "split"]
+
+
+def test_independent_runs_share_no_source_that_has_levels():
+    setup = base(**CROSSED)
+    assert setup.independent_seeds == [100, 10203]
+    one = base(seeds={"weights": [4], "order": [1, 2, 3], "split": [0, 5]})
+    assert one.independent_seeds == [104, 50204]
+    assert one.varied == ["weights", "order", "split"] and one.crossed == ["order", "split"]
+
+
+def test_a_further_round_adds_seeds_to_every_set_up():
+    until = {"measure": "gap_reported", "half_width": 0.01, "at_most": 40}
+    factors = {"training.batch_size": [32]}
+    design = Design.of(check({"seeds": {"until": until}, "factors": factors}))
+    assert design.base.seeds == list(range(10)) and design.runs == 2 * 5 * 10
+    more = design.in_round(12)
+    assert [setup.seeds for setup in more.setups] == [list(range(12))] * 2
+    assert more.setup("batch_size~32").until == until | {"now": 12} == more.base.until
+
+
+def test_a_job_resolves_a_design_as_it_was_checked():
+    config = check({"factors": {"dataset.train_size": [1000], "training.epochs": [3, 9]}})
+    design = Design.of(config, checked=True)
+    assert design == Design.of(config)
+    assert [setup.place for setup in design.setups][:2] == ["", "/setups/train_size~1000"]
+    assert set(design.data) == {"", "/data/train_size~1000"}
+    longest, *_ = next(group for group in design.sharing if design.base in group)
+    assert longest.epochs[-1] == 50
+
+
+@pytest.mark.slow
+def test_a_design_is_resolved_without_loading_much():
+    program = (
+        "import sys; from l2study.core.config import checked_before;"
+        "from l2study.core.design import Design;"
+        "Design.of(checked_before({'factors': {'training.epochs': [3]}}), checked=True);"
+        "print({'numpy', 'pandas', 'pydantic', 'jsonschema'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=PROJECT / "scripts", capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "set()", done.stderr
