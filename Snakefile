@@ -9,17 +9,12 @@ from snakemake.utils import min_version
 min_version("9.14")
 
 
-include: "rules/common.smk"
-
-
-configfile: here("config.yaml")
-
-
 # What `snakemake --report` says of the whole.
 report: "reports/workflow.rst"
 
 
-include: "rules/study.smk"
+# Reads config.yaml, and defines the study of it.
+include: "rules/common.smk"
 include: "rules/prepare.smk"
 include: "rules/train.smk"
 include: "rules/measure.smk"
@@ -28,29 +23,26 @@ include: "rules/tensorboard.smk"
 include: "rules/report.smk"
 
 
-if not is_main():
-    read_as_job()
-elif stands_alone():
-    SCREEN = take_screen()
+INVOCATION = Invocation(workflow, STUDY)
 
 
 onstart:
-    start_work()
+    INVOCATION.begin()
 
 
 onsuccess:
-    end_work(SCREEN.success(f"{RESULTS}/report/report.html"))
+    INVOCATION.succeed()
 
 
 onerror:
-    end_work(SCREEN.failures())
+    INVOCATION.fail()
 
 
 rule all:
     default_target: True
     input:
         # A run that has been deleted is made again, though the report may be there.
-        deleted(),
-        TABLES,
-        REPORT,
-        EVENTS,
+        STUDY.deleted(),
+        STUDY.tables,
+        STUDY.reports,
+        STUDY.events,

@@ -1,42 +1,32 @@
-CELLS = cells()
-TABLES = [
-    f"{RESULTS}/tables/{file}"
-    for file in [
-        *sorted(
-            f"{caption.stem}.csv" for caption in (PROJECT / "reports" / "tables").glob("*.rst")
-        ),
-        "histories.parquet",
-        "runs.parquet",
-        "datapackage.json",
-    ]
-]
+LEDGER = paths.ledger(STUDY.config)
 
 
 rule aggregate:
     input:
         code=code("scripts/aggregate.py"),
-        claims=ledger(),
+        # A ledger of the project, or a file of the user.
+        claims=here(f"reports/claims/{LEDGER}.yaml") if LEDGER in paths.LEDGERS else LEDGER,
         descriptions=[
             here("schemas/claims.schema.yaml"),
             here("schemas/measures.yaml"),
             here("schemas/tables.yaml"),
         ],
-        data=[f"{RESULTS}{place}/data.json" for place in DATA],
-        again=deleted_after_measuring(),
-        # These are of the runs, and know the weights of each. Snakemake keeps a record of every input of
-        # every table: the files of the runs would be too many.
-        measures=[f"{RESULTS}{{place}}/{paths.MEASURES}".format(**cell) for cell in CELLS],
-        predictions=[f"{RESULTS}{{place}}/{paths.PREDICTIONS}".format(**cell) for cell in CELLS],
+        data=[f"{RESULTS}{place}/data.json" for place in STUDY.data],
+        again=STUDY.deleted_after_measuring(),
+        # Measures record the checksum of the weights that they are of. Snakemake keeps a record of every
+        # input of every table: the files of the runs would be too many.
+        measures=[STUDY.measures(cell) for cell in STUDY.cells],
+        predictions=[STUDY.predictions(cell) for cell in STUDY.cells],
     output:
-        [with_caption(path, ["tables"], "Tables") for path in TABLES],
+        [captioned(path, "Tables", "tables") for path in STUDY.tables],
     log:
         f"{LOGS}/aggregate.log",
     localrule: True
     conda:
         "../envs/analyse.yaml"
     params:
-        config=as_text(STUDY),
-        missing="--allow-missing" if missing() else "",
+        config=STUDY.whole,
+        missing="--allow-missing" if STUDY.missing else "",
         results=subpath(output[0], ancestor=2),
     shell:
         "python {input.code[0]:q} --config {params.config:q} --claims {input.claims:q}"

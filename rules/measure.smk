@@ -1,11 +1,11 @@
 rule measure:
     input:
         code=code("scripts/measure.py"),
-        data=data("data.json"),
-        images=ancient(data("data.images.npy")),
-        labels=ancient(data("data.labels.npy")),
-        # The record holds the checksum of the weights.
-        runs=lambda wildcards: runs("run.json", wildcards),
+        data=STUDY.data_file("data.json"),
+        images=ancient(STUDY.data_file("data.images.npy")),
+        labels=ancient(STUDY.data_file("data.labels.npy")),
+        # The record of a run holds the checksum of the weights.
+        runs=STUDY.records,
     output:
         # A job finds the measures that it has made before, and measures only what is new. Where it
         # fails, Snakemake puts both files back as they were: they belong together.
@@ -13,15 +13,15 @@ rule measure:
         predictions=update(f"{RESULTS}{{place}}/{paths.PREDICTIONS}"),
     log:
         f"{LOGS}{{place}}/measure/l2~{{l2}}.log",
-    priority: priority(lambda place: -place)
+    priority: STUDY.priority(workflow, is_first=False)
     retries: 1
     # Within a job of a cluster, its Snakemake does this itself: to start another takes seconds.
-    localrule: not is_main()
+    localrule: not STUDY.is_main
     conda:
         "../envs/train.yaml"
     threads: 1
     params:
-        config=settings("model", "training", "seeds"),
+        config=STUDY.settings("model", "training", "seeds"),
         results=subpath(output.measures, ancestor=2),
     shell:
         "python {input.code[0]:q} --config {params.config:q} --data {input.data:q}"

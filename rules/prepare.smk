@@ -12,8 +12,12 @@ rule prepare:
     conda:
         "../envs/train.yaml"
     params:
-        config=data_settings,
-        source=data_source,
+        config=STUDY.data_settings,
+        source=STUDY.data_source,
     shell:
         "python {input.code[0]:q} --config {params.config:q} --output {output.manifest:q}"
         " > {log:q} 2>&1"
+
+
+# Where paths begin on disk: those of a module get a prefix.
+STUDY.root = Path(rules.prepare.output.manifest.removesuffix(f"{RESULTS}{{data}}/data.json"))

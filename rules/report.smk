@@ -1,46 +1,25 @@
-FIGURES = sorted(caption.stem for caption in (PROJECT / "reports" / "captions").glob("*.rst"))
-# The figures across set-ups, on the page of the base.
-ACROSS = [
-    caption.stem
-    for caption in sorted((PROJECT / "reports" / "captions_across").glob("*.rst"))
-    if len(SETUPS) > 1
-]
-# The figures of studies whose sources of variation are crossed.
-CROSSED = [
-    caption.stem
-    for caption in sorted((PROJECT / "reports" / "captions_crossed").glob("*.rst"))
-    if variation.crossed_sources(STUDY)
-]
-CAPTIONS = ("captions", "captions_across", "captions_crossed")
-BASE_REPORT = report_of("", [*FIGURES, *CROSSED, *ACROSS])
-REPORT = BASE_REPORT + [
-    file
-    for place in SETUPS
-    if place in {cell["place"] for cell in CELLS} - {""}
-    for file in report_of(place, [*FIGURES, *CROSSED])
-]
-
-
 rule report:
     input:
-        TABLES,
+        STUDY.tables,
         code=code("scripts/report.py"),
         measures=here("schemas/measures.yaml"),
         notebook=here("reports/report.ipynb"),
         page=sorted(map(here, (PROJECT / "reports" / "page").iterdir())),
-        captions=[here(f"reports/captions/{figure}.rst") for figure in FIGURES],
-        across=[here(f"reports/captions_across/{figure}.rst") for figure in ACROSS],
-        crossed=[here(f"reports/captions_crossed/{figure}.rst") for figure in CROSSED],
+        captions=[
+            here(f"reports/{folder}/{figure}.rst")
+            for folder, figures in STUDY.figures.items()
+            for figure in figures
+        ],
     output:
-        [with_caption(path, CAPTIONS, "Figures") for path in BASE_REPORT],
+        [captioned(path, "Figures", *STUDY.figures) for path in STUDY.report()],
     log:
         f"{LOGS}/report.log",
     localrule: True
     conda:
         "../envs/analyse.yaml"
     params:
-        config=as_text(STUDY),
-        setup=setup_of,
+        config=STUDY.whole,
+        setup=STUDY.name_of_setup,
         captions=lambda wildcards, input: os.path.dirname(input.captions[0]),
         results=subpath(input[0], ancestor=2),
     shell:
@@ -51,10 +30,7 @@ rule report:
 
 use rule report as report_of_setup with:
     output:
-        [
-            with_caption(path, CAPTIONS, "Figures")
-            for path in report_of("{place}", [*FIGURES, *CROSSED])
-        ],
+        [captioned(path, "Figures", *STUDY.figures) for path in STUDY.report("{place}")],
     log:
         f"{LOGS}{{place}}/report.log",
     wildcard_constraints:

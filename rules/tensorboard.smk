@@ -1,14 +1,8 @@
 # Only where config.yaml has `tensorboard: true`. A job per lambda: an added lambda costs one job.
-EVENTS = [
-    f"{RESULTS}{place}/tensorboard/l2~{l2}"
-    for place, l2 in map(dict.values, CELLS if TENSORBOARD else [])
-]
-
-
 rule tensorboard:
     input:
         code=code("scripts/events.py"),
-        runs=lambda wildcards: runs("run.json", wildcards),
+        runs=STUDY.records,
     output:
         directory(f"{RESULTS}{{place}}/tensorboard/l2~{{l2}}"),
     log:
@@ -17,7 +11,7 @@ rule tensorboard:
     conda:
         "../envs/analyse.yaml"
     params:
-        config=settings("training", "seeds"),
+        config=STUDY.settings("training", "seeds"),
         results=subpath(output[0], ancestor=2),
     shell:
         "python {input.code[0]:q} --config {params.config:q} --l2 {wildcards.l2}"

@@ -1,25 +1,22 @@
-ORDERED = snakemake_door.orders_jobs(workflow)
-
-
 rule train:
     input:
         code=here("scripts/train.py"),
         # The manifest holds the checksum of the arrays, which are too large to be compared here.
-        data=data("data.json"),
-        images=ancient(data("data.images.npy")),
-        labels=ancient(data("data.labels.npy")),
+        data=STUDY.data_file("data.json"),
+        images=ancient(STUDY.data_file("data.images.npy")),
+        labels=ancient(STUDY.data_file("data.labels.npy")),
     output:
-        history=f"{RUN}/history.csv",
-        run=f"{RUN}/run.json",
-        weights=f"{RUN}/weights.npz",
+        history=f"{RESULTS}{{place}}/{paths.RUN}/history.csv",
+        run=f"{RESULTS}{{place}}/{paths.RUN}/run.json",
+        weights=f"{RESULTS}{{place}}/{paths.RUN}/weights.npz",
     log:
         f"{LOGS}{{place}}/train/l2~{{l2}}/seed~{{seed}}.log",
     # Before measuring, and one set-up after the other, so that compiled programs serve many runs.
-    priority: priority(lambda place: len(ORDER) - place)
+    priority: STUDY.priority(workflow, is_first=True)
     # A job that is killed, for want of memory or by a failing node, gets a second chance.
     retries: 1
     # Within a job of a cluster, its Snakemake does this itself: to start another takes seconds.
-    localrule: not is_main()
+    localrule: not STUDY.is_main
     conda:
         "../envs/train.yaml"
     threads: 1
@@ -29,10 +26,10 @@ rule train:
     params:
         # One text for all files that training imports: Snakemake takes long over each input of each run.
         code=code_of.fingerprint(PROJECT / "scripts" / "train.py"),
-        config=settings("model", "training"),
+        config=STUDY.settings("model", "training"),
         folder=subpath(output.history, parent=True),
-        sources=sources,
-        sharing=sharing,
+        sources=STUDY.sources,
+        sharing=STUDY.sharing,
     shell:
         "python {input.code:q} --config {params.config:q} --data {input.data:q}"
         " --l2 {wildcards.l2} --seed {wildcards.seed} {params.sources} --threads {threads}"

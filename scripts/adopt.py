@@ -25,7 +25,7 @@ from l2study.core.setups import setups
 from l2study.core.variation import in_round, run_seeds, source_seeds, until
 from l2study.data.preparation import prepare
 from l2study.data.prepared import DataError, checksum
-from l2study.workflow import at_work, lock
+from l2study.workflow import lock
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -59,7 +59,7 @@ def adopt(study: dict, file: Path) -> str:
     # Snakemake makes again whatever is older than what it is made from, if it has no record of it.
     for path in results.rglob("*"):
         os.utime(path, (LONG_AGO, LONG_AGO))
-    lock.hold(at_work.lock_of(study["study"]))
+    lock.hold(lock.path_of(study["study"]))
     if rounds := until(study):
         study = in_round(study, rounds["at_most"])
     found = setups(study, checked=True)
@@ -115,7 +115,7 @@ def belongs(run: Path, l2: str, seed: int, config: dict, manifest: Path) -> bool
 def merged(keys: dict, own: dict) -> dict:
     """Return `keys` with those of `own` in their place, as Snakemake merges two files.
 
-    Programs import nothing of Snakemake; see `snakemake_door` for why.
+    Programs import nothing of Snakemake; see `snakemake_compat` for why.
     """
     return keys | {
         key: merged(keys[key], value)

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import snakemake_executor_plugin_slurm
 
-from l2study.workflow import lock, slurm, snakemake_door
+from l2study.workflow import lock, slurm, snakemake_compat
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_a_job_that_was_cancelled_or_preempted_is_over(monkeypatch):
     plugin = snakemake_executor_plugin_slurm
     executor = plugin.Executor.__new__(plugin.Executor)
     workflow = SimpleNamespace(scheduler=SimpleNamespace(_executor=executor))
-    snakemake_door.see_every_end(workflow)
+    snakemake_compat.see_every_end(workflow)
     states, seconds = asyncio.run(plugin.query_job_status("sacct", None))
     assert list(states.values()) == ["CANCELLED"] * 2 + ["RUNNING", "NODE_FAIL", "COMPLETED"]
     assert seconds == 0.5
@@ -116,7 +116,7 @@ def test_questions_come_in_equal_intervals():
     executor.next_seconds_between_status_checks = 180
     settings = SimpleNamespace(init_seconds_before_status_checks=0.1)
     scheduler = SimpleNamespace(_executor=executor)
-    snakemake_door.ask_steadily(SimpleNamespace(scheduler=scheduler, executor_settings=settings))
+    snakemake_compat.ask_steadily(SimpleNamespace(scheduler=scheduler, executor_settings=settings))
     asyncio.run(asyncio.wait_for(executor.sleep(), 5))
 
 
@@ -134,7 +134,7 @@ class Submitter(snakemake_executor_plugin_slurm.Executor):
         self._failed_nodes, self.wait = set(excluded), True
         self.submitted, self.failed = [], []
         self.report_job_error = lambda info, msg=None, **others: self.failed.append((msg, others))
-        snakemake_door.spare_tries(SimpleNamespace(scheduler=SimpleNamespace(_executor=self)))
+        snakemake_compat.spare_tries(SimpleNamespace(scheduler=SimpleNamespace(_executor=self)))
 
     def run_jobs(self, jobs):
         self.submitted += jobs
@@ -154,14 +154,14 @@ class Submitter(snakemake_executor_plugin_slurm.Executor):
         return len(self.submitted), len(self.failed)
 
 
-Submitter.__module__ = snakemake_door.SLURM
+Submitter.__module__ = snakemake_compat.SLURM
 
 
 @pytest.fixture
 def ended(tmp_path, monkeypatch):
     """A function: a job whose end sacct tells as it says, and its log in Slurm."""
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(snakemake_door, "PAUSE", 0.0)
+    monkeypatch.setattr(snakemake_compat, "PAUSE", 0.0)
 
     def job(told, log=None):
         sacct, logged = tmp_path / "sacct", tmp_path / "logged"
@@ -174,7 +174,7 @@ def ended(tmp_path, monkeypatch):
     return job
 
 
-BEGUN = f"Config file config.yaml\n{snakemake_door.BEGUN}\nout of luck\n"
+BEGUN = f"Config file config.yaml\n{snakemake_compat.BEGUN}\nout of luck\n"
 
 
 @pytest.mark.parametrize(
@@ -205,18 +205,18 @@ def test_a_job_that_its_node_ended_goes_elsewhere_and_has_not_failed(ended, told
 
 def test_a_job_that_dies_on_every_node_fails_in_the_end(ended):
     executor, info = Submitter(), ended("FAILED|n2")
-    for go in range(1, snakemake_door.GOES + 1):
+    for go in range(1, snakemake_compat.GOES + 1):
         assert executor.tell(info) == (go, 0)
-    assert executor.tell(info) == (snakemake_door.GOES, 1)
+    assert executor.tell(info) == (snakemake_compat.GOES, 1)
 
 
 def test_a_submission_without_an_answer_is_made_again_and_any_other_that_fails_has_failed(
     ended, monkeypatch
 ):
     said = []
-    monkeypatch.setattr(snakemake_door, "LOGGER", SimpleNamespace(warning=said.append))
+    monkeypatch.setattr(snakemake_compat, "LOGGER", SimpleNamespace(warning=said.append))
     executor, info = Submitter(["n9"]), SimpleNamespace(job="job", external_jobid=None)
-    for again in range(1, 2 * snakemake_door.GOES):
+    for again in range(1, 2 * snakemake_compat.GOES):
         assert executor.tell(info, CONTACT) == (again, 0)
     assert said == ["Slurm's controller does not answer: jobs wait until it does"]
     assert executor.tell(info, "sbatch: error: invalid account") == (again, 1)

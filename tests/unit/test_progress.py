@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from l2study.workflow import screen, snakemake_door
+from l2study.workflow import screen, snakemake_compat
 from l2study.workflow.estimate import USUAL_RATE, Expected, Extent, time_left, training_seconds
 from l2study.workflow.jobs import reason
 
@@ -48,7 +48,7 @@ class Told:
 
     def __init__(self, monkeypatch, train, cores=2, runs=(), **others):
         self.theirs = logging.StreamHandler(io.StringIO())
-        self.logger = snakemake_door.LOGGER
+        self.logger = snakemake_compat.LOGGER
         monkeypatch.setattr(self.logger, "handlers", [self.theirs])
         monkeypatch.setattr(self.logger, "propagate", False)
         monkeypatch.setattr(self.logger, "level", logging.INFO)

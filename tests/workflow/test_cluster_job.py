@@ -108,7 +108,7 @@ BROKEN = {
 
 def test_without_all_that_snakemake_does_not_promise_the_study_is_made_all_the_same(project):
     for old, new in BROKEN.items():
-        project.change("workflow/snakemake_door", old, new)
+        project.change("workflow/snakemake_compat", old, new)
     warning = "This Snakemake is not as expected (AttributeError: "
     done = project.run()
     assert done.returncode == 0, done.stderr
@@ -143,7 +143,7 @@ def test_without_all_that_snakemake_does_not_promise_the_study_is_made_all_the_s
 
 @pytest.mark.parametrize("old", ["workflow.output_settings", "snakemake.logging", "Default"])
 def test_without_one_of_the_things_that_the_screen_needs(project, old):
-    project.change("workflow/snakemake_door", old, old.replace(old[-8:], "gone"))
+    project.change("workflow/snakemake_compat", old, old.replace(old[-8:], "gone"))
     done = project.run()
     assert done.returncode == 0, done.stderr
     assert "Finished jobid: " in done.stderr

@@ -27,6 +27,11 @@ class OwnedError(RuntimeError):
     """The study cannot be worked on now. The message is one line that says why."""
 
 
+def path_of(study: str) -> Path:
+    """Return the lock of a study, a file that stays when the study ends."""
+    return Path(f".snakemake/at-work/{study}")
+
+
 def hold(path: str | os.PathLike, jobs: str | None = None) -> str | None:
     """Hold the lock `path` until this process ends.
 

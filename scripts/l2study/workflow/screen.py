@@ -17,7 +17,7 @@ from pathlib import Path
 
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from l2study.workflow import estimate, notes, snakemake_door
+from l2study.workflow import estimate, notes, snakemake_compat
 from l2study.workflow.jobs import Job, Jobs
 
 PAUSE = 5.0
@@ -62,7 +62,7 @@ class Screen(logging.Handler):
         self._live = None
         if self._theirs:
             self._theirs.addFilter(_wanted)
-        snakemake_door.LOGGER.addHandler(self)
+        snakemake_compat.LOGGER.addHandler(self)
 
     def start(
         self, runs: Callable[[], list[estimate.Expected]], unnamed: str | None = None
@@ -125,7 +125,7 @@ class Screen(logging.Handler):
 
     def close(self) -> None:
         """Give the terminal back. Snakemake's logger calls this too, however it ends."""
-        snakemake_door.LOGGER.removeHandler(self)
+        snakemake_compat.LOGGER.removeHandler(self)
         super().close()
         if self._live:
             live, self._live = self._live, None
@@ -244,13 +244,14 @@ class Screen(logging.Handler):
                     self._theirs.removeFilter(_wanted)
                 self.close()
                 about = f"{type(error).__name__}: {error}"
-                snakemake_door.LOGGER.warning(f"No display of progress ({about}).")
+                snakemake_compat.LOGGER.warning(f"No display of progress ({about}).")
 
 
 def _wanted(record: logging.LogRecord) -> bool:
     """Whether a line of Snakemake's is shown beside a display."""
     text = record.getMessage() if record.msg else ""
-    return getattr(record, "event", None) not in _REPLACED and not snakemake_door.NOISE.match(text)
+    is_noise = snakemake_compat.NOISE.match(text)
+    return getattr(record, "event", None) not in _REPLACED and not is_noise
 
 
 def _epoch(log: str) -> str:

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 
 import yaml
+from snakemake.utils import update_config
 
 from l2study.workflow import slurm
 
@@ -65,20 +66,18 @@ def config_files(workflow) -> list | None:
 
 
 @_adapter("numbers within a mapping or a list that --config gives are text, and may be refused")
-def given_on_command_line(workflow) -> dict | None:
-    """Return the keys that `--config` gives a mapping or a list, with numbers and not their texts.
+def read_command_line(workflow, config: dict) -> None:
+    """Put what `--config` gives as a mapping or a list into `config`, with numbers and not texts.
 
     For: `--config "training={epochs: 2}"`, which Snakemake reads as the text "2". Public is only
-    that. A text that is not YAML is left out.
+    that. A text that is not YAML is left as it is.
     Without: keys of such a value that are numbers are refused.
     """
-    found = {}
     for entry in workflow.config_settings.config_args or []:
         key, _, text = entry.partition("=")
         if text.startswith(("{", "[")):
             with contextlib.suppress(yaml.YAMLError):
-                found[key] = yaml.safe_load(text)
-    return found
+                update_config(config, {key: yaml.safe_load(text)})
 
 
 # ---- the screen
@@ -181,6 +180,15 @@ def one_slot(workflow) -> None:
 
 
 # ---- the Snakemake that submits jobs
+
+
+def mend(workflow) -> None:
+    """Mend all of the Snakemake that a person has started."""
+    look_again_when_needed(workflow)
+    see_every_end(workflow)
+    ask_steadily(workflow)
+    submit_what_is_missing(workflow)
+    spare_tries(workflow)
 
 
 SLURM = "snakemake_executor_plugin_slurm"

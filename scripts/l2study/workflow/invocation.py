@@ -1,0 +1,78 @@
+"""One start of Snakemake: its lock, the display of progress, and what is mended in Snakemake."""
+
+import sys
+from pathlib import Path
+
+from l2study.core import variation
+from l2study.training import preload
+from l2study.workflow import snakemake_compat
+from l2study.workflow.study import Study, round_of
+
+
+class Invocation:
+    """What happens around the jobs of a study. A module of another workflow has nothing of it."""
+
+    def __init__(self, workflow, study: Study):
+        """Get ready for the runs of a cluster's job, or follow what Snakemake says from here on."""
+        self._workflow, self._study = workflow, study
+        if not study.is_main:
+            print(snakemake_compat.BEGUN, file=sys.stderr)
+            snakemake_compat.one_slot(workflow)
+            snakemake_compat.keep_going(workflow)
+            preload.announce()
+        elif study.stands_alone:
+            # Imported late, as below: a job of a cluster has no need of it.
+            from l2study.workflow.screen import Screen
+
+            self._screen = Screen(snakemake_compat.screen(workflow))
+
+    def begin(self) -> None:
+        """Make this process the only one at work on the study, and get ready for training."""
+        from l2study.workflow import lock, notes
+
+        workflow, study, jobs = self._workflow, self._study, self._screen.jobs
+        try:
+            name = snakemake_compat.name_of_jobs(workflow)
+            done = lock.hold(lock.path_of(study.name), jobs=name)
+        except lock.OwnedError as error:
+            sys.exit(str(error))
+        if done:
+            print(done, file=sys.stderr)
+        if variation.until(study.config):
+            round_of(study.name).write_text(f"{len(study.seeds)}\n")
+        snakemake_compat.mend(workflow)
+        if jobs.cores and jobs.planned.keys() & {"train", "measure"}:
+            # On this machine, and now: TensorFlow is imported while data are prepared.
+            preload.start()
+        self._screen.start(self._expected_runs, notes.unnamed(study.config))
+
+    def succeed(self) -> None:
+        """Say that the study is made, and where its page is."""
+        self._end(self._screen.success(self._study.report()[1]))
+
+    def fail(self) -> None:
+        """Say which jobs have failed, and why."""
+        self._end(self._screen.failures())
+
+    def _end(self, words: str) -> None:
+        from l2study.workflow import lock
+
+        study = self._study
+        lock.rest(lock.path_of(study.name))
+        print(words, file=sys.stderr)
+        if variation.until(study.config):
+            from l2study.workflow import seeds_so_far
+
+            found = list(study.setups.values())
+            print(seeds_so_far.words(study.config, found, study.results), file=sys.stderr)
+
+    def _expected_runs(self) -> list:
+        """Return the runs that the report is made from, and what is expected of new ones."""
+        from l2study.workflow import estimate
+
+        def is_new(folder: str) -> bool:
+            return not Path(folder, "run.json").exists()
+
+        study = self._study
+        found = estimate.expected_runs(study.config, study.setups.values(), study.results, is_new)
+        return [run for run in found if run.folder not in study.missing]

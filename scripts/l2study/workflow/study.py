@@ -1,0 +1,345 @@
+"""The study of one start of Snakemake: what its rules make, and from what.
+
+Every job of a cluster reads the Snakefile again. So what is imported at the top loads little, and
+what takes time is computed when it is asked for.
+"""
+
+import itertools
+import json
+import shlex
+import sys
+from collections.abc import Callable, Iterable
+from functools import cache, cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from l2study.core import paths, variation
+from l2study.core.config import ConfigError, check, check_ledger, checked_before, read_keys
+from l2study.core.setups import Setup, setups, sharing_runs
+from l2study.workflow import snakemake_compat
+
+PROJECT = Path(__file__).resolve().parents[3]
+
+
+class Cell(NamedTuple):
+    """A set-up and a lambda, named as the wildcards of a job are."""
+
+    place: str
+    l2: str
+
+
+class Study:
+    """A study: its set-ups, the paths of its files, and which of its runs are there.
+
+    A run is one lambda and one seed in one set-up. The place of a set-up is what follows the
+    study's folder in its paths: nothing for the base, /setups/<name> for the others.
+    """
+
+    def __init__(
+        self, config: dict, found: Iterable[Setup], is_main: bool = True, stands_alone: bool = True
+    ):
+        """Describe the study of a canonical configuration and its set-ups.
+
+        Args:
+            config: canonical, in rounds of seeds with the seeds of this round.
+            found: its set-ups.
+            is_main: whether a person has started this Snakemake, as opposed to a job of a cluster.
+            stands_alone: whether this is no module of another workflow.
+        """
+        self.config = dict(config)
+        # What is made of the runs, and whether all must be there, is no part of what is studied.
+        self.allow_missing = self.config.pop("allow_missing", False)
+        self.tensorboard = self.config.pop("tensorboard", False)
+        self.config.pop("allow_large", None)
+        self.setups = {paths.place(setup.name): setup for setup in found}
+        self.is_main, self.stands_alone = is_main, stands_alone
+        self.name = self.config["study"]
+        self.results, self.logs = f"results/{self.name}", f"logs/{self.name}"
+        self.seeds = variation.run_seeds(self.config)
+        self.root = Path()
+        """Where `results` begins on disk; a module's is below the prefix that it has."""
+        # Those that differ in epochs alone share runs, the longest comes first.
+        self._sharing = sharing_runs(self.setups.values())
+        self._order = [paths.place(setup.name) for group in self._sharing for setup in group]
+
+    @classmethod
+    def read(cls, config: dict, workflow) -> "Study":
+        """Return the study of Snakemake's `config`; what is wrong with it ends the process."""
+        stands_alone = Path(workflow.basedir).resolve().is_relative_to(PROJECT)
+        # A module gets no configfile, so that missing keys are as in config.yaml, the defaults.
+        defaults = not stands_alone
+        if stands_alone:
+            snakemake_compat.read_command_line(workflow, config)
+        if not snakemake_compat.is_main(workflow):
+            study = checked_before(config, defaults=defaults)
+            if variation.until(study):
+                study = variation.in_round(study, int(round_of(study["study"]).read_text()))
+            return cls(study, setups(study, checked=True), False, stands_alone)
+        from l2study.data.preparation import check_setups
+        from l2study.data.prepared import DataError
+
+        try:
+            for file in (snakemake_compat.config_files(workflow) or []) if stands_alone else []:
+                read_keys(file)
+            study = check(config, defaults=defaults)
+            found = setups(study)
+            check_setups(found)
+            check_ledger(study)
+            if variation.until(study):
+                if not stands_alone:
+                    raise ConfigError(
+                        "seeds.until: is not for a module; allowed: a count or a list of seeds"
+                    )
+                from l2study.workflow import seeds_so_far
+
+                now, _ = seeds_so_far.look(study, found, f"results/{study['study']}")
+                study = variation.in_round(study, now)
+                found = setups(study, checked=True)
+        except (ConfigError, DataError) as error:
+            sys.exit(f"config: {error}")
+        if stands_alone:
+            refuse_unknown_results(study["study"])
+        return cls(study, found, True, stands_alone)
+
+    # ---- what a rule needs of a job's set-up
+
+    def per_setup(self, value: Callable[[str], object]) -> object:
+        """Return `value(place)` for the set-up of a job, as a function of the job's wildcards.
+
+        Where there is one set-up it is the value itself: functions are a large part of what
+        planning a job takes.
+        """
+        known = cache(value)
+        return known("") if len(self.setups) == 1 else lambda wildcards: known(wildcards.place)
+
+    def settings(self, *keys: str) -> object:
+        """Return for `params:` the part of the configuration that a stage depends on, as JSON.
+
+        One text: Snakemake compares parameters as a set of values, in which two that have been
+        swapped would look unchanged. Of a crossed design a stage only needs the seeds of the runs.
+        """
+
+        def part(place: str) -> str:
+            config = self.setups[place].config | {"seeds": self.seeds}
+            return as_text({key: config[key] for key in keys})
+
+        return self.per_setup(part)
+
+    @property
+    def whole(self) -> str:
+        """The whole configuration, as JSON."""
+        return as_text(self.config)
+
+    def name_of_setup(self, wildcards) -> str:
+        """Return the name of the set-up of a job; that of the base where it has no place."""
+        return self.setups[wildcards.get("place", "")].name
+
+    # ---- data
+
+    @cached_property
+    def data(self) -> dict[str, Setup]:
+        """The set-ups that have data of their own, by what follows the results in their paths."""
+        return {paths.data_place(one.data): one for one in reversed(self.setups.values())}
+
+    def data_file(self, name: str) -> object:
+        """Return for `input:` a file of the prepared data of the set-up."""
+        places = {place: paths.data_place(setup.data) for place, setup in self.setups.items()}
+        return self.per_setup(lambda place: f"{self.results}{places[place]}/{name}")
+
+    def data_settings(self, wildcards) -> str:
+        """Return the part of the configuration that the prepared data depend on, as JSON."""
+        part = {key: self.data[wildcards.data].config[key] for key in ("dataset", "validation")}
+        # Not the levels of a crossed design: a further one does not change what is prepared.
+        by_seed = [s for s in variation.varied(self.config) if s in ("split", "sample")]
+        return as_text(part | ({"variation": by_seed} if by_seed else {}))
+
+    def data_source(self, wildcards) -> str:
+        """Return the checksums of the files that the data are read from; times change by a copy."""
+        from l2study.data.sources import source_fingerprint
+
+        return source_fingerprint(self.data[wildcards.data].config["dataset"])
+
+    # ---- runs
+
+    def run(self, place: str, l2: str, seed: int | str) -> str:
+        """Return the folder of a run."""
+        return f"{self.results}{place}/{paths.RUN.format(l2=l2, seed=seed)}"
+
+    def sources(self, wildcards) -> str:
+        """Return the option that gives every source its seed; none where that is as usual."""
+        seed = int(wildcards.seed)
+        own = variation.source_seeds(self.config, seed)
+        usual = own == dict.fromkeys(variation.USUAL, seed)
+        return "" if usual else f"--sources {variation.write_sources(own)}"
+
+    def sharing(self, wildcards, output) -> str:
+        """Return the options by which runs that differ in their epochs alone share their training.
+
+        The longest leaves the others what they need, if they come later. A run that is trained by
+        itself is the same, so this must not cause a rerun: Snakemake does not compare what is made
+        of `output`.
+        """
+        setup = self.setups[wildcards.place]
+        longest, *others = next(group for group in self._sharing if setup in group)
+        if setup is longest:
+            epochs = sorted(other.config["training"]["epochs"] for other in others)
+            return " ".join(["--leave", *map(str, epochs)]) if others else ""
+        run = paths.RUN.format(**wildcards)
+        study = output.history.removesuffix(f"{wildcards.place}/{run}/history.csv")
+        return f"--take-from {shlex.quote(f'{study}{paths.place(longest.name)}/{run}')}"
+
+    def priority(self, workflow, is_first: bool) -> object:
+        """Return for `priority:` an order by set-ups, so that compiled programs serve many runs.
+
+        Args:
+            workflow: Snakemake's.
+            is_first: whether jobs of the rule come before those of another rule.
+        """
+        first = len(self._order) if is_first else 0
+        if not snakemake_compat.orders_jobs(workflow):
+            return first
+        return self.per_setup(lambda place: first - self._order.index(place))
+
+    @cached_property
+    def missing(self) -> set[str]:
+        """The folders of the runs that are not there, if the study may go without."""
+        if not self.allow_missing:
+            return set()
+        # run.json is the last file of a run to be written.
+        promised = self._runs(self._all_cells())
+        return {run for run in promised if not (self.root / run / "run.json").exists()}
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        """Every set-up and lambda that has a run, or will have one."""
+        return [cell for cell in self._all_cells() if self.runs(cell)]
+
+    def runs(self, cell: Cell) -> list[str]:
+        """Return the folders of the runs of a cell that the report is made from."""
+        return [folder for folder in self._runs([cell]) if folder not in self.missing]
+
+    def records(self, wildcards) -> list[str]:
+        """Return for `input:` the record of every run of a job's cell."""
+        return [f"{folder}/run.json" for folder in self.runs(wildcards)]
+
+    def _all_cells(self) -> list[Cell]:
+        return list(map(Cell._make, itertools.product(self.setups, self.config["lambdas"])))
+
+    def _runs(self, cells: Iterable[Cell]) -> list[str]:
+        return [self.run(cell.place, cell.l2, seed) for cell in cells for seed in self.seeds]
+
+    # ---- files that have been deleted
+
+    def deleted(self, cells: Iterable[Cell] | None = None) -> list[str]:
+        """Return a file that is not there for every run that lacks one, of `cells` or of all.
+
+        The job of one file makes all of them.
+        """
+        if not self.is_main:
+            return []
+        found = []
+        cells = self.cells if cells is None else cells
+        for folder in itertools.chain.from_iterable(map(self.runs, cells)):
+            files = (f"{folder}/{name}" for name in ("run.json", "history.csv"))
+            found += [file for file in files if not (self.root / file).exists()][:1]
+        return found
+
+    def deleted_after_measuring(self) -> list[str]:
+        """Return `deleted` of the lambdas that have been measured, where tables have to be made.
+
+        For tables that are asked for by name: a run is an input of measuring alone, and Snakemake
+        makes no input of what is done. Where there are tables, it would make them once more.
+        """
+        if not self.is_main or (self.root / self.tables[0]).exists():
+            return []
+        measured = [cell for cell in self.cells if (self.root / self.measures(cell)).exists()]
+        return self.deleted(measured)
+
+    # ---- what is made of the runs
+
+    def measures(self, cell: Cell) -> str:
+        """Return the file with the measures of a cell's runs."""
+        return f"{self.results}{cell.place}/{paths.MEASURES.format(l2=cell.l2)}"
+
+    def predictions(self, cell: Cell) -> str:
+        """Return the file with the predictions of a cell's runs."""
+        return f"{self.results}{cell.place}/{paths.PREDICTIONS.format(l2=cell.l2)}"
+
+    @property
+    def events(self) -> list[str]:
+        """The folders with the event files of TensorBoard, if the configuration asks for them."""
+        cells = self.cells if self.tensorboard else []
+        return [f"{self.results}{place}/tensorboard/l2~{l2}" for place, l2 in cells]
+
+    @cached_property
+    def tables(self) -> list[str]:
+        """The files of the tables. A table is one that has a caption."""
+        files = [f"{name}.csv" for name in captions("tables")]
+        files += ["histories.parquet", "runs.parquet", "datapackage.json"]
+        return [f"{self.results}/tables/{file}" for file in files]
+
+    @cached_property
+    def figures(self) -> dict[str, list[str]]:
+        """The figures of the base's report, by the folder of their captions in reports/."""
+        crossed = bool(variation.crossed_sources(self.config))
+        return {
+            "captions": captions("captions"),
+            "captions_crossed": captions("captions_crossed") if crossed else [],
+            "captions_across": captions("captions_across") if len(self.setups) > 1 else [],
+        }
+
+    def report(self, place: str = "") -> list[str]:
+        """Return the files of the report of the set-up at `place`, whose page comes second.
+
+        Figures across set-ups are on the page of the base.
+        """
+        folder = f"{self.results}{place}/report"
+        kinds = [kind for kind in self.figures if not (place and kind == "captions_across")]
+        figures = itertools.chain.from_iterable(self.figures[kind] for kind in kinds)
+        return [
+            f"{folder}/report.ipynb",
+            f"{folder}/report.html",
+            f"{folder}/summary.md",
+            *(f"{folder}/figures/{name}.{end}" for name in figures for end in ("png", "svg")),
+        ]
+
+    @property
+    def reports(self) -> list[str]:
+        """The files of the reports of all set-ups that have runs, and of the base."""
+        places = dict.fromkeys(["", *(cell.place for cell in self.cells)])
+        return [file for place in places for file in self.report(place)]
+
+
+def round_of(study: str) -> Path:
+    """Return the file in which jobs of a cluster find how many seeds their round has."""
+    return Path(f".snakemake/at-work/{study}.seeds")
+
+
+def refuse_unknown_results(study: str) -> None:
+    """End this process where a study has results that Snakemake has no records of.
+
+    Snakemake would take them as they are if their files are newer than the code, whatever they are
+    of. Every start makes the study's lock before the first job. So results without it were copied.
+    They are all in folders: a file beside these may be somebody's own.
+    """
+    from l2study.workflow import lock
+
+    files = (path for path in Path("results", study).glob("*/**/*") if path.is_file())
+    if not lock.path_of(study).exists() and any(files):
+        sys.exit(
+            f"results/{study} is there, but .snakemake has no records of it. To keep the runs in it"
+            " that belong to this configuration, its data and this code: make adopt in place of"
+            " make study, or python scripts/adopt.py with the file of the configuration. To make"
+            f" it all again: delete results/{study}, or give the configuration another study name"
+        )
+
+
+def as_text(part: dict) -> str:
+    """Return a part of a configuration as JSON; equal parts give equal texts."""
+    # The order of factors is that of the names of set-ups.
+    return json.dumps(part, sort_keys="factors" not in part)
+
+
+def captions(folder: str) -> list[str]:
+    """Return, sorted, the names of what has a caption in a folder of reports/."""
+    return sorted(file.stem for file in (PROJECT / "reports" / folder).glob("*.rst"))
