@@ -1,4 +1,4 @@
-LEDGER = paths.ledger(STUDY.config)
+LEDGER = STUDY.design.ledger
 
 
 rule aggregate:
@@ -11,7 +11,7 @@ rule aggregate:
             here("schemas/measures.yaml"),
             here("schemas/tables.yaml"),
         ],
-        data=[f"{RESULTS}{place}/data.json" for place in STUDY.data],
+        data=[f"{RESULTS}{place}/data.json" for place in STUDY.design.data],
         again=STUDY.deleted_after_measuring(),
         # Measures record the checksum of the weights that they are of. Snakemake keeps a record of every
         # input of every table: the files of the runs would be too many.

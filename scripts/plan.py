@@ -21,16 +21,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from l2study.core.config import ConfigError, read_keys
-from l2study.core.paths import data_place
-from l2study.core.setups import setups
-from l2study.core.variation import (
-    USUAL,
-    independent_seeds,
-    is_crossed,
-    number_of_seeds,
-    until,
-    varied,
-)
+from l2study.core.design import Design, Setup
+from l2study.core.seeds import USUAL
 from l2study.core.wording import seed_list
 from l2study.workflow import estimate, notes, seeds_for_claims
 from l2study.workflow.estimate import Expected
@@ -64,14 +56,17 @@ def plan(
     lines = []
     # Where a run is trained for the report, tables are made, and that job has the whole study.
     for made in [job["params"] for job in by_rule.get("aggregate", []) if new]:
-        study, results, speed = json.loads(made["config"]), made["results"], rate()
-        found = setups(study, checked=True)
-        runs = estimate.expected_runs(study, found, results, new.__contains__, speed)
-        lines += [*what(runs), *variation(study)]
+        design = Design.of(json.loads(made["config"]), checked=True)
+        results, speed = made["results"], rate()
+        runs = estimate.expected_runs(design, results, new.__contains__, speed)
+        lines += [*what(runs), *variation(design.base)]
         again = [run for run in runs if run.new and Path(run.folder, "run.json").exists()]
-        lines += filter(None, [notes.replaced(len(again), again), notes.unnamed(study)])
-        manifests = {f"{results}{data_place(setup.data)}/data.json": setup for setup in found}
-        anew = {setup.data for path, setup in manifests.items() if path in prepared}
+        lines += filter(None, [notes.replaced(len(again), again), notes.unnamed(design.config)])
+        anew = {
+            setup.data
+            for setup in design.setups
+            if f"{results}{setup.data_place}/data.json" in prepared
+        }
         lines.append(duration(runs, anew, cores, speed))
         lines.append(room(runs, anew))
     others = [rule for rule in by_rule if rule not in ("train", "all")]
@@ -94,21 +89,20 @@ def what(runs: list[Expected]) -> list[str]:
     return lines
 
 
-def variation(study: dict) -> list[str]:
+def variation(base: Setup) -> list[str]:
     """Return in a line what a seed changes in a study, where that is not the usual."""
-    seeds, sources = study["seeds"], varied(study)
-    lines = [] if tuple(sources) == USUAL else [f"a seed changes {', '.join(sources)}"]
-    if rounds := until(study):
+    if base.is_crossed:
+        levels = " x ".join(f"{len(own)} {s}" for s, own in base.config["seeds"].items())
+        return [
+            f"crossed design, {levels}: {base.seed_count} runs of every lambda,"
+            f" {len(base.independent_seeds)} of which share no level"
+        ]
+    usual = tuple(base.varied) == USUAL
+    lines = [] if usual else [f"a seed changes {', '.join(base.varied)}"]
+    if rounds := base.until:
         lines.append(
             f"seeds in rounds: {rounds['now']} up to this one, {rounds['at_most']} at most"
         )
-    if is_crossed(study):
-        levels = " x ".join(f"{len(seeds[source])} {source}" for source in sources)
-        independent = len(independent_seeds(study))
-        return [
-            f"crossed design, {levels}: {number_of_seeds(study)} runs of every lambda,"
-            f" {independent} of which share no level"
-        ]
     return lines
 
 

@@ -4,10 +4,10 @@ import subprocess
 import sys
 
 import pytest
-from project import PROJECT
 
 from l2study.core.config import check
 from l2study.core.design import Design
+from project import PROJECT
 
 CROSSED = {"seeds": {"weights": [0, 3], "order": [1, 2], "split": [0, 1, 5]}}
 

@@ -10,7 +10,7 @@ import pytest
 import plan
 from l2study.core.code import fingerprint
 from l2study.core.config import check
-from l2study.core.setups import setups
+from l2study.core.design import Design
 from l2study.workflow import estimate, notes, seeds_for_claims
 from l2study.workflow.estimate import (
     actual_and_expected,
@@ -148,7 +148,7 @@ def test_runs_that_are_there_are_expected_by_their_own_settings(simple, data, tm
     write_run(tmp_path / "runs" / "l2~0" / "seed~1", 99.0, status="diverged")
     (tmp_path / "runs" / "l2~0" / "seed~2").mkdir()
     (tmp_path / "runs" / "l2~0" / "seed~2" / "run.json").write_text("{")
-    runs = expected_runs(config, setups(config), str(tmp_path), lambda folder: False, RATE)
+    runs = expected_runs(Design.of(config), str(tmp_path), lambda folder: False, RATE)
     (pair,) = actual_and_expected(runs, RATE)
     own = training_seconds({"epochs": 2, "batch_size": 10}, extent(config), RATE)
     assert pair == (7.0, own)
@@ -168,7 +168,7 @@ def told(config, results, new, cores=2, rate=RATE, prepared=()):
 
 def folders(config, results, *names):
     """Return the folders of the runs of the set-ups `names`, or of all."""
-    runs = expected_runs(config, setups(config), str(results), lambda folder: True)
+    runs = expected_runs(Design.of(config), str(results), lambda folder: True)
     return [run.folder for run in runs if not names or run.setup.name in names]
 
 
@@ -269,7 +269,7 @@ def test_runs_that_differ_in_epochs_alone_are_trained_once(simple, data, tmp_pat
         "  epochs~2: 0 kept, 0 to train, 6 to take from longer runs",
         "  epochs~8: 0 kept, 6 to train",
     ]
-    runs = expected_runs(config, setups(config), str(tmp_path), lambda folder: True, RATE)
+    runs = expected_runs(Design.of(config), str(tmp_path), lambda folder: True, RATE)
     longest = training_seconds({"epochs": 8, "batch_size": 10}, extent(config), RATE)
     assert sum(run.seconds for run in runs) == pytest.approx(6 * longest)
 

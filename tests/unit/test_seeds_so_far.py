@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 import aggregate
-from l2study.core.setups import Setup
+from l2study.core.design import Design, Setup
 from l2study.core.table_files import read_table
 from l2study.core.variation import in_round
 from l2study.report import page, round_text
@@ -24,7 +24,7 @@ def in_rounds(config, **until):
 
 
 def set_up(config):
-    return [Setup("base", {}, config, {})]
+    return Design(config, (Setup("base", {}, config, {}),))
 
 
 def grown(folder, seeds, **until):
@@ -34,7 +34,7 @@ def grown(folder, seeds, **until):
 
 
 def look(config, folder):
-    return seeds_so_far.look(config, set_up(config), str(folder))
+    return seeds_so_far.look(set_up(config), str(folder))
 
 
 def test_without_runs_it_is_the_first_round(tmp_path):
@@ -42,7 +42,7 @@ def test_without_runs_it_is_the_first_round(tmp_path):
     shutil.rmtree(tmp_path / "runs")
     assert look(config, tmp_path) == (10, [])
     assert "first round, of 10 seeds, is not over" in seeds_so_far.words(
-        config, set_up(config), str(tmp_path)
+        set_up(config), str(tmp_path)
     )
 
 
@@ -86,7 +86,7 @@ def test_runs_of_another_training_do_not_count(tmp_path):
 )
 def test_what_is_said_at_the_end(tmp_path, seeds, until, said):
     config = grown(tmp_path, seeds, **until)
-    words = seeds_so_far.words(config, set_up(config), str(tmp_path))
+    words = seeds_so_far.words(set_up(config), str(tmp_path))
     assert words.startswith("With 10 seeds, the widest interval of the generalisation gap is 0.0")
     assert said in words
     assert ("give the same command again" in words) == (said == "That takes")

@@ -20,11 +20,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from l2study.core.design import Design, Setup
 from l2study.core.epochs import evaluated_epochs
 from l2study.core.files import read_json
-from l2study.core.paths import RUN, left_folder, place
-from l2study.core.setups import Setup, sharing_runs
-from l2study.core.variation import run_seeds, varied
+from l2study.core.paths import RUN, left_folder
+from l2study.core.variation import varied
 from l2study.data import sources
 from l2study.workflow.jobs import Job, Jobs
 
@@ -214,8 +214,7 @@ class Expected(NamedTuple):
 
 
 def expected_runs(
-    study: Mapping,
-    found: Iterable[Setup],
+    design: Design,
     results: str,
     is_new: Callable[[str], bool],
     rate: float = USUAL_RATE,
@@ -223,8 +222,7 @@ def expected_runs(
     """Return every run of a study with what is expected of it.
 
     Args:
-        study: a canonical configuration; `lambdas` and `seeds` are read.
-        found: the set-ups of the study.
+        design: of the study.
         results: the folder of the study's results.
         is_new: tells of a run's folder whether that run is to be trained.
         rate: operations per second of this machine, see `machine_rate`. Without it, only how the
@@ -233,15 +231,14 @@ def expected_runs(
     Raises:
         DataError: a file of the data is absent or damaged.
     """
-    found = list(found)
-    longest = {setup.name: group[0] for group in sharing_runs(found) for setup in group}
+    longest = {setup.name: group[0] for group in design.sharing for setup in group}
     runs = []
-    for setup in found:
+    for setup in design.setups:
         size = extent(setup.config)
         each = training_seconds(setup.config["training"], size, rate)
-        for l2, seed in itertools.product(study["lambdas"], run_seeds(study)):
+        for l2, seed in itertools.product(setup.lambdas, setup.seeds):
             longer, folder = (
-                f"{results}{place(one.name)}/{RUN.format(l2=l2, seed=seed)}"
+                f"{results}{one.place}/{RUN.format(l2=l2, seed=seed)}"
                 for one in (longest[setup.name], setup)
             )
             new, taken = is_new(folder), False

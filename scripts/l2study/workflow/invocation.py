@@ -3,7 +3,6 @@
 import sys
 from pathlib import Path
 
-from l2study.core import variation
 from l2study.training import preload
 from l2study.workflow import snakemake_compat
 from l2study.workflow.study import Study, round_of
@@ -33,18 +32,18 @@ class Invocation:
         workflow, study, jobs = self._workflow, self._study, self._screen.jobs
         try:
             name = snakemake_compat.name_of_jobs(workflow)
-            done = lock.hold(lock.path_of(study.name), jobs=name)
+            done = lock.hold(lock.path_of(study.design.study), jobs=name)
         except lock.OwnedError as error:
             sys.exit(str(error))
         if done:
             print(done, file=sys.stderr)
-        if variation.until(study.config):
-            round_of(study.name).write_text(f"{len(study.seeds)}\n")
+        if study.design.base.until:
+            round_of(study.design.study).write_text(f"{len(study.design.base.seeds)}\n")
         snakemake_compat.mend(workflow)
         if jobs.cores and jobs.planned.keys() & {"train", "measure"}:
             # On this machine, and now: TensorFlow is imported while data are prepared.
             preload.start()
-        self._screen.start(self._expected_runs, notes.unnamed(study.config))
+        self._screen.start(self._expected_runs, notes.unnamed(study.design.config))
 
     def succeed(self) -> None:
         """Say that the study is made, and where its page is."""
@@ -58,13 +57,12 @@ class Invocation:
         from l2study.workflow import lock
 
         study = self._study
-        lock.rest(lock.path_of(study.name))
+        lock.rest(lock.path_of(study.design.study))
         print(words, file=sys.stderr)
-        if variation.until(study.config):
+        if study.design.base.until:
             from l2study.workflow import seeds_so_far
 
-            found = list(study.setups.values())
-            print(seeds_so_far.words(study.config, found, study.results), file=sys.stderr)
+            print(seeds_so_far.words(study.design, study.results), file=sys.stderr)
 
     def _expected_runs(self) -> list:
         """Return the runs that the report is made from, and what is expected of new ones."""
@@ -74,5 +72,5 @@ class Invocation:
             return not Path(folder, "run.json").exists()
 
         study = self._study
-        found = estimate.expected_runs(study.config, study.setups.values(), study.results, is_new)
+        found = estimate.expected_runs(study.design, study.results, is_new)
         return [run for run in found if run.folder not in study.missing]

@@ -4,51 +4,46 @@ The rule of `l2study.tables.rounds` needs nothing but the runs in the order of t
 is no state to keep: an invocation finds the round that it is in, and one that was killed goes on.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from l2study.core.columns import HISTORY_COLUMNS
-from l2study.core.epochs import evaluated_epochs
+from l2study.core.design import Design, Setup
 from l2study.core.measures import MEASURES
-from l2study.core.paths import place
 from l2study.core.runs import DamagedRunError, read_runs
-from l2study.core.setups import Setup
-from l2study.core.variation import until
 from l2study.tables.rounds import Round, rounds
 
 Cells = dict[tuple[str, str], list[float]]
 """The values of every set-up and lambda, in the order of the seeds."""
 
 
-def look(study: Mapping, found: Iterable[Setup], results: str) -> tuple[int, list[Round]]:
+def look(design: Design, results: str) -> tuple[int, list[Round]]:
     """Return how many seeds the study needs now, and its rounds that are over.
 
     Args:
-        study: a canonical configuration whose seeds come in rounds.
-        found: its set-ups.
+        design: of a study whose seeds come in rounds.
         results: the folder of the study's results.
 
     Returns:
         As `rounds` does; the cells are the pairs of a set-up's name and a lambda's label.
     """
-    wanted = until(study)
+    wanted = design.base.until
     cells: Cells = {
-        (setup.name, l2): _values(setup, l2, f"{results}{place(setup.name)}", wanted)
-        for setup in found
-        for l2 in study["lambdas"]
+        (setup.name, l2): _values(setup, l2, f"{results}{setup.place}", wanted)
+        for setup in design.setups
+        for l2 in setup.lambdas
     }
-    return rounds(cells, wanted["half_width"], wanted["at_most"], study["confidence"])
+    return rounds(cells, wanted["half_width"], wanted["at_most"], design.base.confidence)
 
 
 def _values(setup: Setup, l2: str, results: str, wanted: Mapping) -> list[float]:
     """Return the values of a lambda, of as many seeds as are there without a gap."""
-    promised = {"config": {part: setup.config[part] for part in ("model", "training")}}
-    epochs, values = evaluated_epochs(setup.config["training"]), []
+    values = []
     for seed in range(wanted["at_most"]):
         try:
-            (run,) = read_runs(Path(results), [l2], [seed], epochs, promised=promised)
+            (run,) = read_runs(Path(results), [l2], [seed], setup.epochs, promised=setup.promised)
         except DamagedRunError:
             break
         completed = run.record["status"] == "completed"
@@ -62,15 +57,15 @@ def _measured(last: np.ndarray, measure: str) -> float:
     return row[first] - sum(row[column] for column in second)
 
 
-def words(study: Mapping, found: Sequence[Setup], results: str) -> str:
+def words(design: Design, results: str) -> str:
     """Return in a sentence whether the study has seeds enough, for the end of an invocation."""
-    wanted = until(study)
-    needed, over = look(study, found, results)
+    wanted = design.base.until
+    needed, over = look(design, results)
     if not over:
         return f"The first round, of {needed} seeds, is not over: give the same command again."
     last, measure = over[-1], MEASURES[wanted["measure"]]
     setup, l2 = last.widest
-    at = f"lambda {l2}" if len(found) == 1 else f"lambda {l2} of the set-up {setup}"
+    at = f"lambda {l2}" if len(design.setups) == 1 else f"lambda {l2} of the set-up {setup}"
     half_width = last.cells[last.widest].half_width
 
     def width(value: float) -> str:

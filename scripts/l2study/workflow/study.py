@@ -11,11 +11,12 @@ import sys
 from collections.abc import Callable, Iterable
 from functools import cache, cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
-from l2study.core import paths, variation
+from l2study.core import paths
 from l2study.core.config import ConfigError, check, check_ledger, checked_before, read_keys
-from l2study.core.setups import Setup, setups, sharing_runs
+from l2study.core.design import Design
+from l2study.core.seeds import USUAL, write_sources
 from l2study.workflow import snakemake_compat
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -35,35 +36,22 @@ class Study:
     study's folder in its paths: nothing for the base, /setups/<name> for the others.
     """
 
-    def __init__(
-        self, config: dict, found: Iterable[Setup], is_main: bool = True, stands_alone: bool = True
-    ):
-        """Describe the study of a canonical configuration and its set-ups.
+    def __init__(self, design: Design, is_main: bool = True, stands_alone: bool = True):
+        """Describe the study of a design.
 
         Args:
-            config: canonical, in rounds of seeds with the seeds of this round.
-            found: its set-ups.
+            design: in rounds of seeds, with the seeds of this round.
             is_main: whether a person has started this Snakemake, as opposed to a job of a cluster.
             stands_alone: whether this is no module of another workflow.
         """
-        self.config = dict(config)
-        # What is made of the runs, and whether all must be there, is no part of what is studied.
-        self.allow_missing = self.config.pop("allow_missing", False)
-        self.tensorboard = self.config.pop("tensorboard", False)
-        self.config.pop("allow_large", None)
-        self.setups = {paths.place(setup.name): setup for setup in found}
-        self.is_main, self.stands_alone = is_main, stands_alone
-        self.name = self.config["study"]
-        self.results, self.logs = f"results/{self.name}", f"logs/{self.name}"
-        self.seeds = variation.run_seeds(self.config)
+        self.design, self.is_main, self.stands_alone = design, is_main, stands_alone
+        self.setups = {setup.place: setup for setup in design.setups}
+        self.results, self.logs = f"results/{design.study}", f"logs/{design.study}"
         self.root = Path()
         """Where `results` begins on disk; a module's is below the prefix that it has."""
-        # Those that differ in epochs alone share runs, the longest comes first.
-        self._sharing = sharing_runs(self.setups.values())
-        self._order = [paths.place(setup.name) for group in self._sharing for setup in group]
 
     @classmethod
-    def read(cls, config: dict, workflow) -> "Study":
+    def read(cls, config: dict, workflow) -> Self:
         """Return the study of Snakemake's `config`; what is wrong with it ends the process."""
         stands_alone = Path(workflow.basedir).resolve().is_relative_to(PROJECT)
         # A module gets no configfile, so that missing keys are as in config.yaml, the defaults.
@@ -71,35 +59,32 @@ class Study:
         if stands_alone:
             snakemake_compat.read_command_line(workflow, config)
         if not snakemake_compat.is_main(workflow):
-            study = checked_before(config, defaults=defaults)
-            if variation.until(study):
-                study = variation.in_round(study, int(round_of(study["study"]).read_text()))
-            return cls(study, setups(study, checked=True), False, stands_alone)
+            design = Design.of(checked_before(config, defaults=defaults), checked=True)
+            if design.base.until:
+                design = design.in_round(int(round_of(design.study).read_text()))
+            return cls(design, False, stands_alone)
         from l2study.data.preparation import check_setups
         from l2study.data.prepared import DataError
 
         try:
             for file in (snakemake_compat.config_files(workflow) or []) if stands_alone else []:
                 read_keys(file)
-            study = check(config, defaults=defaults)
-            found = setups(study)
-            check_setups(found)
-            check_ledger(study)
-            if variation.until(study):
-                if not stands_alone:
-                    raise ConfigError(
-                        "seeds.until: is not for a module; allowed: a count or a list of seeds"
-                    )
-                from l2study.workflow import seeds_so_far
-
-                now, _ = seeds_so_far.look(study, found, f"results/{study['study']}")
-                study = variation.in_round(study, now)
-                found = setups(study, checked=True)
+            design = Design.of(check(config, defaults=defaults))
+            check_setups(design.setups)
+            check_ledger(design.config)
+            if design.base.until and not stands_alone:
+                raise ConfigError(
+                    "seeds.until: is not for a module; allowed: a count or a list of seeds"
+                )
         except (ConfigError, DataError) as error:
             sys.exit(f"config: {error}")
+        if design.base.until:
+            from l2study.workflow import seeds_so_far
+
+            design = design.in_round(seeds_so_far.look(design, f"results/{design.study}")[0])
         if stands_alone:
-            refuse_unknown_results(study["study"])
-        return cls(study, found, True, stands_alone)
+            refuse_unknown_results(design.study)
+        return cls(design, True, stands_alone)
 
     # ---- what a rule needs of a job's set-up
 
@@ -120,7 +105,8 @@ class Study:
         """
 
         def part(place: str) -> str:
-            config = self.setups[place].config | {"seeds": self.seeds}
+            setup = self.setups[place]
+            config = setup.config | {"seeds": setup.seeds}
             return as_text({key: config[key] for key in keys})
 
         return self.per_setup(part)
@@ -128,7 +114,9 @@ class Study:
     @property
     def whole(self) -> str:
         """The whole configuration, as JSON."""
-        return as_text(self.config)
+        # What is made of the runs, and whether all must be there, is no part of what is studied.
+        others = ("allow_missing", "allow_large", "tensorboard")
+        return as_text({k: v for k, v in self.design.config.items() if k not in others})
 
     def name_of_setup(self, wildcards) -> str:
         """Return the name of the set-up of a job; that of the base where it has no place."""
@@ -136,28 +124,23 @@ class Study:
 
     # ---- data
 
-    @cached_property
-    def data(self) -> dict[str, Setup]:
-        """The set-ups that have data of their own, by what follows the results in their paths."""
-        return {paths.data_place(one.data): one for one in reversed(self.setups.values())}
-
     def data_file(self, name: str) -> object:
         """Return for `input:` a file of the prepared data of the set-up."""
-        places = {place: paths.data_place(setup.data) for place, setup in self.setups.items()}
-        return self.per_setup(lambda place: f"{self.results}{places[place]}/{name}")
+        return self.per_setup(lambda place: f"{self.results}{self.setups[place].data_place}/{name}")
 
     def data_settings(self, wildcards) -> str:
         """Return the part of the configuration that the prepared data depend on, as JSON."""
-        part = {key: self.data[wildcards.data].config[key] for key in ("dataset", "validation")}
+        setup = self.design.data[wildcards.data]
+        part = {key: setup.config[key] for key in ("dataset", "validation")}
         # Not the levels of a crossed design: a further one does not change what is prepared.
-        by_seed = [s for s in variation.varied(self.config) if s in ("split", "sample")]
+        by_seed = [source for source in setup.varied if source in ("split", "sample")]
         return as_text(part | ({"variation": by_seed} if by_seed else {}))
 
     def data_source(self, wildcards) -> str:
         """Return the checksums of the files that the data are read from; times change by a copy."""
         from l2study.data.sources import source_fingerprint
 
-        return source_fingerprint(self.data[wildcards.data].config["dataset"])
+        return source_fingerprint(self.design.data[wildcards.data].config["dataset"])
 
     # ---- runs
 
@@ -168,9 +151,8 @@ class Study:
     def sources(self, wildcards) -> str:
         """Return the option that gives every source its seed; none where that is as usual."""
         seed = int(wildcards.seed)
-        own = variation.source_seeds(self.config, seed)
-        usual = own == dict.fromkeys(variation.USUAL, seed)
-        return "" if usual else f"--sources {variation.write_sources(own)}"
+        own = self.design.base.sources(seed)
+        return "" if own == dict.fromkeys(USUAL, seed) else f"--sources {write_sources(own)}"
 
     def sharing(self, wildcards, output) -> str:
         """Return the options by which runs that differ in their epochs alone share their training.
@@ -180,13 +162,13 @@ class Study:
         of `output`.
         """
         setup = self.setups[wildcards.place]
-        longest, *others = next(group for group in self._sharing if setup in group)
+        longest, *others = next(group for group in self.design.sharing if setup in group)
         if setup is longest:
             epochs = sorted(other.config["training"]["epochs"] for other in others)
             return " ".join(["--leave", *map(str, epochs)]) if others else ""
         run = paths.RUN.format(**wildcards)
         study = output.history.removesuffix(f"{wildcards.place}/{run}/history.csv")
-        return f"--take-from {shlex.quote(f'{study}{paths.place(longest.name)}/{run}')}"
+        return f"--take-from {shlex.quote(f'{study}{longest.place}/{run}')}"
 
     def priority(self, workflow, is_first: bool) -> object:
         """Return for `priority:` an order by set-ups, so that compiled programs serve many runs.
@@ -195,15 +177,17 @@ class Study:
             workflow: Snakemake's.
             is_first: whether jobs of the rule come before those of another rule.
         """
-        first = len(self._order) if is_first else 0
+        # The longest of those that share runs comes first.
+        order = [setup.place for group in self.design.sharing for setup in group]
+        first = len(order) if is_first else 0
         if not snakemake_compat.orders_jobs(workflow):
             return first
-        return self.per_setup(lambda place: first - self._order.index(place))
+        return self.per_setup(lambda place: first - order.index(place))
 
     @cached_property
     def missing(self) -> set[str]:
         """The folders of the runs that are not there, if the study may go without."""
-        if not self.allow_missing:
+        if not self.design.config.get("allow_missing"):
             return set()
         # run.json is the last file of a run to be written.
         promised = self._runs(self._all_cells())
@@ -223,10 +207,12 @@ class Study:
         return [f"{folder}/run.json" for folder in self.runs(wildcards)]
 
     def _all_cells(self) -> list[Cell]:
-        return list(map(Cell._make, itertools.product(self.setups, self.config["lambdas"])))
+        return list(map(Cell._make, itertools.product(self.setups, self.design.base.lambdas)))
 
     def _runs(self, cells: Iterable[Cell]) -> list[str]:
-        return [self.run(cell.place, cell.l2, seed) for cell in cells for seed in self.seeds]
+        return [
+            self.run(cell.place, cell.l2, seed) for cell in cells for seed in self.design.base.seeds
+        ]
 
     # ---- files that have been deleted
 
@@ -268,7 +254,7 @@ class Study:
     @property
     def events(self) -> list[str]:
         """The folders with the event files of TensorBoard, if the configuration asks for them."""
-        cells = self.cells if self.tensorboard else []
+        cells = self.cells if self.design.config.get("tensorboard") else []
         return [f"{self.results}{place}/tensorboard/l2~{l2}" for place, l2 in cells]
 
     @cached_property
@@ -281,10 +267,9 @@ class Study:
     @cached_property
     def figures(self) -> dict[str, list[str]]:
         """The figures of the base's report, by the folder of their captions in reports/."""
-        crossed = bool(variation.crossed_sources(self.config))
         return {
             "captions": captions("captions"),
-            "captions_crossed": captions("captions_crossed") if crossed else [],
+            "captions_crossed": captions("captions_crossed") if self.design.base.crossed else [],
             "captions_across": captions("captions_across") if len(self.setups) > 1 else [],
         }
 

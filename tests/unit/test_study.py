@@ -1,0 +1,194 @@
+"""What the rules ask of a study. That Snakemake then does the right thing is in tests/workflow."""
+
+import json
+import shlex
+from types import SimpleNamespace
+
+import pytest
+
+from l2study.core.config import check
+from l2study.core.design import Design
+from l2study.workflow import snakemake_compat
+from l2study.workflow.study import PROJECT, Cell, Study, round_of
+
+SMALL = {"study": "tiny", "lambdas": [0, 0.1], "seeds": 2}
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def study(**changes):
+    return Study(Design.of(check(SMALL | changes)))
+
+
+def job(place="", l2="0", seed="0", **others):
+    """The wildcards of a job."""
+    return SimpleNamespace(**{"place": place, "l2": l2, "seed": seed, **others})
+
+
+def write(tmp_path, *files):
+    for file in files:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+
+
+# ---- reading
+
+
+def started(config, main=True, place=PROJECT, given=()):
+    """Read the study of a start of Snakemake."""
+    settings = SimpleNamespace(config_args=list(given))
+    workflow = SimpleNamespace(
+        is_main_process=main, basedir=str(place), configfiles=[], config_settings=settings
+    )
+    return Study.read(check({}) | config, workflow)
+
+
+def test_the_command_line_is_read_as_a_file_is():
+    found = started(SMALL, given=["training={epochs: 7, batch_size: 100}", "study=tiny"])
+    assert found.design.base.config["training"]["epochs"] == 7
+    assert found.is_main and found.stands_alone
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"lambda": 1}, "config: lambda: "),
+        ({"dataset": {"path": "absent.npz"}}, "config: "),
+        ({"claims": "absent"}, "config: claims: "),
+    ],
+)
+def test_what_is_wrong_ends_all_in_one_line(changes, words):
+    with pytest.raises(SystemExit) as end:
+        started(SMALL | changes)
+    assert str(end.value).startswith(words) and "\n" not in str(end.value)
+
+
+def test_seeds_in_rounds_begin_with_the_first_and_jobs_are_told(tmp_path):
+    until = {"seeds": {"until": {"measure": "val_ce", "half_width": 0.1, "at_most": 40}}}
+    assert len(started(SMALL | until).design.base.seeds) == 10
+    write(tmp_path, round_of("tiny"))
+    round_of("tiny").write_text("17\n")
+    assert len(started(SMALL | until, main=False).design.base.seeds) == 17
+    with pytest.raises(SystemExit, match="not for a module"):
+        started(SMALL | until, place=tmp_path)
+
+
+def test_results_without_records_are_not_touched(tmp_path):
+    write(tmp_path, "results/tiny/my-notes.txt")
+    started(SMALL)
+    write(tmp_path, "results/tiny/runs/l2~0/seed~0/run.json")
+    with pytest.raises(SystemExit, match="make adopt"):
+        started(SMALL)
+    started(SMALL, main=False)
+    write(tmp_path, ".snakemake/at-work/tiny")
+    started(SMALL)
+
+
+# ---- jobs
+
+
+def test_a_stage_gets_its_keys_of_its_set_up_as_sorted_text():
+    text = study().settings("training", "seeds")
+    assert json.loads(text).keys() == {"training", "seeds"}
+    assert text == json.dumps(json.loads(text), sort_keys=True)
+    several = study(factors={"training.batch_size": [50]}).settings("training")
+    sizes = [
+        json.loads(several(job(place)))["training"]["batch_size"]
+        for place in ("", "/setups/batch_size~50")
+    ]
+    assert sizes == [200, 50]
+
+
+def test_what_is_made_of_the_runs_is_no_part_of_the_study():
+    plain, other = study(), study(allow_missing=True, tensorboard=True, allow_large=True)
+    assert plain.whole == other.whole
+    assert plain.settings("training") == other.settings("training")
+
+
+def test_seeds_of_a_crossed_design_are_those_of_the_runs():
+    found = study(seeds={"weights": 2, "order": 2})
+    assert json.loads(found.settings("seeds")) == {"seeds": [0, 1, 100, 101]}
+    assert found.sources(job(seed="100")) == "--sources weights=0,order=1"
+    assert study().sources(job(seed="1")) == ""
+
+
+def test_data_depend_on_what_a_seed_changes_of_them():
+    split = {"validation": {"split": "stratified"}, "variation": ["weights", "split"]}
+    plain, by_seed = (
+        json.loads(one.data_settings(job(data=""))) for one in (study(), study(**split))
+    )
+    assert plain.keys() == {"dataset", "validation"}
+    assert by_seed["variation"] == ["split"]
+
+
+def test_a_set_up_with_data_of_its_own_has_its_own_files():
+    file = study(factors={"dataset.train_size": [500]}).data_file("data.json")
+    assert file(job()) == "results/tiny/data.json"
+    own = file(job("/setups/train_size~500"))
+    assert own == "results/tiny/data/train_size~500/data.json"
+
+
+def test_runs_that_differ_in_epochs_share_training_the_longest_first(monkeypatch):
+    found = study(training={"epochs": 4}, factors={"training.epochs": [2, 8]})
+    long, short = "/setups/epochs~8", "/setups/epochs~2"
+
+    def sharing(place):
+        history = f"sub/{found.results}{place}/runs/l2~0/seed~0/history.csv"
+        wildcards = {"place": place, "l2": "0", "seed": "0"}
+        both = type("Wildcards", (dict,), {"__getattr__": dict.__getitem__})(wildcards)
+        return found.sharing(both, SimpleNamespace(history=history))
+
+    assert sharing(long) == "--leave 2 4"
+    longer = f"sub/results/tiny{long}/runs/l2~0/seed~0"
+    assert shlex.split(sharing(short)) == ["--take-from", longer]
+    monkeypatch.setattr(snakemake_compat, "orders_jobs", lambda workflow: True)
+    training, measuring = (found.priority(None, is_first=first) for first in (True, False))
+    assert training(job(long)) > training(job()) > training(job(short)) > measuring(job(long))
+
+
+# ---- files
+
+
+def test_files_that_are_not_there_are_asked_for_one_of_each_run(tmp_path):
+    found = study()
+    runs = [f"results/tiny/runs/l2~{l2}/seed~{seed}" for l2 in ("0", "0.1") for seed in (0, 1)]
+    for run in runs[:2]:
+        write(tmp_path, f"{run}/run.json", f"{run}/history.csv")
+    (tmp_path / runs[1] / "history.csv").unlink()
+    assert found.deleted() == [
+        f"{runs[1]}/history.csv",
+        f"{runs[2]}/run.json",
+        f"{runs[3]}/run.json",
+    ]
+    # an aggregation asks only for runs that had been measured
+    assert found.deleted_after_measuring() == []
+    write(tmp_path, found.measures(Cell("", "0")))
+    assert found.deleted_after_measuring() == [f"{runs[1]}/history.csv"]
+    write(tmp_path, found.tables[0])
+    assert found.deleted_after_measuring() == []
+    assert Study(found.design, is_main=False).deleted() == []
+
+
+def test_a_study_may_go_without_runs_and_then_without_cells(tmp_path):
+    write(tmp_path, "sub/results/tiny/runs/l2~0.1/seed~1/run.json")
+    found = study(allow_missing=True)
+    found.root = tmp_path / "sub"
+    assert found.cells == [("", "0.1")]
+    assert found.records(Cell("", "0.1")) == ["results/tiny/runs/l2~0.1/seed~1/run.json"]
+    assert len(found.missing) == 3 and study().missing == set()
+
+
+def test_each_set_up_has_a_report_and_only_the_base_has_the_figures_across(tmp_path):
+    found = study(factors={"training.batch_size": [50]}, tensorboard=True)
+    base, other = (found.report(place) for place in ("", "/setups/batch_size~50"))
+    assert base[1] == "results/tiny/report/report.html"
+    assert found.reports == base + other
+    only_base = {file.removeprefix("results/tiny/report") for file in base} - {
+        file.removeprefix("results/tiny/setups/batch_size~50/report") for file in other
+    }
+    assert only_base and all("/figures/" in file for file in only_base)
+    assert study().figures["captions_across"] == []
+    assert len(found.events) == 4 and study().events == []
