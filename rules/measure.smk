@@ -1,6 +1,6 @@
 rule measure:
     input:
-        code=code("scripts/measure.py"),
+        program=ancient(here("scripts/measure.py")),
         data=STUDY.data_file("data.json"),
         images=ancient(STUDY.data_file("data.images.npy")),
         labels=ancient(STUDY.data_file("data.labels.npy")),
@@ -21,8 +21,9 @@ rule measure:
         "../envs/train.yaml"
     threads: 1
     params:
+        code=code_of.fingerprint("measure"),
         config=STUDY.settings("model", "training", "seeds"),
         results=subpath(output.measures, ancestor=2),
     shell:
-        "python {input.code[0]:q} --config {params.config:q} --data {input.data:q}"
+        "python {input.program:q} --config {params.config:q} --data {input.data:q}"
         " --l2 {wildcards.l2} --threads {threads} --results {params.results:q} > {log:q} 2>&1"

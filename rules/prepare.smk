@@ -1,6 +1,6 @@
 rule prepare:
     input:
-        code=code("scripts/prepare.py"),
+        program=ancient(here("scripts/prepare.py")),
     output:
         manifest=f"{RESULTS}{{data}}/data.json",
         images=f"{RESULTS}{{data}}/data.images.npy",
@@ -12,10 +12,11 @@ rule prepare:
     conda:
         "../envs/train.yaml"
     params:
+        code=code_of.fingerprint("prepare"),
         config=STUDY.data_settings,
         source=STUDY.data_source,
     shell:
-        "python {input.code[0]:q} --config {params.config:q} --output {output.manifest:q}"
+        "python {input.program:q} --config {params.config:q} --output {output.manifest:q}"
         " > {log:q} 2>&1"
 
 

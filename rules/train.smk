@@ -1,6 +1,7 @@
 rule train:
     input:
-        code=here("scripts/train.py"),
+        # What it imports to train is in `code`; what else it does makes no run stale.
+        program=ancient(here("scripts/train.py")),
         # The manifest holds the checksum of the arrays, which are too large to be compared here.
         data=STUDY.data_file("data.json"),
         images=ancient(STUDY.data_file("data.images.npy")),
@@ -24,13 +25,13 @@ rule train:
         # A job of a cluster has one, this machine has no limit.
         slots=1,
     params:
-        # One text for all files that training imports: Snakemake takes long over each input of each run.
-        code=code_of.fingerprint(PROJECT / "scripts" / "train.py"),
+        # One text for all files that train: Snakemake takes long over each input of each run.
+        code=code_of.fingerprint("train"),
         config=STUDY.settings("model", "training"),
         folder=subpath(output.history, parent=True),
         sources=STUDY.sources,
         sharing=STUDY.sharing,
     shell:
-        "python {input.code:q} --config {params.config:q} --data {input.data:q}"
+        "python {input.program:q} --config {params.config:q} --data {input.data:q}"
         " --l2 {wildcards.l2} --seed {wildcards.seed} {params.sources} --threads {threads}"
         " --output {params.folder:q} {params.sharing} > {log:q} 2>&1"

@@ -100,7 +100,7 @@ def belongs(run: Path, l2: str, seed: int, config: dict, manifest: Path) -> bool
     promised = {
         "config": {part: config[part] for part in ("model", "training")},
         "data_sha256": checksum(manifest),
-        "code": fingerprint(PROJECT / "scripts" / "train.py"),
+        "code": fingerprint("train"),
     }
     epochs, sources = evaluated_epochs(config["training"]), {seed: source_seeds(config, seed)}
     try:

@@ -57,7 +57,6 @@ def main(arguments: list[str]) -> None:
             run_seeds(config),
             options.results,
             options.threads,
-            Path(__file__),
         )
     except ValueError as error:
         sys.exit(f"measure.py: {error}")

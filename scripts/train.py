@@ -69,11 +69,10 @@ def main(arguments: list[str]) -> None:
             options.data,
             l2,
             options.seed,
-            options.threads,
-            options.output,
-            Path(__file__),
-            options.leave,
             sources_of(options),
+            options.output,
+            threads=options.threads,
+            shorter=options.leave,
         )
     except ValueError as error:
         sys.exit(f"train.py: {error}")
@@ -110,7 +109,7 @@ def take(options: argparse.Namespace) -> bool:
             "sources": sources_of(options),
             "config": {part: config[part] for part in ("model", "training")},
             "data_sha256": read_json(options.data)["sha256"],
-            "code": fingerprint(Path(__file__)),
+            "code": fingerprint("train"),
         }
     except (ConfigError, OSError, ValueError, KeyError):
         return False  # training says what is wrong

@@ -115,11 +115,12 @@ class Project:
 
     def _has_the_code_of_the_project(self) -> bool:
         """Return whether what trains and measures is as it is in the project."""
-        return all(
-            code.fingerprint(self.folder / "scripts" / name)
-            == code.fingerprint(PROJECT / "scripts" / name)
-            for name in ("train.py", "measure.py")
-        )
+
+        def contents(project: Path) -> list[bytes]:
+            programs = [project / "scripts" / f"{name}.py" for name in ("train", "measure")]
+            return [path.read_bytes() for path in code.code(*programs)]
+
+        return contents(self.folder) == contents(PROJECT)
 
     @property
     def _strikes(self) -> Path:

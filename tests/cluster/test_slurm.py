@@ -57,11 +57,11 @@ STRUCK = """
 
 train_unharmed = train
 
-def train(config, data_path, l2, seed, *others):
+def train(config, data_path, l2, seed, *others, **options):
     import sabotage
 
     sabotage.strike(l2, seed)
-    train_unharmed(config, data_path, l2, seed, *others)
+    train_unharmed(config, data_path, l2, seed, *others, **options)
 """
 """Added to the module that trains a run."""
 

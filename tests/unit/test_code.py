@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from l2study.core.code import code
+from l2study.core.code import WORK, code, fingerprint
 from tiny import PROJECT
 
 
@@ -35,7 +35,22 @@ def test_the_script_comes_first_then_what_it_imports(scripts):
     assert found == ["run.py", *(f"ours/{name}.py" for name in others)]
 
 
-@pytest.mark.parametrize("name", ["prepare", "train", "measure", "aggregate", "events", "report"])
+def test_the_fingerprint_is_of_the_work_of_a_stage_and_all_that_it_imports(tmp_path, monkeypatch):
+    monkeypatch.setitem(WORK, "stage", ("deep/one.py",))
+    (tmp_path / "l2study" / "deep").mkdir(parents=True)
+    for folder in ("l2study", "l2study/deep"):
+        (tmp_path / folder / "__init__.py").touch()
+    work, other = (tmp_path / "l2study" / "deep" / f"{name}.py" for name in ("one", "other"))
+    work.write_text("from l2study.deep import other\n")
+    other.write_text("x = 1\n")
+    before = fingerprint("stage", tmp_path)
+    (tmp_path / "l2study" / "unused.py").write_text("x = 1\n")
+    assert fingerprint("stage", tmp_path) == before
+    other.write_text("x = 2\n")
+    assert fingerprint("stage", tmp_path) != before
+
+
+@pytest.mark.parametrize("name", ["aggregate", "events", "report"])
 def test_nothing_that_a_program_loads_is_left_out(name):
     """What Python itself loads of ours when the program is asked for help."""
     script = PROJECT / "scripts" / f"{name}.py"

@@ -8,7 +8,6 @@ import struct
 import subprocess
 import sys
 import types
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +17,11 @@ from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
 from l2study.core.config import ConfigError, check
-from l2study.data import sources
-from l2study.data.preparation import check_against_data, prepare
+from l2study.data.formats import read_idx
+from l2study.data.preparation import check_against_data, checked_rows, prepare
 from l2study.data.prepared import DataError, load
-from l2study.data.rows import chosen_rows, noisy_labels, split_rows
-from l2study.data.sources import outline, read_idx, source_fingerprint
+from l2study.data.rows import chosen_rows, noisy_labels, split_rows, training_rows
+from l2study.data.sources import outline, source_fingerprint
 
 ROOT = Path(__file__).resolve().parents[2]
 FASHION = Path("/usr/share/datasets/fashion-mnist")
@@ -218,8 +217,7 @@ def test_mnist_is_embedded_unchanged(tmp_path):
 def embedded(folder, content):
     """Return a resources folder with `content` as the embedded data and its true checksums."""
     path = write_npz(folder / "mnist.npz", content)
-    checksums = {name: hashlib.sha256(a.tobytes()).hexdigest() for name, a in content.items()}
-    checksums["mnist.npz"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    checksums = {"mnist.npz": hashlib.sha256(path.read_bytes()).hexdigest()}
     (folder / "checksums.json").write_text(json.dumps(checksums))
     return checksums
 
@@ -234,20 +232,11 @@ def test_a_file_that_is_not_the_original_is_refused(tmp_path):
         with pytest.raises(DataError) as caught:
             action(config, tmp_path / "other.json", tmp_path)
         message = one_line(caught)
-        assert "SHA-256 of mnist.npz" in message and checksums["mnist.npz"] not in message
+        assert "mnist.npz: its SHA-256" in message and checksums["mnist.npz"] not in message
     assert not (tmp_path / "other.json").exists()
 
 
-@pytest.mark.parametrize("name", sources.ARRAYS)
-def test_an_array_that_is_not_the_original_is_refused(tmp_path, name):
-    checksums = embedded(tmp_path, arrays())
-    checksums[name] = "0" * 64
-    (tmp_path / "checksums.json").write_text(json.dumps(checksums))
-    with pytest.raises(DataError, match=f"the SHA-256 of {name} is"):
-        prepare(check({}), tmp_path / "data.json", tmp_path)
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"mnist.npz": 1}', None])
+@pytest.mark.parametrize("text", ["[]", None])
 def test_checksums_that_are_damaged_are_refused(tmp_path, text):
     embedded(tmp_path, arrays())
     path = tmp_path / "checksums.json"
@@ -277,8 +266,7 @@ def test_the_tail_is_where_keras_cuts(rows, fraction):
     try:
         expected = train_validation_split(np.arange(rows), fraction)
     except ValueError:
-        with pytest.raises(ConfigError, match=r"validation\.fraction"):
-            split_rows(np.zeros(rows, int), "tail", fraction)
+        assert training_rows(rows, fraction) in (0, rows)  # which is refused
         return
     for part, keras_part in zip(
         split_rows(np.zeros(rows, int), "tail", fraction), expected, strict=True
@@ -298,7 +286,8 @@ LABELS = st.lists(st.integers(0, 5), min_size=30, max_size=300).map(np.array)
 @quick
 def test_a_stratified_split_has_every_class_in_proportion(labels, fraction):
     try:
-        train, held_out = split_rows(labels, "stratified", fraction)
+        config = {"dataset": {}, "validation": {"split": "stratified", "fraction": fraction}}
+        train, held_out = checked_rows(labels, config)
     except ConfigError as error:
         assert np.bincount(labels)[np.unique(labels)].min() < 1 / min(fraction, 1 - fraction) + 1
         assert "in proportion none of class" in str(error)
@@ -438,15 +427,15 @@ def test_the_rows_do_not_depend_on_seeds_or_lambdas(tmp_path):
         ),
         ([0] * 90 + [1] * 10, {}, "validation.split: tail leaves no training row of class 1"),
         (
-            [3] + [5] * 99,
+            [3] + [5] * 98 + [3],
             {"dataset": {"train_size": 20}, "validation": {"fraction": 0.5}},
-            "dataset.train_size: 20 takes 20 of 50 rows, in proportion none of class 3, which",
+            "dataset.train_size: 20 takes 20 of 50 rows, in proportion none of class 3",
         ),
     ],
 )
 def test_rows_that_cannot_be_chosen_are_refused(labels, config, words):
     with pytest.raises(ConfigError) as caught:
-        chosen_rows(np.array(labels), check(config))
+        checked_rows(np.array(labels), check(config))
     message = one_line(caught)
     assert message.startswith(words) or words in message
     assert "allowed: " in message
@@ -486,7 +475,6 @@ def test_debians_fashion_mnist_is_read(tmp_path):
     assert np.bincount(known.labels[: known.validation.stop]).tolist() == [6000] * 10
     assert np.bincount(known.labels[known.test]).tolist() == [1000] * 10
     assert known.labels[0] == 9
-    assert outline({"path": str(FASHION)}) == (60000, 10000, (28, 28), "uint8")
 
 
 @pytest.mark.parametrize("name", ["train-images.idx3-ubyte", "train-images-idx3-ubyte.gz"])
@@ -513,7 +501,6 @@ def test_gzip_in_several_pieces_is_read(tmp_path):
     raw = idx_bytes(content["x_train"])
     path = folder / "train-images-idx3-ubyte.gz"
     path.write_bytes(gzip.compress(raw[:100]) + gzip.compress(raw[100:]))
-    assert outline({"path": str(folder)}).train == 30
     known = prepared(folder, tmp_path / "data.json")
     np.testing.assert_array_equal(known.images[known.train], content["x_train"][:27])
 
@@ -521,17 +508,7 @@ def test_gzip_in_several_pieces_is_read(tmp_path):
 # ---- before anything starts
 
 
-@pytest.mark.parametrize("shape", [(5,), (4, 3), (2, 2, 3)])
-def test_the_outline_is_that_of_the_arrays(tmp_path, shape):
-    content = arrays(shape=shape)
-    npz = write_npz(tmp_path / "a.npz", content)
-    assert outline({"path": str(npz)}) == (30, 9, shape, "uint8")
-    for packed in (True, False):
-        folder = write_idx(tmp_path / f"idx{packed}", content, packed=packed)
-        assert outline({"path": str(folder)}) == (30, 9, shape, "uint8")
-
-
-def test_the_outline_of_a_download_is_not_known():
+def test_of_a_download_nothing_is_known():
     assert outline({"name": "cifar10"}) is None
     check_against_data(check({"dataset": {"name": "cifar10"}, "training": {"batch_size": 10**6}}))
 
@@ -545,17 +522,7 @@ def test_the_default_study_fits_its_data():
     ("change", "words"),
     [
         ({"training": {"batch_size": 28}}, "training.batch_size: 28 is more than the 27 training"),
-        (
-            {"training": {"batch_size": 13}, "dataset": {"train_size": 12}},
-            "training.batch_size: 13 is more than the 12 training rows; allowed: 1 to 12",
-        ),
-        (
-            {"dataset": {"train_size": 28}},
-            "dataset.train_size: 28 is more than the 27 rows that the validation split leaves for"
-            " training; allowed: 1 to 27",
-        ),
-        ({"validation": {"fraction": 1e-17}}, "validation.fraction: 1e-17 of 30 rows"),
-        ({"dataset": {"train_size": 2}}, "dataset.train_size: 2 takes 2 of 27 rows"),
+        ({"dataset": {"train_size": 28}}, "dataset.train_size: 28 is more than the 27 rows"),
     ],
 )
 def test_a_study_that_does_not_fit_its_data_is_refused(tmp_path, change, words):
@@ -583,31 +550,28 @@ def test_validation_images_of_one_class_alone_are_refused(tmp_path):
 # ---- data that is damaged or of the wrong kind
 
 
-def changed(name, change):
-    """Return a fault: the array `name` of a valid data set is replaced by `change` of it."""
+def npz(**changes):
+    """Return a fault: some arrays of a valid data set are replaced by changes of them, or left out.
+
+    A change is None, or a function of the array.
+    """
 
     def write(folder):
         content = arrays()
-        content[name] = change(content[name])
-        return write_npz(folder / "mine.npz", content)
+        for name, change in changes.items():
+            content[name] = change(content[name]) if change else None
+        return write_npz(folder / "mine.npz", {k: v for k, v in content.items() if v is not None})
 
     return write
 
 
-def without(*names):
-    def write(folder):
-        return write_npz(folder / "mine.npz", {k: v for k, v in arrays().items() if k not in names})
-
-    return write
-
-
-def label(name, value):
+def label(value):
     def change(array):
         array = array.astype(np.int64)
         array[2] = value
         return array
 
-    return changed(name, change)
+    return change
 
 
 def cut(size):
@@ -617,11 +581,6 @@ def cut(size):
         return path
 
     return write
-
-
-def text_file(folder):
-    (folder / "mine.npz").write_text("x_train,y_train\n1,2\n")
-    return folder / "mine.npz"
 
 
 def npy_file(folder):
@@ -639,28 +598,11 @@ def damaged_npz(folder):
     return path
 
 
-def no_array_in_member(folder):
-    path = folder / "mine.npz"
-    with zipfile.ZipFile(path, "w") as archive:
-        for name in sources.ARRAYS:
-            archive.writestr(f"{name}.npy", b"no array")
-    return path
-
-
 def idx_fault(name, change, packed=False):
     def write(folder):
         path = write_idx(folder / "mine", arrays(), packed=packed) / name
-        path.write_bytes(change(path.read_bytes()))
+        path.write_bytes(change(path.read_bytes())) if change else path.unlink()
         return path.parent
-
-    return write
-
-
-def idx_without(name):
-    def write(folder):
-        path = write_idx(folder / "mine", arrays())
-        (path / f"{name}.gz").unlink()
-        return path
 
     return write
 
@@ -673,94 +615,55 @@ def nan(array):
 
 IMAGES, LABEL_FILE = "train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
 
-# fault, file it is in, what is said of it; whether it is found before anything starts
-FAULTS = {
-    "absent": (lambda folder: folder / "absent.npz", "absent.npz", "no such file", True),
-    "empty folder": (lambda folder: folder, "", "no file for x_train", True),
-    "empty file": (cut(0), "mine.npz", "not a complete .npz file", True),
-    "cut in the middle": (cut(300), "mine.npz", "not a complete .npz file", True),
-    "cut at the end": (cut(-1), "mine.npz", "not a complete .npz file", True),
-    "text": (text_file, "mine.npz", "not a complete .npz file", True),
-    "a single array": (npy_file, "mine.npy", "not a complete .npz file", True),
-    "no arrays": (no_array_in_member, "mine.npz", "x_train cannot be read", True),
-    "element changed": (damaged_npz, "mine.npz", "x_train cannot be read: Bad CRC", False),
-    "x_train missing": (without("x_train"), "mine.npz", "no array x_train; it holds y_train", True),
-    "y_test missing": (without("y_test"), "mine.npz", "no array y_test", True),
-    "objects": (changed("x_train", lambda a: a.astype(object)), "mine.npz", "type object", True),
-    "label objects": (changed("y_test", lambda a: a.astype(object)), "mine.npz", "y_test", True),
-    "images 1-d": (changed("x_train", np.ravel), "mine.npz", "x_train has shape (360,)", True),
-    "a number": (
-        changed("x_train", lambda a: a[0, 0, 0]),
-        "mine.npz",
-        "x_train has shape ()",
-        True,
-    ),
-    "no rows": (changed("x_test", lambda a: a[:0]), "mine.npz", "x_test has shape (0, 4, 3)", True),
-    "no pixels": (changed("x_train", lambda a: a[:, :0]), "mine.npz", "shape (30, 0, 3)", True),
-    "int images": (changed("x_train", lambda a: a.astype(int)), "mine.npz", "type int64", True),
-    "mixed": (changed("x_test", lambda a: a / 255), "mine.npz", "x_test has type float64", True),
-    "other shape": (changed("x_test", lambda a: a[:, :2]), "mine.npz", "x_test have shape", True),
-    "fewer images": (changed("x_train", lambda a: a[1:]), "mine.npz", "29 rows and y_train", True),
-    "fewer labels": (changed("y_test", lambda a: a[1:]), "mine.npz", "9 rows and y_test 8", True),
-    "one-hot": (changed("y_train", lambda a: np.eye(3, dtype=int)[a]), "mine.npz", "(30, 3)", True),
-    "label is a number": (
-        changed("y_test", lambda a: a[0]),
-        "mine.npz",
-        "y_test has shape ()",
-        True,
-    ),
-    "float labels": (changed("y_train", lambda a: a / 1), "mine.npz", "y_train has type", True),
-    "text labels": (changed("y_train", lambda a: a.astype(str)), "mine.npz", "y_train", True),
-    "negative label": (label("y_train", -1), "mine.npz", "y_train has the label -1", True),
-    "negative test label": (label("y_test", -7), "mine.npz", "y_test has the label -7", True),
-    "label 3 of 0 to 2": (label("y_test", 3), "mine.npz", "y_test has the label 3", True),
-    "class 1 absent": (
-        changed("y_train", lambda a: np.where(a == 1, 0, a)),
-        *("mine.npz", "y_train has no row of class 1, but labels up to 2", True),
-    ),
-    "labels 1 to 3": (
-        lambda folder: write_npz(
-            folder / "mine.npz",
-            {name: a + (name[0] == "y") for name, a in arrays().items()},
-        ),
-        *("mine.npz", "y_train has no row of class 0, but labels up to 3", True),
-    ),
-    "huge label": (label("y_train", 2**40), "mine.npz", "y_train is 1099511627776", True),
-    "one class": (changed("y_train", lambda a: 0 * a), "mine.npz", "y_train is 0; allowed", True),
-    "IDX magic": (idx_fault(IMAGES, lambda b: b"\1" + b[1:]), IMAGES, "not begin as", True),
-    "IDX type": (idx_fault(IMAGES, lambda b: b"\0\0\7" + b[3:]), IMAGES, "not begin as", True),
-    "IDX empty": (idx_fault(LABEL_FILE, lambda b: b""), LABEL_FILE, "not begin as", True),
-    "IDX header cut": (idx_fault(IMAGES, lambda b: b[:9]), IMAGES, "header is cut short", True),
-    "IDX cut": (idx_fault(IMAGES, lambda b: b[:-1]), IMAGES, "359 bytes of elements", True),
-    "IDX too long": (idx_fault(IMAGES, lambda b: b + b"\0"), IMAGES, "361 bytes", True),
-    "IDX sizes": (
-        idx_fault(IMAGES, lambda b: b[:4] + b"\x7f" * 4 + b[8:]),
-        IMAGES,
-        "bytes",
-        True,
-    ),
-    "gzip cut": (
-        idx_fault(f"{IMAGES}.gz", lambda b: b[:-20], packed=True),
-        *(IMAGES, "x_train cannot be read: Compressed file ended", True),
-    ),
-    "gzip damaged": (
-        idx_fault(f"{IMAGES}.gz", lambda b: b[:50] + bytes([b[50] ^ 255]) + b[51:], packed=True),
-        *(IMAGES, "x_train cannot be read", False),
-    ),
-    "IDX file missing": (idx_without(LABEL_FILE), "mine", f"y_test; {LABEL_FILE}", True),
-    "not finite": (
-        lambda folder: write_npz(
-            folder / "mine.npz", arrays() | {n: nan(arrays()[n]) for n in ("x_train", "x_test")}
-        ),
-        *("mine.npz", "x_train has a value that is not finite as a 32-bit float, in row 5", False),
-    ),
-    "beyond float32": (
-        lambda folder: write_npz(
-            folder / "mine.npz", arrays() | {n: arrays()[n] * 1e300 for n in ("x_train", "x_test")}
-        ),
-        *("mine.npz", "not finite as a 32-bit float", False),
-    ),
+# fault, and what is said of it
+EARLY = {
+    "absent": (lambda folder: folder / "absent.npz", "absent.npz: there is no such file"),
+    "cut in the middle": (cut(300), "mine.npz: not a complete .npz file"),
+    "a single array": (npy_file, "mine.npy: not a complete .npz file"),
+    "x_train missing": (npz(x_train=None), "mine.npz: has no array x_train; it holds y_train"),
+    "label objects": (npz(y_test=lambda a: a.astype(object)), "mine.npz: y_test cannot be read"),
+    "one-hot": (npz(y_train=lambda a: np.eye(3, dtype=int)[a]), "y_train has shape (30, 3)"),
+    "float labels": (npz(y_train=lambda a: a / 1), "y_train has type float64"),
+    "negative label": (npz(y_train=label(-1)), "y_train has the label -1"),
+    "label 3 of 0 to 2": (npz(y_test=label(3)), "y_test has the label 3"),
+    "class 1 absent": (npz(y_train=lambda a: np.where(a == 1, 0, a)), "has no row of class 1"),
+    "huge label": (npz(y_train=label(2**40)), "y_train is 1099511627776"),
+    "one class": (npz(y_train=lambda a: 0 * a), "y_train is 0; allowed"),
+    "IDX magic": (idx_fault(IMAGES, lambda b: b"\1" + b[1:]), f"{IMAGES}: x_train cannot be read"),
+    "IDX header cut": (idx_fault(IMAGES, lambda b: b[:9]), "header is cut short"),
+    "IDX cut": (idx_fault(IMAGES, lambda b: b[:-1]), "359 bytes of elements"),
+    "gzip cut": (idx_fault(f"{IMAGES}.gz", lambda b: b[:-20], packed=True), "x_train cannot be"),
+    "IDX file missing": (idx_fault(LABEL_FILE, None), f"no file for y_test; {LABEL_FILE}"),
 }
+"""What is found before anything starts, and again where data are prepared."""
+
+LATE = {
+    "element changed": (damaged_npz, "x_train cannot be read: Bad CRC"),
+    "images 1-d": (npz(x_train=np.ravel), "x_train has shape (360,)"),
+    "no rows": (npz(x_test=lambda a: a[:0], y_test=lambda a: a[:0]), "x_test has shape (0, 4, 3)"),
+    "int images": (npz(x_train=lambda a: a.astype(int)), "x_train has type int64"),
+    "mixed": (npz(x_test=lambda a: a / 255), "x_test has type float64"),
+    "other shape": (npz(x_test=lambda a: a[:, :2]), "images of x_test have shape"),
+    "fewer images": (npz(x_train=lambda a: a[1:]), "x_train has shape (29, 4, 3) and y_train (30"),
+    "not finite": (npz(x_train=nan, x_test=nan), "x_train has a value that is not finite"),
+}
+"""What is found where data are prepared: the images are not read before."""
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("fault", [*EARLY, *LATE])
+def test_one_line_names_the_file_and_what_is_wrong(tmp_path, fault):
+    write, words = (EARLY | LATE)[fault]
+    config = config_of(write(tmp_path))
+    with pytest.raises(DataError) as caught:
+        prepare(config, tmp_path / "out" / "data.json")
+    message = one_line(caught)
+    assert message.startswith(str(tmp_path)) and words in message
+    assert not (tmp_path / "out").exists()
+    if fault in EARLY:
+        with pytest.raises(DataError) as caught:
+            check_against_data(config)
+        assert one_line(caught) == message
 
 
 def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
@@ -770,24 +673,6 @@ def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
     assert source_fingerprint({"path": "~/mine.npz"})
     with pytest.raises(DataError, match="no such file"):
         check_against_data(config_of("~nobody-of-this-name/mine.npz"))
-
-
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("fault", FAULTS)
-def test_one_line_names_the_file_and_what_is_wrong(tmp_path, fault):
-    write, name, words, early = FAULTS[fault]
-    config = config_of(write(tmp_path))
-    with pytest.raises(DataError) as caught:
-        prepare(config, tmp_path / "out" / "data.json")
-    message = one_line(caught)
-    assert message.startswith(str(tmp_path)) and name in message and words in message
-    assert not (tmp_path / "out").exists()
-    if early:
-        with pytest.raises(DataError) as caught:
-            check_against_data(config)
-        assert one_line(caught) == message
-    else:
-        check_against_data(config)
 
 
 @pytest.mark.parametrize("path", ["a\0b", "x" * 300, "x.npz/y"])
@@ -869,20 +754,12 @@ def test_loaded_images_can_be_written_to_without_changing_the_file(tmp_path):
     [
         ("data.json", None),
         ("data.json", lambda raw: raw[:-20]),
-        ("data.json", lambda raw: b"[]"),
         ("data.json", lambda raw: b"{}"),
-        ("data.json", lambda raw: raw.replace(b"counts", b"count")),
-        ("data.json", lambda raw: raw.replace(b'"train": 27', b'"train": "27"')),
         ("data.json", lambda raw: raw.replace(b'"train": 27', b'"train": 26')),
         ("data.json", lambda raw: raw.replace(b"uint8", b"float32")),
-        ("data.json", lambda raw: raw.replace(b"uint8", b"uint9")),
         ("data.images.npy", None),
-        ("data.images.npy", lambda raw: b""),
         ("data.images.npy", lambda raw: raw[:-1]),
-        ("data.images.npy", lambda raw: b"not an array"),
-        ("data.labels.npy", None),
-        ("data.labels.npy", lambda raw: raw[:-1]),
-        ("data.labels.npy", lambda raw: raw.replace(b"<i4", b"<f4")),
+        ("data.labels.npy", lambda raw: b"not an array"),
     ],
 )
 def test_prepared_data_that_is_damaged_is_refused(tmp_path, name, change):
@@ -918,17 +795,6 @@ def test_the_fingerprint_changes_with_the_files_alone(tmp_path):
     assert len(set(source_fingerprint({"path": str(folder)}))) == 4
     with pytest.raises(DataError):
         source_fingerprint({"path": str(tmp_path / "absent")})
-
-
-def test_reading_an_outline_loads_nothing_heavy():
-    code = (
-        "import sys; from l2study.data.sources import outline; outline({'name': 'mnist'});"
-        "print([m for m in ('pandas', 'scipy', 'sklearn', 'keras') if m in sys.modules])"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT / "scripts", capture_output=True, text=True
-    )
-    assert result.stdout == "[]\n", result.stderr
 
 
 # ---- the program

@@ -250,19 +250,19 @@ def test_compiled_programs_serve_runs_that_differ_in_their_rows_alone():
 
     from l2study.core.config import check
     from l2study.data.prepared import Prepared
-    from l2study.training import one_run
+    from l2study.training import loop
 
     images, labels = images_and_labels()
     counts = {"train": 330, "validation": 60, "test": 90}
     data = Prepared(images, labels, counts, CLASSES, 1 / 255, "first", "")
     config = check({"training": {"epochs": 3, "batch_size": BATCH}})
     longer = config | {"training": config["training"] | {"epochs": 9, "evaluate_at": [2]}}
-    engine = one_run._engine(config, data, "0.1", 0)
+    engine = loop.engine_of(config, data, "0.1", {"weights": 0})
     other = replace(data, images=images[::-1].copy(), labels=labels[::-1].copy(), sha256="second")
-    assert one_run._engine(longer, other, "0", 7) is engine
+    assert loop.engine_of(longer, other, "0", {"weights": 7}) is engine
     found = engine.evaluate()
-    one_run._compiled.clear()
-    new = one_run._engine(longer, other, "0", 7)
+    loop._compiled.clear()
+    new = loop.engine_of(longer, other, "0", {"weights": 7})
     assert new is not engine
     assert new.evaluate() == found
     larger = config | {"training": config["training"] | {"batch_size": 2 * BATCH}}
@@ -274,8 +274,8 @@ def test_compiled_programs_serve_runs_that_differ_in_their_rows_alone():
         (config, replace(data, classes=CLASSES + 1)),
         (config, replace(data, scale=1.0)),
     ]:
-        last = one_run._engine(config, data, "0", 0)
-        assert one_run._engine(changed, of, "0", 0) is not last
+        last = loop.engine_of(config, data, "0", {"weights": 0})
+        assert loop.engine_of(changed, of, "0", {"weights": 0}) is not last
 
 
 def test_one_program_serves_every_lambda():

@@ -293,7 +293,7 @@ def finished(config, results, code=None, **training):
     made["training"] = made["training"] | training
     for folder in folders(config, results):
         write_run(Path(folder), 1.0)
-        record = {"config": made, "code": code or fingerprint(notes.TRAIN)}
+        record = {"config": made, "code": code or fingerprint("train")}
         cost = {"status": "completed", "cost": {"seconds_total": 1.0}}
         Path(folder, "run.json").write_text(json.dumps(record | cost))
 

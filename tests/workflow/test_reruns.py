@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 
-from l2study.core.code import code
+from l2study.core.code import WORK, code_of
 from project import STUDY
 from tiny import PROJECT, write_npz
 
@@ -85,7 +85,7 @@ def test_a_rule_depends_on_these_keys(rules, rule, keys):
 
 CORE, DATA, TRAINING, MEASURING, TABLE_CODE, REPORT_CODE = (
     f"scripts/l2study/{name}.py"
-    for name in ("core/config", "data/sources", "training/engine")
+    for name in ("core/config", "data/formats", "training/engine")
     + ("measuring/functions", "tables/statistics", "report/curve_picker")
 )
 
@@ -93,9 +93,9 @@ CORE, DATA, TRAINING, MEASURING, TABLE_CODE, REPORT_CODE = (
 @pytest.mark.parametrize(
     ("rule", "files", "others"),
     [
-        ("prepare", {"scripts/prepare.py", CORE, DATA}, {TRAINING, MEASURING, TABLE_CODE}),
-        ("train", {"scripts/train.py", CORE, TRAINING}, {DATA, MEASURING, TABLE_CODE, REPORT_CODE}),
-        ("measure", {"scripts/measure.py", CORE, MEASURING}, {DATA, TABLE_CODE, REPORT_CODE}),
+        ("prepare", {"scripts/prepare.py", DATA}, {CORE, TRAINING, MEASURING, TABLE_CODE}),
+        ("train", {"scripts/train.py", TRAINING}, {CORE, DATA, MEASURING, TABLE_CODE, REPORT_CODE}),
+        ("measure", {"scripts/measure.py", MEASURING}, {CORE, DATA, TABLE_CODE, REPORT_CODE}),
         (
             "aggregate",
             {
@@ -120,9 +120,8 @@ CORE, DATA, TRAINING, MEASURING, TABLE_CODE, REPORT_CODE = (
 )
 def test_a_rule_depends_on_these_files_and_not_on_others(rules, rule, files, others):
     inputs, _ = rules[rule]
-    if rule == "train":  # which has one checksum of them instead
-        program = PROJECT / "scripts" / "train.py"
-        inputs = inputs | {path.relative_to(PROJECT).as_posix() for path in code(program)}
+    if rule in WORK:  # which has one checksum of them instead
+        inputs = inputs | {path.relative_to(PROJECT).as_posix() for path in code_of(rule)}
     assert files <= inputs
     assert not others & inputs
     neutral = ("scripts/plan.py", "scripts/l2study/workflow/", "reports/tables/", "config.yaml")
@@ -180,7 +179,8 @@ def test_a_mistake_on_the_command_line_is_named(project, given, words):
     ("name", "expected"),
     [
         (TRAINING, ALL_TRAINING),
-        (CORE, EVERYTHING),
+        (CORE, TABLES),
+        (DATA, EVERYTHING),
         (MEASURING, MEASURED),
         ("reports/claims/general.yaml", TABLES),
         ("reports/captions/gap.rst", REPORT),

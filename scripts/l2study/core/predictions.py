@@ -9,8 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from l2study.core.files import replacing
-
 PARTS = ("val", "test")
 """The images that predictions are kept of, by the names of the columns of a history."""
 
@@ -47,7 +45,7 @@ class Predicted(NamedTuple):
 def write_predictions(path: Path, runs: Mapping[int, Mapping[str, Predicted]]) -> None:
     """Write the predictions of the runs of a lambda, by seed and part; the same give equal bytes.
 
-    The arrays are named seed~<seed>/<part>/<field of Predicted>.
+    The arrays are named seed~<seed>/<part>/<field of Predicted>. The suffix of `path` is npz.
 
     Raises:
         OSError: the file cannot be written.
@@ -58,8 +56,7 @@ def write_predictions(path: Path, runs: Mapping[int, Mapping[str, Predicted]]) -
         for part, predicted in parts.items()
         for field, array in predicted._asdict().items()
     }
-    with replacing(Path(path)) as unfinished:
-        np.savez_compressed(unfinished, **arrays)
+    np.savez_compressed(path, **arrays)
 
 
 def read_predictions(content: bytes) -> dict[int, dict[str, Predicted]]:

@@ -59,14 +59,13 @@ class Run(NamedTuple):
 
 
 def write_run(
-    folder: Path, history: list[dict], weights: Mapping[str, np.ndarray], record: dict
+    folder: Path, history: list[list], weights: Mapping[str, np.ndarray], record: dict
 ) -> None:
     """Write the three files of a run, each whole or not at all, the record last.
 
     Args:
         folder: of the run.
-        history: one row per evaluated epoch, with at least `HISTORY_COLUMNS`; None is an empty
-            cell.
+        history: one row per evaluated epoch, with `HISTORY_COLUMNS`; None is an empty cell.
         weights: every array by its name, in the order that `model.set_weights` takes.
         record: the content of run.json; the checksum of the weights is added to it.
 
@@ -78,9 +77,7 @@ def write_run(
     with replacing(folder / "weights.npz") as unfinished:
         np.savez(unfinished, **weights)
     text = io.StringIO()
-    writer = csv.DictWriter(text, HISTORY_COLUMNS, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
+    csv.writer(text, lineterminator="\n").writerows([HISTORY_COLUMNS, *history])
     write_text(folder / "history.csv", text.getvalue())
     checksum = _sha256(folder / "weights.npz")
     write_json(folder / "run.json", record | {"weights_sha256": checksum})

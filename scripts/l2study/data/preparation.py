@@ -1,7 +1,5 @@
-"""Preparing a data set once: choosing its rows, and writing them for training jobs to map."""
+"""Preparing a data set once, and checking before that a configuration fits its data."""
 
-import hashlib
-import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,74 +12,30 @@ from l2study.core.paths import BASE
 from l2study.core.setups import Setup
 from l2study.core.variation import varied
 from l2study.data import sources
+from l2study.data.arrangement import arrange
 from l2study.data.prepared import DataError, array_paths
-from l2study.data.rows import BY_SEED, chosen_rows, noisy_labels
+from l2study.data.rows import BY_SEED, chosen_rows, split_rows, training_rows
 from l2study.data.sources import RESOURCES
 
 
 def prepare(config: Mapping, output: str | os.PathLike, resources: Path = RESOURCES) -> None:
     """Write the prepared data of a canonical configuration: a manifest at `output`, arrays beside.
 
-    Only `dataset` and `validation` are read, and whether a seed changes the split or the sample. If
-    so, the arrays have the rows of the files as they are, and `prepared.load` chooses those of a
-    run. The manifest then has what it needs for that, under `rows`: `by_seed`, the sources whose
-    seeds choose them; `file`, the number of rows of the training file; `dataset` and `validation`,
-    their part of the configuration. Its counts are those of every run. The same input gives the
-    same bytes.
+    Only `dataset` and `validation` are read, and whether a seed changes the split or the sample.
+    The same input gives the same bytes.
 
     Raises:
         ConfigError: the data has too few rows for what the configuration asks.
         DataError: the data is absent, damaged, or not images with integer labels.
     """
     arrays = sources.read_arrays(config["dataset"], resources)
-    y_train = arrays["y_train"]
-    train, held_out = chosen_rows(y_train, config)
-    learned, replaced = noisy_labels(y_train, train, config)
+    checked_rows(arrays["y_train"], config)
     by_seed = [source for source in varied(config) if source in BY_SEED]
-    if by_seed:
-        images = np.concatenate([arrays["x_train"], arrays["x_test"]])
-        labels = np.concatenate([y_train, arrays["y_test"]])
-    else:
-        rows = np.concatenate([train, held_out])
-        images = np.concatenate([arrays["x_train"][rows], arrays["x_test"]])
-        labels = np.concatenate([learned, y_train[held_out], arrays["y_test"]])
-    identity = {
-        "counts": {
-            "train": len(train),
-            "validation": len(held_out),
-            "test": len(arrays["y_test"]),
-        },
-        "shape": list(images.shape[1:]),
-        "dtype": images.dtype.name,
-        "scale": 1 / 255 if images.dtype == np.uint8 else 1.0,
-        "classes": int(y_train.max()) + 1,
-        "images_sha256": sources.sha256(images),
-        "labels_sha256": sources.sha256(labels),
-    }
-    if replaced is not None:
-        identity["noisy_labels"] = replaced
-    if by_seed:
-        identity["rows"] = {
-            "by_seed": by_seed,
-            "file": len(y_train),
-            "dataset": {
-                key: config["dataset"][key]
-                for key in ("train_size", "label_noise")
-                if key in config["dataset"]
-            },
-            "validation": config["validation"],
-        }
+    images, labels, manifest = arrange(arrays, config, by_seed)
     for path, array in zip(array_paths(output), (images, labels), strict=True):
         with replacing(path) as unfinished:
             np.save(unfinished, array)
-    text = json.dumps(identity, sort_keys=True)
-    checksum = hashlib.sha256(text.encode()).hexdigest()
-    described = {
-        "source": sources.source_name(config["dataset"]),
-        # Before scaling: images from 0 to 16 are divided by 255 as well, and a reader should know.
-        "values": [images.min().item(), images.max().item()],
-    }
-    write_json(output, described | identity | {"sha256": checksum})
+    write_json(output, {"source": sources.source_name(config["dataset"])} | manifest)
 
 
 def check_setups(setups: Iterable[Setup]) -> None:
@@ -108,23 +62,15 @@ def check_against_data(config: Mapping, resources: Path = RESOURCES) -> None:
     downloads nothing can be said.
 
     Raises:
-        ConfigError: the choice of rows is impossible (see `chosen_rows`), a seed is to choose a
+        ConfigError: the choice of rows is impossible (see `checked_rows`), a seed is to choose a
             sample of all images, or the batch is larger than the training part.
-        DataError: a file is absent, unreadable or cut short, a header has the wrong shape or type,
-            labels are out of range or lack a class, or the embedded file is not the original.
+        DataError: see `sources.read_labels`.
     """
     labels = sources.read_labels(config["dataset"], resources)
     if labels is None:
         return
-    train, held_out = chosen_rows(labels["y_train"], config)
+    train, held_out = checked_rows(labels["y_train"], config)
     rows, left = len(train), len(labels["y_train"]) - len(held_out)
-    classes = set(labels["y_train"][held_out].tolist())
-    if len(classes) == 1 < len(held_out):
-        raise ConfigError(
-            f"validation.split: {config['validation']['split']} takes images of class"
-            f" {classes.pop()} alone; allowed: stratified, or a training file that is not sorted by"
-            " class"
-        )
     if "sample" in varied(config) and rows == left:
         raise ConfigError(
             f"dataset.train_size: {rows} is all that the validation split leaves for training, but"
@@ -136,4 +82,60 @@ def check_against_data(config: Mapping, resources: Path = RESOURCES) -> None:
         raise ConfigError(
             f"training.batch_size: {batch} is more than the {rows} training rows;"
             f" allowed: 1 to {rows}"
+        )
+
+
+def checked_rows(labels: np.ndarray, config: Mapping) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `chosen_rows` does for labels of the training file, having checked it.
+
+    How many rows are chosen of each class is the same for every seed, and so are the faults.
+
+    Raises:
+        ConfigError: a part would be empty or would lack a class, `train_size` is more than there
+            is, or the tail of the file has images of one class alone.
+    """
+    split, fraction = config["validation"]["split"], config["validation"]["fraction"]
+    cut, size = training_rows(len(labels), fraction), config["dataset"].get("train_size")
+    if cut in (0, len(labels)):
+        raise ConfigError(
+            f"validation.fraction: {fraction} of {len(labels)} rows leaves none for"
+            f" {'training' if cut == 0 else 'validation'}; allowed: at least one row for each"
+        )
+    train, held_out = split_rows(labels, split, fraction)
+    if split == "tail":
+        classes = np.unique(labels[held_out])
+        if len(lacking := np.setdiff1d(labels, labels[train])):
+            raise ConfigError(
+                f"validation.split: tail leaves no training row of class {lacking[0]}, which is"
+                " only at the end of the file; allowed: stratified, or a file in random order"
+            )
+        if len(classes) == 1 < len(held_out):
+            raise ConfigError(
+                f"validation.split: tail takes images of class {classes[0]} alone; allowed:"
+                " stratified, or a training file that is not sorted by class"
+            )
+    else:
+        for part in (train, held_out):
+            what = f"validation.fraction: {fraction} with split: stratified"
+            _check_classes(labels, labels[part], what)
+    if size is not None:
+        if size > len(train):
+            raise ConfigError(
+                f"dataset.train_size: {size} is more than the {len(train)} rows that the validation"
+                f" split leaves for training; allowed: 1 to {len(train)}"
+            )
+        subset, _ = chosen_rows(labels, config)
+        _check_classes(labels[train], labels[subset], f"dataset.train_size: {size}")
+        train = subset
+    return train, held_out
+
+
+def _check_classes(labels: np.ndarray, part: np.ndarray, what: str) -> None:
+    """Raise ConfigError if a class of `labels` is not in `part`."""
+    lacking = np.setdiff1d(labels, part)
+    if len(lacking):
+        count = np.count_nonzero(labels == lacking[0])
+        raise ConfigError(
+            f"{what} takes {len(part)} of {len(labels)} rows, in proportion none of class"
+            f" {lacking[0]}, which has {count}; allowed: what leaves a row of every class"
         )

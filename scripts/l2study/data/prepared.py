@@ -6,6 +6,7 @@ rows these are, the files have those of the training file, then test, and are pu
 when they are loaded.
 """
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-from l2study.core.files import read_json
 from l2study.data.rows import BY_SEED, chosen_rows, noisy_labels
 
 
@@ -84,7 +84,7 @@ def load(manifest: str | os.PathLike, sources: Mapping[str, int] | None = None) 
             fit `sources`.
     """
     with reading(f"{manifest}: not a manifest of prepared data"):
-        expected = read_json(manifest)
+        expected = json.loads(Path(manifest).read_text(encoding="utf-8"))
         choice, counts = expected.get("rows", {}), expected["counts"]
         rows = choice["file"] + counts["test"] if choice else sum(counts.values())
         by_seed = choice.get("by_seed", [])
@@ -135,7 +135,7 @@ def checksum(manifest: str | os.PathLike) -> str:
         DataError: it is absent or damaged.
     """
     with reading(f"{manifest}: not a manifest of prepared data"):
-        return read_json(manifest)["sha256"]
+        return json.loads(Path(manifest).read_text(encoding="utf-8"))["sha256"]
 
 
 def array_paths(manifest: str | os.PathLike) -> tuple[Path, Path]:

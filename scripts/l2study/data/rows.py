@@ -1,7 +1,7 @@
 """Choosing rows of the training file: for validation, to train on, and with another label.
 
 Preparing does this once where the rows are the same for every run. Where a seed changes them, a run
-does it by its own seeds.
+does it by its own seeds. That a choice is possible is checked before, by `preparation`.
 """
 
 import math
@@ -9,7 +9,6 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from l2study.core.config import ConfigError
 from l2study.data.streams import source_stream, stream
 
 BY_SEED = ("split", "sample")
@@ -30,23 +29,13 @@ def chosen_rows(
         labels: classes of the rows of the training file.
         config: a canonical configuration; `dataset.train_size` and `validation` are read.
         sources: the seeds of `split` and `sample`, of those that vary.
-
-    Raises:
-        ConfigError: see `split_rows`; or `train_size` is more than there is, or lacks a class.
     """
     sources, validation = sources or {}, config["validation"]
     train, held_out = split_rows(labels, validation["split"], validation["fraction"], sources)
     size = config["dataset"].get("train_size")
-    if size is None:
-        return train, held_out
-    if size > len(train):
-        raise ConfigError(
-            f"dataset.train_size: {size} is more than the {len(train)} rows that the validation"
-            f" split leaves for training; allowed: 1 to {len(train)}"
-        )
-    subset = _stratified(labels[train], size, source_stream("sample", sources))
-    _check_classes(labels[train], labels[train[subset]], f"dataset.train_size: {size}")
-    return train[subset], held_out
+    if size is not None:
+        train = train[_stratified(labels[train], size, source_stream("sample", sources))]
+    return train, held_out
 
 
 def noisy_labels(
@@ -77,6 +66,12 @@ def noisy_labels(
     return noisy, len(replaced)
 
 
+def training_rows(rows: int, fraction: float) -> int:
+    """Return how many of `rows` rows the validation fraction leaves for training."""
+    # the arithmetic of train_validation_split in Keras 3
+    return math.floor(rows * (1.0 - fraction))
+
+
 def split_rows(
     labels: np.ndarray, split: str, fraction: float, sources: Mapping[str, int] | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -85,31 +80,13 @@ def split_rows(
     `tail`: in file order, cut where Keras's `validation_split=fraction` cuts. `stratified`: as
     many, drawn at random with every class in proportion, both parts shuffled; always the same rows
     for the same labels and seed of `split` in `sources`.
-
-    Raises:
-        ConfigError: a part would be empty, the training part would lack a class, or (stratified)
-            the validation part would.
     """
-    # the arithmetic of train_validation_split in Keras 3
-    cut = math.floor(len(labels) * (1.0 - fraction))
-    if cut in (0, len(labels)):
-        raise ConfigError(
-            f"validation.fraction: {fraction} of {len(labels)} rows leaves none for"
-            f" {'training' if cut == 0 else 'validation'}; allowed: at least one row for each"
-        )
+    cut = training_rows(len(labels), fraction)
     if split == "tail":
-        if len(lacking := np.setdiff1d(labels, labels[:cut])):
-            raise ConfigError(
-                f"validation.split: tail leaves no training row of class {lacking[0]}, which is"
-                " only at the end of the file; allowed: stratified, or a file in random order"
-            )
         return np.arange(cut), np.arange(cut, len(labels))
     rng = source_stream("split", sources or {})
     train = _stratified(labels, cut, rng)
     held_out = np.setdiff1d(np.arange(len(labels)), train)
-    for part in (train, held_out):
-        what = f"validation.fraction: {fraction} with split: stratified"
-        _check_classes(labels, labels[part], what)
     return rng.permutation(train), rng.permutation(held_out)
 
 
@@ -128,14 +105,3 @@ def _stratified(labels: np.ndarray, size: int, rng: np.random.Generator) -> np.n
         for label, count in zip(classes, share, strict=True)
     ]
     return np.sort(np.concatenate(drawn))
-
-
-def _check_classes(labels: np.ndarray, part: np.ndarray, what: str) -> None:
-    """Raise ConfigError if a class of `labels` is not in `part`."""
-    lacking = np.setdiff1d(labels, part)
-    if len(lacking):
-        count = np.count_nonzero(labels == lacking[0])
-        raise ConfigError(
-            f"{what} takes {len(part)} of {len(labels)} rows, in proportion none of class"
-            f" {lacking[0]}, which has {count}; allowed: what leaves a row of every class"
-        )

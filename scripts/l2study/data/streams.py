@@ -10,21 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 # A stream is found by its number: append, never renumber.
-_STREAMS = {
-    "initial weights": 0,
-    "batch order": 1,
-    "input noise": 2,
-    "split": 3,
-    "subset": 4,
-    "label noise": 5,
-}
-
-_OF_SOURCE = {
-    "weights": "initial weights",
-    "order": "batch order",
-    "split": "split",
-    "sample": "subset",
-}
+_STREAMS = {"weights": 0, "order": 1, "input noise": 2, "split": 3, "sample": 4, "label noise": 5}
 
 
 def source_seed(source: str, sources: Mapping[str, int]) -> int:
@@ -40,16 +26,15 @@ def source_stream(source: str, sources: Mapping[str, int], *keys: int) -> np.ran
         sources: the seeds of those that vary.
         keys: further keys of the stream, see `stream`.
     """
-    return stream(_OF_SOURCE[source], source_seed(source, sources), *keys)
+    return stream(source, source_seed(source, sources), *keys)
 
 
 def stream(purpose: str, *keys: int) -> np.random.Generator:
     """Return the generator for `purpose`, one of its own for every combination of `keys`.
 
     Args:
-        purpose: one of "initial weights", "split" and "subset" (keyed by the seed of their source),
-            "batch order" (by that and the epoch), "input noise" and "label noise" (no key: the same
-            for every run).
+        purpose: a source of variation (keyed by its seed; `order` by that and the epoch), "input
+            noise" or "label noise" (no key: the same for every run).
         keys: non-negative integers. NumPy fills what it is seeded with up with zeros, so a last
             key of 0 is as none.
 

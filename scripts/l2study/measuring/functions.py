@@ -110,6 +110,14 @@ def brier(network: Network) -> float:
     return brier_score(network.predictions[0], network.labels)
 
 
+def measured(network: Network) -> dict:
+    """Return what is measured of a run: its `measures` by name, and its `weight_histogram`."""
+    return {
+        "measures": {name: function(network) for name, function in FUNCTIONS.items()},
+        "weight_histogram": weight_histogram(network),
+    }
+
+
 def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """Return the expected calibration error, a fraction.
 

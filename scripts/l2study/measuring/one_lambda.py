@@ -10,11 +10,11 @@ from pathlib import Path
 
 from l2study.core import runs
 from l2study.core.code import fingerprint
-from l2study.core.files import read_json, write_json
+from l2study.core.files import read_json, replacing, write_json
 from l2study.core.paths import measures_file, predictions_file, run_folder
 from l2study.core.predictions import Predicted, read_predictions, write_predictions
 from l2study.data import prepared
-from l2study.measuring.functions import FUNCTIONS, weight_histogram
+from l2study.measuring.functions import measured
 from l2study.measuring.network import Network
 from l2study.training.engine import kind
 from l2study.training.model import build_model
@@ -30,12 +30,11 @@ def measure_lambda(
     seeds: Iterable[int],
     results: Path,
     threads: int,
-    program: Path,
 ) -> None:
     """Write the measures and the predictions of every run of `l2` to the two files of its lambda.
 
     A run that the files already have is not measured again, as long as its weights, the data, the
-    code of `program` and TensorFlow are the same. A diverged run has no measures, and neither has
+    code that measures and TensorFlow are the same. A diverged run has no measures, and neither has
     one whose record is damaged or of another study: the tables name all of these at once.
 
     The measures name the checksum of the predictions, and are written after them. So files that do
@@ -48,7 +47,6 @@ def measure_lambda(
         seeds: of the runs; one that has no record is left out.
         results: the study's results folder.
         threads: threads to compute with.
-        program: the script that measures, whose code counts.
 
     Raises:
         DamagedRunError: the weights of a run are missing or damaged.
@@ -58,7 +56,7 @@ def measure_lambda(
     configure(threads)
     checksum, data = prepared.checksum(data_path), None
     measured_with = {
-        "code": fingerprint(program),
+        "code": fingerprint("measure"),
         "tensorflow": tf.__version__,
         "data_sha256": checksum,
         "model": config["model"],
@@ -82,13 +80,13 @@ def measure_lambda(
             predicted[seed] = network.predicted()
             found[str(seed)] = {
                 "weights_sha256": record["weights_sha256"],
-                "measures": {name: function(network) for name, function in FUNCTIONS.items()},
-                "weight_histogram": weight_histogram(network),
+                **measured(network),
                 "seconds": round(time.perf_counter() - begun, 3),
             }
             print(f"lambda {l2}, seed {seed}: measured", flush=True)
     in_order = {seed: found[seed] for seed in sorted(found, key=int)}
-    write_predictions(beside, {int(seed): predicted[int(seed)] for seed in in_order})
+    with replacing(beside) as unfinished:
+        write_predictions(unfinished, {int(seed): predicted[int(seed)] for seed in in_order})
     content = {
         "l2": l2,
         "measured_with": measured_with,

@@ -76,7 +76,7 @@ def build_model(
     """
     decoupled = architecture.get("regularizer") == "decoupled"
     regularizer = Decoupled(l2) if decoupled else L2(l2)
-    seeds = stream("initial weights", seed)
+    seeds = stream("weights", seed)
     # Keras would count the layers of all models of a process, which trains and measures several.
     names = itertools.chain(["dense"], (f"dense_{number}" for number in itertools.count(1)))
 

@@ -3,14 +3,11 @@
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from pathlib import Path
 
 from l2study.core.code import fingerprint
 from l2study.core.config import check
 from l2study.core.files import read_json
 from l2study.workflow.estimate import Expected
-
-TRAIN = Path(__file__).resolve().parents[2] / "train.py"
 
 _OF_RUNS = ("dataset", "validation", "model", "training")
 """The parts of a configuration that a run depends on."""
@@ -25,7 +22,7 @@ def replaced(count: int, runs: Iterable[Expected]) -> str | None:
     """
     if not count:
         return None
-    differences, code = {}, fingerprint(TRAIN)
+    differences, code = {}, fingerprint("train")
     for run in runs:
         with suppress(OSError, ValueError, KeyError, TypeError):
             record = read_json(f"{run.folder}/run.json")

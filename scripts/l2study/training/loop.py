@@ -1,0 +1,121 @@
+"""The epochs of a run, and the rows of its history: all that decides the numbers of a run.
+
+This module and those that it imports are what a finished run depends on: a change in one of them
+trains every run again. So nothing else belongs here; `one_run` writes files and keeps the record.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from l2study.core.columns import HISTORY_COLUMNS
+from l2study.core.epochs import evaluated_epochs
+from l2study.data.prepared import Prepared
+from l2study.data.streams import source_seed, source_stream
+from l2study.training.engine import Data, Engine, kind
+from l2study.training.model import build_model
+
+_compiled = {}
+"""The engine of the last run in this process, by what its programs depend on."""
+
+
+class Epoch(NamedTuple):
+    """An epoch that is over.
+
+    `running` are the means while the weights changed, None at epoch 0; `evaluation` is empty unless
+    the epoch was evaluated. Seconds are wall time.
+    """
+
+    number: int
+    running: dict[str, float | None]
+    evaluation: dict[str, float]
+    seconds_train: float
+    seconds_evaluate: float
+
+
+class History:
+    """The rows of history.csv of a run of some number of epochs, taken in epoch by epoch."""
+
+    def __init__(self, l2: str, seed: int, training: Mapping):
+        """Begin the history of the run (`l2`, `seed`) with a configuration's part `training`."""
+        self.epochs = training["epochs"]
+        self.evaluated = set(evaluated_epochs(training))
+        self.diverged_epoch: int | None = None
+        self.rows: list[list] = []
+        self._about, self._since_row = {"l2": l2, "seed": seed}, 0.0
+
+    def take(self, epoch: Epoch) -> None:
+        """Take in the next epoch; the first one with a number that is not finite ends the run."""
+        values = epoch.running | (epoch.evaluation if epoch.number in self.evaluated else {})
+        self._since_row += epoch.seconds_train + epoch.seconds_evaluate
+        if not np.isfinite([value for value in values.values() if value is not None]).all():
+            self.diverged_epoch = epoch.number
+        elif epoch.number in self.evaluated:
+            values |= self._about | {"epoch": epoch.number, "seconds": round(self._since_row, 6)}
+            self.rows.append([values[column] for column in HISTORY_COLUMNS])
+            self._since_row = 0.0
+
+    def has_ended(self, epoch: int) -> bool:
+        """Return whether the run is over after `epoch`."""
+        return self.diverged_epoch is not None or epoch >= self.epochs
+
+
+def engine_of(config: Mapping, data: Prepared, l2: str, sources: Mapping[str, int]) -> Engine:
+    """Return an engine with a freshly built model, compiled before if the last run was alike."""
+    seed = source_seed("weights", sources)
+    model = build_model(
+        config["model"], config["training"], float(l2), seed, data.shape, data.classes
+    )
+    # How many epochs there are, and which are evaluated, is no part of the programs; nor is which
+    # rows the data have.
+    training = {k: v for k, v in config["training"].items() if k not in ("epochs", "evaluate_at")}
+    key = json.dumps([config["model"], training, kind(data)])
+    on_device = Data(data.images, data.labels, data.scale)
+    if key in _compiled:
+        _compiled[key].restart(model, on_device)
+    else:
+        engine = Engine(model, on_device, data.parts, training["batch_size"])
+        _compiled.clear()
+        _compiled[key] = engine
+    return _compiled[key]
+
+
+def train(
+    engine: Engine, data: Prepared, sources: Mapping[str, int], histories: Sequence[History]
+) -> Iterator[Epoch]:
+    """Train epoch by epoch, and yield each once the histories have taken it in.
+
+    An epoch is evaluated if one of the histories wants it.
+
+    Args:
+        engine: at the start of the run, from `engine_of`.
+        data: that it trains on.
+        sources: the seed of every source that varies.
+        histories: of the run, which ends where its history does, and after it those of the shorter
+            runs that are its beginning.
+    """
+    names = ("train_loss_running", "train_accuracy_running")
+    for number in range(histories[0].epochs + 1):
+        begun = time.perf_counter()
+        means = (None, None)
+        if number > 0:
+            order = source_stream("order", sources, number).permutation(data.parts["train"])
+            means = engine.train_epoch(order)
+        trained = time.perf_counter()
+        wanted = any(number in history.evaluated for history in histories)
+        epoch = Epoch(
+            number=number,
+            running=dict(zip(names, means, strict=True)),
+            evaluation=engine.evaluate() if wanted else {},
+            seconds_train=trained - begun,
+            seconds_evaluate=time.perf_counter() - trained,
+        )
+        for history in histories:
+            if not history.has_ended(number - 1):
+                history.take(epoch)
+        yield epoch
+        if histories[0].has_ended(number):
+            return

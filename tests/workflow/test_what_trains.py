@@ -1,0 +1,120 @@
+"""What a change of code makes stale: training again only where it may change a number of a run."""
+
+import re
+import shutil
+from collections import Counter
+
+import pytest
+
+from l2study.core.code import WORK, code_of, fingerprint
+from project import Project
+from tiny import PROJECT, write_npz
+
+L2STUDY = "scripts/l2study/"
+CONFIG = f"{L2STUDY}core/config.py"
+
+HARMLESS = {
+    "an error message of the configuration": (
+        f"{L2STUDY}core/config.py",
+        "; allowed: ",
+        "; possible: ",
+    ),
+    "the reader of runs": (f"{L2STUDY}core/runs.py", "delete the folder", "remove the folder"),
+    "a path helper": (f"{L2STUDY}core/paths.py", "def run_folder(", "def folder_of_run("),
+    "a docstring": (f"{L2STUDY}tables/statistics.py", '"""', '"""In other words: '),
+    "the help of train.py": ("scripts/train.py", "the seed of the run", "the run's seed"),
+    "an error message on the data": (f"{L2STUDY}data/sources.py", "restore the", "get the"),
+    "the display": (f"{L2STUDY}training/preload.py", "perhaps for want of", "for want of"),
+}
+"""What is changed, as a file, what it says, and what it is to say."""
+
+DECIDING = {
+    "engine": (f"{L2STUDY}training/engine.py", "_EVALUATION_ROWS = 1000", "_EVALUATION_ROWS = 500"),
+    "model": (f"{L2STUDY}training/model.py", "super().__init__(l2)", "super().__init__(2 * l2)"),
+    "streams": (f"{L2STUDY}data/streams.py", '"order": 1', '"order": 9'),
+    "epochs": (f"{L2STUDY}core/epochs.py", "last + 1", "last"),
+    "rows": (f"{L2STUDY}data/rows.py", "1.0 - fraction", "1 - fraction"),
+}
+
+
+def change(folder, name, old, new):
+    path = folder / name
+    text = path.read_text()
+    assert old in text, f"{name} does not say {old!r}"
+    path.write_text(text.replace(old, new, 1))
+
+
+def changed_stages(folder, *changes):
+    """Return the stages whose fingerprints differ in a copy of the code with these changes."""
+    shutil.copytree(PROJECT / "scripts", folder / "scripts")
+    for one in changes:
+        change(folder, *one)
+    return {s for s in WORK if fingerprint(s, folder / "scripts") != fingerprint(s)}
+
+
+@pytest.mark.parametrize("changed", HARMLESS)
+def test_what_decides_no_number_trains_prepares_and_measures_nothing(tmp_path, changed):
+    assert changed_stages(tmp_path, HARMLESS[changed]) == set()
+
+
+@pytest.mark.parametrize("changed", DECIDING)
+def test_what_decides_a_number_trains_all_again(tmp_path, changed):
+    assert "train" in changed_stages(tmp_path, DECIDING[changed])
+
+
+def test_training_depends_on_these_files_alone():
+    """An import in one of them makes runs stale for another reason: is it needed there?"""
+    found = {path.relative_to(PROJECT / L2STUDY).as_posix() for path in code_of("train")}
+    assert found == {
+        "core/columns.py",
+        "core/epochs.py",
+        "data/prepared.py",
+        "data/rows.py",
+        "data/streams.py",
+        "training/backend.py",
+        "training/engine.py",
+        "training/loop.py",
+        "training/model.py",
+    }
+
+
+@pytest.mark.parametrize("stage", ["prepare", "measure"])
+def test_the_other_stages_depend_on_no_reader_of_configurations_or_runs(stage):
+    found = {path.relative_to(PROJECT / L2STUDY).as_posix() for path in code_of(stage)}
+    assert {name for name in found if name.startswith("core/")} <= {"core/predictions.py"}
+    assert "data/sources.py" not in found
+
+
+@pytest.fixture
+def measured(tmp_path):
+    """A study of two runs, prepared, trained and measured."""
+    project = Project(tmp_path / "project")
+    write_npz(project.folder / "tiny.npz")
+    project.configure(lambdas=[0], seeds=2, reference_lambda=0)
+    assert planned(project) == {"prepare": 1, "train": 2, "measure": 1}
+    done = project.snakemake(MEASURES)
+    assert done.returncode == 0, done.stderr
+    return project
+
+
+MEASURES = "results/tiny/measures/l2~0.json"
+
+
+def planned(project):
+    """Return the jobs that Snakemake would run up to the measures, by its own account."""
+    done = project.snakemake("--dry-run", MEASURES)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Counter(re.findall(r"^(?:local)?rule (\w+):$", done.stdout + done.stderr, re.MULTILINE))
+
+
+@pytest.mark.slow
+def test_snakemake_says_the_same(measured):
+    """A path helper is only added here, since the workflow runs with the changed code."""
+    for name, *words in HARMLESS.values():
+        if "paths" not in name:
+            change(measured.folder, name, *words)
+    with open(measured.folder / L2STUDY / "core" / "paths.py", "a") as file:
+        file.write("\n\ndef another(folder):\n    return folder\n")
+    assert planned(measured) == {}
+    change(measured.folder, *DECIDING["engine"])
+    assert planned(measured) == {"train": 2, "measure": 1}
