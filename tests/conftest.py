@@ -11,9 +11,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Before NumPy is imported: each worker has one core, and threads would wait for one another.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from needs import require  # noqa: F401  # where tests look for it
 from project import Project
-from tiny import PROJECT, write_npz
+from tiny import PROJECT
 
 
 def pytest_configure(config):
@@ -80,24 +79,24 @@ def made_once(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def odd_results(made_once):
-    """A function: the folder of an odd study of `reported.ODD` with its tables, to be looked at."""
-    from reported import ODD, write_results
+def edge_case_results(made_once):
+    """A function: the folder of a study of `reported.EDGE_CASES` with its tables, to look at."""
+    from reported import EDGE_CASES, write_results
 
     def make(case, folder):
-        (folder / "config.json").write_text(write_results(folder, **ODD[case]))
+        (folder / "config.json").write_text(write_results(folder, **EDGE_CASES[case]))
 
-    return lambda case: made_once(f"odd study - {case}", partial(make, case))
+    return lambda case: made_once(f"edge case - {case}", partial(make, case))
 
 
 @pytest.fixture(scope="session")
-def odd_study(odd_results):
-    """A function: an odd study of `reported.ODD` as the report reads it."""
+def edge_case(edge_case_results):
+    """A function: a study of `reported.EDGE_CASES` as the report reads it."""
     from l2study.report.study import read_study
     from reported import CAPTIONS
 
     def study(case):
-        folder = odd_results(case)
+        folder = edge_case_results(case)
         return read_study((folder / "config.json").read_text(), folder, CAPTIONS)
 
     return study
@@ -117,12 +116,8 @@ def finished(made_once):
 
     def make(folder):
         project = Project(folder)
-        project.warm = False
-        write_npz(folder / "tiny.npz")
-        project.configure()
-        done = project.snakemake()
-        assert done.returncode == 0, done.stdout + done.stderr
-        (folder / "printed.txt").write_text(done.stdout + done.stderr)
+        project.preloaded = False
+        (folder / "printed.txt").write_text(project.make())
 
     project = Project(made_once("study", make))
     project.printed = (project.folder / "printed.txt").read_text()

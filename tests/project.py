@@ -4,17 +4,18 @@ import contextlib
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import yaml
 
-import warm
-from l2study.core import code
-from tiny import PROJECT
+import preloaded
+from tiny import PROJECT, write_npz
 
 STUDY = {
     "study": "tiny",
@@ -26,30 +27,34 @@ STUDY = {
     "seeds": 3,
 }
 
-STRIKING = {"PYTHONPATH": str(PROJECT / "tests" / "strikes")}
-"""The environment in which Python imports tests/strikes/sitecustomize.py at its start."""
-
 _NOT_COPIED = (".*", "results", "logs", "tests", "benchmarks")
 
 
 class Project:
-    """A copy of the project in a folder of its own, made unless it is there already.
+    """A copy of the project in a folder of its own, made with its data unless it is there already.
 
-    With `warm`, studies may be run by processes that serve several: see tests/warm.py.
+    With `preloaded`, Snakemake and the programs that train and measure are those of
+    tests/preloaded.py. A test that changes the code of these programs sets it to False.
     """
 
-    warm = True
+    preloaded = True
 
     def __init__(self, folder: Path):
         self.folder = folder
+        self._faults = folder / ".faults.json"
         if not (folder / "Snakefile").exists():
             shutil.copytree(
                 PROJECT, folder, ignore=shutil.ignore_patterns(*_NOT_COPIED), dirs_exist_ok=True
             )
+            write_npz(folder / "tiny.npz")
+            self.configure()
 
     @property
     def results(self) -> Path:
         return self.folder / "results" / "tiny"
+
+    def run_folder(self, l2: str, seed: int) -> Path:
+        return self.results / "runs" / f"l2~{l2}" / f"seed~{seed}"
 
     def configure(self, **changes) -> None:
         """Write tiny.yaml: the tiny study with these keys in place of its own."""
@@ -73,17 +78,30 @@ class Project:
         assert len(notebook["cells"]) == len(kept)
         (reports / "report.ipynb").write_text(json.dumps(notebook))
 
-    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
-        """Run Snakemake on tiny.yaml and return what happened.
+    def make(self, *arguments: str) -> str:
+        """Run Snakemake on tiny.yaml; it must succeed. Return what it printed."""
+        return self._run(arguments, succeeds=True)
 
-        In a process that has imported it before, where that makes no difference.
-        """
-        command, own = self._command(arguments), self._environment()
-        if self.warm and own.keys().isdisjoint(STRIKING) and self._has_the_code_of_the_project():
-            return warm.snakemake(command, self.folder, own)
-        started = self.start(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        printed = started.communicate()
-        return subprocess.CompletedProcess(started.args, started.returncode, *printed)
+    def fail(self, *arguments: str) -> str:
+        """Run Snakemake on tiny.yaml; it must fail. Return what it printed."""
+        return self._run(arguments, succeeds=False)
+
+    def planned(self, *arguments: str) -> Counter:
+        """Return how many jobs of each rule a dry run plans."""
+        text = self.make("--dry-run", *arguments)
+        return Counter(re.findall(r"^(?:local)?rule (\w+):$", text, re.MULTILINE))
+
+    def _run(self, arguments: tuple[str, ...], succeeds: bool) -> str:
+        if self.preloaded and not self._faults.exists():
+            command = self._command(arguments)
+            done = preloaded.snakemake(command, self.folder, self._environment())
+            status, printed = done.returncode, done.stdout + done.stderr
+        else:
+            started = self.start(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            printed = b"".join(started.communicate()).decode()
+            status = started.returncode
+        assert (status == 0) == succeeds, printed
+        return printed
 
     def start(self, *arguments: str, **options) -> subprocess.Popen:
         """Start Snakemake on tiny.yaml, in a process group of its own as a terminal does.
@@ -101,6 +119,15 @@ class Project:
             **options,
         )
 
+    def program(self, name: str, *arguments: str) -> subprocess.CompletedProcess:
+        """Run a program of scripts/ in the folder of the study and return what happened."""
+        return subprocess.run(
+            [sys.executable, f"scripts/{name}.py", *arguments],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+        )
+
     def _command(self, arguments: tuple[str, ...]) -> list[str]:
         own_cores = {"--cores", "--workflow-profile"} & set(arguments)
         cores = [] if own_cores else ["--cores", "2"]
@@ -109,37 +136,28 @@ class Project:
     def _environment(self) -> dict[str, str]:
         """Return the environment of a user, but for XLA's cache of compiled programs."""
         own = {k: v for k, v in os.environ.items() if not k.startswith("L2STUDY")}
-        if self._strikes.exists():
-            own |= STRIKING | {"STRIKES": str(self._strikes)}
+        if self._faults.exists():
+            own["PYTHONPATH"] = str(PROJECT / "tests" / "fault_injection")
+            own["INJECTED_FAULTS"] = str(self._faults)
         return own
 
-    def _has_the_code_of_the_project(self) -> bool:
-        """Return whether what trains and measures is as it is in the project."""
+    def inject(self, *faults: dict) -> None:
+        """Let programs of studies that are started from now on meet these faults.
 
-        def contents(project: Path) -> list[bytes]:
-            programs = [project / "scripts" / f"{name}.py" for name in ("train", "measure")]
-            return [path.read_bytes() for path in code.code(*programs)]
-
-        return contents(self.folder) == contents(PROJECT)
-
-    @property
-    def _strikes(self) -> Path:
-        return self.folder / ".strikes.json"
-
-    def strike(self, *strikes: dict) -> None:
-        """Let programs of the study be struck as tests/strikes says, once it is started anew."""
-        for old in self.folder.glob(f"{self._strikes.stem}.*"):
+        tests/fault_injection/sitecustomize.py says what a fault is.
+        """
+        for old in self.folder.glob(f"{self._faults.stem}.*"):
             old.unlink()
-        self._strikes.write_text(json.dumps(strikes))
+        self._faults.write_text(json.dumps(faults))
 
-    def struck(self) -> bool:
-        """Return whether the moment of every strike has come, for one program at least."""
-        strikes = range(len(json.loads(self._strikes.read_text())))
-        return all(self._strikes.with_suffix(f".reached-{n}").exists() for n in strikes)
+    def met_all_faults(self) -> bool:
+        """Return whether every fault has met one program at least."""
+        faults = range(len(json.loads(self._faults.read_text())))
+        return all(self._faults.with_suffix(f".reached-{n}").exists() for n in faults)
 
-    def release(self) -> None:
-        """Let programs that wait go on, and strike no more."""
-        self._strikes.unlink()
+    def remove_faults(self) -> None:
+        """Let programs that wait go on, and inject no more."""
+        self._faults.unlink()
 
     def processes(self) -> list[int]:
         """Return the ids of all processes that work in this project's folder."""
@@ -161,15 +179,20 @@ class Project:
         shutil.copytree(self.folder, folder, symlinks=True)
         return Project(folder)
 
-    def tables(self) -> dict[str, list[dict[str, str]]]:
-        """Return every table, cell by cell as text, without the columns of times and memory."""
-        found = {}
-        for path in sorted((self.results / "tables").glob("*.csv")):
-            with open(path, newline="") as file:
-                rows = list(csv.DictReader(file))
-            costs = {"cpu_seconds", "peak_memory_mb"}
-            found[path.name] = [
-                {k: v for k, v in row.items() if k not in costs and not k.startswith("seconds")}
-                for row in rows
+    def times(self, pattern: str = "runs/**/*.csv") -> dict[Path, int]:
+        """Return when each file of the results was last changed."""
+        return {path: path.stat().st_mtime_ns for path in self.results.glob(pattern)}
+
+    def table(self, name: str) -> list[dict[str, str]]:
+        """Return a table, cell by cell as text, without the columns of times and memory."""
+        costs = ("seconds", "cpu_seconds", "peak_memory_mb")
+        with open(self.results / "tables" / f"{name}.csv", newline="") as file:
+            return [
+                {k: v for k, v in row.items() if not k.startswith(costs)}
+                for row in csv.DictReader(file)
             ]
-        return found
+
+    def tables(self) -> dict[str, list[dict[str, str]]]:
+        """Return every table by its name; see `table`."""
+        paths = sorted((self.results / "tables").glob("*.csv"))
+        return {path.stem: self.table(path.stem) for path in paths}

@@ -18,7 +18,7 @@ from tiny import PROJECT
 CAPTIONS = PROJECT / "reports" / "captions"
 NOTEBOOK = PROJECT / "reports" / "report.ipynb"
 
-ODD = {
+EDGE_CASES = {
     "one lambda, two seeds": {"lambdas": [1e-3], "seeds": [3, 8], "epochs": 3},
     "only lambda 0, one epoch": {"lambdas": [0], "seeds": [0, 1], "epochs": 1},
     "no lambda 0": {

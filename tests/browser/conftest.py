@@ -1,7 +1,7 @@
 import pytest
 
 from browsing import launched
-from needs import require
+from requirements import require
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from l2study.core.wording import fixed, p_value, rounded
 from l2study.report import curve_picker, figures, page
 from l2study.report.style import lambda_colours
 from l2study.report.table_cells import Number, Verdict
-from reported import CAPTIONS, NOTEBOOK, ODD, made_up, write_page, write_results
+from reported import CAPTIONS, EDGE_CASES, NOTEBOOK, made_up, write_page, write_results
 
 LAMBDAS = [0, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2]
 LABELS = ["0", "1e-5", "0.0001", "0.0003", "0.001", "0.003", "0.01"]
@@ -437,9 +437,9 @@ def test_the_diverged_run_is_named_beside_the_curves(desk):
 # --- other studies --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", sorted(ODD))
-def test_curves_of_odd_studies(chromium, tmp_path, case, odd_study):
-    study = odd_study(case)
+@pytest.mark.parametrize("case", sorted(EDGE_CASES))
+def test_curves_of_odd_studies(chromium, tmp_path, case, edge_case):
+    study = edge_case(case)
     path = write_page(tmp_path, page.curves(study).data)
     complete = study.tables["runs"].query("status == 'completed'")
     with opened(chromium, path, 390) as view:

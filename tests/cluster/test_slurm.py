@@ -2,14 +2,11 @@
 
 Slurm is started once for all tests of this module, and gone when they are over. Whatever happens,
 no run is ever at work twice at the same time. One test trains and compares the tables with those of
-a local study. In the others, which are about jobs and nodes, a stand-in trains.
+a local study. In the others, which are about jobs and nodes, training is faked.
 """
 
-import contextlib
 import json
-import os
 import re
-import signal
 import subprocess
 from collections import defaultdict
 from itertools import pairwise
@@ -18,12 +15,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from fake_training import RUNS, FakeTraining
 from l2study.core.files import read_json
-from needs import require, unavailable
-from project import STUDY, Project
+from project import Project
+from requirements import require, unavailable
 from slurm_cluster import NODES, PACKAGES, Slurm, SlurmError, output, wait_until
-from stand_in import RUNS, StandIn
-from tiny import PROJECT, write_npz
+from tiny import PROJECT
 
 SABOTAGE = """
 import json, os, time
@@ -35,8 +32,6 @@ def strike(l2, seed):
     faults = Path("faults.json")
     fault = json.loads(faults.read_text()).get(f"{l2} {seed}") if faults.exists() else None
     once = Path(f"once-{l2}-{seed}")
-    if fault == "fail":
-        raise RuntimeError("out of luck")
     first = not once.exists()
     once.touch()
     if fault == "memory":  # at every attempt
@@ -76,21 +71,11 @@ def slurm():
         cluster.start()
     except SlurmError as error:
         unavailable(str(error))
-    folder, daemons = cluster.folder, [daemon.pid for daemon in cluster.daemons.values()]
     yield cluster
+    daemons = [daemon.pid for daemon in cluster.daemons.values()]
     cluster.stop()
-    assert not folder.exists()
-    assert not Path("/etc/slurm/slurm.conf").is_symlink()
+    assert not cluster.folder.exists()
     assert not [pid for pid in daemons if Path(f"/proc/{pid}").exists()]
-    assert not [p for p in Path("/proc").glob("[0-9]*") if of_cluster(p, folder)]
-
-
-def of_cluster(process, folder):
-    """Return whether a process has to do with the folder of a cluster."""
-    with contextlib.suppress(OSError):
-        words = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
-        return str(folder).encode() in words
-    return False
 
 
 class OnCluster:
@@ -99,27 +84,37 @@ class OnCluster:
     def __init__(self, folder):
         super().__init__(folder)
         (folder / "scripts" / "sabotage.py").write_text(SABOTAGE)
-        self.profile("slurm-init-seconds-before-status-checks: 10", "{}: 2")
+        profile = folder / "profiles" / "slurm" / "config.yaml"
+        changed = profile.read_text().replace("status-checks: 10", "status-checks: 2")
+        assert changed != profile.read_text()
+        profile.write_text(changed)
 
-    def profile(self, old, new):
-        """Change one line of the profile; {} in `new` stands for the key."""
-        path = self.folder / "profiles" / "slurm" / "config.yaml"
-        text = path.read_text()
-        assert text.count(old) == 1
-        path.write_text(text.replace(old, new.format(old.partition(":")[0])))
-
-    def fault(self, faults):
-        """Let these runs have these faults: {"0 1": "fail"} is of lambda 0 and seed 1."""
-        (self.folder / "faults.json").write_text(json.dumps(faults))
-
-    def on_cluster(self, *arguments):
-        return self.snakemake(*self.targets, "--workflow-profile", "profiles/slurm", *arguments)
+    def faults(self, **faults):
+        """Let the runs of lambda 0.001 have these faults: seed_1="hang"."""
+        named = {f"0.001 {key.removeprefix('seed_')}": fault for key, fault in faults.items()}
+        (self.folder / "faults.json").write_text(json.dumps(named))
 
     def start_on_cluster(self, *arguments):
         return self.start(
             *self.targets, "--workflow-profile", "profiles/slurm", *arguments,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
+
+    def on_cluster(self, *arguments, succeeds=True):
+        """Run the study and return what was printed."""
+        return ended(self.start_on_cluster(*arguments), succeeds)
+
+    def at_work(self):
+        """Return the ids of the jobs that have been at work on every run, in order.
+
+        A job may try a run twice, one time after the other, until Slurm ends it.
+        """
+        found, path = defaultdict(list), self.folder / "attempts"
+        for line in path.read_text().splitlines() if path.exists() else []:
+            run, job = line.split()
+            if job not in found[run]:
+                found[run].append(job)
+        return found
 
 
 class Trained(OnCluster, Project):
@@ -129,13 +124,12 @@ class Trained(OnCluster, Project):
 
     def __init__(self, folder):
         super().__init__(folder)
-        write_npz(folder / "tiny.npz")
         with open(folder / "scripts" / "l2study" / "training" / "one_run.py", "a") as code:
             code.write(STRUCK)
 
 
-class StoodIn(OnCluster, StandIn):
-    """Four runs by the stand-in: lambda 0.001, seeds 0 to 3."""
+class Faked(OnCluster, FakeTraining):
+    """Four runs with faked training: lambda 0.001, seeds 0 to 3."""
 
     targets = tuple(RUNS)
 
@@ -150,182 +144,72 @@ class StoodIn(OnCluster, StandIn):
         """Return whether every run is there and was trained once, after its faults."""
         lines = (self.folder / "turns").read_text().splitlines()
         words = [f"{word} {seed}" for word in ("begin", "end") for seed in range(len(RUNS))]
-        return sorted(lines) == words and all((self.folder / run).exists() for run in RUNS)
-
-
-@pytest.fixture
-def trained(tmp_path):
-    yield from and_nothing_after_it(Trained(tmp_path / "project"))
+        return sorted(lines) == words and self.trained() == set(range(len(RUNS)))
 
 
 @pytest.fixture
 def project(tmp_path):
-    yield from and_nothing_after_it(StoodIn(tmp_path / "project"))
-
-
-def and_nothing_after_it(project):
+    project = Faked(tmp_path / "project")
     yield project
-    for process in project.processes():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process, signal.SIGKILL)
+    project.kill()
 
 
 ONE_BY_ONE = ("--group-components", "runs=1")
 ONE_TRY = ("--preemptible-retries", "0")
-FOUR = {"lambdas": [0, 0.001], "seeds": 2}
-ALL_WAIT = {f"0.001 {seed}": "wait" for seed in range(len(RUNS))}
-
-
-@pytest.fixture(scope="session")
-def local_tables(finished, tmp_path_factory):
-    """A function: the tables that the local study has with these keys."""
-    made = {}
-
-    def tables(**changes):
-        if (keys := json.dumps(changes)) not in made:
-            made[keys] = make(changes)
-        return made[keys]
-
-    def make(changes):
-        local = finished.copy(tmp_path_factory.mktemp("local") / "study")
-        local.configure(**changes)
-        done = local.snakemake("aggregate")
-        assert done.returncode == 0, done.stdout + done.stderr
-        new = 4 if "factors" in changes else 0
-        assert re.search(rf"\b{new} runs to train|Nothing to be done", done.stdout + done.stderr)
-        return local.tables()
-
-    return tables
-
+ALL_WAIT = {f"seed_{seed}": "wait" for seed in range(len(RUNS))}
 
 FIELDS = ("JobIDRaw", "State", "NodeList", "Start", "End", "Timelimit", "ReqMem")
 
 
 def jobs_of(slurm, project):
-    """Return what Slurm has accounted for the study of `project`, job by job."""
+    """Return what Slurm has accounted for the study of `project`, by the id of the job."""
     rows = slurm.accounted(*FIELDS, "WorkDir")
-    return [dict(zip(FIELDS, row, strict=False)) for row in rows if row[-1] == str(project.folder)]
-
-
-def jobs_that_trained(slurm, project):
-    """Return what Slurm has accounted for the jobs in which a run was at work."""
-    at_work = {job for jobs in started(project).values() for job in jobs}
-    return [job for job in jobs_of(slurm, project) if job["JobIDRaw"] in at_work]
-
-
-def started(project):
-    return attempts(project) if (project.folder / "attempts").exists() else {}
-
-
-def attempts(project):
-    """Return the ids of the jobs that have been at work on every run, in order.
-
-    A job may try a run twice, one time after the other, until Slurm ends it.
-    """
-    found = defaultdict(list)
-    for line in (project.folder / "attempts").read_text().splitlines():
-        run, job = line.split()
-        if job not in found[run]:
-            found[run].append(job)
-    return found
+    own = [row for row in rows if row[-1] == str(project.folder)]
+    return {row[0]: dict(zip(FIELDS, row, strict=False)) for row in own}
 
 
 def attempts_one_at_a_time(slurm, project):
     """Return what was accounted for every attempt at a run; none began before the last ended."""
-    jobs = {job["JobIDRaw"]: job for job in jobs_of(slurm, project)}
-    found = {run: [jobs[job] for job in ids] for run, ids in attempts(project).items()}
+    jobs = jobs_of(slurm, project)
+    found = {run: [jobs[job] for job in ids] for run, ids in project.at_work().items()}
     for run, of_run in found.items():
         for earlier, later in pairwise(of_run):
             assert earlier["End"] <= later["Start"], run
     return found
 
 
-def succeeded(done):
-    assert done.returncode == 0, done.stdout + (done.stderr or "")
+def ended(process, succeeds=True):
+    """Wait for a Snakemake and return what it printed."""
+    printed, _ = process.communicate(timeout=600)
+    assert (process.returncode == 0) == succeeds, printed
+    return printed
 
 
-def ended(process, seconds=600):
-    printed, _ = process.communicate(timeout=seconds)
-    return subprocess.CompletedProcess(process.args, process.returncode, printed)
+def scontrol(*arguments):
+    subprocess.run(["scontrol", "update", *arguments], check=True)
 
 
-def said(project):
-    """Return what the Snakemake that has submitted jobs has said so far."""
-    return "".join(log.read_text() for log in (project.folder / ".snakemake" / "log").glob("*.log"))
-
-
-def running(slurm, project):
-    """Return the ids of the jobs of `project` that run, and their nodes."""
-    rows = output("squeue", "--noheader", "--states=RUNNING", "--format=%i|%N|%Z").splitlines()
-    return [row.split("|")[:2] for row in rows if row.endswith(f"|{project.folder}")]
-
-
-def times(project):
-    return {p: p.stat().st_mtime_ns for p in project.results.rglob("history.csv")}
-
-
-# ---- all goes well, then a set-up more with a run that fails, then a job that is cancelled
-
-
-def test_grouped_runs(slurm, trained, local_tables):
-    project = trained
-    project.configure(**FOUR)
-    succeeded(project.on_cluster("--group-components", "runs=2"))
-    assert project.tables() == local_tables(**FOUR)
-    jobs = jobs_that_trained(slurm, project)
+def test_a_study_has_the_tables_of_a_local_one(slurm, finished, tmp_path):
+    """Its four runs are two jobs, one on each node, with one run after the other."""
+    few = {"lambdas": [0, 0.001], "seeds": 2}
+    project, local = Trained(tmp_path / "project"), finished.copy(tmp_path / "local")
+    project.configure(**few)
+    project.on_cluster("--group-components", "runs=2")
+    local.configure(**few)
+    local.make("aggregate")
+    assert project.tables() == local.tables()
+    runs_of = defaultdict(list)
+    for run, (job,) in project.at_work().items():
+        runs_of[job].append(run.split("_"))
+    jobs = [jobs_of(slurm, project)[job] for job in runs_of]
     assert [job["State"] for job in jobs] == ["COMPLETED"] * 2
     assert {job["NodeList"] for job in jobs} == set(NODES)
-    for job in jobs:
-        runs = [
-            run.split("_") for run, ids in attempts(project).items() if ids == [job["JobIDRaw"]]
-        ]
-        assert len(runs) == 2
-        assert_one_after_the_other(project, runs)
+    for job, runs in runs_of.items():
+        records = [read_json(project.run_folder(l2, seed) / "run.json") for l2, seed in runs]
+        first, second = sorted((record["started"], record["finished"]) for record in records)
+        assert first[1] <= second[0]
         # the Snakemake of the job has started no other, which would be a step
-        assert not re.search(r"\.\d", output("sacct", "--jobs", job["JobIDRaw"], "--format=JobID"))
-    logs = project.folder / "logs" / "tiny" / "train"
-    assert len([log for log in logs.rglob("*.log") if "epoch 3/3" in log.read_text()]) == 4
-
-    # a set-up more: its four runs are one job, and all that is submitted; one of them always
-    # fails, and the other three are kept, wherever it stands
-    before = times(project)
-    varied = FOUR | {"factors": {"training.batch_size": [16]}}
-    project.configure(**varied)
-    project.fault({"0.001 0": "fail"})
-    failed = project.on_cluster("--group-components", "runs=4", *ONE_TRY)
-    assert failed.returncode != 0
-    end = failed.stderr[failed.stderr.rindex("1 failed; ") :]
-    assert "train batch_size~16 l2=0.001 seed=0: RuntimeError: out of luck" in end
-    assert "l2=0 " not in end
-    assert len(jobs_that_trained(slurm, project)) == 3
-    kept = times(project)
-    assert len(kept) == 4 + 3
-    assert before.items() <= kept.items()
-    project.fault({})
-    succeeded(project.on_cluster())
-    assert len(jobs_that_trained(slurm, project)) == 4
-    assert kept.items() <= times(project).items()
-    assert project.tables() == local_tables(**varied)
-
-    # a job of four that is cancelled in the first: nothing of the old configuration passes for new
-    project.configure(**FOUR, training=STUDY["training"] | {"epochs": 4})
-    project.fault({f"{l2} {seed}": "wait" for l2 in FOUR["lambdas"] for seed in range(2)})
-    (project.folder / "attempts").unlink()
-    snakemake = project.start_on_cluster(*ONE_TRY)
-    wait_until(lambda: started(project))
-    subprocess.run(["scancel", *(job for job, _ in running(slurm, project))], check=True)
-    assert ended(snakemake).returncode != 0
-    wait_until(lambda: not project.processes())
-    assert not list((project.results / "runs").rglob("history.csv"))
-    planned = project.snakemake("--dry-run")
-    assert planned.stdout.count("rule train:") + planned.stderr.count("rule train:") == 4
-
-
-def assert_one_after_the_other(project, runs):
-    records = [project.results / f"runs/l2~{l2}/seed~{seed}/run.json" for l2, seed in runs]
-    times = sorted((r["started"], r["finished"]) for r in map(read_json, records))
-    for earlier, later in pairwise(times):
-        assert earlier[1] <= later[0]
+        assert not re.search(r"\.\d", output("sacct", "--jobs", job, "--format=JobID"))
 
 
 # ---- faults of jobs
@@ -333,14 +217,14 @@ def assert_one_after_the_other(project, runs):
 
 def test_cancelled_over_memory_and_over_time(slurm, project):
     """Each at its first attempt; more memory and time at the second is what helps."""
-    project.fault({"0.001 0": "memory", "0.001 1": "hang", "0.001 2": "hang"})
+    project.faults(seed_0="memory", seed_1="hang", seed_2="hang")
     snakemake = project.start_on_cluster(*ONE_BY_ONE)
-    wait_until(lambda: len(started(project)) == 4)
-    ids = attempts(project)
+    wait_until(lambda: len(project.at_work()) == 4)
+    ids = project.at_work()
     subprocess.run(["scancel", *ids["0.001_2"]], check=True)
     # a minute would be the shortest limit of a job: the time of this one is over now
-    subprocess.run(["scontrol", "update", f"jobid={ids['0.001_1'][0]}", "endtime=now"], check=True)
-    succeeded(ended(snakemake))
+    scontrol(f"jobid={ids['0.001_1'][0]}", "endtime=now")
+    ended(snakemake)
     assert project.trained_once()
     runs = attempts_one_at_a_time(slurm, project)
     states = {run: [job["State"].split()[0] for job in of] for run, of in runs.items()}
@@ -352,8 +236,7 @@ def test_cancelled_over_memory_and_over_time(slurm, project):
         "0.001_3": ["COMPLETED"],
     }
     assert [job["ReqMem"] for job in runs["0.001_0"]] == ["2000M", "4000M"]
-    assert runs["0.001_3"][0]["Timelimit"] == "00:05:00"
-    assert runs["0.001_1"][1]["Timelimit"] == "00:10:00"
+    assert [job["Timelimit"] for job in runs["0.001_1"]] == ["00:05:00", "00:10:00"]
 
 
 # ---- faults of the cluster
@@ -361,83 +244,81 @@ def test_cancelled_over_memory_and_over_time(slurm, project):
 
 def test_node_crashes_for_good_and_controller_is_away(slurm, project):
     """Neither is a failure of a run: one try is enough."""
-    project.fault(ALL_WAIT)
+    project.faults(**ALL_WAIT)
     snakemake = project.start_on_cluster(*ONE_BY_ONE, *ONE_TRY)
-    wait_until(lambda: len(started(project)) == 4)
-    lost = [job for job, node in running(slurm, project) if node == "n2"]
+    wait_until(lambda: len(project.at_work()) == 4)
+    rows = [row.split() for row in output("squeue", "--noheader", "--format=%i %N").splitlines()]
+    lost = {job for job, node in rows if node == "n2"}
     assert lost
+    logs = project.folder / ".snakemake" / "log"
     slurm.crash("n2")
     try:
         wait_until(lambda: slurm.states()[1].startswith("down"), what="the node to be missed")
         slurm.stop_controller()
         try:
             # sbatch waits for nine seconds
-            wait_until(lambda: "controller does not answer" in said(project))
+            told = "controller does not answer"
+            wait_until(lambda: any(told in log.read_text() for log in logs.glob("*.log")))
             (project.folder / "go").touch()
         finally:
             slurm.start_controller()
-        done = ended(snakemake)
+        printed = ended(snakemake)
     finally:
         slurm.start_node("n2")
-    succeeded(done)
-    assert done.stdout.count("was lost with its node, n2: it goes elsewhere") == len(lost)
+    assert printed.count("was lost with its node, n2: it goes elsewhere") == len(lost)
     wait_until(lambda: slurm.states() == ["idle"] * 2)
     assert project.trained_once()
-    assert len(attempts_one_at_a_time(slurm, project)) == 4
-    jobs = jobs_that_trained(slurm, project)
-    assert {job["JobIDRaw"] for job in jobs if job["State"] == "NODE_FAIL"} == set(lost)
-    assert len(jobs) == 4 + len(lost)
+    attempts_one_at_a_time(slurm, project)
+    states = {id: job["State"] for id, job in jobs_of(slurm, project).items()}
+    assert {id for id, state in states.items() if state == "NODE_FAIL"} == lost
+    assert len(states) == 4 + len(lost)
 
 
 def test_node_whose_jobs_die_before_they_begin(slurm, project):
     slurm.spoil("n2")
     try:
-        done = project.on_cluster("--group-components", "runs=2", *ONE_TRY)
+        printed = project.on_cluster("--group-components", "runs=2", *ONE_TRY)
     finally:
         slurm.mend("n2")
-    succeeded(done)
-    assert done.stderr.count("ended before it had begun, n2: it goes elsewhere") == 1
+    assert printed.count("ended before it had begun, n2: it goes elsewhere") == 1
     assert project.trained_once()
-    jobs = jobs_of(slurm, project)
+    jobs = jobs_of(slurm, project).values()
     assert [job["State"].split()[0] for job in jobs if job["NodeList"] == "n2"] == ["CANCELLED"]
     assert {job["State"] for job in jobs if job["NodeList"] == "n1"} == {"COMPLETED"}
 
 
 def test_what_slurm_refuses_is_said_in_its_words(slurm, project):
     nowhere = ("--set-resources", "train:slurm_partition=nowhere")
-    failed = project.on_cluster("--group-components", "runs=2", *ONE_TRY, *nowhere)
-    assert failed.returncode != 0
-    assert failed.stderr.count("invalid partition specified: nowhere") == 1
-    assert "sbatch call" not in failed.stderr
+    printed = project.on_cluster(*ONE_TRY, *nowhere, succeeds=False)
+    assert "invalid partition specified: nowhere" in printed
+    assert "sbatch call" not in printed
     assert not jobs_of(slurm, project)
 
 
 def test_killed_with_jobs_in_the_queue(slurm, project):
     """The same command goes on: it ends what the killed one has left before it starts anything."""
-    project.fault(ALL_WAIT)
-    subprocess.run(["scontrol", "update", "nodename=n2", "state=drain", "reason=test"], check=True)
+    project.faults(**ALL_WAIT)
+    scontrol("nodename=n2", "state=drain", "reason=test")
     try:
         first = project.start_on_cluster(*ONE_BY_ONE)
         # the memory of one node is enough for three
-        wait_until(lambda: len(started(project)) == 3)
-        left = slurm.jobs()
+        wait_until(lambda: len(project.at_work()) == 3)
+        left = set(slurm.jobs())
         assert len(left) == 4
         first.kill()
         first.communicate()
-        assert set(left) <= set(slurm.jobs())
+        assert left <= set(slurm.jobs())
         (project.folder / "faults.json").unlink()
         second = project.start_on_cluster(*ONE_BY_ONE)
-        wait_until(lambda: slurm.jobs() and not set(left) & set(slurm.jobs()))
+        wait_until(lambda: slurm.jobs() and not left & set(slurm.jobs()))
     finally:
-        subprocess.run(["scontrol", "update", "nodename=n2", "state=resume"], check=True)
-    done = ended(second)
-    succeeded(done)
-    assert f"{len(left)} jobs of a Snakemake that was killed have been cancelled" in done.stdout
+        scontrol("nodename=n2", "state=resume")
+    assert "4 jobs of a Snakemake that was killed have been cancelled" in ended(second)
     assert project.trained_once()
-    assert len(attempts_one_at_a_time(slurm, project)) == 4
+    attempts_one_at_a_time(slurm, project)
     jobs = jobs_of(slurm, project)
-    first_end = max(job["End"] for job in jobs if job["JobIDRaw"] in left)
-    assert all(job["Start"] >= first_end for job in jobs if job["JobIDRaw"] not in left)
+    first_end = max(jobs[job]["End"] for job in left)
+    assert all(job["Start"] >= first_end for id, job in jobs.items() if id not in left)
     assert "jobs" not in json.loads((project.folder / ".snakemake/at-work/tiny").read_text())
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from l2study.core.scope_rows import for_seeds
 from l2study.report import curve_picker
-from reported import ODD, made_up
+from reported import EDGE_CASES, made_up
 
 
 @pytest.fixture(scope="module")
@@ -131,9 +131,9 @@ def test_many_runs_are_left_out_and_counted(study, monkeypatch):
 
 
 @pytest.mark.slow  # makes whole studies
-@pytest.mark.parametrize("case", sorted(ODD))
-def test_odd_studies_have_a_plot_or_a_sentence(odd_study, case):
-    study = odd_study(case)
+@pytest.mark.parametrize("case", sorted(EDGE_CASES))
+def test_odd_studies_have_a_plot_or_a_sentence(edge_case, case):
+    study = edge_case(case)
     html = curve_picker.explorer(study)
     if (study.tables["runs"]["status"] == "completed").any():
         (content,) = re.findall(r'<script type="application/json" id="[^"]+">(.*?)</script>', html)

@@ -15,7 +15,7 @@ from l2study.core.variation import SOURCES
 from l2study.tables import build, datapackage, decision_tables, judge
 from l2study.tables.claims import CLAIM_COLUMNS
 from l2study.tables.derived import DERIVED_MEASURES
-from reported import ODD, write_results
+from reported import EDGE_CASES, write_results
 from synthetic import write_study
 from tiny import PROJECT
 
@@ -48,9 +48,9 @@ class TestPackage:
     def test_frictionless_finds_nothing(self, study):
         assert faults(study) == []
 
-    @pytest.mark.parametrize("case", sorted(ODD))
-    def test_nor_in_an_odd_study(self, odd_results, case):
-        assert faults(odd_results(case) / "tables") == []
+    @pytest.mark.parametrize("case", sorted(EDGE_CASES))
+    def test_nor_in_an_odd_study(self, edge_case_results, case):
+        assert faults(edge_case_results(case) / "tables") == []
 
     def test_describes_every_file_beside_it(self, study):
         package = Package(str(study / "datapackage.json"))

@@ -13,7 +13,7 @@ from scipy import optimize
 from l2study.core.scope_rows import for_seeds, widest
 from l2study.report import figures, style
 from l2study.report.marks import diverged_text, isotonic
-from reported import CAPTIONS, ODD, made_up
+from reported import CAPTIONS, EDGE_CASES, made_up
 
 pytestmark = pytest.mark.slow  # draws
 
@@ -88,14 +88,14 @@ def test_lambda_axis_is_labelled_and_broken_before_zero(study):
     assert all(ax.get_xticks()[0] < np.min(x) and np.max(x) < ax.get_xticks()[1] for x in marks)
 
 
-def test_axis_without_zero_is_not_broken(odd_study):
-    ax = draw("gap", odd_study("no lambda 0")).axes[-1]
+def test_axis_without_zero_is_not_broken(edge_case):
+    ax = draw("gap", edge_case("no lambda 0")).axes[-1]
     assert not [item for item in ax.lines if item.get_gid() == "break"]
     assert ax.get_xlabel() == "λ (logarithmic)"
 
 
-def test_labels_that_would_overlap_are_turned(odd_study):
-    ax = draw("gap", odd_study("twelve lambdas")).axes[-1]
+def test_labels_that_would_overlap_are_turned(edge_case):
+    ax = draw("gap", edge_case("twelve lambdas")).axes[-1]
     assert {tick.get_rotation() for tick in ax.get_xticklabels()} == {45}
     drawing = ax.figure
     drawing.draw_without_rendering()
@@ -347,9 +347,9 @@ def test_axes_are_labelled_and_diverged_runs_named(study, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", sorted(ODD))
-def test_odd_studies_are_drawn(odd_study, case):
-    study = odd_study(case)
+@pytest.mark.parametrize("case", sorted(EDGE_CASES))
+def test_odd_studies_are_drawn(edge_case, case):
+    study = edge_case(case)
     for name in figures.FIGURES:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -361,16 +361,16 @@ def test_odd_studies_are_drawn(odd_study, case):
             assert any("No run of this study completed" in text for text in texts(drawing)), name
 
 
-def test_a_lambda_without_a_completed_run_keeps_its_place(odd_study):
-    study = odd_study("a lambda with every run diverged, another with one left")
+def test_a_lambda_without_a_completed_run_keeps_its_place(edge_case):
+    study = edge_case("a lambda with every run diverged, another with one left")
     ax = draw("gap", study).axes[0]
     (text,) = [t for t in ax.texts if t.get_text() == "all diverged"]
     assert text.get_position()[0] == pytest.approx(-2)
     assert "every seed (seeds 0, 1)" in diverged_text(study.tables["runs"])
 
 
-def test_contrasts_without_reference_say_so(odd_study):
-    drawing = draw("contrasts", odd_study("reference not in the study"))
+def test_contrasts_without_reference_say_so(edge_case):
+    drawing = draw("contrasts", edge_case("reference not in the study"))
     assert any("No contrasts" in text for text in texts(drawing))
 
 
@@ -443,8 +443,8 @@ def test_labels_are_moved_as_little_as_isotonic_regression_moves_them():
         assert isotonic(values) == pytest.approx(expected, abs=1e-12)
 
 
-def test_end_labels_do_not_overlap(odd_study):
-    study = odd_study("twelve lambdas")
+def test_end_labels_do_not_overlap(edge_case):
+    study = edge_case("twelve lambdas")
     drawing = draw("creep", study)
     drawing.draw_without_rendering()
     for ax in drawing.axes[:2]:

@@ -213,14 +213,14 @@ class TestWords:
         assert "share no level" in " ".join(one_seed_text.sentences(study))
 
     @pytest.mark.parametrize("case", ["one lambda, two seeds", "every run diverged"])
-    def test_nothing_to_compare_is_said(self, odd_study, case):
-        study = odd_study(case)
+    def test_nothing_to_compare_is_said(self, edge_case, case):
+        study = edge_case(case)
         assert one_seed_text.drawing(study) == ""
         assert "A single seed can say nothing else" in page.one_seed(study).data
 
     @pytest.mark.parametrize("case", ["no lambda 0", "reference not in the study"])
-    def test_other_references(self, odd_study, case):
-        study = odd_study(case)
+    def test_other_references(self, edge_case, case):
+        study = edge_case(case)
         there = case == "no lambda 0"
         assert ("less λ 0.0001" in one_seed_text.drawing(study)) == there
         assert ("opposite sign" in " ".join(one_seed_text.sentences(study))) == there

@@ -230,8 +230,8 @@ def refusal(capsys):
     signal.signal(signal.SIGTERM, on_stop)
 
 
-def test_missing_table_is_one_line(odd_results, tmp_path, refusal):
-    shutil.copytree(odd_results("only lambda 0, one epoch"), tmp_path, dirs_exist_ok=True)
+def test_missing_table_is_one_line(edge_case_results, tmp_path, refusal):
+    shutil.copytree(edge_case_results("only lambda 0, one epoch"), tmp_path, dirs_exist_ok=True)
     (tmp_path / "tables" / "claims.csv").unlink()
     assert refusal(tmp_path, tmp_path / "config.json") == (
         f"{tmp_path}/tables/claims.csv: cannot be read: No such file or directory;"
@@ -240,8 +240,8 @@ def test_missing_table_is_one_line(odd_results, tmp_path, refusal):
     assert not (tmp_path / "report").exists()
 
 
-def test_caption_without_figure_is_refused(odd_results, tmp_path, refusal):
-    results = odd_results("only lambda 0, one epoch")
+def test_caption_without_figure_is_refused(edge_case_results, tmp_path, refusal):
+    results = edge_case_results("only lambda 0, one epoch")
     captions = tmp_path / "captions"
     captions.mkdir()
     (captions / "nonsense.rst").write_text("What it shows.\n\nHow to read it.\n")
@@ -250,8 +250,8 @@ def test_caption_without_figure_is_refused(odd_results, tmp_path, refusal):
     assert not (results / "report").exists()
 
 
-def test_figure_that_the_notebook_forgets_is_an_error(odd_study):
-    study = odd_study("only lambda 0, one epoch")
+def test_figure_that_the_notebook_forgets_is_an_error(edge_case):
+    study = edge_case("only lambda 0, one epoch")
     shown = [f'<figure id="figure-{name}">' for name in study.captions if name != "creep"]
     cell = nbformat.v4.new_code_cell(
         outputs=[nbformat.v4.new_output("display_data", {"text/html": html}) for html in shown]

@@ -12,7 +12,7 @@ from l2study.core.wording import fixed
 from l2study.report import claim_tables, provenance, summary, text_tables
 from l2study.report.study import read_study
 from l2study.report.table_cells import Number
-from reported import ODD, made_up
+from reported import EDGE_CASES, made_up
 from synthetic import write_study
 from tiny import PROJECT
 
@@ -96,8 +96,8 @@ def test_counts_and_names_diverged_runs_near_the_top(study):
     assert "3, 1 diverged" in section(text, "Per lambda")
 
 
-def test_study_without_diverged_runs_says_so(odd_study):
-    text = summary.summary(odd_study("no lambda 0"))
+def test_study_without_diverged_runs_says_so(edge_case):
+    text = summary.summary(edge_case("no lambda 0"))
     assert "6 runs (2 lambdas, 3 seeds each), all completed." in text
     assert "No run diverged." in text
 
@@ -266,9 +266,9 @@ def test_every_figure_is_shown_once_with_alternative_text_and_caption(study):
 
 
 @pytest.mark.slow  # makes whole studies
-@pytest.mark.parametrize("case", sorted(ODD))
-def test_odd_studies_are_summarised(odd_study, case):
-    study = odd_study(case)
+@pytest.mark.parametrize("case", sorted(EDGE_CASES))
+def test_odd_studies_are_summarised(edge_case, case):
+    study = edge_case(case)
     text = summary.summary(study)
     assert not re.search(r"\b(nan|None|NaN|inf)\b", text)
     assert len(cells(section(text, "Per lambda"))[1]) == 2 * len(study.config["lambdas"]) + 2

@@ -1,15 +1,12 @@
 """Results that were copied without Snakemake's records: what is kept of them, and what is not."""
 
 import os
-import re
 import shutil
-import subprocess
-import sys
 import time
-from collections import Counter
 
 import pytest
 
+from project import STUDY
 from tiny import write_npz
 
 TABLES = {"aggregate": 1, "report": 1, "all": 1}
@@ -27,54 +24,40 @@ def project(finished, tmp_path):
 
 def adopt(project):
     """Return the last line of adopt.py."""
-    done = subprocess.run(
-        [sys.executable, "scripts/adopt.py", "tiny.yaml"],
-        cwd=project.folder, capture_output=True, text=True,
-    )  # fmt: skip
+    done = project.program("adopt", "tiny.yaml")
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()[-1]
 
 
-def planned(project):
-    done = project.snakemake("--dry-run")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return Counter(re.findall(r"^(?:local)?rule (\w+):$", done.stdout + done.stderr, re.MULTILINE))
-
-
 def test_a_study_does_not_start_over_results_that_nobody_knows(project):
-    before = {path: path.stat().st_mtime_ns for path in project.results.rglob("*")}
-    project.configure(training={"epochs": 4})
+    before = project.times("**/*")
+    other_settings(project)
     for arguments in ([], ["--dry-run"]):
-        refused = project.snakemake(*arguments)
-        assert refused.returncode != 0
-        line = refused.stderr.splitlines()[-1]
+        line = project.fail(*arguments).splitlines()[-1]
         assert line.startswith("results/tiny is there, but .snakemake has no records of it. ")
         assert "make adopt" in line
-    assert {path: path.stat().st_mtime_ns for path in project.results.rglob("*")} == before
+    assert project.times("**/*") == before
 
 
 def test_runs_are_kept_and_the_rest_is_made_from_them(project, finished):
-    said = adopt(project)
-    assert said.startswith("9 of the 9 runs that are there are kept. The next start ")
-    assert planned(project) == {"measure": 3, **TABLES}
+    assert adopt(project).startswith("9 of the 9 runs that are there are kept. The next start ")
+    assert project.planned() == {"measure": 3, **TABLES}
     before = {path: path.read_bytes() for path in project.results.glob("runs/*/*/*.*")}
     for log in (project.folder / "logs").rglob("*.log"):
         log.unlink()
-    done = project.snakemake("aggregate")
-    assert done.returncode == 0, done.stdout + done.stderr
+    project.make("aggregate")
     assert {path: path.read_bytes() for path in before} == before
     assert project.tables() == finished.tables()
     # what had been measured is kept, too
     logs = list((project.folder / "logs" / "tiny" / "measure").iterdir())
     assert [log.read_text() for log in logs] == [""] * 3
-    assert planned(project) == {"report": 1, "all": 1}
     # from now on, a change is noticed
-    project.configure(training={"learning_rate": 0.01, "batch_size": 32, "epochs": 4})
-    assert planned(project)["train"] == 9
+    other_settings(project)
+    assert project.planned()["train"] == 9
 
 
 def other_settings(project):
-    project.configure(training={"learning_rate": 0.01, "batch_size": 32, "epochs": 4})
+    project.configure(training=STUDY["training"] | {"epochs": 4})
 
 
 def other_data(project):
@@ -87,13 +70,14 @@ def other_code(project):
 
 
 def damage(project):
-    runs = project.results / "runs"
-    (runs / "l2~0" / "seed~0" / "run.json").unlink()
-    (runs / "l2~0" / "seed~1" / "weights.npz").write_bytes(b"not weights")
-    history = runs / "l2~0" / "seed~2" / "history.csv"
+    (project.run_folder("0", 0) / "run.json").unlink()
+    (project.run_folder("0", 1) / "weights.npz").write_bytes(b"not weights")
+    history = project.run_folder("0", 2) / "history.csv"
     history.write_text(history.read_text().rpartition("\n0,")[0] + "\n")
-    shutil.rmtree(runs / "l2~0.001" / "seed~0")
-    shutil.copytree(runs / "l2~0.03" / "seed~1", runs / "l2~0.03" / "seed~0", dirs_exist_ok=True)
+    shutil.rmtree(project.run_folder("0.001", 0))
+    shutil.copytree(
+        project.run_folder("0.03", 1), project.run_folder("0.03", 0), dirs_exist_ok=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -104,7 +88,7 @@ def test_what_does_not_belong_to_the_study_is_trained_again(project, change, kep
     change(project)
     said = adopt(project)
     assert said.startswith(f"{kept} of the {there} runs that are there are kept. The others ")
-    assert planned(project) == {"train": 9 - kept, "measure": 3, **TABLES}
+    assert project.planned() == {"train": 9 - kept, "measure": 3, **TABLES}
 
 
 def test_runs_of_set_ups_are_kept_with_their_own_data(project):
@@ -112,4 +96,4 @@ def test_runs_of_set_ups_are_kept_with_their_own_data(project):
     project.configure(factors={"validation.fraction": [0.3]})
     shutil.copytree(project.results / "runs", project.results / "setups/fraction~0.3/runs")
     assert adopt(project).startswith("9 of the 18 runs that are there are kept. ")
-    assert planned(project)["train"] == 9
+    assert project.planned()["train"] == 9

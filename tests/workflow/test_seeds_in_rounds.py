@@ -1,41 +1,28 @@
 """A study that adds seeds in rounds, by one command that is given again."""
 
-import pytest
-
 from l2study.core.variation import FIRST_ROUND
 from project import Project
-from tiny import write_npz
-
-pytestmark = pytest.mark.xdist_group("rounds")
 
 UNTIL = {"measure": "val_ce", "half_width": 1e-6, "at_most": FIRST_ROUND + 2}
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    project = Project(tmp_path_factory.mktemp("rounds") / "study")
-    write_npz(project.folder / "tiny.npz")
-    project.shorten_report()
-    return project
-
-
 def make(project, *targets, **until):
     project.configure(lambdas=[0, 0.03], seeds={"until": UNTIL | until})
-    done = project.snakemake(*targets)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stderr, project.tables()
+    return project.make(*targets), project.tables()
 
 
-def test_rounds_end_with_the_most_seeds_or_a_narrow_interval(project):
+def test_rounds_end_with_the_most_seeds_or_a_narrow_interval(tmp_path):
+    project = Project(tmp_path / "study")
+    project.shorten_report()
     said, tables = make(project, "aggregate")
     assert f"{2 * FIRST_ROUND} runs to train, 0 kept" in said
     assert f"That takes {FIRST_ROUND + 2} seeds: give the same command again." in said
-    assert {row["n"] for row in tables["gap.csv"]} == {str(FIRST_ROUND)}
+    assert {row["n"] for row in tables["gap"]} == {str(FIRST_ROUND)}
 
     said, tables = make(project)
     assert f"4 runs to train, {2 * FIRST_ROUND} kept" in said
     assert "More seeds than these are not allowed (seeds.until.at_most)." in said
-    rounds = tables["rounds.csv"]
+    rounds = tables["rounds"]
     assert [row["seeds"] for row in rounds] == [str(FIRST_ROUND)] * 2 + [str(FIRST_ROUND + 2)] * 2
 
     # a study that is finished knows its rounds, and a wider interval needs no more than the first
@@ -43,5 +30,5 @@ def test_rounds_end_with_the_most_seeds_or_a_narrow_interval(project):
     assert "runs to train" not in said and again == tables
     said, tables = make(project, "aggregate", half_width=10)
     assert "Wanted: 10 nats or less." in said and "again" not in said
-    assert {row["n"] for row in tables["gap.csv"]} == {str(FIRST_ROUND)}
-    assert {row["round"] for row in tables["rounds.csv"]} == {"1"}
+    assert {row["n"] for row in tables["gap"]} == {str(FIRST_ROUND)}
+    assert {row["round"] for row in tables["rounds"]} == {"1"}

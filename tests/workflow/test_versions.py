@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from needs import unavailable
 from project import STUDY, Project
-from tiny import PROJECT, write_npz
+from requirements import unavailable
+from tiny import PROJECT
 
 CLAIM = re.search(
     r"^snakemake>=([\d.]+),<([\d.]+)$", (PROJECT / "envs" / "requirements.in").read_text(), re.M
@@ -55,7 +55,6 @@ def test_a_study_from_the_data_to_the_report(finished, tmp_path, end):
 
     project = Project(tmp_path / "project")
     project.shorten_report()
-    write_npz(project.folder / "tiny.npz")
     project.configure(lambdas=[0, 0.001], seeds=2)
     command = [python, "-m", "snakemake", "--cores", "2", "--configfile", "tiny.yaml"]
 
@@ -71,10 +70,10 @@ def test_a_study_from_the_data_to_the_report(finished, tmp_path, end):
     assert "4 of 4 runs trained, 0 running, 0 failed" in printed
     assert "Finished jobid" not in printed
     assert "Done in 0:" in printed
-    found = project.tables()["histories.csv"]
+    found = project.table("histories")
     assert found == [
         row
-        for row in finished.tables()["histories.csv"]
+        for row in finished.table("histories")
         if row["l2"] in ("0", "0.001") and row["seed"] in ("0", "1")
     ]
     assert len(found) == 4 * (STUDY["training"]["epochs"] + 1)

@@ -1,14 +1,11 @@
 """What a change of code makes stale: training again only where it may change a number of a run."""
 
-import re
 import shutil
-from collections import Counter
 
 import pytest
 
 from l2study.core.code import WORK, code_of, fingerprint
-from project import Project
-from tiny import PROJECT, write_npz
+from tiny import PROJECT
 
 L2STUDY = "scripts/l2study/"
 CONFIG = f"{L2STUDY}core/config.py"
@@ -85,36 +82,16 @@ def test_the_other_stages_depend_on_no_reader_of_configurations_or_runs(stage):
     assert "data/sources.py" not in found
 
 
-@pytest.fixture
-def measured(tmp_path):
-    """A study of two runs, prepared, trained and measured."""
-    project = Project(tmp_path / "project")
-    write_npz(project.folder / "tiny.npz")
-    project.configure(lambdas=[0], seeds=2, reference_lambda=0)
-    assert planned(project) == {"prepare": 1, "train": 2, "measure": 1}
-    done = project.snakemake(MEASURES)
-    assert done.returncode == 0, done.stderr
-    return project
-
-
-MEASURES = "results/tiny/measures/l2~0.json"
-
-
-def planned(project):
-    """Return the jobs that Snakemake would run up to the measures, by its own account."""
-    done = project.snakemake("--dry-run", MEASURES)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return Counter(re.findall(r"^(?:local)?rule (\w+):$", done.stdout + done.stderr, re.MULTILINE))
-
-
 @pytest.mark.slow
-def test_snakemake_says_the_same(measured):
+def test_snakemake_says_the_same(finished, tmp_path):
     """A path helper is only added here, since the workflow runs with the changed code."""
+    project = finished.copy(tmp_path / "copy")
+    target = "results/tiny/measures/l2~0.json"
     for name, *words in HARMLESS.values():
         if "paths" not in name:
-            change(measured.folder, name, *words)
-    with open(measured.folder / L2STUDY / "core" / "paths.py", "a") as file:
+            change(project.folder, name, *words)
+    with open(project.folder / L2STUDY / "core" / "paths.py", "a") as file:
         file.write("\n\ndef another(folder):\n    return folder\n")
-    assert planned(measured) == {}
-    change(measured.folder, *DECIDING["engine"])
-    assert planned(measured) == {"train": 2, "measure": 1}
+    assert project.planned(target) == {}
+    change(project.folder, *DECIDING["engine"])
+    assert project.planned(target) == {"train": 3, "measure": 1}

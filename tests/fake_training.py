@@ -1,4 +1,4 @@
-"""A study whose training is done by a stand-in, which takes a moment, as do the tests with it."""
+"""A study whose training is faked and takes a moment, for tests of what goes on around it."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from project import Project
-from tiny import PROJECT, write_npz
+from tiny import PROJECT
 
 TRAIN = '''
 """Write what a run writes, without training."""
@@ -47,26 +47,37 @@ def announce():
 def start():
     pass
 """
-"""No TensorFlow is imported for the stand-in."""
+"""No TensorFlow is imported."""
 
 RUNS = [f"results/tiny/runs/l2~0.001/seed~{seed}/run.json" for seed in range(4)]
 
+ENVIRONMENT = {name: os.environ[name] for name in ("PATH", "HOME")}
+"""That of a user."""
 
-class StandIn(Project):
+
+class FakeTraining(Project):
     """A study of four runs: one lambda, four seeds."""
+
+    preloaded = False
 
     def __init__(self, folder: Path):
         super().__init__(folder)
-        write_npz(folder / "tiny.npz")
-        self.configure(lambdas=[0.001], seeds=4)
+        self.configure()
         (folder / "scripts" / "train.py").write_text(TRAIN)
         (folder / "scripts" / "l2study" / "training" / "preload.py").write_text(PRELOAD)
+
+    def configure(self, **changes) -> None:
+        super().configure(**{"lambdas": [0.001], "seeds": 4} | changes)
 
     def change(self, module: str, old: str, new: str) -> None:
         """Put `new` in the place of `old`, wherever it is in a module of l2study."""
         path = self.folder / "scripts" / "l2study" / f"{module}.py"
         assert old in path.read_text()
         path.write_text(path.read_text().replace(old, new))
+
+    def trained(self) -> set[int]:
+        """Return the seeds of the runs that are there."""
+        return {seed for seed, run in enumerate(RUNS) if (self.folder / run).exists()}
 
     def run(self, *arguments: str, executor: str | None = None) -> subprocess.CompletedProcess:
         """Run Snakemake for the four runs, on two cores, or as jobs of tests/executor."""
@@ -75,7 +86,7 @@ class StandIn(Project):
         return subprocess.run(
             [*command, *arguments, "--", *RUNS],
             cwd=self.folder,
-            env=stand_in_environment() | {"PYTHONPATH": str(PROJECT / "tests" / "executor")},
+            env=ENVIRONMENT | {"PYTHONPATH": str(PROJECT / "tests" / "executor")},
             capture_output=True,
             text=True,
         )
@@ -88,8 +99,3 @@ class StandIn(Project):
         (self.folder / "profiles" / "here").mkdir(exist_ok=True)
         (self.folder / "profiles" / "here" / "config.yaml").write_text(yaml.safe_dump(here))
         return "profiles/here"
-
-
-def stand_in_environment() -> dict[str, str]:
-    """Return the environment of a user."""
-    return {name: os.environ[name] for name in ("PATH", "HOME")}

@@ -2,8 +2,7 @@
 
 A study that starts nothing anew spends most of its time on imports. Run as a program, this module
 imports both, and then runs Snakemake for every line of its standard input in a child of its own.
-What a child does is what Snakemake does. Training and measuring are done by one preloaded process
-of the project, so this is of use only where a study's code is that of the project.
+Training and measuring are done by one preloaded process of the project, with the project's code.
 """
 
 import json
@@ -19,7 +18,7 @@ def snakemake(
     arguments: list[str], folder: Path, environment: dict[str, str]
 ) -> subprocess.CompletedProcess:
     """Run Snakemake in `folder` as `subprocess.run` would, and return what happened."""
-    with TemporaryDirectory(prefix="l2study-warm-") as place:
+    with TemporaryDirectory(prefix="l2study-preloaded-") as place:
         printed = [Path(place, name) for name in ("stdout", "stderr")]
         request = [arguments, str(folder), environment, *map(str, printed)]
         process, _ = _process()
@@ -30,14 +29,14 @@ def snakemake(
     return subprocess.CompletedProcess(["snakemake", *arguments], code, *texts)
 
 
-def preloaded() -> dict[str, str]:
+def address() -> dict[str, str]:
     """Return what the environment must have for the preloaded process to train and measure."""
     return _process()[1]
 
 
 @cache
 def _process() -> tuple[subprocess.Popen, dict[str, str]]:
-    """The process of this module, which ends when that of the tests does, and see `preloaded`."""
+    """The process of this module, which ends when that of the tests does, and see `address`."""
     process = subprocess.Popen(
         [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

@@ -1,13 +1,14 @@
-"""Strike a program at a moment that a test has chosen, without a change to the program.
+"""Let a program meet a fault at a moment that a test has chosen, without a change to the program.
 
-Python imports this module at its start, because `Project.start` puts this folder on PYTHONPATH.
-The file that the environment variable STRIKES names holds a list of strikes: `{"at": PATTERN,
-"do": ACTION, "once": true}`. A moment is one line of text, and PATTERN a regular expression that is
-searched in it:
+Python imports this module at its start where this folder is on PYTHONPATH. The file that the
+environment variable INJECTED_FAULTS names holds a list of faults: `{"at": PATTERN, "do": ACTION,
+"once": true}`. PATTERN is a regular expression that is searched in a line of text, the moment:
 
     open PATH MODE      just before a file is opened
     rename PATH         just before a file gets its final name
     print WORDS         just after a line was printed
+
+Without "once", the fault meets every program that comes to this moment.
 """
 
 import builtins
@@ -22,7 +23,7 @@ from pathlib import Path
 
 
 def wait():
-    """Wait until the test takes the list of strikes away."""
+    """Wait until the test takes the list of faults away."""
     while LIST.exists():
         time.sleep(0.02)
 
@@ -43,38 +44,35 @@ def kill():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def strike(moment):
+def meet(moment):
     """Do what the list says for this moment."""
-    for number, pattern, action, once in STRIKES:
-        if pattern.search(moment):
-            if once:
+    for number, fault in enumerate(FAULTS):
+        if re.search(fault["at"], moment):
+            if fault.get("once"):
                 try:
-                    LIST.with_suffix(f".struck-{number}").touch(exist_ok=False)
+                    LIST.with_suffix(f".met-{number}").touch(exist_ok=False)
                 except FileExistsError:
                     continue
             LIST.with_suffix(f".reached-{number}").touch()
-            action()
+            globals()[fault["do"]]()
 
 
 def listen(event, arguments):
     """Tell the moments of Python's audit events; `os.replace` is one of `os.rename`."""
     if event == "os.rename":
-        strike(f"rename {os.fsdecode(arguments[1])}")
+        meet(f"rename {os.fsdecode(arguments[1])}")
     elif event == "open" and isinstance(arguments[0], str | bytes):
-        strike(f"open {os.fsdecode(arguments[0])} {arguments[1]}")
+        meet(f"open {os.fsdecode(arguments[0])} {arguments[1]}")
 
 
-def print_and_strike(*words, plain=builtins.print, **options):
+def print_and_meet(*words, plain=builtins.print, **options):
     """Print, and tell that moment."""
     plain(*words, **options)
-    strike("print " + " ".join(map(str, words)))
+    meet("print " + " ".join(map(str, words)))
 
 
-LIST = Path(os.environ.get("STRIKES", "/nonexistent"))
+LIST = Path(os.environ.get("INJECTED_FAULTS", "/nonexistent"))
 if LIST.is_file():
-    STRIKES = [
-        (number, re.compile(entry["at"]), globals()[entry["do"]], entry.get("once", False))
-        for number, entry in enumerate(json.loads(LIST.read_text()))
-    ]
-    builtins.print = print_and_strike
+    FAULTS = json.loads(LIST.read_text())
+    builtins.print = print_and_meet
     sys.addaudithook(listen)
