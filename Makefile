@@ -6,6 +6,7 @@
 # make adopt [CONFIG=mine.yaml] keep runs that were copied here without the folder .snakemake
 # make reproduce [CONFIG=...]   make study, and then whether it agrees with the reference results
 # make findings                 write docs/findings.md again, from the tables in reference/
+# make config                   write config.yaml, its schema and its page again, from config_model.py
 # make lesson                   execute the lesson for a class, docs/lesson.ipynb, and make a page of it
 # make check                    style and unit tests but the slow ones, in a minute
 # make test                     every test, in about 12 minutes on two cores
@@ -20,7 +21,7 @@ CONFIG ?=
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 
-.PHONY: study open plan adopt reproduce findings lesson check test golden test-deps setup lock clean help
+.PHONY: study open plan adopt reproduce findings config lesson check test golden test-deps setup lock clean help
 
 # Without these two, the study of config.yaml would be made and not the one that is meant.
 ifneq ($(filter %.yaml,$(MAKECMDGOALS)),)
@@ -50,6 +51,9 @@ reproduce: study
 
 findings: setup
 	@$(BIN)/python scripts/findings.py
+
+config: setup
+	@$(BIN)/python scripts/configuration.py
 
 # The page is to need no network, so it names no scripts of others.
 lesson: setup

@@ -61,7 +61,7 @@ def adopt(study: dict, file: Path) -> str:
         os.utime(path, (LONG_AGO, LONG_AGO))
     lock.hold(lock.path_of(study["study"]))
     if rounds := until(study):
-        study = in_round(study, rounds["at_most"])
+        study = in_round(study, rounds["max_seeds"])
     found = setups(study, checked=True)
     manifests = {}
     for setup in found:

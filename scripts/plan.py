@@ -101,7 +101,7 @@ def variation(base: Setup) -> list[str]:
     lines = [] if usual else [f"a seed changes {', '.join(base.varied)}"]
     if rounds := base.until:
         lines.append(
-            f"seeds in rounds: {rounds['now']} up to this one, {rounds['at_most']} at most"
+            f"seeds in rounds: {rounds['now']} up to this one, {rounds['max_seeds']} at most"
         )
     return lines
 

@@ -52,7 +52,7 @@ def _serve() -> None:
     del sys.path[0]
     for name in [name for name in sys.modules if name.split(".")[0] == "l2study"]:
         del sys.modules[name]  # each study imports its own
-    import jsonschema  # noqa: F401  # what a Snakefile makes Snakemake import, and ours imports
+    import pydantic  # noqa: F401  # what a Snakefile makes Snakemake import, and ours imports
     import smart_open  # noqa: F401
     from snakemake.cli import get_argument_parser, main
 

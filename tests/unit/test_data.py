@@ -828,7 +828,6 @@ def test_the_program_says_what_it_has_prepared(tmp_path):
     ("config", "words"),
     [
         ("absent.yaml", "absent.yaml: cannot be read: No such file or directory"),
-        ('{"dataset": {"nam": 1}}', "dataset.nam: unknown key"),
         ('{"dataset": {"path": "absent.npz"}}', "absent.npz: there is no such file or folder"),
         ('{"dataset": {"train_size": 54001}}', "dataset.train_size: 54001 is more than the 54000"),
     ],

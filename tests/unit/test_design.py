@@ -47,7 +47,7 @@ def test_independent_runs_share_no_source_that_has_levels():
 
 
 def test_a_further_round_adds_seeds_to_every_set_up():
-    until = {"measure": "gap_reported", "half_width": 0.01, "at_most": 40}
+    until = {"measure": "gap_reported", "half_width": 0.01, "max_seeds": 40}
     factors = {"training.batch_size": [32]}
     design = Design.of(check({"seeds": {"until": until}, "factors": factors}))
     assert design.base.seeds == list(range(10)) and design.runs == 2 * 5 * 10

@@ -19,7 +19,7 @@ LEDGER = PROJECT / "reports" / "claims" / "general.yaml"
 
 
 def in_rounds(config, **until):
-    given = {"measure": "gap_generalisation", "half_width": 0.0002, "at_most": 40} | until
+    given = {"measure": "gap_generalisation", "half_width": 0.0002, "max_seeds": 40} | until
     return {**config, "seeds": {"until": given | {"now": len(config["seeds"])}}}
 
 
@@ -55,7 +55,7 @@ def test_a_run_that_is_not_there_keeps_a_round_open(tmp_path):
 
 
 def test_the_values_are_those_of_the_histories(tmp_path):
-    config = grown(tmp_path, 12, at_most=12)
+    config = grown(tmp_path, 12, max_seeds=12)
     aggregate.write_tables(config, LEDGER, tmp_path)
     runs = read_table(tmp_path / "tables" / "runs.csv")
     cells = {
@@ -80,7 +80,7 @@ def test_runs_of_another_training_do_not_count(tmp_path):
     ("seeds", "until", "said"),
     [
         (10, {}, "That takes"),
-        (10, {"at_most": 10}, "More seeds than these are not allowed (seeds.until.at_most)."),
+        (10, {"max_seeds": 10}, "More seeds than these are not allowed (seeds.until.max_seeds)."),
         (10, {"half_width": 0.5}, "Wanted: 50 points or less."),
     ],
 )
@@ -93,7 +93,7 @@ def test_what_is_said_at_the_end(tmp_path, seeds, until, said):
 
 
 def test_table_and_page_have_the_rounds(tmp_path):
-    config = grown(tmp_path, 12, at_most=12)
+    config = grown(tmp_path, 12, max_seeds=12)
     aggregate.write_tables(config, LEDGER, tmp_path)
     table = read_table(tmp_path / "tables" / "rounds.csv")
     assert table[["round", "seeds"]].drop_duplicates().to_numpy().tolist() == [[1, 10], [2, 12]]

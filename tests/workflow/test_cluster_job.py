@@ -30,8 +30,8 @@ def forbid(project):
     """
     for module in NOT_IN_A_JOB:
         project.change(module, PATHLIB, PATHLIB + CHECK)
-    jsonschema = "    from jsonschema import Draft"
-    project.change("core/config", jsonschema, f"    {CHECK}{jsonschema}")
+    pydantic = "    from pydantic import ValidationError"
+    project.change("core/config", pydantic, f"    {CHECK}{pydantic}")
 
 
 def here(project, *arguments):
@@ -124,7 +124,7 @@ def test_without_all_that_snakemake_does_not_promise_the_study_is_made_all_the_s
 def test_jobs_of_a_study_in_rounds_have_the_seeds_of_its_round(project):
     forbid(project)
     project.change("tables/rounds", "import math\n", f"import math\n{CHECK}")
-    until = {"measure": "val_ce", "half_width": 0.1, "at_most": 4}
+    until = {"measure": "val_ce", "half_width": 0.1, "max_seeds": 4}
     project.configure(seeds={"until": until})
     done = here(project)
     assert done.returncode == 0, done.stderr

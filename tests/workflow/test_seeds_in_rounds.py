@@ -3,7 +3,7 @@
 from l2study.core.variation import FIRST_ROUND
 from project import Project
 
-UNTIL = {"measure": "val_ce", "half_width": 1e-6, "at_most": FIRST_ROUND + 2}
+UNTIL = {"measure": "val_ce", "half_width": 1e-6, "max_seeds": FIRST_ROUND + 2}
 
 
 def make(project, *targets, **until):
@@ -21,7 +21,7 @@ def test_rounds_end_with_the_most_seeds_or_a_narrow_interval(tmp_path):
 
     said, tables = make(project)
     assert f"4 runs to train, {2 * FIRST_ROUND} kept" in said
-    assert "More seeds than these are not allowed (seeds.until.at_most)." in said
+    assert "More seeds than these are not allowed (seeds.until.max_seeds)." in said
     rounds = tables["rounds"]
     assert [row["seeds"] for row in rounds] == [str(FIRST_ROUND)] * 2 + [str(FIRST_ROUND + 2)] * 2
 

@@ -1,45 +1,47 @@
-"""Reading and checking a study's configuration. The schema is `schemas/config.schema.yaml`."""
+"""Reading and checking a study's configuration. Its keys are in `config_model`."""
 
 import difflib
 import json
 import math
 import os
-from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import yaml
 
-from l2study.core.config_faults import allowed, at, fault, one_line, read_schema, shown
+from l2study.core.config_faults import fault, mapping_in, one_line, shown
 from l2study.core.labels import as_number, l2_label
 from l2study.core.paths import LEDGERS, ledger
-from l2study.core.variation import FIRST_ROUND, SOURCES, USUAL, faults, is_crossed
+from l2study.core.seeds import FIRST_ROUND, SOURCES, USUAL
 
-if TYPE_CHECKING:
-    from jsonschema import Draft202012Validator
-
-TAKES_MOMENTUM = ("sgd", "rmsprop")
-"""The optimisers that have a momentum."""
+SCHEMA = Path(__file__).resolve().parents[3] / "schemas" / "config.schema.json"
+"""Made from `config_model`, which is slow to load."""
 
 
 class ConfigError(ValueError):
     """The configuration is not valid. The message is one line: key, value and what is allowed."""
 
 
+@cache
+def read_schema() -> dict:
+    """Return the schema of a configuration."""
+    return json.loads(SCHEMA.read_text(encoding="utf-8"))
+
+
 def read_config(source: str | os.PathLike) -> dict:
     """Return the canonical configuration (see `check`) in a file or a text.
 
     Args:
-        source: path of a YAML or JSON file, or the JSON text itself, which begins with `{`.
+        source: path of a YAML or JSON file; or JSON text, which begins with `{`. Such text is of
+            the workflow, which has checked it, so it is not checked again.
 
     Raises:
         ConfigError: the file cannot be read, is not YAML, repeats a key, or is not valid.
     """
     text = str(source)
     if text.lstrip().startswith("{"):
-        return check(_parsed(text, "the configuration"))
+        return checked_before(_parsed(text, "the configuration"))
     return check(read_keys(source))
 
 
@@ -75,19 +77,26 @@ def check(config: dict, *, defaults: bool = True) -> dict:
     Raises:
         ConfigError: the first fault found, in one line.
     """
+    # Imported late: a job reads a configuration that has been checked.
+    from pydantic import ValidationError
+
+    from l2study.core.config_model import Config
+
     try:
         normal = _normal(config, read_schema(), defaults)
-        # an unknown key first: a misspelt key is also a missing one
-        errors = sorted(
-            _validator().iter_errors(normal), key=lambda e: e.validator != "additionalProperties"
-        )
+        try:
+            Config.model_validate(normal)
+            errors = []
+        except ValidationError as error:
+            errors = error.errors()
     except (RecursionError, ValueError):
         message = "the configuration is nested too deeply or has a number of too many digits"
         raise ConfigError(message) from None
+    errors += [{"type": "missing", "loc": path} for path in _missing(normal, read_schema())]
     if errors:
-        raise ConfigError(fault(errors[0], config))
-    for message in _conflicts(normal):
-        raise ConfigError(message)
+        # An unknown key first: a misspelt key is also a missing one.
+        known = [error["type"] not in ("extra_forbidden", "invalid_key") for error in errors]
+        raise ConfigError(fault(errors[known.index(min(known))], config, read_schema()))
     return _canonical(normal)
 
 
@@ -136,7 +145,7 @@ def _canonical(normal: dict) -> dict:
 def _seeds(seeds: int | list | dict) -> list | dict:
     if isinstance(seeds, dict) and "until" in seeds:
         until = seeds["until"]
-        return {"until": until | {"now": until.get("now", min(FIRST_ROUND, until["at_most"]))}}
+        return {"until": until | {"now": until.get("now", min(FIRST_ROUND, until["max_seeds"]))}}
     if isinstance(seeds, dict):
         return {source: _seeds(seeds[source]) for source in SOURCES if source in seeds}
     return list(range(seeds)) if isinstance(seeds, int) else sorted(seeds)
@@ -195,44 +204,13 @@ def _object(pairs: list[tuple[str, object]]) -> dict:
     return dict(pairs)
 
 
-@cache
-def _validator() -> "Draft202012Validator":
-    """Return the schema's validator; a number is finite, and 1.0 is not a whole number."""
-    # Imported late: a job of a cluster reads the configuration and has no need to check it.
-    from jsonschema import Draft202012Validator
-    from jsonschema.validators import extend
-
-    def is_integer(_, value: object) -> bool:
-        return isinstance(value, int) and not isinstance(value, bool)
-
-    def is_number(_, value: object) -> bool:
-        return is_integer(_, value) or (isinstance(value, float) and math.isfinite(value))
-
-    checker = Draft202012Validator.TYPE_CHECKER.redefine_many(
-        {"integer": is_integer, "number": is_number}
-    )
-    return extend(Draft202012Validator, type_checker=checker)(read_schema())
-
-
 def _normal(value: object, schema: dict, defaults: bool) -> object:
     """Return `value` with numbers as floats, optional nulls left out and, if wanted, defaults."""
-    kind = schema["type"]
-    if kind == "object" and isinstance(value, dict) and "properties" in schema:
-        known = schema["properties"]
-        given = {
-            key: item
-            for key, item in value.items()
-            if item is not None or key not in known or key in schema["required"]
-        }
-        if defaults:
-            given = {key: p["default"] for key, p in known.items() if "default" in p} | given
-        order = [key for key in known if key in given] + [key for key in given if key not in known]
-        return {
-            key: _normal(given[key], known[key], defaults) if key in known else given[key]
-            for key in order
-        }
-    if "array" in kind and isinstance(value, list):
-        return [_normal(item, schema["items"], defaults) for item in value]
+    kind = schema.get("type")
+    if isinstance(value, dict):
+        return _normal_mapping(value, mapping_in(schema), defaults)
+    if isinstance(value, list):
+        return [_normal(item, schema.get("items", {}), defaults) for item in value]
     if kind == "number":
         try:
             return as_number(value)
@@ -244,43 +222,23 @@ def _normal(value: object, schema: dict, defaults: bool) -> object:
     return value
 
 
-def _conflicts(config: dict) -> Iterator[str]:
-    """Yield a message for each fault that lies between keys or between entries of a list."""
-    if not {"name", "path"} & set(config["dataset"]):
-        yield f"dataset.name: missing; allowed: {allowed(at(('dataset', 'name')))}"
-    training = config["training"]
-    if "momentum" in training and training["optimizer"] not in TAKES_MOMENTUM:
-        yield (
-            f"training.momentum: {training['momentum']!r} is given, but the optimizer"
-            f" {training['optimizer']} takes none; allowed with: {', '.join(TAKES_MOMENTUM)}"
-        )
-    if config["model"].get("regularizer") == "decoupled" and training["optimizer"] == "adamw":
-        yield (
-            'model.regularizer: "decoupled" is given, but the optimizer adamw decays all weights'
-            " already; allowed with: adam, sgd, rmsprop"
-        )
-    chosen = training.get("evaluate_at")
-    chosen = chosen if isinstance(chosen, list) else []
-    if chosen and max(chosen) > training["epochs"]:
-        yield (
-            f"training.evaluate_at: epoch {max(chosen)} is after the last;"
-            f" allowed: at most {training['epochs']}, the number of epochs"
-        )
-    if not config["model"]["hidden_units"] and not config["model"]["regularize_output"]:
-        yield (
-            "model.hidden_units: [] leaves no kernel to regularise;"
-            " allowed: at least one layer, or regularize_output: true"
-        )
-    labels = [l2_label(number) for number in config["lambdas"]]
-    seeds, each_once = config["seeds"], {"training.evaluate_at": chosen, "lambdas": labels}
-    each_once |= {"variation": config.get("variation")}
-    each_once |= (
-        {f"seeds.{source}": levels for source, levels in seeds.items()}
-        if is_crossed(config)
-        else {"seeds": seeds}
-    )
-    for key, entries in each_once.items():
-        for entry, count in Counter(entries if isinstance(entries, list) else []).items():
-            if count > 1:
-                yield f"{key}: {entry} is given more than once; allowed: each once"
-    yield from faults(config)
+def _normal_mapping(value: dict, schema: dict, defaults: bool) -> dict:
+    known = schema.get("properties", {})
+    given = {
+        key: item
+        for key, item in value.items()
+        if item is not None or not known.get(key, {}).get("optional")
+    }
+    if defaults:
+        given = {key: own["default"] for key, own in known.items() if "default" in own} | given
+    order = [key for key in known if key in given] + [key for key in given if key not in known]
+    return {key: _normal(given[key], known.get(key, {}), defaults) for key in order}
+
+
+def _missing(config: object, schema: dict, above: tuple = ()) -> Iterator[tuple]:
+    """Yield the path of every key that has a default, and no value in a configuration."""
+    for key, own in schema.get("properties", {}).items() if isinstance(config, dict) else ():
+        if key not in config and "default" in own and not (key == "name" and "path" in config):
+            yield (*above, key)
+        else:
+            yield from _missing(config.get(key), own, (*above, key))

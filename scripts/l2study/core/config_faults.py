@@ -1,22 +1,11 @@
-"""What is said of a fault in a configuration: the key, its value as written, what is allowed.
-
-What is allowed is in `schemas/config.schema.yaml`.
-"""
+"""What is said of a fault in a configuration: the key, its value as written, what is allowed."""
 
 import difflib
 import json
-from collections.abc import Iterable
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
 
-from l2study.core.files import read_yaml
-from l2study.core.variation import SOURCES
-
-if TYPE_CHECKING:
-    from jsonschema import ValidationError
-
-SCHEMA = Path(__file__).resolve().parents[3] / "schemas" / "config.schema.yaml"
+RENAMED = {"seeds.until.at_most": "seeds.until.max_seeds"}
+"""Keys that had another name before: the former name, and the one of today."""
 
 _UNSUITABLE = {
     "imdb": "word sequences of unequal length, not images",
@@ -26,99 +15,87 @@ _UNSUITABLE = {
 }
 
 
-@cache
-def read_schema() -> dict:
-    """Return the schema of a configuration."""
-    return read_yaml(SCHEMA)
+def fault(error: Mapping, config: object, schema: dict) -> str:
+    """Return one line for the fault of a key.
 
-
-def fault(error: "ValidationError", config: object) -> str:
-    """Return one line for a schema error: the key, the value as it was written, what is allowed."""
-    path = tuple(error.absolute_path)
+    Args:
+        error: of pydantic: `type`, `loc` and `ctx` are read.
+        config: the configuration as it was written.
+        schema: of a configuration.
+    """
+    path, value, here = _followed(error, config, schema)
     key = _dotted(path)
-    if error.validator == "additionalProperties":
-        known = list(error.schema["properties"])
-        name = next(name for name in error.instance if name not in known)
-        near = difflib.get_close_matches(str(name), known, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        return (
-            f"{_dotted((*path, name))}: unknown key (value {shown(error.instance[name])});"
-            f" {hint}allowed here: {', '.join(known)}"
-        )
-    if error.validator == "required":
-        name = next(name for name in error.validator_value if name not in error.instance)
-        return f"{_dotted((*path, name))}: missing; allowed: {allowed(at((*path, name)))}"
-    value = error.instance if error.instance is None else _written(config, path, error.instance)
-    may_be = allowed(error.schema)
+    may_be = allowed(here)
+    match error["type"]:
+        case "value_error" if path:
+            return f"{key}: {error['ctx']['error']}"
+        case "value_error":
+            return str(error["ctx"]["error"])
+        case "extra_forbidden" | "invalid_key" if key in RENAMED:
+            return f"{key}: has another name since version 2.0; write {RENAMED[key]}"
+        case "extra_forbidden" | "invalid_key":
+            known = [name for name, own in here["properties"].items() if not own.get("readOnly")]
+            hint = _near(path[-1], known)
+            allowed_here = f"{hint}allowed here: {', '.join(known)}"
+            return f"{key}: unknown key (value {shown(value)}); {allowed_here}"
+        case "missing":
+            return f"{key}: missing; allowed: {may_be}"
     if not path:
         return f"the configuration is {shown(value)}; allowed: {may_be}"
     if value is None:
         return f"{key}: no value is given; allowed: {may_be}"
-    if isinstance(value, str) and key == "dataset.name" and value in _UNSUITABLE:
+    if key == "dataset.name" and isinstance(value, str) and value in _UNSUITABLE:
         return f"{key}: {shown(value)} is {_UNSUITABLE[value]}; allowed: {may_be}"
-    choices = error.schema.get("enum", []) if isinstance(value, str) else []
-    near = difflib.get_close_matches(str(value), choices, n=1) if choices else []
-    hint = f"did you mean {near[0]}? " if near else ""
+    hint = _near(value, here.get("enum", [])) if isinstance(value, str) else ""
     return f"{key}: {shown(value)} is not allowed; {hint}allowed: {may_be}"
 
 
-def _written(config: object, path: Iterable, value: object) -> object:
-    """Return the entry at `path` as the user wrote it, or `value` where it is a default."""
-    for step in path:
+def _followed(error: Mapping, config: object, schema: dict) -> tuple[list, object, dict]:
+    """Return the path of a key without the kinds of values, its value, and its schema.
+
+    Of an unknown key it is the schema of the mapping that it is in.
+    """
+    path, value, here, in_kind = [], config, schema, False
+    for step in error["loc"]:
+        if "anyOf" in here and not in_kind and step in ("value", "list", "mapping"):
+            in_kind = True
+            continue
+        path.append(step)
         try:
-            config = config[step]
+            value = value[step]
         except (KeyError, IndexError, TypeError):
-            return value
-    return config
+            value = error.get("input")  # a default, or what is missing
+        inner = inside(here, step)
+        here, in_kind = inner or mapping_in(here), False
+    return path, value, here
 
 
-def at(path: Iterable[str]) -> dict:
-    """Return the schema of the key at `path`."""
-    schema = read_schema()
-    for step in path:
-        schema = schema["properties"][step]
-    return schema
+def mapping_in(schema: dict) -> dict:
+    """Return what a schema says of a mapping, or of nothing: the schema itself."""
+    return next((one for one in schema.get("anyOf", []) if "properties" in one), schema)
+
+
+def inside(schema: dict, step: object) -> dict | None:
+    """Return the schema of a key of a mapping, or of an entry of a list."""
+    for one in (schema, *schema.get("anyOf", [])):
+        inner = one.get("items") if isinstance(step, int) else one.get("properties", {}).get(step)
+        inner = inner or one.get("additionalProperties")
+        if inner:
+            return inner
+    return None
 
 
 def allowed(schema: dict) -> str:
     """Return in words what a schema allows."""
+    if "allowed" in schema:
+        return schema["allowed"]
     if "enum" in schema:
         return ", ".join(schema["enum"])
-    match schema["type"]:
-        case "object" if "properties" not in schema:
-            return "a mapping of one factor or more, each with its levels"
-        case "object":
-            keys = [key for key in schema["properties"] if key != "now"]
-            return f"a mapping with the keys {', '.join(keys)}"
-        case "array":
-            return _list(schema)
-        case ["integer", "array"]:
-            return f"{_bounded('a count', schema)}, or {_list(schema)}"
-        case ["integer", "array", "object"]:
-            sources = ", ".join(SOURCES)
-            return (
-                f"{_bounded('a count', schema)}, {_list(schema)}, a mapping of one or more of"
-                f" {sources}, each with its levels, or of until alone"
-            )
-        case ["array", "object"]:
-            return "a list of values, or a mapping of levels with the keys that each changes"
-        case ["string", "array", "object"]:
-            keys = ", ".join(schema["properties"])
-            return f"all, {_list(schema)}, or a mapping with the key {keys}"
-        case "boolean":
-            return "true or false"
-        case "integer":
-            return _bounded("a whole number", schema)
-        case "number":
-            return _bounded("a number", schema)
-        case "string" if "pattern" in schema:
-            return (
-                "text of 1 to 100 letters, digits, - and _ (in quotes where it looks like a number)"
-            )
-    return "text that is not empty"
-
-
-def _bounded(noun: str, schema: dict) -> str:
+    if schema["type"] == "object":
+        return f"a mapping with the keys {', '.join(schema['properties'])}"
+    if schema["type"] == "boolean":
+        return "true or false"
+    noun = {"integer": "a whole number", "number": "a number", "string": "text"}[schema["type"]]
     words = {
         "minimum": "of at least",
         "exclusiveMinimum": "above",
@@ -126,14 +103,12 @@ def _bounded(noun: str, schema: dict) -> str:
         "exclusiveMaximum": "below",
     }
     bounds = [f"{word} {schema[name]}" for name, word in words.items() if name in schema]
-    return " ".join([noun, " and ".join(bounds)]).strip()
+    return f"{noun} {' and '.join(bounds)}".strip()
 
 
-def _list(schema: dict) -> str:
-    nouns = {"integer": "whole numbers", "number": "numbers"}
-    items = schema["items"]
-    entries = f"of {allowed(items)}" if "enum" in items else _bounded(nouns[items["type"]], items)
-    return f"a list of {schema.get('minItems', 0)} or more {entries}"
+def _near(name: object, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(str(name), known, n=1)
+    return f"did you mean {near[0]}? " if near else ""
 
 
 def _dotted(path: Iterable) -> str:
@@ -153,7 +128,7 @@ def shown(value: object) -> str:
     try:
         text = _printable(json.dumps(value, ensure_ascii=False, default=str))
     except (TypeError, ValueError, RecursionError):
-        text = f"a {type(value).__name__}"
+        text = f"a value of type {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -8,7 +8,7 @@ is split 1, order 2, weights 3, whatever other levels and sources there are.
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from l2study.core.seeds import (
     FIRST_ROUND,
@@ -33,8 +33,8 @@ def is_crossed(config: Mapping) -> bool:
 def until(config: Mapping) -> dict | None:
     """Return until when seeds are added in rounds, by a canonical configuration; None if not so.
 
-    `measure`, `half_width` and `at_most` are as the configuration has them; `now` is how many seeds
-    there are in this round.
+    `measure`, `half_width` and `max_seeds` are as the configuration has them; `now` is how many
+    seeds there are in this round.
     """
     return config["seeds"].get("until") if isinstance(config["seeds"], Mapping) else None
 
@@ -110,44 +110,6 @@ def source_seeds(config: dict, seed: int) -> dict[str, int]:
         source: seed // MOST_LEVELS ** SOURCES.index(source) % MOST_LEVELS
         for source in config["seeds"]
     }
-
-
-def faults(config: Mapping) -> Iterator[str]:
-    """Yield a message for each fault between what a seed changes and the rest of a configuration.
-
-    Args:
-        config: as the schema allows it; levels may be counts or lists.
-    """
-    seeds, crossed = config["seeds"], is_crossed(config)
-    if not crossed and isinstance(seeds, dict) and len(seeds) > 1:
-        yield (
-            f"seeds: until is given with {', '.join(set(seeds) - {'until'})}; allowed: until alone,"
-            " or levels of sources"
-        )
-    if crossed and "variation" in config:
-        yield (
-            f"variation: {', '.join(config['variation'])} is given, but seeds names its sources"
-            " itself; allowed with: seeds as a count or a list"
-        )
-    if crossed:
-        counts = [own if isinstance(own, int) else len(own) for own in seeds.values()]
-        if math.prod(counts) < 2:
-            yield (
-                f"seeds: {', '.join(seeds)} with one level each is a single run of every lambda;"
-                " allowed: at least two combinations"
-            )
-    sources = seeds if crossed else config.get("variation", USUAL)
-    key = "seeds" if crossed else "variation"
-    if "split" in sources and config["validation"]["split"] != "stratified":
-        yield (
-            f"validation.split: {config['validation']['split']} keeps the same images for every"
-            f" seed, but a seed is to change the split; allowed: stratified, or no split in {key}"
-        )
-    if "sample" in sources and "train_size" not in config["dataset"]:
-        yield (
-            "dataset.train_size: missing, but a seed is to change which training images are used;"
-            f" allowed: fewer than there are, or no sample in {key}"
-        )
 
 
 def _crossed(levels: dict[str, list[int]]) -> list[dict[str, int]]:

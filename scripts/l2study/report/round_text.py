@@ -35,7 +35,7 @@ def rounds_sentence(study: Study) -> str:
     last = table[table["round"] == table["round"].max()]
     narrow = bool((last["half_width"] <= last["wanted"]).all())
     enough = "Every interval is narrow enough now." if narrow else "That is not reached yet."
-    if not narrow and wanted["now"] >= wanted["at_most"]:
+    if not narrow and wanted["now"] >= wanted["max_seeds"]:
         enough = "That is not reached with the most seeds that the study may have."
     return (
         "Seeds were added in rounds, until the interval was narrow enough at every lambda."

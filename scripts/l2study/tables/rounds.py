@@ -97,23 +97,23 @@ def seeds_for(last: Known, half_width: float, confidence: float) -> int:
 
 
 def rounds(
-    cells: Mapping[Hashable, Sequence[float]], half_width: float, at_most: int, confidence: float
+    cells: Mapping[Hashable, Sequence[float]], half_width: float, max_seeds: int, confidence: float
 ) -> tuple[int, list[Round]]:
     """Return how many seeds the study needs now, and its rounds that are over.
 
-    The first round has `FIRST_ROUND` seeds, or `at_most` if that is less. Every further one has
+    The first round has `FIRST_ROUND` seeds, or `max_seeds` if that is less. Every further one has
     what the cell that needs most asks for. There are no more once every interval is narrow enough,
-    or with `at_most` seeds.
+    or with `max_seeds` seeds.
 
     Args:
         cells: the values of every cell (a set-up and a lambda), in the order of the seeds, as far
             as their runs are there; NaN for a run that has diverged.
         half_width: no interval of a cell is to be wider than this to either side.
-        at_most: seeds.
+        max_seeds: seeds.
         confidence: of the intervals.
     """
     there = min((len(values) for values in cells.values()), default=0)
-    wanted, over = min(FIRST_ROUND, at_most), []
+    wanted, over = min(FIRST_ROUND, max_seeds), []
     while wanted <= there:
         before = {cell: known.sd for cell, known in over[-1].cells.items()} if over else {}
         known = {
@@ -122,11 +122,11 @@ def rounds(
         }
         last = Round(wanted, known)
         over.append(last)
-        if known[last.widest].half_width <= half_width or wanted == at_most:
+        if known[last.widest].half_width <= half_width or wanted == max_seeds:
             break
         needed = max(seeds_for(cell, half_width, confidence) for cell in known.values())
         diverged = max(wanted - cell.n for cell in known.values())
-        wanted = min(at_most, max(wanted + 1, needed + diverged))
+        wanted = min(max_seeds, max(wanted + 1, needed + diverged))
     return wanted, over
 
 
@@ -151,7 +151,7 @@ def rounds_table(
         for l2, cell in tables["runs"].groupby("l2"):
             values = cell.set_index("seed")[wanted["measure"]].reindex(range(wanted["now"]))
             cells[name, l2] = values.to_numpy(float)
-    _, over = rounds(cells, wanted["half_width"], wanted["at_most"], confidence)
+    _, over = rounds(cells, wanted["half_width"], wanted["max_seeds"], confidence)
     rows = [
         (*cell, wanted["measure"], number, last.seeds, known.n, known.mean)
         + (known.mean - known.half_width, known.mean + known.half_width, known.sd)

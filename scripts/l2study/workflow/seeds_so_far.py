@@ -35,13 +35,13 @@ def look(design: Design, results: str) -> tuple[int, list[Round]]:
         for setup in design.setups
         for l2 in setup.lambdas
     }
-    return rounds(cells, wanted["half_width"], wanted["at_most"], design.base.confidence)
+    return rounds(cells, wanted["half_width"], wanted["max_seeds"], design.base.confidence)
 
 
 def _values(setup: Setup, l2: str, results: str, wanted: Mapping) -> list[float]:
     """Return the values of a lambda, of as many seeds as are there without a gap."""
     values = []
-    for seed in range(wanted["at_most"]):
+    for seed in range(wanted["max_seeds"]):
         try:
             (run,) = read_runs(Path(results), [l2], [seed], setup.epochs, promised=setup.promised)
         except DamagedRunError:
@@ -80,4 +80,4 @@ def words(design: Design, results: str) -> str:
         return widest
     if needed > last.seeds:
         return f"{widest} That takes {needed} seeds: give the same command again."
-    return f"{widest} More seeds than these are not allowed (seeds.until.at_most)."
+    return f"{widest} More seeds than these are not allowed (seeds.until.max_seeds)."

@@ -1,0 +1,179 @@
+"""Write what is made from the keys in l2study/core/config_model.py: three files.
+
+config.yaml has every key with its default, and says what it means. schemas/config.schema.json lets
+an editor complete and check a configuration. docs/configuration.md is the reference of all keys.
+
+Example:
+    python scripts/configuration.py
+"""
+
+import argparse
+import json
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from l2study.core.config_faults import allowed
+from l2study.core.config_model import Config
+from l2study.core.labels import l2_label
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+BEGIN_YAML = """\
+# yaml-language-server: $schema=schemas/config.schema.json
+#
+# The default study: what does L2 regularisation do to a small network on MNIST?
+#
+# Leave this file as it is. To change something, write only the keys that differ into a file of
+# your own:
+#     snakemake --cores 4 --configfile mine.yaml
+# Give that file its own `study` name, so that its results get their own folder.
+# You may write a number in any way: 0.0001, 1.0e-4 and 1e-4 are the same. An unknown key is
+# refused.
+"""
+
+BEGIN_PAGE = """\
+# Every key of a configuration
+
+A configuration is a YAML file with the keys that differ from [config.yaml](../config.yaml). This
+page has also the keys within `seeds` and `training.evaluate_at`. You may write a number in any way:
+`0.0001`, `1.0e-4` and `1e-4` are the same. An unknown key is refused. Settings of a machine, such
+as cores and memory, are in `profiles/`.
+
+This page is made from the keys in `scripts/l2study/core/config_model.py`, by `make config`.
+"""
+
+
+class _Dumper(yaml.SafeDumper):
+    """YAML with numbers such as 1.0e-5, which every reader of YAML takes for numbers."""
+
+
+def _number(dumper: _Dumper, value: float) -> yaml.Node:
+    if value.is_integer():
+        return dumper.represent_int(int(value))
+    digits, e, exponent = l2_label(value).partition("e")
+    text = f"{digits}{'' if '.' in digits else '.0'}{e}{exponent}"
+    return dumper.represent_scalar("tag:yaml.org,2002:float", text)
+
+
+_Dumper.add_representer(float, _number)
+
+
+def schema() -> dict:
+    """Return the JSON schema of a configuration, simplified.
+
+    Definitions are where they are used, and a key that may be null is `optional`. Beside the words
+    of JSON schema there are `allowed` and `absent`, as `config_model.key` explains them.
+    """
+    full = Config.model_json_schema()
+    about = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Configuration"}
+    return about | _simple(full, full["$defs"])
+
+
+def _simple(part: dict, defs: dict) -> dict:
+    part = dict(part)
+    for word in ("title", "$defs"):
+        part.pop(word, None)
+    if "$ref" in part:
+        part = defs[part.pop("$ref").rpartition("/")[2]] | part
+        return _simple(part, defs)
+    kinds = part.pop("oneOf", part.pop("anyOf", []))
+    if {"type": "null"} in kinds:
+        (kind,) = (kind for kind in kinds if kind != {"type": "null"})
+        part = {word: value for word, value in part.items() if value is not None}
+        return _simple(kind | part, defs) | {"optional": True}
+    if kinds:
+        part["anyOf"] = [_simple(kind, defs) for kind in kinds]
+    if "properties" in part:
+        part["properties"] = {key: _simple(own, defs) for key, own in part["properties"].items()}
+    for word in ("items", "additionalProperties"):
+        if isinstance(part.get(word), dict):
+            part[word] = _simple(part[word], defs)
+    if "description" in part:
+        paragraphs = part["description"].split("\n\n")
+        part["description"] = "\n\n".join(" ".join(text.split()) for text in paragraphs)
+    return part
+
+
+def written(key: str, value: object) -> str:
+    """Return a key with its value as YAML, in one line unless it is a mapping of mappings."""
+    deep = isinstance(value, dict) and any(isinstance(own, dict) for own in value.values())
+    style = None if deep else True
+    text = yaml.dump({key: value}, Dumper=_Dumper, default_flow_style=style, width=1000).strip()
+    return text if deep else text.removeprefix("{").removesuffix("}")
+
+
+def config_yaml(whole: dict) -> str:
+    """Return config.yaml: every key but those within a value, with what it means."""
+    return BEGIN_YAML + "".join(
+        f"\n{_yaml_of(key, own)}" for key, own in whole["properties"].items()
+    )
+
+
+def _yaml_of(key: str, own: dict, indent: str = "") -> str:
+    if own.get("default") == {}:
+        inner = (_yaml_of(name, one, "  ") for name, one in own["properties"].items())
+        return f"{key}:\n{''.join(inner)}"
+    words = [*own["description"].split("\n\n"), allowed_words(own)]
+    lines = [
+        f"# {line}"
+        for text in words
+        for line in textwrap.wrap(text, 98 - len(indent), break_on_hyphens=False)
+    ]
+    if "default" in own:
+        lines.append(written(key, own["default"]))
+    else:
+        lines += [f"# {line}" for line in written(key, own["examples"][0]).splitlines()]
+    return textwrap.indent("\n".join(lines) + "\n", indent)
+
+
+def allowed_words(own: dict) -> str:
+    """Return what a key allows, and what holds where it is left out."""
+    absent = f" Left out: {own['absent']}." if "absent" in own else ""
+    return f"Allowed: {allowed(own)}.{absent}"
+
+
+def page(whole: dict) -> str:
+    """Return docs/configuration.md."""
+    return BEGIN_PAGE + "".join(_page_of(whole))
+
+
+def _page_of(part: dict, above: str = "") -> Iterator[str]:
+    for key, own in part.get("properties", {}).items():
+        name = f"{above}{key}"
+        if own.get("readOnly"):
+            continue
+        if own.get("default") == {}:
+            yield f"\n## {name}\n\n{own['description']}\n"
+        else:
+            level = "###" if above else "##"
+            yield f"\n{level} {name}\n\n{own['description']}\n\n{allowed_words(own)}"
+            default = written(key, own.get("default")).removeprefix(f"{key}: ")
+            yield f" Default: `{default}`.\n" if "default" in own else "\n"
+        for one in (own, *own.get("anyOf", [])):
+            yield from _page_of(one, f"{name}.")
+
+
+def files() -> dict[Path, str]:
+    """Return the content of the files by their paths."""
+    whole = schema()
+    return {
+        PROJECT / "config.yaml": config_yaml(whole),
+        PROJECT / "schemas" / "config.schema.json": json.dumps(whole, indent=2) + "\n",
+        PROJECT / "docs" / "configuration.md": page(whole),
+    }
+
+
+def main() -> None:
+    """Write the files."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
+    for path, content in files().items():
+        path.write_text(content, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,437 @@
+"""The keys of a configuration, in one place: what each means, its type, limits and default.
+
+config.yaml, schemas/config.schema.json and docs/configuration.md are made from these models, by
+scripts/configuration.py (`make config`). Only a check loads this module, and pydantic with it.
+"""
+
+import inspect
+from collections import Counter
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+
+from l2study.core.labels import l2_label
+from l2study.core.seeds import MOST_LEVELS, SOURCES, USUAL
+
+TAKES_MOMENTUM = ("sgd", "rmsprop")
+"""The optimisers that have a momentum."""
+
+
+class Fault(ValueError):
+    """What is wrong between several keys. The message is one line, and begins with a key."""
+
+
+class Keys(BaseModel):
+    """A mapping of known keys. Text is no number, 1.0 is no whole number, numbers are finite."""
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", allow_inf_nan=False, validate_default=True
+    )
+
+
+def key(
+    text: str,
+    default: object = None,
+    *,
+    allowed: str = "",
+    absent: str = "",
+    example: object = None,
+    **limits: object,
+) -> FieldInfo:
+    """Return a key.
+
+    Args:
+        text: says what the key means.
+        default: the value where none is given: None for a key that may be left out, `...` for one
+            that must be given.
+        allowed: the values in words, where they do not follow from type and limits.
+        absent: what holds where the key is left out.
+        example: a value for config.yaml, where there is no default.
+        limits: those of pydantic.
+    """
+    more = {"allowed": allowed, "absent": absent, "examples": example and [example]}
+    more = {name: value for name, value in more.items() if value}
+    text = inspect.cleandoc(text)
+    return Field(default, description=text, json_schema_extra=more or None, **limits)
+
+
+def switch(text: str) -> FieldInfo:
+    """Return a key that is false where it is left out."""
+    return key(text, absent="false", example=True)
+
+
+def each_once(entries: list) -> list:
+    """Return a list; an entry that it has twice is a fault."""
+    for entry, count in Counter(entries).items():
+        if count > 1:
+            shown = l2_label(entry) if isinstance(entry, float) else entry
+            raise ValueError(f"{shown} is given more than once; allowed: each once")
+    return entries
+
+
+Once = AfterValidator(each_once)
+Some = Field(min_length=1)
+Count = Field(ge=1)
+
+# Of several kinds of value, the one is checked that was given, so that a fault is about that.
+OF_KIND = Discriminator(lambda value: {dict: "mapping", list: "list"}.get(type(value), "value"))
+Value, List, Mapping = Tag("value"), Tag("list"), Tag("mapping")
+
+
+class Dataset(Keys):
+    """Where images and labels come from."""
+
+    name: Literal["mnist", "fashion_mnist", "cifar10", "cifar100"] | None = key(
+        """A data set that Keras knows. mnist is part of the project. Keras downloads the others on
+        first use. fashion_mnist is read from Debian's package dataset-fashion-mnist if that is
+        installed.""",
+        "mnist",
+    )
+    path: Annotated[str, Some] | None = key(
+        """Data of your own, in place of `name`: an .npz file with the arrays x_train, y_train,
+        x_test and y_test, or a folder of IDX files (train-images-idx3-ubyte and so on, gzipped or
+        not). A relative path starts from the folder in which you start the study.""",
+        allowed="the path of an .npz file or of a folder",
+        example="data/mine.npz",
+    )
+    train_size: int | None = key(
+        """Use only this many training images, to study small data. They are drawn after the
+        validation images are set aside, and every class keeps its share. Validation and test images
+        stay the same. All are the same for every seed, unless `variation` says otherwise.""",
+        allowed="a whole number of at least 1, up to the number of training images",
+        absent="all of them",
+        example=5000,
+        ge=1,
+    )
+    label_noise: float | None = key(
+        """The share of the training labels that are replaced by another class, drawn at random. The
+        same labels are replaced for every lambda and seed with the same training images. A larger
+        share keeps what a smaller one replaces. Validation and test labels stay the same.""",
+        absent="0, no noise",
+        example=0.2,
+        ge=0,
+        lt=1,
+    )
+
+
+class Validation(Keys):
+    """Which images of the training file are kept for validation."""
+
+    split: Literal["tail", "stratified"] = key(
+        """Which images of the training file to keep for validation. tail: the last images in the
+        file, as Keras's `validation_split` takes them. stratified: images drawn at random so that
+        every class keeps its share. They are the same for every seed, unless a seed changes the
+        split (see `variation`).""",
+        "tail",
+    )
+    fraction: float = key("The share of the training file to keep for validation.", 0.1, gt=0, lt=1)
+
+
+class Model(Keys):
+    """The network: hidden Dense layers, then a Dense layer with softmax."""
+
+    hidden_units: list[Annotated[int, Count]] = key(
+        """The number of units in each hidden layer: [128] is one layer of 128, [256, 64] is two
+        layers. L2 acts on the kernels of these layers.""",
+        [128],
+        allowed="a list of whole numbers of at least 1",
+    )
+    activation: Literal[
+        "relu", "elu", "gelu", "leaky_relu", "linear", "selu", "sigmoid", "silu", "softplus",
+        "softsign", "tanh",
+    ] = key("The activation function of the hidden layers, by its Keras name.", "relu")  # fmt: skip
+    regularize_output: bool = key("Whether L2 acts on the kernel of the output layer too.", False)
+    regularizer: Literal["l2", "decoupled"] | None = key(
+        """How lambda acts on these kernels. l2: lambda times the sum of the squared weights is
+        added to the loss. decoupled: nothing is added to the loss; in every step the optimiser
+        takes the share learning_rate * 2 * lambda from the weights, as Keras does with
+        weight_decay. It does not go with adamw, which decays already.""",
+        absent="l2",
+        example="decoupled",
+    )
+
+
+class Points(Keys):
+    """How many epochs are evaluated."""
+
+    points: int = key("How many epochs to evaluate, epoch 0 not counted.", ..., ge=2)
+
+
+Epochs = Annotated[
+    Annotated[Literal["all"], Value]
+    | Annotated[list[Annotated[int, Count]], Some, Once, List]
+    | Annotated[Points, Mapping],
+    OF_KIND,
+]
+
+
+class Training(Keys):
+    """How the network is trained."""
+
+    optimizer: Literal["adam", "sgd", "rmsprop", "adamw"] = key(
+        """The optimiser, by its Keras name. adamw also decays all weights at every lambda, with
+        Keras's default weight_decay of 0.004.""",
+        "adam",
+    )
+    learning_rate: float = key("The learning rate of the optimiser.", 0.001, gt=0)
+    momentum: float | None = key(
+        "The momentum of sgd or rmsprop. The other optimisers do not take it.",
+        absent="no momentum",
+        example=0.9,
+        ge=0,
+        lt=1,
+    )
+    batch_size: int = key(
+        """How many images each training step uses. The exercise does not state its batch size. 200
+        comes closest to its results.""",
+        200,
+        allowed="a whole number of at least 1, up to the number of training images",
+        ge=1,
+    )
+    epochs: int = key(
+        """How many times training goes through all training images. The default is long enough to
+        see the validation cross-entropy rise again without L2.""",
+        50,
+        ge=1,
+    )
+    evaluate_at: Epochs = key(
+        """After which epochs the network is evaluated. Fewer evaluations make a long training much
+        faster, and change neither the training nor the values after these epochs. Epoch 0 and the
+        last epoch are always evaluated. {points: 20} is 20 epochs, evenly spaced on a logarithmic
+        scale from 1 to the last.""",
+        {"points": 18},
+        allowed="all, a list of epochs such as [1, 2, 4, 8, 20], or a mapping with the key points",
+    )
+
+
+class Until(Keys):
+    """When there are seeds enough."""
+
+    measure: Literal[
+        "gap_reported", "gap_lag", "gap_generalisation", "gap_split", "gap_endpoint", "gap_ce",
+        "train_accuracy", "val_accuracy", "test_accuracy", "train_ce", "val_ce", "test_ce",
+        "weight_norm",
+    ] = key("The measure whose intervals are to be narrow, at the last epoch.", ...)  # fmt: skip
+    half_width: float = key(
+        "The half width that an interval of its mean over seeds may have, in its unit.",
+        ...,
+        gt=0,
+    )
+    max_seeds: int = key("The study never has more seeds than these.", ..., ge=2, le=10000)
+    now: int | None = Field(None, ge=2, le=10000, json_schema_extra={"readOnly": True})
+    """How many seeds there are in this round, which the study finds out."""
+
+
+Levels = Annotated[
+    Annotated[int, Field(ge=1, le=MOST_LEVELS), Value]
+    | Annotated[list[Annotated[int, Field(ge=0, lt=MOST_LEVELS)]], Some, Once, List],
+    OF_KIND,
+]
+
+
+def levels(of: str) -> FieldInfo:
+    """Return the key with the levels of a source of variation."""
+    return key(
+        f"Levels of {of}, in a crossed design.",
+        allowed=f"a count of at least 1 and at most {MOST_LEVELS}, or a list of 1 or more whole"
+        f" numbers of at least 0 and at most {MOST_LEVELS - 1}",
+    )
+
+
+class Seeds(Keys):
+    """What a seed changes, level by level; or until when seeds are added."""
+
+    weights: Levels | None = levels("the initial weights")
+    order: Levels | None = levels("the order of the batches")
+    split: Levels | None = levels("the validation split, which must be stratified")
+    sample: Levels | None = levels("the choice of `dataset.train_size` training images")
+    until: Until | None = key(
+        """Seeds in rounds, in place of levels: first the seeds 0 to 9, then as many as it takes
+        until the intervals of a measure are narrow enough at every lambda in every set-up.""",
+        allowed="a mapping with the keys measure, half_width, max_seeds",
+    )
+
+
+Source = Literal["weights", "order", "split", "sample"]
+Seed = Annotated[int, Field(ge=0, le=4294967295)]
+SeedsOfAnyKind = Annotated[
+    Annotated[int, Field(ge=2, le=10000), Value]
+    | Annotated[list[Seed], Field(min_length=2), Once, List]
+    | Annotated[Seeds, Mapping],
+    OF_KIND,
+]
+Factor = Annotated[
+    Annotated[list, Some, List] | Annotated[dict, Some, Mapping],
+    OF_KIND,
+    key("", ..., allowed="a list of values, or a mapping of levels with the keys of each"),
+]
+
+
+class Config(Keys):
+    """Configuration of an L2 regularisation study."""
+
+    study: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")] = key(
+        "The name of the study. Its results go to results/<study>/.",
+        "mnist",
+        allowed="text of 1 to 100 letters, digits, - and _ (in quotes where it looks like a"
+        " number)",
+    )
+    dataset: Dataset = Field({})
+    validation: Validation = Field({})
+    model: Model = Field({})
+    training: Training = Field({})
+    lambdas: Annotated[list[Annotated[float, Field(ge=0)]], Some, Once] = key(
+        """The strengths of regularisation, as Keras counts them: lambda times the sum of the
+        squared weights is added to the loss. 0 means no regularisation. Their order does not
+        matter. If you add one later, only its own runs are trained.""",
+        [0.0, 1e-5, 1e-4, 1e-3, 1e-2],
+        allowed="a list of 1 or more numbers of at least 0",
+    )
+    seeds: SeedsOfAnyKind = key(
+        """How often each lambda is trained. Each seed sets different initial weights and a
+        different batch order, unless `variation` says otherwise. 7 means the seeds 0 to 6.
+
+        A mapping is a crossed design, such as {weights: 4, order: 4, split: [0, 2]}: levels for
+        each source of variation, and every combination is a run (docs/variation.md). Or it is seeds
+        in rounds, until intervals are narrow enough:
+        {until: {measure: gap_generalisation, half_width: 0.001, max_seeds: 60}}.""",
+        7,
+        allowed="a count of at least 2 and at most 10000; a list of 2 or more whole numbers of at"
+        " least 0 and at most 4294967295; a mapping of one or more of weights, order, split,"
+        " sample, each with its levels; or a mapping of until alone",
+    )
+    variation: Annotated[list[Source], Some, Once] | None = key(
+        """What a seed changes. weights: the initial weights. order: the order of the batches.
+        split: which images are kept for validation, if `validation.split` is stratified. sample:
+        which of the others are trained on, if `dataset.train_size` leaves some out. A source that
+        is not in the list is the same for every seed. A crossed design in `seeds` names its sources
+        itself, and takes no `variation`.""",
+        allowed="a list of 1 or more of weights, order, split, sample",
+        absent="[weights, order]",
+        example=["weights", "order", "split"],
+    )
+    reference_lambda: float = key(
+        """The lambda that all others are compared with. If it is not in `lambdas`, nothing is
+        compared.""",
+        0.0,
+        ge=0,
+    )
+    confidence: float = key("The confidence level of every interval.", 0.95, gt=0, lt=1)
+    claims: Annotated[str, Some] | None = key(
+        """The claims to judge. exercise has the claims of the teaching exercise, with its figures
+        for MNIST. general asks the same questions about lambda of any data and network.""",
+        allowed="exercise, general, or the path of a ledger of your own (docs/extending.md)",
+        absent="exercise for MNIST with the network of the exercise, else general",
+        example="general",
+    )
+    factors: Annotated[dict[Any, Factor], Some] | None = key(
+        """What is varied besides lambda and seed. The study is then made in several set-ups: the
+        configuration itself, called the base, and others that differ from it. A factor is a key of
+        dataset, validation, model or training with a list of values; or a name of your own with
+        levels, each with the keys that it changes. A value that the base has anyway may be in a
+        list; null takes a key away. Adding a factor or a level trains its own runs only
+        (docs/factors.md).""",
+        allowed="a mapping of one factor or more, each with its levels",
+        example={
+            "training.batch_size": [32, 128],
+            "dataset.train_size": [1000, 5000],
+            "optimizer": {
+                "sgd": {"training": {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9}}
+            },
+        },
+    )
+    design: Literal["one_at_a_time", "full"] | None = key(
+        """How the levels of the factors are combined. one_at_a_time is the base, and every other
+        level alone, with the base for all other factors. full is every combination, the base's own
+        values included.""",
+        absent="one_at_a_time",
+        example="full",
+    )
+    allow_missing: bool | None = switch(
+        """Build tables and report from existing runs without training the rest. The report names
+        the missing runs. For one command only: --config allow_missing=true."""
+    )
+    allow_large: bool | None = switch(
+        "A study of more than 100,000 runs is refused unless this is true."
+    )
+    tensorboard: bool | None = switch(
+        """Write every run's history for TensorBoard too, to results/<study>/tensorboard/. Nothing
+        is trained for it. To look at it: tensorboard --logdir results/mnist/tensorboard."""
+    )
+
+    @model_validator(mode="after")
+    def _keys_go_together(self) -> Self:
+        for message in (*self._about_training(), *self._about_seeds()):
+            raise Fault(message)
+        return self
+
+    def _about_training(self) -> Iterator[str]:
+        """Yield the faults between keys of the network and its training."""
+        training, model = self.training, self.model
+        if training.momentum is not None and training.optimizer not in TAKES_MOMENTUM:
+            yield (
+                f"training.momentum: {training.momentum!r} is given, but the optimizer"
+                f" {training.optimizer} takes none; allowed with: {', '.join(TAKES_MOMENTUM)}"
+            )
+        if model.regularizer == "decoupled" and training.optimizer == "adamw":
+            yield (
+                'model.regularizer: "decoupled" is given, but the optimizer adamw decays all'
+                " weights already; allowed with: adam, sgd, rmsprop"
+            )
+        epochs = training.evaluate_at
+        if isinstance(epochs, list) and max(epochs) > training.epochs:
+            yield (
+                f"training.evaluate_at: epoch {max(epochs)} is after the last;"
+                f" allowed: at most {training.epochs}, the number of epochs"
+            )
+        if not model.hidden_units and not model.regularize_output:
+            yield (
+                "model.hidden_units: [] leaves no kernel to regularise;"
+                " allowed: at least one layer, or regularize_output: true"
+            )
+
+    def _about_seeds(self) -> Iterator[str]:
+        """Yield the faults between what a seed changes and other keys."""
+        key, sources = "variation", self.variation or USUAL
+        if isinstance(self.seeds, Seeds):
+            levels = {s: own for s in SOURCES if (own := getattr(self.seeds, s)) is not None}
+            if not self.seeds.until:
+                key, sources = "seeds", levels
+                yield from self._about_levels(levels)
+            elif levels:
+                yield (
+                    f"seeds: until is given with {', '.join(levels)}; allowed: until alone, or"
+                    " levels of sources"
+                )
+        if "split" in sources and self.validation.split != "stratified":
+            yield (
+                f"validation.split: {self.validation.split} keeps the same images for every seed,"
+                f" but a seed is to change the split; allowed: stratified, or no split in {key}"
+            )
+        if "sample" in sources and self.dataset.train_size is None:
+            yield (
+                "dataset.train_size: missing, but a seed is to change which training images are"
+                f" used; allowed: fewer than there are, or no sample in {key}"
+            )
+
+    def _about_levels(self, levels: dict[str, int | list[int]]) -> Iterator[str]:
+        if self.variation:
+            yield (
+                f"variation: {', '.join(self.variation)} is given, but seeds names its sources"
+                " itself; allowed with: seeds as a count or a list"
+            )
+        if all(own == 1 or (isinstance(own, list) and len(own) == 1) for own in levels.values()):
+            yield (
+                f"seeds: {', '.join(levels) or '{}'} with one level each is a single run of every"
+                " lambda; allowed: at least two combinations"
+            )
