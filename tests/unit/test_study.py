@@ -67,7 +67,7 @@ def test_what_is_wrong_ends_all_in_one_line(changes, words):
 
 
 def test_seeds_in_rounds_begin_with_the_first_and_jobs_are_told(tmp_path):
-    until = {"seeds": {"until": {"measure": "val_ce", "half_width": 0.1, "at_most": 40}}}
+    until = {"seeds": {"until": {"measure": "val_ce", "half_width": 0.1, "max_seeds": 40}}}
     assert len(started(SMALL | until).design.base.seeds) == 10
     write(tmp_path, round_of("tiny"))
     round_of("tiny").write_text("17\n")
