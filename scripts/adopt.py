@@ -10,6 +10,7 @@ Example:
 """
 
 import argparse
+import itertools
 import os
 import subprocess
 import sys
@@ -18,11 +19,9 @@ from pathlib import Path
 
 from l2study.core.code import fingerprint
 from l2study.core.config import ConfigError, check, read_config, read_keys
-from l2study.core.epochs import evaluated_epochs
-from l2study.core.paths import data_place, place, run_folder
-from l2study.core.runs import DamagedRunError, read_runs, read_weights
-from l2study.core.setups import setups
-from l2study.core.variation import in_round, run_seeds, source_seeds, until
+from l2study.core.design import Design, Setup
+from l2study.core.paths import run_folder
+from l2study.core.runs import DamagedRunError, read_run, read_weights
 from l2study.data.preparation import prepare
 from l2study.data.prepared import DataError, checksum
 from l2study.workflow import lock
@@ -60,24 +59,19 @@ def adopt(study: dict, file: Path) -> str:
     for path in results.rglob("*"):
         os.utime(path, (LONG_AGO, LONG_AGO))
     lock.hold(lock.path_of(study["study"]))
-    if rounds := until(study):
-        study = in_round(study, rounds["max_seeds"])
-    found = setups(study, checked=True)
-    manifests = {}
-    for setup in found:
-        manifest = Path(f"{results}{data_place(setup.data)}", "data.json")
-        if setup.data not in manifests:
-            prepare(setup.config, manifest)
-        manifests[setup.data] = manifest
+    design = Design.of(study, checked=True)
+    if rounds := design.base.until:
+        design = design.in_round(rounds["max_seeds"])
+    manifests = {place: Path(f"{results}{place}", "data.json") for place in design.data}
+    for place, setup in design.data.items():
+        prepare(setup.config, manifests[place])
     there, kept = 0, []
-    for setup in found:
-        config = setup.config | {"seeds": study["seeds"]}
-        for l2 in study["lambdas"]:
-            for seed in run_seeds(study):
-                run = run_folder(f"{results}{place(setup.name)}", l2, seed)
-                there += run.exists()
-                if run.exists() and belongs(run, l2, seed, config, manifests[setup.data]):
-                    kept.append(run / "run.json")
+    for setup in design.setups:
+        for l2, seed in itertools.product(setup.lambdas, setup.seeds):
+            run = run_folder(f"{results}{setup.place}", l2, seed)
+            there += run.exists()
+            if run.exists() and belongs(run, l2, seed, setup, manifests[setup.data_place]):
+                kept.append(run / "run.json")
     tell_snakemake(file, [*manifests.values(), *kept])
     words = f"{len(kept)} of the {there} runs that are there are kept"
     if len(kept) < there:
@@ -87,26 +81,23 @@ def adopt(study: dict, file: Path) -> str:
     return f"{words}. The next start of the study makes what is missing, and tables and report."
 
 
-def belongs(run: Path, l2: str, seed: int, config: dict, manifest: Path) -> bool:
-    """Return whether a run is complete, and of this configuration, these data and this code.
+def belongs(run: Path, l2: str, seed: int, setup: Setup, manifest: Path) -> bool:
+    """Return whether a run is complete, and of this set-up, these data and this code.
 
     Args:
         run: its folder.
         l2: the label of its lambda.
         seed: its seed.
-        config: the canonical configuration of its set-up.
+        setup: that it should be of.
         manifest: of the prepared data.
     """
-    promised = {
-        "config": {part: config[part] for part in ("model", "training")},
+    promised = setup.promised | {
+        "sources": setup.sources(seed),
         "data_sha256": checksum(manifest),
         "code": fingerprint("train"),
     }
-    epochs, sources = evaluated_epochs(config["training"]), {seed: source_seeds(config, seed)}
     try:
-        results = run.parents[2]
-        (found,) = read_runs(results, [l2], [seed], epochs, promised=promised, sources=sources)
-        read_weights(run, found.record)
+        read_weights(run, read_run(run, l2, seed, promised).record)
     except (DamagedRunError, KeyError):
         return False
     return True

@@ -19,15 +19,15 @@ from pathlib import Path
 import pandas as pd
 
 from l2study.core.config import ConfigError, read_config
+from l2study.core.design import Design
 from l2study.core.epochs import evaluated_epochs
 from l2study.core.files import read_json, write_json
 from l2study.core.measures import RUN_MEASURES, names
 from l2study.core.paths import data_place, place
 from l2study.core.predictions import Predicted
 from l2study.core.runs import DamagedRunError, Run, read_runs, weights_checksum
-from l2study.core.setups import setups
 from l2study.core.table_files import write_table
-from l2study.core.variation import number_of_seeds, run_seeds, source_seeds, until
+from l2study.core.variation import number_of_seeds, until
 from l2study.tables import across, build, datapackage, decision_tables, variance
 from l2study.tables.claims import claims_table
 from l2study.tables.derived import DERIVED_MEASURES, with_derived
@@ -52,13 +52,15 @@ def write_tables(config: dict, ledger: Path, results: Path, *, allow_missing: bo
         DescriptionError: the tables are not as schemas/tables.yaml describes them.
     """
     claims, studied, data, weights, faults = read_ledger(ledger), {}, {}, {}, []
-    found = setups(config, checked=True)
+    found = Design.of(config, checked=True).setups
     for setup in found:
         manifest = Path(f"{results}{data_place(setup.data)}") / "data.json"
         data[setup.name] = read_json(manifest) if manifest.exists() else {}
         folder = Path(f"{results}{place(setup.name)}")
         try:
-            runs = read(setup.config, data[setup.name], folder, allow_missing)
+            runs = read_runs(
+                folder, setup, data[setup.name], names("weights"), allow_missing=allow_missing
+            )
         except DamagedRunError as fault:
             faults.append(str(fault))
             continue
@@ -93,38 +95,6 @@ def write_tables(config: dict, ledger: Path, results: Path, *, allow_missing: bo
             datapackage.write_parquet(table, fields, folder / f"{name}.parquet")
     package = datapackage.data_package(config, data, weights, folder, factors)
     write_json(folder / "datapackage.json", package)
-
-
-def read(config: dict, data: dict, folder: Path, allow_missing: bool) -> list[Run]:
-    """Return the runs of a set-up, checked: each must be complete, of this config and these data.
-
-    Args:
-        config: of the set-up, canonical.
-        data: the manifest of its prepared data, empty if there is none.
-        folder: holds runs/ and measures/ of the set-up.
-        allow_missing: leave out promised runs that are not there; there may be none at all then.
-
-    Raises:
-        DamagedRunError: a promised run is missing or damaged.
-    """
-    promised = {"config": {part: config[part] for part in ("model", "training")}}
-    images = None
-    if data:
-        promised["data_sha256"] = data["sha256"]
-        images = {"val": data["counts"]["validation"], "test": data["counts"]["test"]}
-    seeds = run_seeds(config)
-    return read_runs(
-        folder,
-        config["lambdas"],
-        seeds,
-        evaluated_epochs(config["training"]),
-        promised=promised,
-        sources={seed: source_seeds(config, seed) for seed in seeds},
-        measures=names("weights"),
-        predictions=True,
-        images=images,
-        allow_missing=allow_missing,
-    )
 
 
 def tables_of(config: dict, claims: dict, found: list[Run]) -> dict[str, pd.DataFrame]:

@@ -15,9 +15,9 @@ import sys
 from pathlib import Path
 
 from l2study.core.config import ConfigError, read_config
-from l2study.core.epochs import evaluated_epochs
 from l2study.core.labels import l2_label
-from l2study.core.runs import DamagedRunError, read_runs
+from l2study.core.paths import run_folder
+from l2study.core.runs import DamagedRunError, read_run
 from l2study.core.variation import run_seeds
 from l2study.tables.tensorboard import write_events
 
@@ -40,11 +40,11 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         config, l2 = read_config(options.config), l2_label(options.l2)
-        epochs, seeds = evaluated_epochs(config["training"]), run_seeds(config)
-        runs = read_runs(options.results, [l2], seeds, epochs, allow_missing=True)
-        for run in runs:
-            write_events(run, options.output / f"seed~{run.seed}")
-        if not runs:
+        folders = {seed: run_folder(options.results, l2, seed) for seed in run_seeds(config)}
+        there = {seed: run for seed, run in folders.items() if (run / "run.json").exists()}
+        for seed, folder in there.items():
+            write_events(read_run(folder, l2, seed), options.output / f"seed~{seed}")
+        if not there:
             sys.exit(f"{options.results}: has none of the runs of lambda {l2}")
     except (ConfigError, DamagedRunError) as error:
         sys.exit(str(error))

@@ -103,17 +103,18 @@ def take(options: argparse.Namespace) -> bool:
 
     try:
         config = read_config(options.config)
-        expected = {
-            "l2": l2_label(options.l2),
-            "seed": options.seed,
-            "sources": sources_of(options),
-            "config": {part: config[part] for part in ("model", "training")},
-            "data_sha256": read_json(options.data)["sha256"],
-            "code": fingerprint("train"),
-        }
+        l2, promised = (
+            l2_label(options.l2),
+            {
+                "sources": sources_of(options),
+                "config": {part: config[part] for part in ("model", "training")},
+                "data_sha256": read_json(options.data)["sha256"],
+                "code": fingerprint("train"),
+            },
+        )
     except (ConfigError, OSError, ValueError, KeyError):
         return False  # training says what is wrong
-    taken = take_left(options.take_from, options.output, expected)
+    taken = take_left(options.take_from, options.output, l2, options.seed, promised)
     if taken:
         print(f"taken from the longer run in {options.take_from}, of which it is the beginning")
     return taken

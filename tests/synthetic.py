@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from l2study.core.columns import HISTORY_COLUMNS
+from l2study.core.design import Design
 from l2study.core.epochs import evaluated_epochs
 from l2study.core.labels import l2_label
 from l2study.core.measures import names
@@ -247,10 +248,8 @@ def predictions(
 
 def read_study(folder: str | Path, config: dict, **options) -> list[Run]:
     """Return the runs of a made-up study as `aggregate` reads them."""
-    lambdas, seeds = config["lambdas"], run_seeds(config)
-    epochs = evaluated_epochs(config["training"])
-    options = {"measures": names("weights"), "predictions": True, "images": IMAGES} | options
-    return read_runs(folder, lambdas, seeds, epochs, **options)
+    setup = Design.of(config, checked=True).base
+    return read_runs(Path(folder), setup, None, names("weights"), **options)
 
 
 def write_run(
@@ -309,6 +308,7 @@ def write_run(
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(HISTORY_COLUMNS)
         writer.writerows(rows)
+    run["history_sha256"] = hashlib.sha256((place / "history.csv").read_bytes()).hexdigest()
     (place / "run.json").write_text(json.dumps(run, indent=2) + "\n")
     if diverged_epoch is None:
         return {
@@ -318,6 +318,13 @@ def write_run(
             "seconds": 0.5,
         }, last
     return None, last
+
+
+def sign_history(folder: Path) -> None:
+    """Give the record of a run in `folder` the checksum of its history, once a test changed it."""
+    record = json.loads((folder / "run.json").read_text())
+    record["history_sha256"] = hashlib.sha256((folder / "history.csv").read_bytes()).hexdigest()
+    (folder / "run.json").write_text(json.dumps(record))
 
 
 def _share(accuracy, part):

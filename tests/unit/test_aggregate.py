@@ -1,7 +1,5 @@
-import hashlib
 import json
 import math
-import re
 import shutil
 import subprocess
 import sys
@@ -18,7 +16,6 @@ import synthetic
 from l2study.core import runs as run_files
 from l2study.core import table_files
 from l2study.core.measures import RUN_MEASURES
-from l2study.core.predictions import read_predictions, write_predictions
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds
 from l2study.core.table_files import read_table, write_table
 from l2study.tables import build, decision_tables, decisions, statistics
@@ -38,15 +35,6 @@ def raw(folder, l2, seed):
 
 def last(folder, l2, seeds, column):
     return np.array([raw(folder, l2, seed)[column].iloc[-1] for seed in seeds])
-
-
-def belonging(path, runs):
-    """Write a file of predictions that the measures beside it name."""
-    write_predictions(path, runs)
-    measures = path.with_name(path.name.replace(".predictions.npz", ".json"))
-    checksum = hashlib.sha256(path.read_bytes()).hexdigest()
-    content = json.loads(measures.read_text()) | {"predictions_sha256": checksum}
-    measures.write_text(json.dumps(content))
 
 
 @pytest.fixture(scope="module")
@@ -111,17 +99,6 @@ class TestHistories:
             write_table(part, tmp_path / "t.csv")
             expected = part.to_csv(index=False, lineterminator="\n")
             assert (tmp_path / "t.csv").read_text() == expected
-
-    def test_a_history_of_another_spelling_is_read_as_well(self, tmp_path):
-        """Not all at once as those of training are, but line by line."""
-        config = synthetic.write_study(tmp_path, lambdas=[0], seeds=[0, 1], epochs=3)
-        before = synthetic.read_study(tmp_path, config)[1].history
-        path = tmp_path / "runs/l2~0/seed~1/history.csv"
-        header, first, *lines = path.read_text().splitlines()
-        cells = [f'"{cell}"' for cell in lines[0].split(",")]
-        path.write_text("\r\n".join([header, first, ",".join(cells), *lines[1:]]))
-        after = synthetic.read_study(tmp_path, config)[1].history
-        assert np.array_equal(before, after, equal_nan=True)
 
     def test_runs_that_are_not_promised_are_ignored(self, study, tmp_path):
         folder, config, _ = study
@@ -347,25 +324,6 @@ class TestChosenEpochs:
         assert runs["first_running_loss"].isna().all()
         assert runs["start_loss"].notna().all()
 
-    @pytest.mark.parametrize(
-        ("at", "message"),
-        [
-            (None, "line 4 is of epoch 3, but epoch 2 is expected"),
-            ([3], "line 3 is of epoch 1, but epoch 3 is expected"),
-            ([1, 3, 5, 7], "line 5 is of epoch 7, but epoch 5 is expected"),
-        ],
-    )
-    def test_another_choice_is_another_study(self, tmp_path, at, message):
-        config = synthetic.write_study(
-            tmp_path, lambdas=[0], seeds=[0, 1], epochs=12, evaluate_at=CHOSEN
-        )
-        training = {k: v for k, v in config["training"].items() if k != "evaluate_at"}
-        training |= {"evaluate_at": "all" if at is None else at}
-        with pytest.raises(run_files.DamagedRunError) as stopped:
-            synthetic.read_study(tmp_path, config | {"training": training})
-        for line in str(stopped.value).splitlines():
-            assert message in line
-
     @pytest.mark.parametrize(("end", "kept"), [(4, 3), (3, 2), (1, 1), (0, 0), (12, 4)])
     def test_a_diverged_run_keeps_the_evaluated_epochs_before(self, tmp_path, end, kept):
         config = synthetic.write_study(
@@ -378,10 +336,6 @@ class TestChosenEpochs:
         )
         run = synthetic.read_study(tmp_path, config)[1]
         assert run.history[:, 2].tolist() == [0, 1, 3, 7][:kept]
-        record = tmp_path / "runs/l2~0/seed~1/run.json"
-        damage(record, replacing(f'"diverged_epoch": {end}', f'"diverged_epoch": {end + 9}'))
-        with pytest.raises(run_files.DamagedRunError, match=f"diverged in epoch {end + 9}, but"):
-            synthetic.read_study(tmp_path, config)
 
 
 class TestContrasts:
@@ -686,201 +640,6 @@ def without_line(number):
     return lambda text: "\n".join(line for i, line in enumerate(text.splitlines()) if i != number)
 
 
-def with_cell(line, column, value):
-    def change(text):
-        rows = [row.split(",") for row in text.splitlines()]
-        rows[line][rows[0].index(column)] = value
-        return "\n".join(",".join(row) for row in rows) + "\n"
-
-    return change
-
-
-def replacing(old, new, count=-1):
-    return lambda text: text.replace(old, new, count)
-
-
-def last_line_again(text):
-    return text + text.splitlines()[-1] + "\n"
-
-
-def an_epoch_more(text):
-    return text + text.splitlines()[-1].replace(",2,", ",3,", 1) + "\n"
-
-
-def all_lines_again(text):
-    return text + "\n".join(text.splitlines()[1:])
-
-
-class TestDamage:
-    @pytest.mark.parametrize(
-        ("change", "message"),
-        [
-            (None, "missing"),
-            (without_line(3), "the run completed, but has 2 of the 3 epochs"),
-            (without_line(2), "epoch 2, but epoch 1 is expected"),
-            (without_line(1), "epoch 1, but epoch 0 is expected"),
-            (last_line_again, "line 5 is one too many, epoch 2 is the last"),
-            (an_epoch_more, "line 5 is one too many, epoch 2 is the last"),
-            (all_lines_again, "line 5 is one too many, epoch 2 is the last"),
-            (replacing("val_ce", "val_cross"), "the columns differ in val_ce, val_cross"),
-            (replacing("l2,seed", "seed,l2"), "not in the order"),
-            (lambda text: text[:-40], "of 18 columns"),
-            (lambda text: text[:50], "is incomplete"),
-            (lambda text: "", "is incomplete"),
-            (with_cell(2, "l2", "0.001"), "line 3 is of l2 0.001, seed 7, another run"),
-            (with_cell(2, "seed", "0"), "line 3 is of l2 0.01, seed 0, another run"),
-            (with_cell(3, "epoch", "x"), "line 4: could not convert"),
-            (with_cell(1, "val_ce", "nan"), "line 2: val_ce is not a finite number"),
-            (with_cell(2, "train_loss_running", ""), "train_loss_running is not a finite"),
-            (with_cell(2, "penalty", "inf"), "line 3: penalty is not a finite number"),
-        ],
-    )
-    def test_of_a_history(self, small, tmp_path, change, message):
-        self.check(small, tmp_path, "history.csv", change, message)
-
-    @pytest.mark.parametrize(
-        ("change", "message"),
-        [
-            (None, "missing"),
-            (lambda text: text[:100], "not the JSON"),
-            (lambda text: "[]", "not the JSON"),
-            (replacing('"l2": "0.01"', '"l2": "0.1"'), "is of l2 0.1, seed 7, another run"),
-            (replacing('"seed": 7', '"seed": 0'), "is of l2 0.01, seed 0, another run"),
-            (replacing('"completed"', '"fine"'), "status is 'fine'"),
-            (replacing('"completed"', '"diverged"'), "does not say in which epoch"),
-            (replacing('"cost"', '"x"'), "has no cost"),
-            (replacing('"l2": "0.01"', '"l2": "many"'), "not the JSON"),
-        ],
-    )
-    def test_of_a_record(self, small, tmp_path, change, message):
-        self.check(small, tmp_path, "run.json", change, message)
-
-    @pytest.mark.parametrize(
-        "change",
-        [
-            None,
-            lambda text: text[:100],
-            lambda text: "[]",
-            replacing('"7"', '"8"'),
-            replacing('"1111', '"2222'),
-            replacing('"0000', '"2222'),
-        ],
-    )
-    def test_of_measures(self, small, tmp_path, change):
-        """Missing, damaged, without a run, or measured from other weights or data: one line."""
-        folder, config = small
-        shutil.copytree(folder, tmp_path / "results")
-        path = tmp_path / "results/measures/l2~0.01.json"
-        if change is None:
-            path.unlink()
-        else:
-            damage(path, change)
-        with pytest.raises(run_files.DamagedRunError) as stopped:
-            command.write_tables(config, LEDGER, tmp_path / "results")
-        (line,) = str(stopped.value).splitlines()
-        assert line.startswith(f"{path}: is missing, damaged, or not of the runs")
-        assert not (tmp_path / "results/tables").exists()
-
-    @pytest.mark.parametrize("damage", ["missing", "cut", "of other runs", "one run", "no test"])
-    def test_of_predictions(self, small, tmp_path, damage):
-        """Not those of the measures, or, with a checksum that fits, not of all images: one line."""
-        folder, config = small
-        shutil.copytree(folder, tmp_path / "results")
-        path = tmp_path / "results/measures/l2~0.01.predictions.npz"
-        runs = read_predictions(path.read_bytes())
-        if damage == "missing":
-            path.unlink()
-        elif damage == "cut":
-            path.write_bytes(path.read_bytes()[:-20])
-        elif damage == "of other runs":
-            shutil.copy(path.with_name("l2~0.predictions.npz"), path)
-        else:
-            runs[7] = {} if damage == "one run" else {"val": runs[7]["val"]}
-            belonging(path, runs)
-        with pytest.raises(run_files.DamagedRunError) as stopped:
-            command.write_tables(config, LEDGER, tmp_path / "results")
-        (line,) = str(stopped.value).splitlines()
-        assert line.startswith(f"{path}: is missing, damaged, or not of the runs and measures")
-        assert line.endswith("delete it, if it is there, and give the same command again")
-        assert not (tmp_path / "results/tables").exists()
-
-    @pytest.mark.parametrize(("validation", "right"), [(2000, True), (1999, False)])
-    def test_of_predictions_of_other_data(self, small, tmp_path, validation, right):
-        """There are as many as the part has images, where the manifest of the data says so."""
-        folder, config = small
-        shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
-        counts = {"validation": validation, "test": 2000}
-        (tmp_path / "data.json").write_text(json.dumps({"sha256": "0" * 64, "counts": counts}))
-        if right:
-            command.write_tables(config, LEDGER, tmp_path)
-        else:
-            with pytest.raises(run_files.DamagedRunError) as stopped:
-                command.write_tables(config, LEDGER, tmp_path)
-            assert len(str(stopped.value).splitlines()) == len(config["lambdas"])
-
-    def test_of_predictions_of_different_lengths(self, small, tmp_path):
-        folder, config = small
-        shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
-        path = tmp_path / "measures/l2~0.01.predictions.npz"
-        runs = read_predictions(path.read_bytes())
-        test = runs[7]["test"]
-        runs[7]["test"] = test._replace(probability=test.probability[1:])
-        belonging(path, runs)
-        with pytest.raises(run_files.DamagedRunError, match=re.escape(f"{path}: is missing")):
-            synthetic.read_study(tmp_path, config, images=None)
-
-    def test_of_a_measure_without_a_function(self, small, tmp_path):
-        folder, config = small
-        shutil.copytree(folder, tmp_path / "results")
-        damage(tmp_path / "results/measures/l2~0.01.json", replacing('"ece"', '"x"'))
-        with pytest.raises(run_files.DamagedRunError, match="has no ece"):
-            command.write_tables(config, LEDGER, tmp_path / "results")
-
-    def check(self, small, tmp_path, name, change, message):
-        """Damage one file, and expect one line that names it and says what to do."""
-        folder, config = small
-        shutil.copytree(folder, tmp_path / "results")
-        run = tmp_path / "results/runs/l2~0.01/seed~7"
-        if change is None:
-            (run / name).unlink()
-        else:
-            damage(run / name, change)
-        options = ["--config", json.dumps(config), "--claims", LEDGER]
-        with pytest.raises(SystemExit) as stopped:
-            command.main([*map(str, options), "--results", str(tmp_path / "results")])
-        line = stopped.value.code
-        assert "\n" not in line
-        assert line.startswith(f"{run / name}: ")
-        fault, advice = line.removeprefix(str(run / name)).split(". To redo this run alone: ")
-        assert message in fault
-        assert advice == f"delete the folder {run} and give the same command again"
-        assert not (tmp_path / "results/tables").exists()
-
-    def test_a_line_for_every_run(self, small, tmp_path):
-        folder, config = small
-        shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
-        shutil.rmtree(tmp_path / "runs/l2~0/seed~7")
-        (tmp_path / "runs/l2~0.01/seed~0/run.json").unlink()
-        with pytest.raises(run_files.DamagedRunError) as stopped:
-            synthetic.read_study(tmp_path, config)
-        lines = str(stopped.value).splitlines()
-        assert len(lines) == 2
-        assert "l2~0/seed~7" in lines[0]
-        assert "l2~0.01/seed~0" in lines[1]
-
-    def test_a_diverged_run_may_be_short_but_not_patchy(self, small, tmp_path):
-        folder, config = small
-        shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
-        run = tmp_path / "runs/l2~0.01/seed~7"
-        damage(run / "run.json", replacing('"completed"', '"diverged"'))
-        damage(run / "run.json", replacing('"diverged_epoch": null', '"diverged_epoch": 2'))
-        damage(run / "history.csv", without_line(3))
-        synthetic.read_study(tmp_path, config)
-        damage(run / "history.csv", without_line(1))
-        with pytest.raises(run_files.DamagedRunError, match="epoch 0 is expected"):
-            synthetic.read_study(tmp_path, config)
-
-
 class TestMissing:
     def test_what_is_there_is_used_on_demand(self, small, tmp_path):
         folder, config = small
@@ -935,11 +694,6 @@ class TestPredictions:
             if run.l2 == "0" and run.seed in (0, 1)
         )
         assert 0.4 < (one * other).sum() / one.sum() < 0.9
-
-    def test_are_read_only_where_they_are_asked_for(self, study):
-        folder, config, _ = study
-        for run in synthetic.read_study(folder, config, predictions=False):
-            assert run.predictions == {}
 
 
 @pytest.fixture(scope="module")
@@ -1026,22 +780,6 @@ class TestExchangeable:
         assert build.without_value(config) == set()
         config["dataset"]["label_noise"] = 0.2
         assert build.without_value(config) == {"gap_exchangeable"}
-
-
-class TestMixed:
-    @pytest.mark.parametrize("key", ["config", "data_sha256", "sources"])
-    def test_a_run_of_another_study_is_refused(self, small, tmp_path, key):
-        folder, config = small
-        shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
-        counts = {"validation": 2000, "test": 2000}
-        (tmp_path / "data.json").write_text(json.dumps({"sha256": "0" * 64, "counts": counts}))
-        run = tmp_path / "runs/l2~0.01/seed~0"
-        damage(run / "run.json", lambda t: json.dumps(json.loads(t) | {key: "another"}))
-        with pytest.raises(run_files.DamagedRunError) as stopped:
-            command.write_tables(config, LEDGER, tmp_path)
-        (line,) = str(stopped.value).splitlines()
-        assert line.startswith(f"{run / 'run.json'}: is of another study, its {key} differs")
-        assert not (tmp_path / "tables").exists()
 
 
 @pytest.mark.slow

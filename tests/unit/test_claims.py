@@ -439,6 +439,7 @@ class TestRows:
             history = pd.read_csv(path, dtype={"l2": str})
             history.loc[8, ["val_ce", "val_loss"]] += 0.1
             history.to_csv(path, index=False)
+            synthetic.sign_history(path.parent)
             judged, _, _ = claims_of(config, tmp_path)
             found = row(judged, "creep", "mean", "val_ce_rise")
             assert ("Train for longer" not in found["note"]) == long_enough

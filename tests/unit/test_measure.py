@@ -208,7 +208,7 @@ def test_a_diverged_run_has_no_measures_and_a_missing_one_is_left_out(results):
 def test_weights_that_are_not_those_of_the_record_are_refused(results):
     weights = run_folder(results, "0.001", 3) / "weights.npz"
     weights.write_bytes((run_folder(results, "0.001", 0) / "weights.npz").read_bytes())
-    with pytest.raises(DamagedRunError, match="are not the weights of"):
+    with pytest.raises(DamagedRunError, match="is not the file that this run wrote"):
         measure(results)
     weights.unlink()
     with pytest.raises(DamagedRunError, match="missing"):

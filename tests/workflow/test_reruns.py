@@ -243,7 +243,7 @@ def test_of_an_added_seed_only_its_own_runs_are_measured(project):
     content = json.loads(before)
     del content["runs"]["2"]
     measures.write_text(json.dumps(content))
-    assert "are not the weights of run.json" in project.fail("aggregate")
+    assert "is not the file that this run wrote" in project.fail("aggregate")
     assert json.loads(measures.read_text()) == content
     assert predictions.read_bytes() == predicted
     for l2, runs in others.items():

@@ -56,6 +56,7 @@ def write_predictions(path: Path, runs: Mapping[int, Mapping[str, Predicted]]) -
         for part, predicted in parts.items()
         for field, array in predicted._asdict().items()
     }
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, **arrays)
 
 
@@ -66,14 +67,10 @@ def read_predictions(content: bytes) -> dict[int, dict[str, Predicted]]:
         ValueError: it is no such file.
     """
     runs: dict[int, dict[str, dict]] = {}
-    headers, labels = {}, {}
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            for name in archive.namelist():
-                seed, part, field = name.removeprefix("seed~").removesuffix(".npy").split("/")
-                array = _array(archive.read(name), headers)
-                if field == "label":  # the same for all seeds, or nearly all
-                    array = labels.setdefault(array.tobytes(), array)
+        with np.load(io.BytesIO(content)) as arrays:
+            for name, array in arrays.items():
+                seed, part, field = name.removeprefix("seed~").split("/")
                 runs.setdefault(int(seed), {}).setdefault(part, {})[field] = array
         return {
             seed: {part: Predicted(**fields) for part, fields in parts.items()}
@@ -81,19 +78,3 @@ def read_predictions(content: bytes) -> dict[int, dict[str, Predicted]]:
         }
     except (zipfile.BadZipFile, zlib.error, OSError, TypeError, EOFError) as error:
         raise ValueError(f"not a file of predictions ({error})") from None
-
-
-def _array(content: bytes, headers: dict[bytes, tuple]) -> np.ndarray:
-    """Return the array in the content of a .npy file; `headers` are those that were read before.
-
-    NumPy takes longer to read a header than the array after it, and there are many of few kinds.
-    """
-    end = 10 + int.from_bytes(content[8:10], "little")
-    header = content[:end]
-    if header not in headers:
-        file = io.BytesIO(header)
-        if np.lib.format.read_magic(file) != (1, 0):
-            raise ValueError("not an array of NumPy's format 1.0")
-        headers[header] = np.lib.format.read_array_header_1_0(file)
-    shape, _, dtype = headers[header]
-    return np.frombuffer(content, dtype, offset=end).reshape(shape)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from l2study.core import runs
 from l2study.core.code import fingerprint
-from l2study.core.files import read_json, replacing, write_json
+from l2study.core.files import replacing, write_json
 from l2study.core.paths import measures_file, predictions_file, run_folder
-from l2study.core.predictions import Predicted, read_predictions, write_predictions
+from l2study.core.predictions import write_predictions
 from l2study.data import prepared
 from l2study.measuring.functions import measured
 from l2study.measuring.network import Network
@@ -62,7 +62,10 @@ def measure_lambda(
         "model": config["model"],
     }
     path, beside = measures_file(results, l2), predictions_file(results, l2)
-    found, predicted = _still_valid(path, beside, measured_with)
+    before, predicted = runs.read_measured(results, l2)
+    if before.get("measured_with") != measured_with:
+        before, predicted = {"runs": {}}, {}
+    found = before["runs"]
     for seed in seeds:
         folder = run_folder(results, l2, seed)
         if not (folder / "run.json").exists():
@@ -108,34 +111,6 @@ def _record(folder: Path, l2: str, seed: int, config: dict, checksum: str) -> di
         fault = str(error)
     print(f"{fault}. It is not measured, and the tables will refuse it.", flush=True)
     return None
-
-
-def _still_valid(
-    path: Path, beside: Path, measured_with: dict
-) -> tuple[dict, dict[int, dict[str, Predicted]]]:
-    """Return what is known of each seed, its measures and its predictions.
-
-    That is nothing if they were made otherwise, or if the predictions are not those of the
-    measures.
-
-    Args:
-        path: the file of measures.
-        beside: the file of predictions.
-        measured_with: what the measures must have been made with.
-    """
-    try:
-        content, predictions = read_json(path), beside.read_bytes()
-        same = (
-            content["measured_with"] == measured_with
-            and content["predictions_sha256"] == hashlib.sha256(predictions).hexdigest()
-        )
-        if same:
-            predicted = read_predictions(predictions)
-            if predicted.keys() == {int(seed) for seed in content["runs"]}:
-                return content["runs"], predicted
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    return {}, {}
 
 
 def _network(config: dict, data: prepared.Prepared) -> Network:

@@ -12,7 +12,8 @@ import numpy as np
 from l2study.core.columns import HISTORY_COLUMNS
 from l2study.core.design import Design, Setup
 from l2study.core.measures import MEASURES
-from l2study.core.runs import DamagedRunError, read_runs
+from l2study.core.paths import run_folder
+from l2study.core.runs import DamagedRunError, read_run
 from l2study.tables.rounds import Round, rounds
 
 Cells = dict[tuple[str, str], list[float]]
@@ -43,7 +44,7 @@ def _values(setup: Setup, l2: str, results: str, wanted: Mapping) -> list[float]
     values = []
     for seed in range(wanted["max_seeds"]):
         try:
-            (run,) = read_runs(Path(results), [l2], [seed], setup.epochs, promised=setup.promised)
+            run = read_run(run_folder(Path(results), l2, seed), l2, seed, setup.promised)
         except DamagedRunError:
             break
         completed = run.record["status"] == "completed"
