@@ -13,7 +13,6 @@ are kept, it reckons what a very large study would take.
 
 import argparse
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from common import PROJECT, report
+from common import PROJECT, copy_project, report
 
 from slurm_cluster import Slurm
 
@@ -45,8 +44,6 @@ def study(folder: Path, way: str, runs: int, slurm: Slurm) -> dict[str, float]:
         jobs: how many Slurm saw.
         seconds_in_jobs: what the jobs took, together.
     """
-    ignored = shutil.ignore_patterns(".*", "results", "logs", "tests", "benchmarks", "__pycache__")
-    shutil.copytree(PROJECT, folder, ignore=ignored, dirs_exist_ok=True)
     config = {
         "study": "bench",
         "lambdas": [10.0**-power for power in range(2, 2 + runs // SEEDS)],
@@ -54,7 +51,7 @@ def study(folder: Path, way: str, runs: int, slurm: Slurm) -> dict[str, float]:
         "reference_lambda": 0.01,
         "training": {"epochs": EPOCHS},
     }
-    (folder / "bench.yaml").write_text(json.dumps(config))
+    copy_project(folder, "bench", config)
     command = [str(Path(sys.executable).with_name("snakemake")), "aggregate", *WAYS[way]]
     started = time.time()
     with open(folder / "printed", "w") as printed:

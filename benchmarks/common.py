@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,13 @@ def mnist() -> tuple[np.ndarray, ...]:
     """Return x_train, y_train, x_test and y_test of the embedded data set; images are uint8."""
     with np.load(PROJECT / "resources" / "mnist.npz") as arrays:
         return tuple(arrays[name] for name in ("x_train", "y_train", "x_test", "y_test"))
+
+
+def copy_project(folder: Path, name: str, config: dict) -> None:
+    """Copy the project to `folder`, with `config` as `name`.yaml."""
+    ignored = shutil.ignore_patterns(".*", "results", "logs", "tests", "benchmarks", "__pycache__")
+    shutil.copytree(PROJECT, folder, ignore=ignored, dirs_exist_ok=True)
+    (folder / f"{name}.yaml").write_text(json.dumps(config))
 
 
 def machine() -> dict[str, object]:

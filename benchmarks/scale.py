@@ -11,7 +11,6 @@ The made-up runs are kept in FOLDER, if one is given, and used again. 100,000 ta
 
 import argparse
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from common import PROJECT, report
+from common import PROJECT, copy_project, report
 
 from synthetic import write_study
 
@@ -68,11 +67,9 @@ def config_of(runs: int) -> dict:
 
 def planned(runs: int, turns: int) -> dict[str, dict]:
     """Return what planning takes, in a copy of the project."""
-    ignored = shutil.ignore_patterns(".*", "results", "logs", "tests", "benchmarks", "__pycache__")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name, "project")
-        shutil.copytree(PROJECT, folder, ignore=ignored)
-        (folder / "scale.yaml").write_text(json.dumps(config_of(runs)))
+        copy_project(folder, "scale", config_of(runs))
         options = ["--cores", "2", "--configfile", "scale.yaml"]
         snakemake = [str(BIN / "snakemake"), *options, "--dry-run", "--quiet", "all"]
         found = {"plan": measured(snakemake, folder, turns)}

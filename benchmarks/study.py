@@ -16,7 +16,6 @@ import argparse
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,7 +23,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from common import PROJECT, report
+from common import PROJECT, copy_project, report
 
 LAMBDAS = ["0", "1e-5", "1e-4", "3e-4", "1e-3", "3e-3", "1e-2"]
 SEEDS, EPOCHS = 6, 8
@@ -43,10 +42,8 @@ def snakemake(folder: Path, lambdas: list[str]) -> dict[str, float]:
     After the last measures come the tables, and then the report: `tables` and `report` are the
     seconds that each took, with what Snakemake does for their jobs.
     """
-    ignored = shutil.ignore_patterns(".*", "results", "logs", "tests", "benchmarks", "__pycache__")
-    shutil.copytree(PROJECT, folder, ignore=ignored, dirs_exist_ok=True)
     config = {"study": "bench", "lambdas": lambdas, "seeds": SEEDS, "training": {"epochs": EPOCHS}}
-    (folder / "bench.yaml").write_text(json.dumps(config))
+    copy_project(folder, "bench", config)
     command = [str(Path(sys.executable).with_name("snakemake")), "--cores", "all"]
     started = time.time()
     run([*command, "--configfile", "bench.yaml"], cwd=folder, stderr=subprocess.DEVNULL)

@@ -1,6 +1,7 @@
 import compileall
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 from functools import partial
@@ -31,6 +32,13 @@ def pytest_xdist_auto_num_workers(config):
     """Return the number of cores, and one more for Slurm, whose tests are mostly waiting."""
     with_slurm = config.args == config.getini("testpaths")
     return len(os.sched_getaffinity(0)) + with_slurm
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Leave out of `-m "not slow"` files that are slow as a whole: importing them takes seconds."""
+    if config.getoption("markexpr") == "not slow" and collection_path.suffix == ".py":
+        marks = re.search(r"^pytestmark = .*", collection_path.read_text(), re.MULTILINE)
+        return True if marks and "pytest.mark.slow" in marks[0] else None
 
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in a hook of this name

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 TRAINING = {"optimizer": "adam", "learning_rate": 0.001}
 
