@@ -32,7 +32,6 @@ from l2study.core.config import ConfigError
 from l2study.core.files import write_text
 from l2study.core.paths import BASE, place
 from l2study.report import figures
-from l2study.report.setup_names import words
 from l2study.report.study import ReportError, Study, read_study
 
 
@@ -60,8 +59,6 @@ def write_report(
         raise ReportError(f"{captions / unknown[0]}.rst: there is no figure of this name")
     in_order = {name: study.captions[name] for name in known if name in study.captions}
     study = dataclasses.replace(study, captions=in_order)
-    which = "" if setup == BASE else f", {words(setup)}"
-    title = f"L2 regularisation study: {study.config['study']}{which}"
     own = Path(f"{results}{place(setup)}")
     report = own / "report"
     for left in own.glob(".report-*"):  # by a report that was killed
@@ -85,7 +82,7 @@ def write_report(
         check_figures(study, executed)
         texts = {
             "report.ipynb": nbformat.writes(executed),
-            "report.html": page.to_html(executed, notebook.parent, title),
+            "report.html": page.to_html(executed, notebook.parent, study.title),
             "summary.md": summary.summary(study),
         }
         for name, text in texts.items():

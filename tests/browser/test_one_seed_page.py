@@ -33,8 +33,7 @@ def html(study, tmp_path_factory):
 @pytest.fixture(scope="module")
 def said(study):
     """By seed, what stands in every row, and whether it is other than what all seeds say."""
-    text = drawing(study).partition('id="one-seed-data">')[2]
-    data = json.loads(text.removesuffix("</script>"))
+    data = json.loads(drawing(study)["data"])
     columns = zip(zip(*data["said"], strict=True), zip(*data["other"], strict=True), strict=True)
     cells = [list(zip(*column, strict=True)) for column in columns]
     return dict(zip(map(str, data["seeds"]), cells, strict=True))

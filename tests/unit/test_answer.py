@@ -1,4 +1,5 @@
-import re
+"""The facts of the answer, against scipy and the tables; its words are in the golden texts."""
+
 from dataclasses import replace
 
 import pytest
@@ -6,15 +7,14 @@ from scipy import stats
 
 import reported
 from l2study.core.config import check
-from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds, widest
-from l2study.report.answer import answer, covers
+from l2study.core.design import Setup
+from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds
+from l2study.report import answer
 from synthetic import HARMFUL, HELPFUL, NOTHING, Effects
 
-pytestmark = pytest.mark.slow  # makes whole studies, and draws or reads them
+pytestmark = pytest.mark.slow  # makes whole studies
 
 LAMBDAS = (0, 0.0001, 0.001, 0.01)
-
-
 MADE_UP = {}
 
 
@@ -26,319 +26,210 @@ def made_up(folder, **options):
     return MADE_UP[key]
 
 
-def written(folder, **options):
-    return answer(made_up(folder, **options))
-
-
-def said(study):
-    """Return which lambda to use, because of what, and how sure that is."""
-    return " ".join(answer(study)[:2])
-
-
 def without_other_images(study):
     """Return a study as if no predictions were kept, so that all intervals are for other seeds."""
-    tables = {name: for_seeds(study.tables[name]) for name in ("means", "answer", "choice")}
-    return replace(study, tables=study.tables | tables)
+    return replace(study, tables=study.tables | {
+        name: for_seeds(study.tables[name])
+        for name in ("means", "contrasts", "answer", "choice") if name in study.tables
+    })  # fmt: skip
 
 
-def compared(study, comparison):
-    """Return the rows of a comparison that the answer uses, by measure."""
-    rows = widest(study.tables["answer"], ["comparison", "measure"])
-    return rows[rows["comparison"] == comparison].set_index("measure")
+def strongest(study):
+    return answer.comparison(study, "strongest", answer.EFFECTS)
 
 
-def numbers(text):
-    return [float(n) for n in re.findall(r"\d+\.\d+", text.replace("−", "-"))]
+def by_measure(comparison):
+    return {one.measure: one for one in comparison.differences}
 
 
-def expected(runs, measure, l2, base, scale):
-    """Return difference and interval as scipy has them, without their signs, ascending."""
-    wide = runs.pivot_table(measure, "seed", "l2").dropna()
-    test = stats.ttest_rel(wide[l2], wide[base])
-    low, high = test.confidence_interval(0.95)
-    ends = sorted([abs(scale * low), abs(scale * high)])
-    return [abs(scale * (wide[l2] - wide[base]).mean()), *ends]
+def expected(study, measure, l2=0.01, base=0.0):
+    """Return difference and interval as scipy has them."""
+    wide = study.tables["runs"].pivot_table(measure, "seed", "l2").dropna()
+    low, high = stats.ttest_rel(wide[l2], wide[base]).confidence_interval(0.95)
+    return (wide[l2] - wide[base]).mean(), low, high
 
 
 class TestComparison:
-    def test_numbers_for_other_seeds(self, tmp_path):
+    def test_intervals_for_other_seeds_are_those_of_a_paired_t_test(self, tmp_path):
         study = without_other_images(made_up(tmp_path))
-        shown = numbers(answer(study)[2].replace("lambda 0.01", ""))
-        runs = study.tables["runs"]
-        accuracy = expected(runs, "test_accuracy", 0.01, 0.0, 100)
-        gap = expected(runs, "gap_generalisation", 0.01, 0.0, 100)
-        norm = expected(runs, "weight_norm", 0.01, 0.0, 1)
-        assert shown[:3] == pytest.approx(accuracy, abs=0.006)
-        assert shown[3:6] == pytest.approx(gap, abs=0.006)
-        assert shown[6:9] == pytest.approx(norm, abs=0.06)
+        compared = strongest(study)
+        assert (compared.l2, compared.reference, compared.n) == (0.01, 0, 6)
+        for one in compared.differences:
+            mean, low, high = expected(study, one.measure)
+            assert (one.kind, one.seeds_alone) == ("lower", True)
+            shown = one.change.value, one.change.low, one.change.high
+            assert shown == pytest.approx((-mean, -high, -low))
 
-    def test_numbers_for_other_images(self, tmp_path):
+    def test_intervals_for_other_images_are_wider(self, tmp_path):
         study = made_up(tmp_path)
-        shown = numbers(answer(study)[2].replace("lambda 0.01", ""))
-        rows, runs = compared(study, "strongest"), study.tables["runs"]
-        for place, measure in ((0, "test_accuracy"), (3, "gap_generalisation")):
-            row = rows.loc[measure]
-            mean, *seeds = expected(runs, measure, 0.01, 0.0, 100)
-            ends = sorted(100 * abs(row[end]) for end in ("low", "high"))
-            assert row["scope"] == SEEDS_AND_IMAGES
-            assert ends[0] < seeds[0] < mean < seeds[1] < ends[1]
-            assert shown[place : place + 3] == pytest.approx([mean, *ends], abs=0.006)
-        norm = expected(runs, "weight_norm", 0.01, 0.0, 1)
-        assert shown[6:9] == pytest.approx(norm, abs=0.06)
+        for measure, one in by_measure(strongest(study)).items():
+            mean, low, high = expected(study, measure)
+            assert one.change.value == pytest.approx(-mean)
+            wider = one.change.low < -high and -low < one.change.high
+            assert wider != one.seeds_alone == (measure == "weight_norm")
 
     @pytest.mark.parametrize(
-        ("effects", "gap", "weights", "accuracy"),
+        ("effects", "kinds"),
         [
-            (Effects(), "lower", "lower", "lower"),
-            (HELPFUL, "lower", "lower", "higher"),
-            (HARMFUL, "higher", "higher", "lower"),
+            (Effects(), ["lower", "lower", "lower"]),
+            (HELPFUL, ["higher", "lower", "lower"]),
+            (HARMFUL, ["lower", "higher", "higher"]),
         ],
     )
-    def test_directions(self, tmp_path, effects, gap, weights, accuracy):
-        made = made_up(tmp_path, effects=effects)
-        for study, here in ((made, ""), (without_other_images(made), ", on these images")):
-            text = answer(study)[2]
-            assert text.startswith("At lambda 0.01, compared with lambda 0, test accuracy is")
-            assert re.search(rf"test accuracy is [\d.]+ points {accuracy} \(95 % interval", text)
-            named = rf"the generalisation gap \(training minus test accuracy{here}\)"
-            assert re.search(rf"{named} is [\d.]+ points {gap} \(", text)
-            assert re.search(rf"norm of the regularised weights is [\d.]+ {weights} \(", text)
-            assert text.endswith("This rests on 6 seeds, each trained at both lambdas.")
+    def test_directions(self, tmp_path, effects, kinds):
+        compared = strongest(made_up(tmp_path, effects=effects))
+        assert [one.kind for one in compared.differences] == kinds
 
-    def test_nothing_resolved(self, tmp_path):
-        text = written(tmp_path, effects=NOTHING)[2]
-        assert text.count("is not clearly different") + text.count("differs by less than") == 3
-        assert not re.search("lower|higher", text)
+    def test_what_is_not_resolved_has_no_direction(self, tmp_path):
+        compared = strongest(made_up(tmp_path, effects=NOTHING))
+        assert {one.kind for one in compared.differences} <= {"unclear", "equivalent"}
 
-    def test_equivalence_is_said_where_two_tests_show_it(self, tmp_path):
-        study = made_up(tmp_path, effects=replace(NOTHING, spread=0.2))
-        rows = compared(study, "strongest")
-        assert rows.loc["test_accuracy", "p_equivalent"] < 0.05
-        words = "test accuracy differs by less than 0.1 points, as two one-sided tests show, namely"
-        assert words in answer(study)[2]
-        # no margin says which difference of norms would matter
-        assert answer(study)[2].count("as two one-sided tests show") == 2
+    def test_equivalence_needs_a_margin(self, tmp_path):
+        compared = strongest(made_up(tmp_path, effects=replace(NOTHING, spread=0.2)))
+        found = {measure: (one.kind, one.margin) for measure, one in by_measure(compared).items()}
+        assert found["test_accuracy"] == ("equivalent", "0.1 points")
+        assert found["weight_norm"] == ("unclear", "")
 
-    def test_a_norm_is_given_beside_that_without_l2(self, tmp_path):
+    def test_norms_are_given_where_they_are_those_of_the_pairs(self, tmp_path):
         study = made_up(tmp_path)
         means = study.tables["means"].query("measure == 'weight_norm'").set_index("l2")["mean"]
-        norms = f"{means[0.01]:.3g} instead of {means[0]:.3g}"
-        assert "), and the norm of the regularised weights is" in answer(study)[2]
-        assert f"), {norms}. This rests" in answer(study)[2]
-        lost = made_up(tmp_path / "lost", diverged={(0.01, 3): 2})
-        assert "instead of" not in answer(lost)[2]
-
-    def test_confidence_is_the_study_s(self, tmp_path):
-        assert "(99 % interval" in written(tmp_path, confidence=0.99)[2]
-
-    def test_two_seeds(self, tmp_path):
-        text = written(tmp_path, seeds=[0, 1])[2]
-        assert text.endswith("This rests on 2 seeds and is a first look, no more.")
-
-    def test_no_lambda_0(self, tmp_path):
-        text = written(tmp_path, lambdas=[0.0001, 0.01])[2]
-        assert text.startswith("At lambda 0.01, compared with lambda 0.0001,")
-        assert "The reference, lambda 0, is not in the study." in text
-
-    def test_the_reference_is_the_largest(self, tmp_path):
-        text = written(tmp_path, reference_lambda=0.01)[2]
-        assert text.startswith("At lambda 0, compared with lambda 0.01,")
-        assert "norm of the regularised weights is 14" in text
-        assert "higher" in text
-
-    def test_one_lambda(self, tmp_path):
-        study = made_up(tmp_path, lambdas=[0])
-        text, last = answer(study)
-        assert text.startswith(
-            "Only lambda 0 has completed runs (6), so there is nothing to compare"
-        )
-        runs = study.tables["runs"]
-        assert f"{100 * runs['gap_generalisation'].mean():.2f} points" in text
-        assert f"{100 * runs['test_accuracy'].mean():.2f} %" in text
-        assert last.endswith(f"points of accuracy. {covers(study.config, True)}")
-
-    def test_what_the_intervals_cover_is_said_last(self, tmp_path):
-        assert written(tmp_path)[-1] == (
-            "Points are percentage points of accuracy. The intervals of accuracies,"
-            " cross-entropies and gaps are for other seeds, that is other initial weights and other"
-            " orders of the batches, and for other validation and test images. Those of norms and"
-            " of the lag are for other seeds alone. The training images and the set-up stay the"
-            " same."
-        )
+        assert strongest(study).norms == [f"{means[0.01]:.3g}", f"{means[0]:.3g}"]
+        assert strongest(made_up(tmp_path / "lost", diverged={(0.01, 3): 2})).norms == []
+        assert answer.comparison(study, "strongest", answer.WORTH).norms == []
 
     @pytest.mark.parametrize(
-        ("given", "words"),
+        ("options", "compared"),
         [
-            ({"variation": ["order"]}, "for other orders of the batches, with the same training,"),
-            ({"variation": ["weights", "split"]}, "other initial weights and other validation"
-                " splits, with the same test images and the same set-up. The runs share most"),
-            ({"variation": ["sample"]}, "other samples of the training images, with the same"
-                " validation and test images"),
-            ({"seeds": {"weights": 3, "split": 4}}, "Of the 12 runs of every lambda, they rest on"
-                " those that share no level of a source, which are 3."),
+            ({"lambdas": [0.0001, 0.01]}, (0.01, 0.0001, 6)),
+            ({"reference_lambda": 0.01}, (0, 0.01, 6)),
+            ({"diverged": {(0.01, 3): 2}}, (0.01, 0, 5)),
+            ({"diverged": {(0.01, s): 2 for s in range(6)}}, (0.001, 0, 6)),
+            ({"diverged": {(0, s): 2 for s in range(6)}}, (0.01, 0.0001, 6)),
+            ({"seeds": [0, 1], "lambdas": [0, 0.01], "diverged": {(0, 0): 1}}, (0.01, 0, 1)),
+            ({"seeds": [0, 1], "lambdas": [0, 0.01], "diverged": {(0, 0): 1, (0.01, 1): 1}},
+             (0.01, 0, 0)),
         ],
     )  # fmt: skip
-    def test_it_depends_on_what_a_seed_changes(self, given, words):
-        base = {"validation": {"split": "stratified"}, "dataset": {"train_size": 100}}
-        assert words in covers(check(base | given), images_too=False)
+    def test_what_is_compared_by_how_many_pairs(self, tmp_path, options, compared):
+        found = strongest(made_up(tmp_path, **options))
+        assert (found.l2, found.reference, found.n) == compared
 
-    def test_other_images_are_covered_where_predictions_are_kept(self):
-        base = {"validation": {"split": "stratified"}}
-        said = covers(check(base | {"variation": ["weights", "split"]}), images_too=True)
-        assert "other initial weights and other validation splits, and for other validation" in said
-        assert "The training sets of two splits overlap, and the intervals for other" in said
-        assert "The training images and the set-up stay" not in said
+    def test_one_pair_has_no_interval(self, tmp_path):
+        options = {"seeds": [0, 1], "lambdas": [0, 0.01], "diverged": {(0, 0): 1}}
+        study = made_up(tmp_path, **options)
+        assert {one.change.interval for one in strongest(study).differences} == {""}
+        assert "one seed, no interval" in " ".join(answer.text(study))
 
 
-class TestDiverged:
-    def test_pairs_are_counted(self, tmp_path):
-        study = made_up(tmp_path, diverged={(0.01, 3): 2})
-        text = answer(study)[2]
-        assert "rests on 5 seeds" in text
-        target = expected(study.tables["runs"], "test_accuracy", 0.01, 0.0, 100)
-        assert f"test accuracy is {target[0]:.2f} points lower" in text
-
-    def test_a_lambda_of_which_nothing_is_left(self, tmp_path):
-        text = written(tmp_path, diverged={(0.01, s): 2 for s in range(6)})[2]
-        assert text.startswith("At lambda 0.001, compared with lambda 0,")
-        assert text.endswith("All runs at lambda 0.01 diverged.")
-
-    def test_the_reference_of_which_nothing_is_left(self, tmp_path):
-        text = written(tmp_path, diverged={(0, s): 2 for s in range(6)})[2]
-        assert text.startswith("At lambda 0.01, compared with lambda 0.0001,")
-        assert text.endswith("All runs at lambda 0 diverged.")
-        assert "not in the study" not in text
-
-    def test_all_of_them(self, tmp_path):
-        diverged = {(l2, s): 1 for l2 in LAMBDAS for s in range(6)}
-        assert written(tmp_path, diverged=diverged) == [
-            "All runs diverged, so this study cannot say what regularisation does."
-        ]
-
-    def test_no_seed_at_both(self, tmp_path):
-        diverged = {(0, 0): 1, (0.01, 1): 1}
-        text = written(tmp_path, seeds=[0, 1], lambdas=[0, 0.01], diverged=diverged)
-        assert text[:2] == [
-            "Validation chooses no lambda: at each of them a run diverged.",
-            "At lambda 0.01, compared with lambda 0, nothing can be said: no seed completed at"
-            " both. No seed is left.",
-        ]
-
-    def test_one_seed_at_both(self, tmp_path):
-        text = written(tmp_path, seeds=[0, 1], lambdas=[0, 0.01], diverged={(0, 0): 1})[2]
-        assert text.count("(one seed, no interval)") == 3
-        assert "rests on a single seed and is a first look" in text
-
-    def test_a_choice_among_the_others(self, tmp_path):
-        text = said(made_up(tmp_path, diverged={(0, 2): 3}))
-        assert text.startswith(
-            "Use lambda 0.0001 because it has the lowest validation cross-entropy, as a mean over"
-            " seeds, among the lambdas without a diverged run."
+class TestChoice:
+    def test_shares_are_those_of_the_table(self, tmp_path):
+        study = made_up(tmp_path, effects=NOTHING)
+        rows = study.tables["choice"].set_index(["rule", "scope"])
+        seeds, wide = (rows.loc[("best", scope)] for scope in (SEEDS, SEEDS_AND_IMAGES))
+        found = answer.choice(study)
+        assert found["l2"] == seeds["l2"] != 0.01 == found["simplest"]
+        assert (found["share"], found["share_images"]) == pytest.approx(
+            (seeds["share"], wide["share"]), abs=0.005
         )
-        assert "At lambda 0.0001, compared with lambda 0, test accuracy" in text
+        assert answer.choice(without_other_images(study)) == found | {"share_images": None}
+
+    def test_the_reference_is_not_compared_with_itself(self, tmp_path):
+        study = made_up(tmp_path)
+        assert answer.choice(study)["l2"] == 0
+        assert answer.comparison(study, "chosen", answer.WORTH) is None
+
+    def test_another_lambda_is_compared_with_the_reference(self, tmp_path):
+        found = answer.comparison(made_up(tmp_path, diverged={(0, 2): 3}), "chosen", answer.WORTH)
+        assert (found.l2, found.reference, found.n) == (0.0001, 0, 5)
+        assert list(by_measure(found)) == ["test_accuracy", "test_ce"]
+
+    def test_where_every_lambda_has_a_diverged_run_none_is_chosen(self, tmp_path):
+        diverged = {(0, 0): 1, (0.01, 1): 1}
+        study = made_up(tmp_path, seeds=[0, 1], lambdas=[0, 0.01], diverged=diverged)
+        assert answer.choice(study)["l2"] is None
 
 
 class TestNegativeGap:
-    def test_is_explained_by_its_parts(self, tmp_path):
+    def test_parts_are_the_means_of_the_table(self, tmp_path):
         study = made_up(tmp_path)
-        text = answer(study)[3]
-        gap = widest(study.tables["gap"], ["gap", "epoch", "l2"])
-        gap = gap.query("l2 == 0.01 and epoch == 8").set_index("gap")
-        shown = numbers(text.replace("lambda 0.01", ""))
-        kinds = ["reported", "lag", "split", "generalisation"]
-        assert (gap.loc[kinds, "scope"] == SEEDS_AND_IMAGES).tolist() == [True, False, True, True]
-        target = 100 * gap.loc[kinds, ["mean", "mean_low", "mean_high"]].abs().to_numpy().ravel()
-        assert shown[0] == 1.34
-        assert [abs(n) for n in shown] == pytest.approx(target, abs=0.006)
-        assert "easier than the test images" in text
+        found = answer.negative_gap(study)
+        assert found["l2"] == 0.01
+        means = study.tables["means"].query("l2 == 0.01").set_index(["measure", "scope"])
+        for kind, part in found["parts"].items():
+            scope = SEEDS if kind == "lag" else SEEDS_AND_IMAGES
+            row = means.loc[(f"gap_{kind}", scope)]
+            assert (part.value, part.low, part.high) == (row["mean"], row["low"], row["high"])
+        assert found["signs"]["reported"] == -1
 
     @pytest.mark.parametrize(
-        ("at_strongest", "words"),
+        ("effects", "kind", "sign"),
         [
-            (0.012, "which is above zero"),
-            (0.0, "which is not clearly different from zero"),
-            (-0.012, "which is below zero"),
+            ({"generalisation": (0.018, 0.012), "split": (-0.002, -0.03)}, "generalisation", 1),
+            ({"generalisation": (0.018, 0.0), "split": (-0.002, -0.03)}, "generalisation", 0),
+            ({"generalisation": (0.018, -0.012), "split": (-0.002, -0.03)}, "generalisation", -1),
+            ({"split": (0, 0.015), "generalisation": (0.018, -0.04)}, "split", 1),
+            ({"lag": (0, 0.004), "split": (0, -0.02)}, "lag", 1),
+            ({"lag": (0, 0.0), "split": (0, -0.02)}, "lag", 0),
         ],
     )
-    def test_conclusion(self, tmp_path, at_strongest, words):
-        effects = Effects(generalisation=(0.018, at_strongest), split=(-0.002, -0.03))
-        made = made_up(tmp_path, effects=effects, lambdas=[0, 0.01])
-        for study, here in ((made, ""), (without_other_images(made), " on these images")):
-            assert answer(study)[3].endswith(f" of training minus test accuracy{here}, {words}.")
+    def test_signs(self, tmp_path, effects, kind, sign):
+        study = made_up(tmp_path, effects=Effects(**effects), lambdas=[0, 0.01])
+        assert answer.negative_gap(study)["signs"][kind] == sign
 
     def test_what_is_resolved_on_these_images_need_not_be_for_others(self, tmp_path):
         effects = Effects(generalisation=(0.018, 0.004))
         made = made_up(tmp_path, effects=effects, lambdas=[0, 0.01])
-        assert answer(made)[3].endswith("test accuracy, which is not clearly different from zero.")
-        assert answer(without_other_images(made))[3].endswith("images, which is above zero.")
+        for study, sign in ((made, 0), (without_other_images(made), 1)):
+            found = answer.negative_gap(study)
+            assert found["signs"]["generalisation"] == sign
+            assert found["seeds_alone"] == (study is not made)
 
-    @pytest.mark.parametrize(
-        ("at_strongest", "words"),
-        [
-            (0.015, "harder than the test images"),
-            (0.0, "are not clearly easier or harder than the test images, and"),
-        ],
-    )
-    def test_split(self, tmp_path, at_strongest, words):
-        effects = Effects(split=(0, at_strongest), generalisation=(0.018, -0.04))
-        assert words in written(tmp_path, effects=effects, lambdas=[0, 0.01])[3]
-
-    @pytest.mark.parametrize(
-        ("at_strongest", "words"),
-        [
-            (-0.004, " from averaging training accuracy while the model improves, "),
-            (
-                0.0,
-                " averaging training accuracy while the model changes, not clearly different from",
-            ),
-            (0.004, " from averaging training accuracy over models better than the last, "),
-        ],
-    )
-    def test_lag(self, tmp_path, at_strongest, words):
-        effects = Effects(lag=(0, at_strongest), split=(0, -0.02))
-        assert words in written(tmp_path, effects=effects, lambdas=[0, 0.01])[3]
-
-    def test_is_not_spoken_of_where_there_is_none(self, tmp_path):
-        assert "negative" not in " ".join(written(tmp_path, effects=HELPFUL))
+    def test_there_may_be_none(self, tmp_path):
+        assert answer.negative_gap(made_up(tmp_path, effects=HELPFUL)) is None
 
 
-class TestRecommendation:
-    def test_the_lambda_compared_with(self, tmp_path):
-        study = made_up(tmp_path)
-        seeds = (
-            "Use lambda 0, that is, no L2, because it has the lowest validation cross-entropy, as a"
-            " mean over seeds. If the seeds of this study are drawn again at random (bootstrap),"
-            " the same lambda is chosen in 100 % of the draws"
+@pytest.mark.parametrize(
+    ("given", "sources", "runs", "independent"),
+    [
+        ({"seeds": 4}, ["weights", "order"], None, 4),
+        ({"seeds": 4, "variation": ["split"]}, ["split"], None, 4),
+        ({"seeds": {"weights": 3, "split": 4}}, ["weights", "split"], 12, 3),
+        ({"seeds": {"weights": 3, "order": 1}}, ["weights"], 3, 3),
+    ],
+)
+def test_coverage_depends_on_what_a_seed_changes(given, sources, runs, independent):
+    config = check({"validation": {"split": "stratified"}} | given)
+    assert answer.coverage(Setup("base", {}, config, {}), images_too=True) == {
+        "images_too": True, "sources": sources, "runs": runs, "independent": independent,
+    }  # fmt: skip
+
+
+class TestText:
+    def test_all_runs_diverged(self, tmp_path):
+        (text,) = answer.text(
+            made_up(tmp_path, diverged={(l2, s): 1 for l2 in LAMBDAS for s in range(6)})
         )
-        too = ", and in 100 % if the validation images are drawn again, too."
-        assert said(study) == seeds + too
-        assert said(without_other_images(study)) == f"{seeds}."
+        assert "All runs diverged" in text
 
-    def test_another_lambda(self, tmp_path):
-        effects = Effects(val_ce_min=(0.16, 0.08), test_accuracy=(0.95, 0.97), creep=(0.001, 0.001))
-        study = made_up(tmp_path, effects=effects, lambdas=(0, 0.0001, 0.001, 0.01))
-        choice = study.tables["choice"].copy()
-        choice.loc[choice["rule"] == "best", "l2"] = 0.001
-        study = replace(study, tables=study.tables | {"choice": choice})
-        text = said(study)
-        assert text.startswith("Use lambda 0.001 because it has the lowest validation cross-")
-        shown = numbers(text.split("test accuracy is")[1])
-        row = compared(study, "chosen").loc["test_accuracy"]
-        assert row["scope"] == SEEDS_AND_IMAGES
-        target = [100 * row[name] for name in ("mean_difference", "low", "high")]
-        assert shown[:3] == pytest.approx(target, abs=0.006)
-        assert "points higher (95 % interval" in text
-        assert "accuracy. Nats are the unit of the cross-entropy that Keras" in answer(study)[-1]
-        assert "nats lower (" in text
+    def test_one_lambda_is_compared_with_nothing(self, tmp_path):
+        study = made_up(tmp_path, lambdas=[0])
+        first, last = answer.text(study)
+        runs = study.tables["runs"]
+        for number in (f"({len(runs)})", f"{100 * runs['gap_generalisation'].mean():.2f} points",
+                       f"{100 * runs['test_accuracy'].mean():.2f} %"):  # fmt: skip
+            assert number in first
+        assert last.startswith("Points are") and "Nats" not in last
 
-    def test_one_standard_error(self, tmp_path):
-        study = made_up(tmp_path, effects=NOTHING)
-        choice = study.tables["choice"].set_index(["rule", "scope"])
-        assert (choice.loc["one_standard_error", "l2"] == 0.01).all()
-        seeds, wide = choice.loc[("best", SEEDS)], choice.loc[("best", SEEDS_AND_IMAGES)]
-        shares = [f"{100 * round(row['share'], 2):.0f} %" for row in (seeds, wide)]
-        assert shares[0] != shares[1]
-        text = said(study)
-        assert f"is chosen in {shares[0]} of the draws, and in {shares[1]} if the" in text
-        assert seeds["l2"] != 0.01
-        assert "Lambda 0.01 is nearly as good: it is the largest within one standard error" in text
+    @pytest.mark.parametrize(
+        ("options", "words"),
+        [
+            ({"diverged": {(0, 2): 3}}, "among the lambdas without a diverged run. "),
+            ({"diverged": {(0.01, s): 2 for s in range(6)}}, "All runs at lambda 0.01 diverged."),
+            ({"lambdas": [0.0001, 0.01]}, "The reference, lambda 0, is not in the study."),
+            ({"seeds": [0, 1]}, "rests on 2 seeds and is a first look, no more."),
+            ({"confidence": 0.99}, "(99 % interval"),
+        ],
+    )
+    def test_what_is_unusual_is_said(self, tmp_path, options, words):
+        assert words in " ".join([*answer.text(made_up(tmp_path, **options)), ""])
+        assert words not in " ".join(answer.text(made_up(tmp_path)))

@@ -49,7 +49,7 @@ class TestPackage:
         assert faults(study) == []
 
     @pytest.mark.parametrize("case", sorted(EDGE_CASES))
-    def test_nor_in_an_odd_study(self, edge_case_results, case):
+    def test_nor_in_an_edge_case(self, edge_case_results, case):
         assert faults(edge_case_results(case) / "tables") == []
 
     def test_describes_every_file_beside_it(self, study):

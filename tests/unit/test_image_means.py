@@ -362,7 +362,7 @@ def test_a_whole_study_is_written_as_described_and_reported(tmp_path, monkeypatc
     for name in ("gap", "contrasts", "choice", "means", "answer", "claims"):
         assert set(study.tables[name]["scope"].dropna()) == {SEEDS, SEEDS_AND_IMAGES}, name
     text = summary.summary(study)
-    assert answer.covers(config, images_too=True) in text
+    assert answer.text(study)[-1] in text
     assert text_tables.scopes_sentence(study) in text
     assert text_tables.variance_sentences(study)[-1] in text
 
@@ -389,15 +389,13 @@ class TestReport:
         return Study("made-up", config, tables, {})
 
     def test_the_answer_says_what_its_intervals_are_for(self, study):
-        texts = answer.answer(study)
-        assert answer.covers(study.config, images_too=True) in texts[-1]
-        assert "on these images" not in " ".join(texts)
-        assert "if the validation images are drawn again, too" in " ".join(texts)
-        wide = widest(study.tables["answer"], ["comparison", "measure"])
-        row = wide.set_index(["comparison", "measure"]).loc[("strongest", "test_accuracy")]
-        low, high = (100 * row[end] for end in ("low", "high"))
-        ends = [f"{value:.2f}".lstrip("-") for value in (low, high)]
-        assert all(end in " ".join(texts) for end in ends)
+        text = " ".join(answer.text(study))
+        assert "on these images" not in text
+        assert "if the validation images are drawn again, too" in text
+        row = answer.comparison(study, "strongest", answer.EFFECTS).differences[0]
+        contrasts = widest(study.tables["contrasts"], ["measure", "l2"])
+        wide = contrasts.set_index(["measure", "l2"]).loc[("test_accuracy", 0.01)]
+        assert sorted(abs(wide[["low", "high"]])) == [row.change.low, row.change.high]
 
     def test_studies_are_compared_for_other_seeds(self, study):
         table = comparison.comparison_table([study])

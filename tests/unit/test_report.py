@@ -340,7 +340,7 @@ def test_cells_are_escaped_and_verdicts_marked():
     assert cell in table
     assert "a &lt; b<br><small>because</small>" in table
     assert '<a href="../tables/gap.csv">gap.csv</a>, <a href="#figure-gap">gap</a>' in table
-    assert 'aria-label="so &quot;called&quot;"' in table
+    assert 'aria-label="so &#34;called&#34;"' in table
     assert page.table([], "Nothing").data == "<p>Nothing: none.</p>"
 
 

@@ -8,10 +8,11 @@ import set_ups
 from l2study.core.setups import Setup, setups
 from l2study.report import figures, page, setups_text, summary
 from l2study.report.across_figures import MARKS, deciding
-from l2study.report.navigation import chooser, path_to, tables_folder
+from l2study.report.navigation import groups, path_to, tables_folder
 from l2study.report.setup_names import crossed, ordered, words
 from l2study.report.study import ReportError, Study, read_captions, read_study
-from l2study.report.table_cells import Link, Verdict
+from l2study.report.table_cells import Verdict
+from l2study.report.templates import paragraphs
 from reported import CAPTIONS, add_across, made_up, write_results
 from synthetic import study_config
 from tiny import PROJECT
@@ -222,77 +223,51 @@ def test_benefit_of_other_set_ups_is_a_row_each(one_at_a_time):
 # --- sentences ------------------------------------------------------------------------------------
 
 
-def sentence(verdict, **options):
+def found(verdict, **options):
     study = study_of(set_ups.ROBUSTNESS, claims=["one"], verdict=verdict, **options)
-    study.tables["setups"]["close_to_given"] = ""
-    ((_, _, text),) = setups_text.claim_sentences(study)
-    return text
+    return setups_text.claim_in_setups(study, "one")
 
 
-def test_claim_that_is_the_same_everywhere():
-    assert sentence(lambda claim, name: "supported") == "Supported in all 12 set-ups."
+def test_verdicts_on_a_claim_are_grouped_the_most_frequent_first():
+    odd = {"base": "artefact", "train_size~1000": "artefact", "epochs~8": "contradicted"}
+    facts = found(lambda claim, name: odd.get(name, "supported"), missing=["optimizer~sgd"])
+    assert list(facts["verdicts"]) == ["supported", "artefact", "contradicted"]
+    assert facts["verdicts"]["artefact"] == ["base", "train_size~1000"]
+    assert facts["verdicts"]["contradicted"] == ["epochs~8"]
+    assert facts["without"] == ["optimizer~sgd"]
+    assert facts["close"] == {"artefact": 1, "supported": 2}
 
 
-def test_claim_names_the_set_ups_that_differ():
-    odd = {"train_size~1000": "contradicted"}
-    assert sentence(lambda claim, name: odd.get(name, "supported")) == (
-        "Supported in 11 of 12 set-ups; contradicted with train size 1000."
-    )
-    assert sentence(lambda claim, name: odd.get(name, "supported"), missing=["optimizer~sgd"]) == (
-        "Supported in 10 of 11 set-ups; contradicted with train size 1000; no verdict with"
-        " optimizer sgd."
-    )
+def test_of_equally_frequent_verdicts_that_of_the_base_leads():
+    facts = found(lambda claim, name: "artefact" if name[:2] in ("ba", "ep") else "supported")
+    assert [len(names) for names in facts["verdicts"].values()] == [6, 6]
+    assert list(facts["verdicts"]) == ["artefact", "supported"]
 
 
-def test_claim_names_the_base_and_at_most_four():
+def test_at_most_four_set_ups_are_named():
     odd = ("base", "batch_size~32", "batch_size~128", "epochs~8", "epochs~30")
-    assert sentence(lambda claim, name: "artefact" if name in odd else "not resolved") == (
+    facts = found(lambda claim, name: "artefact" if name in odd else "not resolved")
+    (text,) = paragraphs("claim_in_setups", **facts | {"close": {}})
+    assert text == (
         "Not resolved in 7 of 12 set-ups; artefact in the base and with batch size 32, batch size"
         " 128, epochs 8 and 1 more."
     )
 
 
-def test_of_equally_frequent_verdicts_that_of_the_base_leads():
-    def halves(claim, name):
-        return "artefact" if name[:2] in ("ba", "ep") else "supported"
-
-    assert sentence(halves).startswith("Artefact in 6 of 12 set-ups; supported with ")
-
-
-def test_claim_says_what_it_is_near_the_figures_of_the_exercise():
-    odd = {"train_size~1000": "contradicted"}
-
-    def verdict(claim, name):
-        return odd.get(name, "supported")
-
-    study = study_of(set_ups.ROBUSTNESS, claims=["one"], verdict=verdict)
-    ((_, _, text),) = setups_text.claim_sentences(study)
-    assert text.endswith(" Among the 3 set-ups close to the exercise's figures: supported in each.")
-
-
-def test_overview_counts_and_says_that_set_ups_are_no_sample(one_at_a_time):
-    text = " ".join(setups_text.overview(one_at_a_time))
-    assert "12 set-ups" in text
-    assert "no sample" in text
-    assert "so no test is made over them" in text
-    counts = one_at_a_time.tables["verdicts"]["verdict"].value_counts()
-    for verdict, count in counts.items():
-        assert f"{count} {verdict}" in text
-    assert "Runs diverged and left out: batch size 32 (2 of 10)." in text
-    assert "Runs missing and left out: optimizer sgd (10 of 10)." in text
-    assert "This could not be compared with the base: optimizer sgd." in text
-
-
-def test_nothing_lost_is_not_mentioned(full):
-    assert setups_text.lost(full) == []
+def test_what_is_lost_is_named_with_its_number(one_at_a_time, full):
+    setups = one_at_a_time.tables["setups"]
+    assert setups_text.lost(setups, "diverged") == [("batch size 32", 2, 10)]
+    assert setups_text.lost(setups, "missing") == [("optimizer sgd", 10, 10)]
+    assert setups_text.lost(full.tables["setups"], "missing") == []
 
 
 def test_interactions_are_counted_at_the_best_lambda_of_the_base(one_at_a_time):
     rows = one_at_a_time.tables["interactions"]
-    at = rows[(rows["l2"] == 1e-5) & (rows["p_holm"] < 0.05)]
-    first = setups_text.interactions(one_at_a_time)[0]
-    assert first.startswith("At lambda 1e-5, the best in the base, ")
-    assert f"in {len(at)} of 10 other set-ups: " in first
+    facts = setups_text.interactions(one_at_a_time)
+    shown = rows[(rows["l2"] == 1e-5) & (rows["p_holm"] < 0.05)]["setup"].tolist()
+    assert (facts["l2"], facts["reference"], len(facts["compared"])) == (1e-5, 0, 10)
+    assert 0 < len(shown) < 10 and list(facts["differing"]) == shown
+    assert facts["incomparable"] == ["optimizer~sgd"]
 
 
 def test_interactions_are_counted_at_every_lambda_if_the_reference_is_best_in_the_base():
@@ -301,12 +276,20 @@ def test_interactions_are_counted_at_every_lambda_if_the_reference_is_best_in_th
     best.loc[best["setup"] == "base", "best_l2"] = 0.0
     rows["p_holm"] = 0.4
     rows.loc[(rows["setup"] == "train_size~500") & (rows["l2"] == 1e-2), "p_holm"] = 0.01
-    (text,) = setups_text.interactions(study)
-    assert text.startswith("At one lambda at least, ")
-    assert "in 1 of 11 other set-ups: train size 500." in text
-    rows["p_holm"] = 0.4
-    (text,) = setups_text.interactions(study)
-    assert "is shown to differ from that in the base in none of 11 other set-ups. That is" in text
+    facts = setups_text.interactions(study)
+    assert (facts["l2"], len(facts["compared"])) == (None, 11)
+    assert list(facts["differing"]) == ["train_size~500"]
+
+
+def test_advice_names_the_best_lambda_of_the_base_and_counts_those_of_the_others(full):
+    best = full.tables["best"].copy()
+    best["best_l2"] = [0.01] + [0.001] * 4 + [0.0] * (len(best) - 6) + [np.nan]
+    study = dataclasses.replace(full, tables=full.tables | {"best": best})
+    text = setups_text.advice(study)
+    assert "Use lambda 0.01 in the base" in text
+    assert f"0 in {len(best) - 6}, 0.001 in 4 and 0.01 in 1." in text
+    best.loc[best["setup"] == "base", "best_l2"] = np.nan
+    assert "chooses no lambda" in setups_text.advice(study)
 
 
 # --- tables ---------------------------------------------------------------------------------------
@@ -315,88 +298,62 @@ def test_interactions_are_counted_at_every_lambda_if_the_reference_is_best_in_th
 def test_map_table_has_the_verdicts_and_leads_to_the_pages(full):
     rows = setups_text.map_table(full)
     assert len(rows) == 12
-    found = full.tables["verdicts"].set_index(["setup", "id"])["verdict"]
+    verdicts = full.tables["verdicts"].set_index(["setup", "id"])["verdict"]
     for row, name in zip(rows, full.tables["setups"]["setup"], strict=True):
         assert {c: row[c] for c in set_ups.CLAIMS} == {
-            c: Verdict(found[name, c]) for c in set_ups.CLAIMS
+            c: Verdict(verdicts[name, c]) for c in set_ups.CLAIMS
         }
-    assert rows[2]["Set-up"] == Link(
-        "learning rate 0.1", "../setups/learning_rate~0.1/report/report.html",
-        "close to the exercise's figures",
-    )  # fmt: skip
+    link = rows[2]["Set-up"]
+    assert (link.text, bool(link.beneath)) == ("learning rate 0.1", True)
+    assert link.address == "../setups/learning_rate~0.1/report/report.html"
 
 
 def test_set_up_without_runs_has_a_row_without_verdicts(one_at_a_time):
-    (row,) = [
-        r for r in setups_text.map_table(one_at_a_time) if r["Set-up"].text == "optimizer sgd"
-    ]
-    assert row["Set-up"].beneath == "no runs"
-    assert set(list(row.values())[1:]) == {""}
-    (row,) = [
-        r for r in setups_text.best_table(one_at_a_time) if r["Set-up"].text == "optimizer sgd"
-    ]
-    assert str(row["Best λ"]) == "–"
+    for table in (setups_text.map_table, setups_text.best_table):
+        (row,) = [r for r in table(one_at_a_time) if r["Set-up"].text == "optimizer sgd"]
+        assert row["Set-up"].beneath == "no runs"
+        assert set(map(str, list(row.values())[1:])) <= {"", "–"}
 
 
-# --- links to other set-ups ----------------------------------------------------------------------
+# --- links to other set-ups -----------------------------------------------------------------------
 
 
 def test_addresses_from_the_base_and_from_another_set_up(full):
     name = "train_size~500,learning_rate~0.01"
-    assert path_to(full, name) == "../setups/train_size~500%2Clearning_rate~0.01/report/report.html"
-    assert path_to(full, "base") == "../report/report.html"
-    assert tables_folder(full) == "../tables"
     there = dataclasses.replace(full, setup=name)
-    assert path_to(there, "base") == "../../../report/report.html"
-    assert path_to(there, "learning_rate~0.1") == (
-        "../../../setups/learning_rate~0.1/report/report.html"
-    )
-    assert tables_folder(there) == "../../../tables"
+    below = "setups/train_size~500%2Clearning_rate~0.01/report/report.html"
+    assert (path_to(full, name), path_to(full, "base")) == (f"../{below}", "../report/report.html")
+    assert path_to(there, name) == f"../../../{below}"
+    assert (tables_folder(full), tables_folder(there)) == ("../tables", "../../../tables")
 
 
-def test_chooser_marks_the_page_that_it_is_on_and_groups_by_factor(one_at_a_time):
-    there = dataclasses.replace(one_at_a_time, setup="epochs~8")
-    text = chooser(there)
-    assert re.findall(r'aria-current="page">([^<]*)<', text) == ["8"]
-    # A set-up without any run has no page to lead to.
-    assert len(re.findall("<a ", text)) == 11
-    assert "<li>sgd (no runs)</li>" in text
-    assert re.findall("<span>(.*?)</span>", text) == [
-        "batch size", "epochs", "split", "optimizer", "train size",
-    ]  # fmt: skip
-    assert re.findall(r"<a [^>]*>([^<]*)<", text)[0] == "base"
+def test_links_mark_the_page_that_they_are_on_and_are_grouped_by_factor(one_at_a_time):
+    found = groups(dataclasses.replace(one_at_a_time, setup="epochs~8"))
+    assert list(found) == ["batch size", "epochs", "split", "optimizer", "train size"]
+    links = [link for of_factor in found.values() for link in of_factor]
+    assert [link.text for link in links if link.current] == ["8"]
+    # a set-up without any run has no page to lead to
+    assert [link.text for link in links if not link.address] == ["sgd"]
 
 
-def test_chooser_groups_combined_levels_by_the_first_factor(full):
-    text = chooser(full)
-    assert re.findall("<span>(.*?)</span>", text) == [
-        "train size all", "train size 500", "train size 2000", "train size 10000",
-    ]  # fmt: skip
+def test_links_to_combined_levels_are_grouped_by_the_first_factor(full):
+    found = groups(full)
+    levels = ["train size all", "train size 500", "train size 2000", "train size 10000"]
+    assert list(found) == levels
+    assert [len(links) for links in found.values()] == [2, 3, 3, 3]
+
+
+def test_the_page_has_the_links(one_at_a_time):
+    text = page.header(one_at_a_time).data
+    assert len(re.findall("<a ", text)) == 11 and "sgd (no runs)" in text
     assert re.findall(r'aria-current="page">([^<]*)<', text) == ["base"]
 
 
-def test_advice_names_the_best_lambda_of_the_base_and_counts_those_of_the_others(full):
-    best = full.tables["best"].copy()
-    best["best_l2"] = [0.01] + [0.001] * 4 + [0.0] * (len(best) - 6) + [np.nan]
-    base, *others = best["setup"]
-    assert base == "base"
-    study = dataclasses.replace(full, tables=full.tables | {"best": best})
-    assert setups_text.advice(study) == (
-        "Use lambda 0.01 in the base, which is the configuration without its factors, because it"
-        " has the lowest validation cross-entropy there, as a mean over seeds."
-        f" Of the {len(others)} set-ups with a best lambda, it is 0 in"
-        f" {len(others) - 5}, 0.001 in 4 and 0.01 in 1."
-    )
-    best.loc[best["setup"] == "base", "best_l2"] = np.nan
-    assert setups_text.advice(study).startswith("In the base, validation chooses no lambda. Of the")
-
-
-def test_one_set_up_has_neither_chooser_nor_overview(tmp_path):
+def test_one_set_up_has_neither_links_nor_overview(tmp_path):
     study = made_up(tmp_path, lambdas=[0, 1e-2], seeds=[0, 1], epochs=2)
-    assert chooser(study) == ""
+    assert groups(study) == {}
     assert page.overview(study) is None
     assert "set-ups" not in page.header(study).data
-    assert "## Across" not in summary.summary(study)
     assert "setup" not in study.tables["runs"]
 
 
@@ -426,18 +383,6 @@ def test_study_is_read_with_the_rows_of_its_set_up(written):
     assert [count for _, count in other.environments] == [6]
     with pytest.raises(ReportError, match="nonsense: there is no such set-up; there are base, "):
         read_study(config, folder, CAPTIONS, "nonsense")
-
-
-def test_summary_has_the_verdicts_after_the_answer(written):
-    folder, config = written
-    text = summary.summary(read_study(config, folder, CAPTIONS, across=ACROSS))
-    titles = re.findall("^## (.*)", text, re.MULTILINE)
-    assert titles[:3] == ["Answer", "Across the set-ups", "Per lambda"]
-    part = text.split("## Across the set-ups")[1].split("\n## ")[0]
-    assert part.count("| train size 500 + learning rate 0.01 |") == 2
-    assert "| Set-up | penalty |" in part
-    assert "](figures/verdict_map.png)" in part
-    assert text.count("](figures/verdict_map.png)") == 1
 
 
 def test_summary_of_another_set_up_says_which_and_has_no_overview(written):

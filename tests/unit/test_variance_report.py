@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import crossed
-from l2study.report import figures, page, summary, variance_text
+from l2study.report import figures, page, variance_text
 from l2study.report import study as reading
 from l2study.report.variance_figures import SHOWN
 from l2study.tables.variance import variance_table
@@ -48,10 +48,11 @@ def test_every_figure_of_crossed_studies_has_a_caption():
     assert set(figures.CROSSED) == {path.stem for path in CROSSED.glob("*.rst")}
 
 
-def test_captions_of_crossed_figures_are_read_for_crossed_studies(plain, tmp_path, monkeypatch):
+def test_captions_of_crossed_figures_are_read_for_crossed_studies(plain, tmp_path):
     assert "variance" not in plain.captions
-    monkeypatch.setattr(reading, "crossed_sources", lambda config: ["weights", "split"])
-    assert "variance" in made_up(tmp_path, lambdas=[0], seeds=[0, 1], epochs=1).captions
+    levels = {"weights": [0, 1], "split": [0, 1]}
+    made = made_up(tmp_path, lambdas=[0], seeds=levels, epochs=1, split="stratified")
+    assert "variance" in made.captions
 
 
 def test_marks_stand_at_the_shares_and_lines_reach_over_their_intervals(study):
@@ -88,41 +89,40 @@ def test_a_study_without_estimates_is_drawn_and_says_so(study):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         draw(empty).draw_without_rendering()
-    texts = variance_text.sentences(empty)
-    assert "too few runs completed to tell" in texts[1]
     alike = with_variance(study, variance=0.0, share=np.nan)
-    assert "the runs are all alike" in variance_text.sentences(alike)[1]
+    for one, known in ((empty, False), (alike, True)):
+        rows = variance_text.largest_sources(one, "gap_reported")
+        assert [(row["source"], row["alike"]) for row in rows] == [(None, known)] * 3
+    assert "too few runs completed to tell" in variance_text.text(empty)[1]
     assert str(variance_text.source_table(empty, "gap_reported")[0]["Share (%)"]) == "–"
 
 
-def test_sentences_name_the_largest_source_with_its_interval(study):
-    texts = variance_text.sentences(study)
-    assert "the validation split (4 levels)" in texts[0]
+def test_the_largest_source_is_named_with_its_interval(study):
     table = study.tables["variance"]
     rows = table[(table["measure"] == "gap_reported") & (table["l2"] == 0.01)]
     row = rows.set_index("source").loc["split"]
-    share, low, high = (f"{100 * row[name]:.0f}" for name in ("share", "share_low", "share_high"))
-    assert texts[1].startswith("Of the variance of the reported gap: at lambda 0, ")
-    assert f"at lambda 0.01, the validation split makes {share} % ({low} to {high} %)." in texts[1]
-    shown = table[table["measure"].isin(SHOWN)]
-    negative = (shown["negative"] == "yes").sum()
-    assert negative > 0
-    assert texts[-1].startswith(f"{negative} of these {7 * 3 * 4} estimates were below zero")
-    assert len(variance_text.sentences(with_variance(study, negative="no"))) == 1 + len(SHOWN)
+    found = variance_text.largest_sources(study, "gap_reported")[2]
+    assert (found["l2"], found["source"]) == (0.01, "split")
+    share = found["share"]
+    assert [share.value, share.low, share.high] == row[
+        ["share", "share_low", "share_high"]
+    ].tolist()
+    texts = variance_text.text(study)
+    assert "the validation split (4 levels)" in texts[0]
+    assert f"the validation split makes {share.text} % ({share.interval} %)." in texts[1]
+    negative = (table[table["measure"].isin(SHOWN)]["negative"] == "yes").sum()
+    assert negative > 0 and texts[-1].startswith(f"{negative} of these {7 * 3 * 4} estimates")
+    assert len(variance_text.text(with_variance(study, negative="no"))) == 1 + len(SHOWN)
 
 
-def test_an_interaction_or_the_rest_may_be_the_largest(study):
+@pytest.mark.parametrize("source", ["order x split", "rest"])
+def test_an_interaction_or_the_rest_may_be_the_largest(study, source):
     table = study.tables["variance"]
-    for source, words in (
-        (
-            "order x split",
-            "the interaction of the order of the batches and the validation split makes 90 %",
-        ),
-        ("rest", "the rest, which no source explains, makes 90 %"),
-    ):
-        share = table["share"].where(table["source"] != source, 0.9).clip(upper=0.9)
-        share = share.where(table["source"] == source, share / 2)
-        assert words in variance_text.sentences(with_variance(study, share=share))[1]
+    share = table["share"].where(table["source"] != source, 0.9).clip(upper=0.9)
+    share = share.where(table["source"] == source, share / 2)
+    changed = with_variance(study, share=share)
+    assert {row["source"] for row in variance_text.largest_sources(changed, SHOWN[0])} == {source}
+    assert source.partition(" ")[0] in variance_text.text(changed)[1]
 
 
 def test_the_table_has_standard_deviations_in_points(study):
@@ -137,19 +137,9 @@ def test_the_table_has_standard_deviations_in_points(study):
     ]  # fmt: skip
 
 
-def test_page_and_summary_show_it_for_crossed_studies_alone(study, plain, tmp_path):
+def test_the_page_shows_it_for_crossed_studies_alone(study, plain, tmp_path):
     assert page.sources(plain) is None
     shown = page.sources(study, tmp_path).data
     assert '<figure id="figure-variance">' in shown
     assert shown.count("<details>") == len(SHOWN)
     assert (tmp_path / "variance.png").exists()
-    assert "## Where the variance comes from" not in summary.summary(plain)
-
-
-def test_the_summary_shows_the_figure_with_the_sentences(study):
-    drawn = dict.fromkeys(study.captions, "drawn")
-    title, *texts, picture = summary._sources(study, drawn)
-    assert title == "## Where the variance comes from"
-    assert texts == variance_text.sentences(study)
-    assert picture == "drawn"
-    assert "variance" not in drawn

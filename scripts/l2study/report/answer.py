@@ -1,313 +1,215 @@
-"""The answer that leads page and summary: what regularisation did here, in a few sentences.
+"""The answer that leads page and summary: what regularisation did here.
 
-The sentences are chosen by the numbers in the tables, so they stay true whatever the numbers are.
+The facts come from the tables, and the text answer.txt.j2 chooses its sentences by them. So it
+stays true whatever the numbers are.
 """
 
-import math
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import pandas as pd
 
-from l2study.core.labels import l2_label
+from l2study.core.design import Setup
 from l2study.core.measures import MEASURES
-from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds, widest
-from l2study.core.variation import differing, independent_seeds, is_crossed, number_of_seeds
-from l2study.core.wording import form_of, interval, percent, possible
+from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, widest
+from l2study.core.wording import form_of, possible
 from l2study.report.study import Study
+from l2study.report.table_cells import Number
+from l2study.report.templates import paragraphs
 
 FEW_SEEDS = 5
 """Below this many pairs of runs the answer says that it is a first look."""
 
-GAP_AND_NORM = ("gap_generalisation", "weight_norm")
-NAMES = {
-    "gap_generalisation": "the generalisation gap (training minus test accuracy{here})",
-    "weight_norm": "the norm of the regularised weights",
-    "test_accuracy": "test accuracy",
-    "test_ce": "test cross-entropy",
-}
-"""How the answer calls the measures that it is about; `here` is for intervals over seeds alone."""
+WORTH = ("test_accuracy", "test_ce")
+"""What the lambda that validation chooses is compared in with the reference."""
 
-UNITS = {
-    "points": "Points are percentage points of accuracy.",
-    "nats": "Nats are the unit of the cross-entropy that Keras prints.",
-}
-"""What the units in the answer are."""
+EFFECTS = ("test_accuracy", "gap_generalisation", "weight_norm")
+"""What the strongest regularisation is compared in."""
 
-_OTHERS = {
-    "weights": "initial weights",
-    "order": "orders of the batches",
-    "split": "validation splits",
-    "sample": "samples of the training images",
-}
+PARTS = ("reported", "lag", "split", "generalisation")
+"""A gap that is reported, and what it is the sum of."""
 
 
-def covers(config: dict, images_too: bool) -> str:
-    """Return in words what the intervals cover.
+@dataclass(frozen=True)
+class Difference:
+    """By how much a measure differs between two lambdas.
 
-    Args:
-        config: canonical; what a seed changes is read.
-        images_too: whether predictions are kept, so that there are intervals for other images.
+    `kind` says what is shown of it: that it is "lower" or "higher", that it is less than `margin`
+    ("equivalent"), or neither ("unclear"). Where it is lower or higher, `change` is its size.
+    `seeds_alone` says that the interval is on the images of the study.
     """
-    sources = differing(config)
-    others = " and ".join(f"other {_OTHERS[source]}" for source in sources)
-    same = {"split": "test", "sample": "validation and test"}
-    images = next((same[source] for source in same if source in sources), None)
-    if images_too:
-        text = (
-            "The intervals of accuracies, cross-entropies and gaps are for other seeds, that is"
-            f" {others}, and for other validation and test images. Those of norms and of the lag"
-            " are for other seeds alone."
-        )
-        text += " The set-up stays" if images else " The training images and the set-up stay"
-        text += " the same."
-    else:
-        text = (
-            f"All intervals are over seeds alone: they are for {others}, with the same"
-            f" {images or 'training, validation and test'} images and the same set-up."
-        )
-    if images_too and "split" in sources:
-        text += (
-            " The training sets of two splits overlap, and the intervals for other images are wider"
-            " for that (Nadeau and Bengio 2003)."
-        )
-    elif images:
-        text += " The runs share most images, so for new data the intervals are too narrow."
-    if is_crossed(config):
-        text += (
-            f" Of the {number_of_seeds(config)} runs of every lambda, they rest on those that share"
-            f" no level of a source, which are {len(independent_seeds(config))}."
-        )
-    return text
-
-
-class Estimate(NamedTuple):
-    """A mean, or a mean difference, of a measure with its interval."""
 
     measure: str
+    kind: str
+    change: Number
+    margin: str
+    seeds_alone: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A lambda compared with the reference, or what stands for it, by `n` pairs of runs.
+
+    `norms` are the mean norms of the weights at both, where they are means of these pairs.
+    """
+
+    l2: float
+    reference: float
     n: int
-    value: float
-    low: float
-    high: float
-    scope: str = SEEDS
+    differences: list[Difference]
+    norms: list[str]
 
 
-def answer(study: Study) -> list[str]:
+def text(study: Study) -> list[str]:
     """Return the answer as a few paragraphs of a few sentences.
 
     First which lambda to use, because of what. Then how sure that is, and what the strongest
     regularisation did. Then, where a reported gap is negative, what it is made of. Last, the units,
     and what the intervals cover.
     """
-    runs, level = study.tables["runs"], f"{percent(study.config['confidence'])} interval "
-    lambdas = sorted(set(runs["l2"]))
-    left = sorted(set(runs.loc[runs["status"] == "completed", "l2"]))
-    if not left:
-        return ["All runs diverged, so this study cannot say what regularisation does."]
-    means = widest(study.tables["means"], ["measure", "l2"])
-    covered = covers(study.config, bool((means["scope"] == SEEDS_AND_IMAGES).any()))
-    means = means.set_index(["measure", "l2"]).sort_index()
-    none_left = "".join(
-        f" All runs at lambda {l2_label(l2)} diverged." for l2 in lambdas if l2 not in left
-    )
-    negative = _negative_gap(means, level)
-    if len(left) == 1:
-        return _with_units([_single(means, left[0], level) + none_left, *negative], covered)
-    comparisons = widest(study.tables["answer"], ["comparison", "measure"])
-    comparisons = comparisons.set_index(["comparison", "measure"], drop=False)
-    strongest = comparisons.loc["strongest"]
-    extreme = strongest["l2"].iloc[0]
-    first, sure, alpha = recommendation(study), _how_sure(study), 1 - study.config["confidence"]
-    if "chosen" in comparisons.index and _choice(study).loc["best", "l2"] != extreme:
-        sure.append(_comparison(comparisons.loc["chosen"], level, alpha))
-    second = _comparison(strongest, level, alpha, ("test_accuracy", *GAP_AND_NORM), means)
-    reference = float(study.config["reference_lambda"])
-    if reference not in lambdas:
-        second += f" The reference, lambda {l2_label(reference)}, is not in the study."
-    second += f" {_seeds(int(strongest['n'].iloc[0]))}{none_left}"
-    return _with_units([first, *filter(None, [" ".join(sure)]), second, *negative], covered)
-
-
-def _with_units(texts: list[str], covered: str) -> list[str]:
-    """Return the answer with a last paragraph: what its units are, and what the intervals cover."""
-    said = [words for unit, words in UNITS.items() if any(f" {unit}" in text for text in texts)]
-    return [*texts, " ".join([*said, covered])]
-
-
-def _mean(means: pd.DataFrame, measure: str, l2: float) -> Estimate:
-    row = means.loc[(measure, l2)]
-    low, high = possible(measure, row["low"], row["high"])
-    return Estimate(measure, row["n"], row["mean"], low, high, row["scope"])
-
-
-def _single(means: pd.DataFrame, l2: float, level: str) -> str:
-    """Return what the only lambda with completed runs has, compared with nothing."""
-    gap, norm, accuracy = (
-        _mean(means, measure, l2) for measure in (*GAP_AND_NORM, "test_accuracy")
-    )
-    return (
-        f"Only lambda {l2_label(l2)} has completed runs ({gap.n:.0f}), so there is nothing to"
-        f" compare it with: its generalisation gap (training minus test accuracy) is"
-        f" {_value(gap, level)}, the norm of its regularised weights"
-        f" {_value(norm)} and its test accuracy {_value(accuracy, unit=' %')}."
-    )
-
-
-def recommendation(study: Study) -> str:
-    """Return in a sentence which lambda to use, because of what."""
-    best = _choice(study).loc["best", "l2"]
-    if pd.isna(best):
-        return "Validation chooses no lambda: at each of them a run diverged."
-    without = ", that is, no L2," if best == 0 else ""
-    diverged = (study.tables["runs"]["status"] == "diverged").any()
-    among = ", among the lambdas without a diverged run" if diverged else ""
-    return (
-        f"Use lambda {l2_label(best)}{without} because it has the lowest validation cross-entropy,"
-        f" as a mean over seeds{among}."
-    )
-
-
-def _choice(study: Study) -> pd.DataFrame:
-    return for_seeds(study.tables["choice"]).set_index("rule")
-
-
-def _how_sure(study: Study) -> list[str]:
-    """Return how sure the choice of lambda is, and which larger one is nearly as good."""
-    choice = _choice(study)
-    wide = widest(study.tables["choice"], ["rule"]).set_index("rule").loc["best"]
-    best, simplest = choice.loc["best"], choice.loc["one_standard_error"]
-    texts = []
-    if pd.notna(best["share"]):
-        text = (
-            "If the seeds of this study are drawn again at random (bootstrap), the same lambda is"
-            f" chosen in {percent(round(best['share'], 2))} of the draws"
+    runs = study.tables["runs"]
+    completed = sorted(set(runs.loc[runs["status"] == "completed", "l2"]))
+    if not completed:
+        return paragraphs("answer", completed=[])
+    images_too = bool((study.shown["means"]["scope"] == SEEDS_AND_IMAGES).any())
+    facts = {
+        "completed": completed,
+        "lost": sorted(set(runs["l2"]) - set(completed)),
+        "negative": negative_gap(study),
+        "level": study.design.confidence,
+        "coverage": coverage(study.design, images_too),
+    }
+    if len(completed) == 1:
+        measures = ("gap_generalisation", "weight_norm", "test_accuracy")
+        facts["only"] = {name: mean(study, name, completed[0]) for name in measures}
+        facts["only_n"] = len(
+            runs[
+                (runs["status"] == "completed") & runs["seed"].isin(study.design.independent_seeds)
+            ]
         )
-        if wide["scope"] == SEEDS_AND_IMAGES:
-            share = percent(round(wide["share"], 2))
-            text += f", and in {share} if the validation images are drawn again, too"
-        texts.append(f"{text}.")
-    if pd.notna(simplest["l2"]) and simplest["l2"] != best["l2"]:
-        texts.append(
-            f"Lambda {l2_label(simplest['l2'])} is nearly as good: it is the largest within one"
-            " standard error of the lowest mean."
-        )
-    return texts
+        return paragraphs("answer", **facts)
+    strongest, best = comparison(study, "strongest", EFFECTS), choice(study)
+    chosen = comparison(study, "chosen", WORTH) if best["l2"] != strongest.l2 else None
+    reference = study.design.reference
+    return paragraphs(
+        "answer",
+        **facts,
+        choice=best,
+        diverged=(runs["status"] == "diverged").any(),
+        chosen=chosen,
+        strongest=strongest,
+        few=strongest.n < FEW_SEEDS,
+        absent_reference=None if reference in set(runs["l2"]) else reference,
+    )
 
 
-def _comparison(
-    rows: pd.DataFrame,
-    level: str,
-    alpha: float,
-    measures: tuple[str, ...] = ("test_accuracy", "test_ce"),
-    means: pd.DataFrame | None = None,
-) -> str:
-    """Return what is different at a lambda from the one it is compared with.
+def choice(study: Study) -> dict:
+    """Return which lambda validation chooses as `l2`, None if none, and how sure that is.
+
+    `share` of the samples of the seeds choose the same one, and `share_images` if the validation
+    images are drawn again too; None where that is not known. `simplest` is a larger lambda that is
+    nearly as good, or None.
+    """
+    over_seeds = study.over_seeds["choice"].set_index("rule")
+    best, wide = over_seeds.loc["best"], study.shown["choice"].set_index("rule").loc["best"]
+    simplest = over_seeds.loc["one_standard_error", "l2"]
+    with_images = wide["scope"] == SEEDS_AND_IMAGES
+    return {
+        "l2": None if pd.isna(best["l2"]) else best["l2"],
+        "share": None if pd.isna(best["share"]) else round(best["share"], 2),
+        "share_images": round(wide["share"], 2) if with_images else None,
+        "simplest": None if pd.isna(simplest) or simplest == best["l2"] else simplest,
+    }
+
+
+def comparison(study: Study, which: str, measures: tuple[str, ...]) -> Comparison | None:
+    """Return a comparison with the reference: of the `chosen` or of the `strongest` lambda.
+
+    None if there is no lambda chosen, or it is compared with itself.
+    """
+    rows = widest(study.tables["answer"], ["comparison", "measure"])
+    rows = rows[rows["comparison"] == which].set_index("measure", drop=False)
+    if rows.empty:
+        return None
+    l2, base, n = rows[["l2", "reference_l2", "n"]].iloc[0]
+    level = 1 - study.design.confidence
+    norms = study.shown["means"].query("measure == 'weight_norm'").set_index("l2").loc[[l2, base]]
+    # Where a run diverged, the means are not those of the pairs.
+    of_pairs = "weight_norm" in measures and (norms["n"] == n).all()
+    return Comparison(
+        l2,
+        base,
+        int(n),
+        [difference(rows.loc[measure], level) for measure in measures],
+        list(map(form_of(MEASURES["weight_norm"]), norms["mean"])) if of_pairs else [],
+    )
+
+
+def difference(row: pd.Series, level: float) -> Difference:
+    """Return what a row of a comparison shows.
 
     Args:
-        rows: the comparison, a row per measure, by measure.
-        level: what an interval is called, such as "95 % interval ".
-        alpha: the level of a test of equivalence.
-        measures: those to speak of.
-        means: by measure and lambda; with it, the norms that differ are said, too.
+        row: a difference, its interval, and the p-value of a test that it is within its margin.
+        level: of that test.
     """
-    l2, base, n = rows[["l2", "reference_l2", "n"]].iloc[0]
-    at = f"At lambda {l2_label(l2)}, compared with lambda {l2_label(base)},"
-    if n == 0:
-        return f"{at} nothing can be said: no seed completed at both."
-    said = [
-        f"{_named(row)} {_change(row, '' if rank else level, alpha)}"
-        for rank, (_, row) in enumerate(rows.loc[list(measures)].iterrows())
-    ]
-    # Of a norm, a reader knows no scale. Where a run diverged, these are not means of the pairs.
-    if (
-        means is not None
-        and (means.loc[[("weight_norm", l2), ("weight_norm", base)], "n"] == n).all()
-    ):
-        norms = (form_of(MEASURES["weight_norm"])(means.loc[("weight_norm", at), "mean"])
-                 for at in (l2, base))  # fmt: skip
-        said[-1] += f", {' instead of '.join(norms)}"
-    return f"{at} {', '.join(said[:-1])}, and {said[-1]}."
+    measure = MEASURES[row["measure"]]
+    value, low, high = row["mean_difference"], row["low"], row["high"]
+    margin = ""
+    if row["p_equivalent"] < level:
+        kind, margin = "equivalent", f"{measure.scale * row['margin']:g} {measure.unit}"
+    elif low <= 0 <= high:
+        kind = "unclear"
+    else:
+        kind = "lower" if value < 0 else "higher"
+        value, (low, high) = abs(value), sorted((abs(low), abs(high)))
+    change = Number(value, form_of(measure), low, high, measure.unit)
+    return Difference(row["measure"], kind, change, margin, row["scope"] == SEEDS)
 
 
-def _named(row: pd.Series) -> str:
-    """Return how the answer calls the measure of a row."""
-    return NAMES[row["measure"]].format(here=", on these images" if row["scope"] == SEEDS else "")
+def mean(study: Study, measure: str, l2: float) -> Number:
+    """Return the mean of a measure at a lambda, in its unit."""
+    rows = study.shown["means"]
+    (row,) = rows[(rows["measure"] == measure) & (rows["l2"] == l2)].to_dict("records")
+    ends = possible(measure, row["low"], row["high"])
+    unit = "%" if measure == "test_accuracy" else MEASURES[measure].unit
+    return Number(row["mean"], form_of(MEASURES[measure]), *ends, unit)
 
 
-def _seeds(n: int) -> str:
-    if n == 0:
-        return "No seed is left."
-    seeds = "a single seed" if n == 1 else f"{n} seeds"
-    if n < FEW_SEEDS:
-        return f"This rests on {seeds} and is a first look, no more."
-    return f"This rests on {seeds}, each trained at both lambdas."
+def negative_gap(study: Study) -> dict | None:
+    """Return the most negative reported gap whose interval is below 0, and its parts.
 
-
-def _negative_gap(means: pd.DataFrame, level: str) -> list[str]:
-    """Return what the most negative reported gap is made of; empty if none is resolved."""
-    reported = means.loc["gap_reported"]
-    negative = reported[reported["high"] < 0]
+    `l2` is where it is, and `parts` has a `Number` by the names of `PARTS`; `signs` says whether
+    each is shown to be below 0 (-1), above 0 (1), or neither (0). None if there is no such gap.
+    """
+    means = study.shown["means"]
+    negative = means[(means["measure"] == "gap_reported") & (means["high"] < 0)].set_index("l2")
     if negative.empty:
-        return []
+        return None
     l2 = negative["mean"].idxmin()
-    parts = {
-        kind: _mean(means, f"gap_{kind}", l2)
-        for kind in ("reported", "lag", "split", "generalisation")
+    parts = {kind: mean(study, f"gap_{kind}", l2) for kind in PARTS}
+    scope = means.set_index(["measure", "l2"])["scope"]["gap_generalisation", l2]
+    return {
+        "l2": l2,
+        "parts": parts,
+        "signs": {kind: sign(part) for kind, part in parts.items()},
+        "seeds_alone": scope == SEEDS,
     }
-    averaging = _sign(
-        parts["lag"],
-        "from averaging training accuracy while the model improves",
-        "from averaging training accuracy over models better than the last",
-        "from averaging training accuracy while the model changes, not clearly different from zero",
-    )
-    hardness = _sign(
-        parts["split"],
-        "from validation images that are easier than the test images",
-        "from validation images that are harder than the test images",
-        "from validation images that are not clearly easier or harder than the test images",
-    )
-    here = " on these images" if parts["generalisation"].scope == SEEDS else ""
-    conclusion = _sign(
-        parts["generalisation"],
-        f"training minus test accuracy{here}, which is below zero",
-        f"training minus test accuracy{here}, which is above zero",
-        f"training minus test accuracy{here}, which is not clearly different from zero",
-    )
-    reported, lag, split, generalisation = (
-        _value(part, level if kind == "reported" else "") for kind, part in parts.items()
-    )
-    return [
-        f"At lambda {l2_label(l2)}, the gap that Keras reports, training minus validation accuracy,"
-        f" is negative: {reported}. It is the sum of {lag} {averaging}, {split} {hardness}, and"
-        f" {generalisation} of {conclusion}."
-    ]
 
 
-def _sign(estimate: Estimate, below: str, above: str, unresolved: str) -> str:
-    if estimate.high < 0:
-        return below
-    return above if estimate.low > 0 else unresolved
+def sign(number: Number) -> int:
+    """Return -1 or 1 for a number whose interval is on one side of 0, else 0."""
+    return -1 if number.high < 0 else 1 if number.low > 0 else 0
 
 
-def _change(row: pd.Series, level: str, alpha: float) -> str:
-    """Return a difference as the predicate of a sentence, such as "is 1.2 points lower (...)"."""
-    measure = row["measure"]
-    change = Estimate(measure, row["n"], row["mean_difference"], row["low"], row["high"])
-    if row["p_equivalent"] < alpha:
-        shown = MEASURES[measure]
-        margin = f"{shown.scale * row['margin']:g} {shown.unit}"
-        words = f"differs by less than {margin}, as two one-sided tests show, namely by"
-        return f"{words} {_value(change, level)}"
-    if change.low <= 0 <= change.high:
-        return f"is not clearly different, {_value(change, level)}"
-    side = "lower" if change.value < 0 else "higher"
-    ends = sorted((abs(change.low), abs(change.high)))
-    return f"is {_value(Estimate(measure, change.n, abs(change.value), *ends), level, side)}"
+def coverage(design: Setup, images_too: bool) -> dict:
+    """Return what the intervals cover.
 
-
-def _value(estimate: Estimate, level: str = "", side: str = "", unit: str | None = None) -> str:
-    """Return an estimate with its unit and interval, `side` between them."""
-    shown = MEASURES[estimate.measure]
-    unit = f" {shown.unit}".rstrip() if unit is None else unit
-    span = interval(estimate.low, estimate.high, form_of(shown))
-    said = "one seed, no interval" if math.isnan(estimate.low) else f"{level}{span}"
-    return f"{form_of(shown)(estimate.value)}{unit}{side and ' '}{side} ({said})"
+    Args:
+        design: what a seed changes in it is read.
+        images_too: whether predictions are kept, so that there are intervals for other images.
+    """
+    return {
+        "images_too": images_too,
+        "sources": design.differing,
+        "runs": design.seed_count if design.is_crossed else None,
+        "independent": len(design.independent_seeds),
+    }

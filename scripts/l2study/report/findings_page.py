@@ -14,8 +14,7 @@ from l2study.core.wording import fixed, form_of, interval
 from l2study.report import figures
 from l2study.report.setup_names import crossed, ordered, spaced
 from l2study.report.study import Study, read_results
-from l2study.report.summary import markdown_table
-from l2study.report.table_cells import Number, Rows, Verdict
+from l2study.report.table_cells import Number, Rows, Verdict, markdown_table
 from l2study.report.text_tables import gap_table
 
 TEMPLATE = Path("reports") / "findings.md.j2"

@@ -1,12 +1,20 @@
 """Addresses seen from the page of a set-up, and the links to the pages of the others."""
 
-import html
+from typing import NamedTuple
 from urllib.parse import quote
 
 from l2study.core.paths import BASE
 from l2study.core.setups import Setup
 from l2study.report.setup_names import spaced
 from l2study.report.study import Study
+
+
+class PageLink(NamedTuple):
+    """What leads to the page of a set-up; without an address where there is no such page."""
+
+    text: str
+    address: str
+    current: bool
 
 
 def path_to(study: Study, name: str) -> str:
@@ -26,35 +34,25 @@ def has_page(study: Study, name: str) -> bool:
     return name == BASE or runs["missing"] < runs["runs"]
 
 
-def chooser(study: Study) -> str:
-    """Return the links to the pages of all set-ups as HTML; empty if there is only one.
+def page_link(study: Study, name: str, text: str) -> PageLink:
+    """Return the link with this text to the page of a set-up."""
+    address = path_to(study, name) if has_page(study, name) else ""
+    return PageLink(text, address, name == study.setup)
 
-    The base comes first. The others are grouped by the factor in which they differ from the base,
-    or by the level of the first factor where levels are combined.
+
+def groups(study: Study) -> dict[str, list[PageLink]]:
+    """Return the links to the pages of all set-ups but the base; none if there is only the base.
+
+    They are grouped by the factor in which they differ from the base, or by the level of the first
+    factor where levels are combined.
     """
-    if len(study.setups) < 2:
-        return ""
-    base, *others = study.setups
-    groups = {}
+    others = study.setups[1:]
     combined = any(len(setup.changes) > 1 for setup in others)
+    found = {}
     for setup in others:
         head, text = _combined(setup) if combined else _alone(setup)
-        groups.setdefault(head, []).append(_link(study, setup.name, text))
-    items = [f"<li>{_link(study, base.name, 'base')}</li>"] + [
-        f"<li><span>{html.escape(head)}</span> <ul>"
-        + "".join(f"<li>{link}</li>" for link in links)
-        + "</ul></li>"
-        for head, links in groups.items()
-    ]
-    here = (
-        "This page is about the base, and begins with an overview of all set-ups."
-        if study.setup == BASE
-        else "This page is about one of them; the base's page has an overview of all."
-    )
-    return (
-        '<nav class="setups" aria-label="Set-ups"><p><strong>Set-ups of this study.</strong> '
-        f"{here}</p><ul>{''.join(items)}</ul></nav>"
-    )
+        found.setdefault(head, []).append(page_link(study, setup.name, text))
+    return found
 
 
 def _alone(setup: Setup) -> tuple[str, str]:
@@ -63,15 +61,5 @@ def _alone(setup: Setup) -> tuple[str, str]:
 
 
 def _combined(setup: Setup) -> tuple[str, str]:
-    (first, level), *rest = setup.levels.items()
-    return (
-        f"{spaced(first)} {level}",
-        ", ".join(f"{spaced(factor)} {label}" for factor, label in rest),
-    )
-
-
-def _link(study: Study, name: str, text: str) -> str:
-    if not has_page(study, name):
-        return f"{html.escape(text)} (no runs)"
-    current = ' aria-current="page"' if name == study.setup else ""
-    return f'<a href="{html.escape(path_to(study, name))}"{current}>{html.escape(text)}</a>'
+    first, *others = (f"{spaced(factor)} {label}" for factor, label in setup.levels.items())
+    return first, ", ".join(others)

@@ -1,27 +1,49 @@
 """What one seed would have said beside what all seeds say, from the table `one_seed`.
 
 The counts are in that table. The script reports/page/one_seed.js draws a seed and fills in a column
-of the table that `drawing` returns.
+of the table that `drawing` is about.
 """
 
-import html
 import json
 
 import pandas as pd
 
 from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
-from l2study.core.scope_rows import widest
-from l2study.core.variation import independent_seeds, is_crossed
-from l2study.core.wording import Form, interval, labelled, percent, rounded
+from l2study.core.wording import Form, interval, labelled, rounded
 from l2study.report.study import Study
 from l2study.report.table_cells import Number, Rows, Words
+from l2study.report.templates import paragraphs
 
 MOST_CELLS = 20_000
 """So many cells of single seeds are on the page at most, about 0.3 MB."""
 
 _PERCENT = rounded(2, 100)
 _OPPOSITE = {"picks another": "another lambda", "opposite sign": "opposite sign"}
+
+
+def text(study: Study) -> list[str]:
+    """Return how often a seed would have picked another lambda, or shown the opposite sign."""
+    counts, design = study.tables["one_seed"], study.design
+    counts = counts.assign(share_interval=list(map(_share, counts.itertuples())))
+    signs = counts[counts["says"] == "opposite sign"]
+    least_sure = signs.loc[signs["share"].idxmax()] if len(signs) else None
+    return paragraphs(
+        "one_seed",
+        level=design.confidence,
+        asked=len(counts),
+        picks=counts[counts["says"] == "picks another"].to_dict("records"),
+        measures_shown=signs["measure"].unique().tolist(),
+        least_sure=least_sure,
+        resolved=least_sure is not None and _resolved(study, least_sure),
+        crossed=design.is_crossed,
+    )
+
+
+def _resolved(study: Study, row: pd.Series) -> bool:
+    """Return whether all seeds together resolve the sign of a difference."""
+    whole = _contrasts(study).loc[(row["measure"], row["l2"])]
+    return not whole["low"] <= 0 <= whole["high"]
 
 
 def counts_table(study: Study) -> Rows:
@@ -37,108 +59,49 @@ def counts_table(study: Study) -> Rows:
     return [{head: cells.get(head, "–") for head in heads} for _, cells in sorted(rows.items())]
 
 
-def sentences(study: Study) -> list[str]:
-    """Return how often a seed would have picked another lambda, or shown the opposite sign."""
-    counts = study.tables["one_seed"]
-    if counts.empty:
-        return ["A single seed can say nothing else than all seeds: there are no two lambdas."]
-    level, texts = percent(study.config["confidence"]), []
-    for row in counts[counts["says"] == "picks another"].itertuples():
-        texts.append(
-            f"All seeds together pick lambda {l2_label(row.l2)} by the lowest validation"
-            f" cross-entropy. Alone, {_of(row)} would have picked another one ({level} interval of"
-            f" this share: {_share(row)})."
-        )
-    signs = counts[counts["says"] == "opposite sign"]
-    if not signs.empty:
-        row = max(signs.itertuples(), key=lambda one: one.share)
-        against = f"the difference from lambda {l2_label(row.reference_l2)}"
-        names = [MEASURES[name].label.lower() for name in dict.fromkeys(signs["measure"])]
-        if row.count:
-            texts.append(
-                f"The sign of {against} is least sure in the {MEASURES[row.measure].label.lower()}"
-                f" at lambda {l2_label(row.l2)}. Alone, {_of(row)} would have shown the opposite"
-                f" sign ({_share(row)})."
-            )
-            whole = _contrasts(study).loc[(row.measure, row.l2)]
-            if whole["low"] <= 0 <= whole["high"]:
-                texts[-1] += " All seeds together do not resolve this sign."
-        else:
-            texts.append(
-                f"No seed alone shows the opposite sign of {against}, in {', '.join(names)}, at any"
-                " lambda."
-            )
-    texts.append(
-        "Each seed is one of all seeds here, so with few seeds these shares are smaller than for a"
-        " new seed. The intervals are Wilson's."
-    )
-    if is_crossed(study.config):
-        texts.append(
-            "A seed is here a combination of the sources of variation. Those combinations are asked"
-            " that share no level."
-        )
-    return texts
+def drawing(study: Study) -> dict | None:
+    """Return what the button that draws a seed needs; None if there is nothing to say.
 
-
-def drawing(study: Study) -> str:
-    """Return a button and a table as HTML, hidden until the page's script can use them.
-
-    Empty if there is nothing to say. The table has what all seeds say. The numbers of every seed
-    are beside it as JSON: `seeds`, and for each of them and each row of the table, `said` as text
-    and `other`, whether that is counted in the table.
+    `seeds` are those it draws from, of `all`. `rows` has for each row of the table `what` it is,
+    what seeds say that are `opposite`, and what all seeds say: `of_all`, with its `interval`. The
+    numbers of every seed are `data`, as JSON: `seeds`, and for each row and each of them, `said` as
+    text and `other`, whether that is counted in the table.
     """
     counts = study.tables["one_seed"]
     shown = counts[counts["says"] != "picks"]
     if shown.empty:
-        return ""
+        return None
     runs = study.tables["runs"]
-    runs = runs[runs["seed"].isin(independent_seeds(study.config))]
+    runs = runs[runs["seed"].isin(study.design.independent_seeds)]
     seeds = sorted(set(runs.loc[runs["status"] == "completed", "seed"]))
     drawn = seeds[: max(1, MOST_CELLS // len(shown))]
     contrasts = _contrasts(study)
-    body, said, other = [], [], []
+    rows, said, other = [], [], []
     for row in shown.itertuples():
         if row.says == "picks another":
-            name, of_all = "Lambda with the lowest validation cross-entropy", l2_label(row.l2)
+            what = "Lambda with the lowest validation cross-entropy"
+            of_all, ends = l2_label(row.l2), ""
             picks = counts[counts["says"] == "picks"].itertuples()
             own = {seed: l2_label(one.l2) for one in picks for seed in _seeds(one)}
         else:
             measure, whole = MEASURES[row.measure], contrasts.loc[(row.measure, row.l2)]
             form = rounded(3, measure.scale)
-            name = f"{labelled(measure)}: λ {l2_label(row.l2)} less λ {l2_label(row.reference_l2)}"
+            what = f"{labelled(measure)}: λ {l2_label(row.l2)} less λ {l2_label(row.reference_l2)}"
+            of_all = form(whole["mean_difference"])
             ends = interval(whole["low"], whole["high"], form)
-            of_all = f"{form(whole['mean_difference'])}<br><small>{ends}</small>"
             own = _differences(runs, row.measure, row.l2, row.reference_l2, form)
-        others = _seeds(row)
-        body.append(
-            f'<tr data-other="{_OPPOSITE[row.says]}"><th scope="row" class="text">{name}</th>'
-            f"<td>{of_all}</td><td></td></tr>"
+        rows.append(
+            {"what": what, "opposite": _OPPOSITE[row.says], "of_all": of_all, "interval": ends}
         )
         said.append([own.get(seed, "–") for seed in drawn])
-        other.append([int(seed in others) for seed in drawn])
+        other.append([int(seed in _seeds(row)) for seed in drawn])
     data = {"seeds": drawn, "said": said, "other": other}
-    some = f"<p>It draws from the first {len(drawn)} seeds.</p>" if drawn != seeds else ""
-    return (
-        '<div id="one-seed" hidden><p><button type="button">Draw one seed</button></p>'
-        f'{some}<p role="status"></p>'
-        '<div class="scroll" role="region" tabindex="0" aria-label="All seeds and one seed" hidden>'
-        "<table>"
-        f'<thead><tr><th scope="col" class="text">What</th><th scope="col">All {len(seeds)} seeds'
-        '</th><th scope="col">One seed</th></tr></thead>'
-        f"<tbody>{''.join(body)}</tbody></table></div></div>"
-        '<script type="application/json" id="one-seed-data">'
-        f"{json.dumps(data, separators=(',', ':'))}</script>"
-    )
-
-
-def paragraphs(study: Study) -> str:
-    """Return `sentences` as HTML."""
-    return "".join(f"<p>{html.escape(text)}</p>" for text in sentences(study))
+    content = json.dumps(data, separators=(",", ":"))
+    return {"seeds": drawn, "all": len(seeds), "rows": rows, "data": content}
 
 
 def _contrasts(study: Study) -> pd.DataFrame:
-    keys = ["measure", "l2"]
-    return widest(study.tables["contrasts"], keys).set_index(keys)
+    return study.shown["contrasts"].set_index(["measure", "l2"])
 
 
 def _differences(
@@ -150,10 +113,6 @@ def _differences(
 
 def _seeds(row: tuple) -> set[int]:
     return set() if pd.isna(row.by_seeds) else set(map(int, row.by_seeds.split()))
-
-
-def _of(row: tuple) -> str:
-    return f"{row.count} of {row.n} seeds"
 
 
 def _share(row: tuple) -> str:

@@ -2,10 +2,20 @@
 
 from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
-from l2study.core.variation import until
 from l2study.core.wording import fixed, form_of, rounded
 from l2study.report.study import Study
 from l2study.report.table_cells import Number, Rows
+from l2study.report.templates import paragraphs
+
+
+def text(study: Study) -> list[str]:
+    """Return how many seeds a study in rounds has, and whether they are enough; else nothing."""
+    until, table = study.design.until, study.tables["rounds"]
+    if not until or table.empty:
+        return []
+    last = table[table["round"] == table["round"].max()]
+    narrow = bool((last["half_width"] <= last["wanted"]).all())
+    return paragraphs("rounds", narrow=narrow, over=until["now"] >= until["max_seeds"])
 
 
 def rounds_table(study: Study) -> Rows:
@@ -13,34 +23,15 @@ def rounds_table(study: Study) -> Rows:
     table = []
     for row in study.tables["rounds"].itertuples():
         measure = MEASURES[row.measure]
-        form = form_of(measure)
+        width = rounded(3, measure.scale)
         table.append(
             {
                 "Round": Number(row.round, fixed(0)),
                 "Seeds": Number(row.seeds, fixed(0)),
                 "λ": l2_label(row.l2),
-                measure.label: Number(row.mean, form, row.low, row.high, measure.unit),
-                "Half width": Number(row.half_width, rounded(3, measure.scale)),
-                "Wanted": Number(row.wanted, rounded(3, measure.scale)),
+                measure.label: Number(row.mean, form_of(measure), row.low, row.high, measure.unit),
+                "Half width": Number(row.half_width, width),
+                "Wanted": Number(row.wanted, width),
             }
         )
     return table
-
-
-def rounds_sentence(study: Study) -> str:
-    """Return how many seeds a study in rounds has, and whether they are enough; else nothing."""
-    wanted, table = until(study.config), study.tables["rounds"]
-    if not wanted or table.empty:
-        return ""
-    last = table[table["round"] == table["round"].max()]
-    narrow = bool((last["half_width"] <= last["wanted"]).all())
-    enough = "Every interval is narrow enough now." if narrow else "That is not reached yet."
-    if not narrow and wanted["now"] >= wanted["max_seeds"]:
-        enough = "That is not reached with the most seeds that the study may have."
-    return (
-        "Seeds were added in rounds, until the interval was narrow enough at every lambda."
-        f" {enough} To stop once an interval is narrow makes usual intervals hold too seldom. So"
-        " these have the largest standard deviation that the end of any round has seen (after Stein"
-        " 1945). In simulations of normal values, such 95 % intervals held in 94.7 % of studies or"
-        " more. Student's intervals, as elsewhere on this page, held in 93.4 % or more."
-    )

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -14,18 +14,21 @@ from docutils import nodes
 from docutils.core import publish_doctree, publish_parts
 
 from l2study.core.config import read_config
+from l2study.core.design import Design, Setup
 from l2study.core.files import read_json
 from l2study.core.labels import l2_label
 from l2study.core.paths import BASE, place, run_folder
 from l2study.core.runs import DamagedRunError, read_record, weights_checksum
-from l2study.core.setups import Setup, setups
+from l2study.core.scope_rows import for_seeds, widest
 from l2study.core.table_files import read_table
-from l2study.core.variation import crossed_sources
-from l2study.report.setup_names import COUNTS
+from l2study.report.setup_names import COUNTS, words
 
 _HOW = "run the study to its end first"
 _ACROSS = ("setups", "verdicts", "interactions", "best")
 """The tables that are read with the rows of all set-ups, and say which one a row is of."""
+
+_ONE_OF = {"means": ["measure", "l2"], "contrasts": ["measure", "l2"], "choice": ["rule"]}
+"""The tables of which the report shows one interval of each, and what there is one for."""
 
 _RST = {"report_level": 5, "halt_level": 5, "file_insertion_enabled": False, "raw_enabled": False}
 
@@ -70,6 +73,30 @@ class Study:
     environments: list[tuple[dict, int]] = field(default_factory=list)
     setup: str = BASE
     setups: list[Setup] = field(default_factory=list)
+
+    @cached_property
+    def design(self) -> Setup:
+        """What the configuration of these results means."""
+        return Setup(self.setup, {}, self.config, {})
+
+    @property
+    def title(self) -> str:
+        """What page and summary are called."""
+        which = "" if self.setup == BASE else f", {words(self.setup)}"
+        return f"L2 regularisation study: {self.config['study']}{which}"
+
+    @cached_property
+    def shown(self) -> dict[str, pd.DataFrame]:
+        """The means, contrasts and choice that the report shows, with one interval each: that for
+        other images too, where there is one.
+        """
+        there = {name: keys for name, keys in _ONE_OF.items() if name in self.tables}
+        return {name: widest(self.tables[name], keys) for name, keys in there.items()}
+
+    @cached_property
+    def over_seeds(self) -> dict[str, pd.DataFrame]:
+        """The tables that say what an interval is for, with the rows for other seeds alone."""
+        return {name: for_seeds(rows) for name, rows in self.tables.items() if "scope" in rows}
 
 
 def read_results(folder: Path, setup: str = BASE) -> Study:
@@ -200,21 +227,16 @@ def read_study(
         ReportError: a table, a run's record or a caption is missing or cannot be read, or there is
             no such set-up.
     """
-    found = setups(read_config(config), checked=True)
+    found = Design.of(read_config(config), checked=True).setups
     named = {one.name: one for one in found}
     if setup not in named:
         raise ReportError(f"{setup}: there is no such set-up; there are {', '.join(named)}")
     study, given = read_results(results, setup), read_captions(captions)
     if len(found) > 1 and setup == BASE and across is not None:
         given = read_captions(across) | given
-    if crossed_sources(named[setup].config):
+    if named[setup].crossed:
         given |= read_captions(Path(f"{captions}_crossed"))
-    return replace(
-        study,
-        config=named[setup].config,
-        captions=given,
-        setups=found,
-    )
+    return replace(study, config=named[setup].config, captions=given, setups=list(found))
 
 
 def read_captions(folder: Path) -> dict[str, Caption]:

@@ -1,4 +1,4 @@
-"""The tables that page and summary show, and the sentences about the runs.
+"""The tables that page and summary show, and the sentences beneath them.
 
 They are pure functions from a study to typed cells, see `table_cells`. Every number comes from a
 table of the study.
@@ -8,8 +8,7 @@ import pandas as pd
 
 from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
-from l2study.core.scope_rows import SEEDS_AND_IMAGES, for_seeds, widest
-from l2study.core.variation import independent_seeds
+from l2study.core.scope_rows import SEEDS_AND_IMAGES
 from l2study.core.wording import (
     MISSING,
     Form,
@@ -21,6 +20,7 @@ from l2study.core.wording import (
 )
 from l2study.report.study import Study
 from l2study.report.table_cells import Number, Rows
+from l2study.report.templates import paragraphs
 
 RULES = {
     "best": "lowest mean validation cross-entropy",
@@ -35,19 +35,24 @@ POINTS, SQUARED = fixed(2, 100), rounded(3, 1e4)
 
 def _means(study: Study, measure: str, form: Form) -> dict[float, Number]:
     """Return the mean of a measure with its interval, for every lambda."""
-    means = widest(study.tables["means"], ["measure", "l2"])
+    means = study.shown["means"]
     rows = means[means["measure"] == measure].itertuples()
     return {row.l2: Number(row.mean, form, row.low, row.high) for row in rows}
 
 
 def _variances(study: Study, kind: str) -> dict[float, Number]:
     """Return the variance of a gap at the last epoch with its interval, for every lambda."""
-    gap = for_seeds(study.tables["gap"])
-    rows = gap[(gap["gap"] == kind) & (gap["epoch"] == study.config["training"]["epochs"])]
+    rows = _last(study)
     return {
         row.l2: Number(row.variance, SQUARED, row.variance_low, row.variance_high)
-        for row in rows.itertuples()
+        for row in rows[rows["gap"] == kind].itertuples()
     }
+
+
+def _last(study: Study) -> pd.DataFrame:
+    """Return the table of gaps over seeds at the last epoch."""
+    gap = study.over_seeds["gap"]
+    return gap[gap["epoch"] == study.config["training"]["epochs"]]
 
 
 def lambda_table(study: Study) -> Rows:
@@ -68,7 +73,7 @@ def lambda_table(study: Study) -> Rows:
     found = {head: _means(study, *entry[:2]) for head, entry in columns.items() if entry}
     runs = study.tables["runs"]
     # Of a crossed design, those that the means are of.
-    for l2, group in runs[runs["seed"].isin(independent_seeds(study.config))].groupby("l2"):
+    for l2, group in runs[runs["seed"].isin(study.design.independent_seeds)].groupby("l2"):
         complete = int((group["status"] == "completed").sum())
         lost = len(group) - complete
         said = f"{complete}, {lost} diverged" if lost else f"{complete}"
@@ -137,38 +142,23 @@ def variance_sentences(study: Study) -> list[str]:
 
     A sentence per gap of `variance_table`, and why that is; nothing if it is nowhere so.
     """
-    gap = for_seeds(study.tables["gap"])
-    gap = gap[gap["epoch"] == study.config["training"]["epochs"]]
-    texts = []
-    for kind in ("reported", "generalisation"):
-        below = gap[(gap["gap"] == kind) & (gap["variance"] < gap["variance_images"])]
-        places = [
-            f"at lambda {l2_label(row.l2)} (variance {SQUARED(row.variance)} against"
-            f" {SQUARED(row.variance_images)} points²)"
-            for row in below.itertuples()
+    gap = _last(study)
+    below = gap[gap["variance"] < gap["variance_images"]]
+    places = {
+        kind: [
+            (l2_label(row.l2), SQUARED(row.variance), SQUARED(row.variance_images))
+            for row in below[below["gap"] == kind].itertuples()
         ]
-        if places:
-            texts.append(
-                f"Over seeds, the {kind} gap varies less than it would over images, if those of a"
-                f" single run were drawn again: {', '.join(places)}."
-            )
-    if texts:
-        texts.append(
-            "All seeds are evaluated on the same images. So the variance over seeds does not say"
-            " how much a gap would vary with other images."
-        )
-    return texts
+        for kind in ("reported", "generalisation")
+    }
+    return paragraphs("variances", places=places) if any(places.values()) else []
 
 
 def scopes_sentence(study: Study) -> str:
     """Return what the intervals of the tables are for."""
-    if (study.tables["means"]["scope"] == SEEDS_AND_IMAGES).any():
-        return (
-            "Intervals of accuracies, cross-entropies and gaps are for other seeds and other"
-            " validation and test images. Those of norms, of the lag, of variances and of"
-            " sensitivity are for other seeds on these images."
-        )
-    return "All intervals are for other seeds on these images."
+    images_too = (study.tables["means"]["scope"] == SEEDS_AND_IMAGES).any()
+    (text,) = paragraphs("scopes", images_too=images_too)
+    return text
 
 
 def _lambda(l2: float) -> Number:
@@ -197,7 +187,7 @@ def choice_table(study: Study) -> Rows:
             "Picked in % of resamples": Number(row.share, fixed(0, 100)),
             "Picked lambdas": interval(row.l2_low, row.l2_high, _label),
         }
-        for row in widest(study.tables["choice"], ["rule"]).itertuples()
+        for row in study.shown["choice"].itertuples()
     ]
 
 

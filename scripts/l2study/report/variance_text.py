@@ -1,6 +1,6 @@
-"""What page and summary say of where the variance comes from, read from the table `variance`.
+"""Where the variance comes from: facts for the text variance.txt.j2, and tables.
 
-They are pure functions of the study, as in `text_tables`.
+Everything is read from the table `variance` of a study whose sources of variation are crossed.
 """
 
 import math
@@ -9,69 +9,51 @@ import pandas as pd
 
 from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
-from l2study.core.variation import REST, TOTAL, WORDS, crossed_sources
-from l2study.core.wording import MISSING, fixed, interval, percent, rounded
+from l2study.core.seeds import TOTAL, WORDS
+from l2study.core.wording import MISSING, fixed, rounded
 from l2study.report.study import Study
 from l2study.report.table_cells import Number, Rows
+from l2study.report.templates import paragraphs
 from l2study.report.variance_figures import SHOWN
 
 _SHARE = fixed(0, 100)
 
 
-def is_crossed(study: Study) -> bool:
-    """Return whether the study can tell the sources of variation from one another."""
-    return bool(crossed_sources(study.config))
-
-
-def sentences(study: Study) -> list[str]:
+def text(study: Study) -> list[str]:
     """Return what was crossed, and for every measure shown which source makes most of its variance.
 
     The last sentence says how often an estimate was below zero.
     """
-    levels = study.config["seeds"]
-    crossed = [f"{WORDS[s]} ({len(levels[s])} levels)" for s in crossed_sources(study.config)]
-    texts = [
-        f"Each of these has seeds of its own: {', '.join(crossed)}. Every combination was trained,"
-        " so the variance over runs can be told apart by source. Ranges in brackets are"
-        f" {percent(study.config['confidence'])} intervals. They are wide, because a source has few"
-        " levels."
-    ]
-    table = study.tables["variance"]
-    for measure in SHOWN:
-        cells = table[table["measure"] == measure].groupby("l2")
-        parts = [f"at lambda {l2_label(l2)}, {_largest(rows)}" for l2, rows in cells]
-        label = MEASURES[measure].label.lower()
-        texts.append(f"Of the variance of the {label}: {'; '.join(parts)}.")
+    table, design = study.tables["variance"], study.design
     shown = table[table["measure"].isin(SHOWN) & (table["source"] != TOTAL)]
-    negative, count = int((shown["negative"] == "yes").sum()), int(shown["variance"].notna().sum())
-    if negative:
-        texts.append(
-            f"{negative} of these {count} estimates were below zero and are set to zero, which"
-            " happens where a source changes little."
-        )
-    return texts
+    return paragraphs(
+        "variance",
+        levels={source: len(design.config["seeds"][source]) for source in design.crossed},
+        level=design.confidence,
+        largest={measure: largest_sources(study, measure) for measure in SHOWN},
+        negative=int((shown["negative"] == "yes").sum()),
+        estimates=int(shown["variance"].notna().sum()),
+        called=WORDS,
+    )
 
 
-def _largest(rows: pd.DataFrame) -> str:
-    """Return which source makes most of the variance of a measure at a lambda, and how much."""
-    rows = rows.set_index("source")
-    total = rows.loc[TOTAL, "variance"]
-    shares = rows["share"].drop(TOTAL)
-    if math.isnan(total):
-        return "too few runs completed to tell"
-    if shares.isna().all():
-        return "there is none, as the runs are all alike"
-    row = rows.loc[shares.idxmax()]
-    ends = interval(row["share_low"], row["share_high"], _SHARE)
-    return f"{source_name(row.name)} makes {_SHARE(row['share'])} % ({ends} %)"
+def largest_sources(study: Study, measure: str) -> list[dict]:
+    """Return for every lambda (`l2`) which `source` makes most of the variance, and its `share`.
 
-
-def source_name(source: str) -> str:
-    """Return a source of the table as it is called in a sentence."""
-    if source == REST:
-        return "the rest, which no source explains,"
-    parts = [WORDS[part] for part in source.split(" x ")]
-    return parts[0] if len(parts) == 1 else f"the interaction of {' and '.join(parts)}"
+    `source` is None where that cannot be said, and `alike` whether that is for want of variance.
+    """
+    table, found = study.tables["variance"], []
+    for l2, rows in table[table["measure"] == measure].groupby("l2"):
+        rows = rows.set_index("source")
+        known = not math.isnan(rows.loc[TOTAL, "variance"])
+        shares = rows.drop(TOTAL)
+        one = {"l2": l2, "source": None, "share": None, "alike": known}
+        if known and shares["share"].notna().any():
+            row = shares.loc[shares["share"].idxmax()]
+            share = Number(row["share"], _SHARE, row["share_low"], row["share_high"])
+            one |= {"source": row.name, "share": share}
+        found.append(one)
+    return found
 
 
 def source_table(study: Study, measure: str) -> Rows:

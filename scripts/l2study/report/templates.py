@@ -1,0 +1,82 @@
+"""The sentences and the HTML of the report: Jinja templates in reports/, filled with facts.
+
+Texts (.txt.j2) say the same on the page, in the summary and wherever else they stand. HTML
+(.html.j2) escapes what is put into it.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from l2study.core.labels import l2_label
+from l2study.core.measures import MEASURES
+from l2study.core.wording import percent
+from l2study.report.setup_names import spaced, words
+from l2study.report.table_cells import decimals_of, markdown_table, padding
+
+REPORTS = Path(__file__).resolve().parents[3] / "reports"
+
+
+def listed(texts: Iterable[str], most: int | None = None) -> str:
+    """Return a list in words: `a, b and c`, or `a, b and 3 more` if only `most` are named."""
+    texts = list(texts)
+    if most is not None and len(texts) > most:
+        texts = [*texts[:most], f"{len(texts) - most} more"]
+    return " and ".join(filter(None, [", ".join(texts[:-1]), *texts[-1:]]))
+
+
+def filled(rows: Mapping | Iterable[tuple], pattern: str) -> list[str]:
+    """Return `pattern` with each of `rows`, or the items of a mapping, put into its braces."""
+    return [pattern.format(*row) for row in (rows.items() if isinstance(rows, Mapping) else rows)]
+
+
+def slug(text: str) -> str:
+    """Return `text` as a name for a class or an anchor."""
+    return re.sub(r"\W+", "-", text.lower()).strip("-")
+
+
+FILTERS = (
+    decimals_of,
+    filled,
+    l2_label,
+    listed,
+    markdown_table,
+    padding,
+    percent,
+    slug,
+    spaced,
+    words,
+)
+"""What every template may use, by its name."""
+
+
+def environment(folder: Path = REPORTS) -> Environment:
+    """Return the templates in `folder`."""
+    templates = Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=lambda name: name is not None and name.endswith(".html.j2"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    templates.filters |= {function.__name__: function for function in FILTERS}
+    templates.globals["measures"] = MEASURES
+    return templates
+
+
+TEMPLATES = environment()
+
+
+def paragraphs(name: str, **facts: object) -> list[str]:
+    """Return the paragraphs of the text reports/page/NAME.txt.j2, each of them in one line."""
+    text = TEMPLATES.get_template(f"page/{name}.txt.j2").render(facts)
+    lines = (re.sub(r"[ \n]+", " ", part).strip() for part in re.split(r"\n\s*\n", text))
+    return list(filter(None, lines))
+
+
+def part(name: str, *facts: object, **more: object) -> str:
+    """Return what the macro `name` of reports/page/parts.html.j2 makes of facts."""
+    return str(getattr(TEMPLATES.get_template("page/parts.html.j2").module, name)(*facts, **more))
