@@ -86,7 +86,7 @@ def sources_of(options: argparse.Namespace) -> dict[str, int]:
     Raises:
         ValueError: the option `--sources` is not as it should be.
     """
-    from l2study.core.variation import USUAL, read_sources
+    from l2study.core.seeds import USUAL, read_sources
 
     if options.sources is None:
         return dict.fromkeys(USUAL, options.seed)

@@ -10,8 +10,8 @@ from frictionless import Package, validate
 
 import aggregate as command
 from l2study.core.measures import GAPS, MEASURES
+from l2study.core.seeds import SOURCES
 from l2study.core.table_files import read_table
-from l2study.core.variation import SOURCES
 from l2study.tables import build, datapackage, decision_tables, judge
 from l2study.tables.claims import CLAIM_COLUMNS
 from l2study.tables.derived import DERIVED_MEASURES

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from l2study.core.variation import FIRST_ROUND as FIRST
+from l2study.core.seeds import FIRST_ROUND as FIRST
 from l2study.tables import rounds
 
 

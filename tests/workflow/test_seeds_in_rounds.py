@@ -1,6 +1,6 @@
 """A study that adds seeds in rounds, by one command that is given again."""
 
-from l2study.core.variation import FIRST_ROUND
+from l2study.core.seeds import FIRST_ROUND
 from project import Project
 
 UNTIL = {"measure": "val_ce", "half_width": 1e-6, "max_seeds": FIRST_ROUND + 2}

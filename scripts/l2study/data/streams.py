@@ -22,7 +22,7 @@ def source_stream(source: str, sources: Mapping[str, int], *keys: int) -> np.ran
     """Return the generator for a source of variation.
 
     Args:
-        source: one of `l2study.core.variation.SOURCES`.
+        source: one of `l2study.core.seeds.SOURCES`.
         sources: the seeds of those that vary.
         keys: further keys of the stream, see `stream`.
     """

@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
 from l2study.core.scope_rows import widest
-from l2study.core.variation import TOTAL
+from l2study.core.seeds import TOTAL
 from l2study.core.wording import fixed, form_of, interval
 from l2study.report import figures
 from l2study.report.setup_names import crossed, ordered, spaced

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from l2study.core.measures import MEASURES
-from l2study.core.variation import TOTAL
+from l2study.core.seeds import TOTAL
 from l2study.report.marks import lambdas_of
 from l2study.report.style import WIDTH, figure_key, lambda_colours, lambda_name
 

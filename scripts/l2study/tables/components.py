@@ -40,7 +40,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from l2study.core.variation import REST, TOTAL
+from l2study.core.seeds import REST, TOTAL
 
 _SHARES = np.linspace(0, 1, 1001)
 """The shares that are tried for an interval, which is exact to a thousandth."""

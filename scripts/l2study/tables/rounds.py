@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from l2study.core.variation import FIRST_ROUND
+from l2study.core.seeds import FIRST_ROUND
 from l2study.tables.statistics import student
 
 ROUND_COLUMNS = [

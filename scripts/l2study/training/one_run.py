@@ -44,7 +44,7 @@ def train(
         data_path: the manifest of the prepared data.
         l2: the label of the coefficient.
         seed: of the run, by which it is known.
-        sources: the seed of every source that varies, of `l2study.core.variation.SOURCES`.
+        sources: the seed of every source that varies, of `l2study.core.seeds.SOURCES`.
         output: the folder of the run.
         threads: threads to compute with.
         shorter: numbers of epochs, fewer than those of `config`. What runs of so many epochs write
