@@ -1,20 +1,15 @@
 """Say what a study would run: its set-ups, new and kept runs, for how long, and how large.
 
-The options are Snakemake's, which makes a plan with them. The time is estimated from the size of
-data and networks, the speed of this machine, and the runs that are already there.
+The options are Snakemake's, which makes a plan with them. The time is what runs have taken that are
+there, of this study or of a finished one beside it. If there are none, two short runs are made.
 
 Example:
     python scripts/plan.py --cores 4 --configfile mine.yaml
 """
 
-import os
-
-# For the speed of one core. NumPy reads these when it is imported.
-os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
-
 import argparse
-import itertools
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -24,14 +19,17 @@ from l2study.core.config import ConfigError, read_keys
 from l2study.core.design import Design, Setup
 from l2study.core.seeds import USUAL
 from l2study.core.wording import seed_list
-from l2study.workflow import estimate, notes, seeds_for_claims
-from l2study.workflow.estimate import Expected
+from l2study.workflow import estimate, notes
+from l2study.workflow.estimate import Cost, Expected
 
 CONFIG = Path(__file__).resolve().parents[1] / "config.yaml"
 
 
 def plan(
-    jobs: Iterable[dict], cores: int, rate: Callable[[], float], finished: Iterable[str] = ()
+    jobs: Iterable[dict],
+    cores: int,
+    finished: Iterable[str] = (),
+    time_runs: Callable[[Setup], Cost | None] = estimate.time_short_runs,
 ) -> str:
     """Return the plan in words.
 
@@ -39,8 +37,8 @@ def plan(
         jobs: every job that would be done: its `rule`, its `output` as a list of paths, and its
             `params` by name.
         cores: how many runs are trained at a time.
-        rate: returns the speed of this machine, see `estimate.machine_rate`.
-        finished: lines about a study in which there is nothing to do, see `seeds_for_claims.lines`.
+        finished: lines about a study in which there is nothing to do, see `notes.seeds_for_claims`.
+        time_runs: returns what a run takes where none is there, or None.
 
     Raises:
         DataError: a file of the data is absent or damaged.
@@ -56,19 +54,20 @@ def plan(
     lines = []
     # Where a run is trained for the report, tables are made, and that job has the whole study.
     for made in [job["params"] for job in by_rule.get("aggregate", []) if new]:
-        design = Design.of(json.loads(made["config"]), checked=True)
-        results, speed = made["results"], rate()
-        runs = estimate.expected_runs(design, results, new.__contains__, speed)
-        lines += [*what(runs), *variation(design.base)]
-        again = [run for run in runs if run.new and Path(run.folder, "run.json").exists()]
-        lines += filter(None, [notes.replaced(len(again), again), notes.unnamed(design.config)])
+        design, results = Design.of(json.loads(made["config"]), checked=True), made["results"]
         anew = {
             setup.data
             for setup in design.setups
             if f"{results}{setup.data_place}/data.json" in prepared
         }
-        lines.append(duration(runs, anew, cores, speed))
-        lines.append(room(runs, anew))
+        costs, basis = estimate.known_costs(design, Path(results), anew), "runs that are there"
+        if not costs and (cost := time_runs(design.base)):
+            costs, basis = {estimate.kind(design.base.config): cost}, "two short runs, made now"
+        runs = estimate.expected_runs(design, results, new.__contains__, costs)
+        lines += [*what(runs), *variation(design.base)]
+        again = [run for run in runs if run.new and Path(run.folder, "run.json").exists()]
+        lines += filter(None, [notes.replaced(len(again), again), notes.unnamed(design.config)])
+        lines += cost_of([run for run in runs if run.new], costs, basis, cores)
     others = [rule for rule in by_rule if rule not in ("train", "all")]
     return "\n".join([*lines, f"other jobs: {', '.join(others) or 'none'}"])
 
@@ -106,57 +105,25 @@ def variation(base: Setup) -> list[str]:
     return lines
 
 
-def duration(runs: list[Expected], anew: set[str], cores: int, rate: float) -> str:
-    """Return in words how long it takes to train and to measure the new runs of a study.
-
-    The completed runs of the study say how many times as long as expected a run takes; those of a
-    set-up say it for that set-up.
+def cost_of(new: list[Expected], costs: dict[str, Cost], basis: str, cores: int) -> list[str]:
+    """Return in words how long it takes to train and measure runs, and how large they are.
 
     Args:
-        runs: all runs of the study.
-        anew: the data that will be prepared, as `Setup.data` names them. The runs with these do not
-            count, since other data may take another time.
+        new: the runs.
+        costs: what runs take, see `estimate.known_costs`.
+        basis: where that is known from.
         cores: how many runs are trained at a time.
-        rate: operations per second of this machine, that the runs were expected with.
     """
-    past, jobs = {}, []
-    for name, of_one in _by_setup(runs).items():
-        there = [run for run in of_one if Path(run.folder, "run.json").exists()]
-        there = [run for run in there if run.setup.data not in anew]
-        past[name] = estimate.actual_and_expected(there[:: len(there) // 100 + 1], rate)
-    known = list(itertools.chain.from_iterable(past.values()))
-    for name, of_one in _by_setup(run for run in runs if run.new).items():
-        scale = estimate.typical(past[name]) or estimate.typical(known) or 1.0
-        for run in of_one:
-            seconds = run.seconds - estimate.JOB_SECONDS
-            seconds += estimate.measuring_seconds(run.size, rate)
-            jobs.append(estimate.JOB_SECONDS + scale * seconds)
-        # Each process compiles what it trains with, and what it measures with.
-        jobs += [estimate.COMPILE_SECONDS + estimate.TRACE_SECONDS] * min(cores, len(of_one))
-    minutes = max(round(estimate.time_left(jobs, [], cores) / 60), 1)
-    basis = (
-        f"{len(known)} completed run{'s' * (len(known) > 1)}"
-        if known
-        else "the speed of this machine"
-    )
-    return (
+    if not costs:
+        return ["how long it takes is known when a run has been trained"]
+    each = [estimate.cost_for(run.setup, costs) for run in new]
+    seconds = [run.seconds + cost.measure for run, cost in zip(new, each, strict=True)]
+    minutes = max(round(estimate.time_left(seconds, [], cores) / 60), 1)
+    return [
         f"about {minutes // 60}:{minutes % 60:02} (h:mm) of training and measuring on"
-        f" {cores} core{'s' * (cores > 1)}, going by {basis}"
-    )
-
-
-def room(runs: list[Expected], anew: set[str]) -> str:
-    """Return in words how large the new files of a study are.
-
-    Args:
-        runs: all runs of the study.
-        anew: the data that will be prepared, as `Setup.data` names them.
-    """
-    data = {run.setup.data: run.size for run in runs if run.setup.data in anew}
-    size = sum(map(estimate.data_bytes, data.values()))
-    size += sum(estimate.run_bytes(run.setup.config["training"], run.size)
-                for run in runs if run.new)  # fmt: skip
-    return f"about {max(round(size / 1e6), 1):,} MB of new files, without tables and report"
+        f" {cores} core{'s' * (cores > 1)}, going by {basis}",
+        f"about {max(round(sum(cost.size for cost in each) / 1e6), 1):,} MB for the files of runs",
+    ]
 
 
 def _by_setup(runs: Iterable[Expected]) -> dict[str, list[Expected]]:
@@ -205,8 +172,8 @@ def main() -> None:
     if done.returncode != 0:
         sys.exit(done.stderr.strip())
     jobs = map(json.loads, done.stdout.splitlines())
-    finished = seeds_for_claims.lines(Path("results", _name(options.configfile, others)), cores)
-    print(plan(jobs, cores, estimate.machine_rate, finished))
+    finished = notes.seeds_for_claims(Path("results", _name(options.configfile, others)), cores)
+    print(plan(jobs, cores, finished))
 
 
 def _name(files: Iterable[str], others: Iterable[str]) -> str:

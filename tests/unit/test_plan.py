@@ -11,27 +11,17 @@ import plan
 from l2study.core.code import fingerprint
 from l2study.core.config import check
 from l2study.core.design import Design
-from l2study.workflow import estimate, notes, seeds_for_claims
-from l2study.workflow.estimate import (
-    actual_and_expected,
-    expected_runs,
-    extent,
-    machine_rate,
-    training_seconds,
-    typical,
-)
+from l2study.workflow import estimate, notes
+from l2study.workflow.estimate import Cost, expected_runs, kind, known_costs
 from snakemake_executor_plugin_plan import Executor
 
-RATE = 1e9
+HALF_AN_HOUR = Cost(train=0.0, evaluate=360.0, measure=0.0, size=2e6, runs=1)
+"""What a run of five evaluations takes where they take six minutes each."""
 
 
-@pytest.fixture
-def simple(monkeypatch):
-    """A machine that computes and does nothing else, as fast in training as in a product."""
-    monkeypatch.setattr(estimate, "EFFICIENCY", 1.0)
-    for name in ("STEP", "EPOCH", "RUN", "COMPILE", "MEASURING", "JOB"):
-        monkeypatch.setattr(estimate, f"{name}_SECONDS", 0.0)
-    monkeypatch.setattr(estimate, "UPDATE", 0)
+@pytest.fixture(autouse=True)
+def _no_time_between_jobs(monkeypatch):
+    monkeypatch.setattr(estimate, "JOB_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -59,116 +49,94 @@ def study(data, **changes):
     )
 
 
-def write_run(folder, seconds, epochs=4, status="completed"):
-    training = {"batch_size": 10, "epochs": epochs}
-    record = {"status": status, "config": {"training": training}}
-    folder.mkdir(parents=True)
-    text = json.dumps(record | {"cost": {"seconds_total": seconds}})
-    (folder / "run.json").write_text(text)
+def write_run(config, folder, train, evaluate=0.0, status="completed", epochs=4):
+    """Write the record of a run of a configuration, with its seconds of training and evaluation."""
+    made = {part: config[part] for part in ("model", "training")}
+    made["training"] = made["training"] | {"epochs": epochs}
+    cost = {"seconds_train": train, "seconds_evaluate": evaluate}
+    record = {"status": status, "config": made, "cost": cost}
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    Path(folder, "run.json").write_text(json.dumps(record))
 
 
-# ---- a run
-
-
-@pytest.mark.parametrize(
-    ("dataset", "units", "rows", "kernels"),
-    [
-        ({"name": "mnist"}, [128], (54000, 6000, 10000), (784 * 128, 1280)),
-        ({"name": "mnist", "train_size": 500}, [3, 2], (500, 6000, 10000), (2352, 6, 20)),
-        ({"name": "cifar10"}, [128], (45000, 5000, 10000), (3072 * 128, 1280)),
-        ({"name": "cifar100"}, [4], (45000, 5000, 10000), (3072 * 4, 400)),
-    ],
-)
-def test_extent(dataset, units, rows, kernels):
-    size = extent(check({"dataset": dataset, "model": {"hidden_units": units}}))
-    assert (size.train, size.validation, size.test) == rows
-    assert size.kernels == kernels
-
-
-def test_the_extent_of_own_data(data):
-    size = extent(study(data))
-    assert size == (90, 10, 50, 6 * 4, (30, 50), 15, 10, 150)
-    # images of 32-bit floats, and labels of 4 bytes
-    assert estimate.data_bytes(size) == 150 * (24 + 4)
-    # 95 parameters of 4 bytes, five rows of a history, and predictions of 10 + 50 images
-    assert estimate.run_bytes({"epochs": 4}, size) == 4 * 95 + 5 * 270 + 7000 + 4 * 60
-
-
-def test_the_seconds_of_a_run_are_those_of_its_arithmetic(simple, data):
-    config = study(data)
-    # 80 weights, 30 of them in the first layer, whose inputs need no gradient
-    training = 4 * 90 * (6 * 80 - 2 * 30)
-    evaluating = 5 * 150 * 2 * 80
-    seconds = training_seconds(config["training"], extent(config), RATE)
-    assert seconds == pytest.approx((training + evaluating) / RATE)
-    fewer = config["training"] | {"evaluate_at": [2]}
-    seconds = training_seconds(fewer, extent(config), RATE)
-    assert seconds == pytest.approx((training + evaluating * 3 / 5) / RATE)
-    # 50 test images, as many attacked, and 10 for validation
-    passes = 50 * (10 + 2) + 50 * 44 + 10
-    measuring = estimate.measuring_seconds(extent(config), RATE)
-    assert measuring == pytest.approx(passes * 2 * 80 / RATE)
-
-
-def test_small_batches_and_short_epochs_have_a_price(simple, data, monkeypatch):
-    config = study(data)
-    before = training_seconds(config["training"], extent(config), RATE)
-    monkeypatch.setattr(estimate, "STEP_SECONDS", 0.5)
-    monkeypatch.setattr(estimate, "EPOCH_SECONDS", 10.0)
-    monkeypatch.setattr(estimate, "UPDATE", 2)
-    after = training_seconds(config["training"], extent(config), RATE)
-    # 9 steps in each of 4 epochs, and 5 evaluations
-    expected = 4 * (9 * 0.5 + 10) + 5 * 10 + 4 * 9 * 2 * 6 * 80 / RATE
-    assert after - before == pytest.approx(expected)
-
-
-def test_the_machine_is_measured():
-    assert 1e8 < machine_rate(0.01) < 1e13
+# ---- what a run takes
 
 
 @pytest.mark.parametrize(
-    ("pairs", "ratio"),
+    ("dataset", "images"),
     [
-        ([], None),
-        ([(1, 0)], None),
-        ([(6, 2)], 3),
-        ([(1, 1), (2, 1), (9, 1)], 2),
-        ([(1, 1), (2, 1)], 1.5),
-        # a long run weighs more than two short ones
-        ([(9, 1), (9, 1), (20, 10)], 2),
+        ({"name": "mnist"}, 54000),
+        ({"name": "mnist", "train_size": 500}, 500),
+        ({"name": "cifar10"}, 45000),
+        (None, 90),
     ],
 )
-def test_typical_ratio(pairs, ratio):
-    assert typical(pairs) == ratio
+def test_how_many_images_a_run_is_trained_on(dataset, images, data):
+    assert estimate.images(check({"dataset": dataset or {"path": data}})) == images
 
 
-def test_runs_that_are_there_are_expected_by_their_own_settings(simple, data, tmp_path):
+def test_a_run_takes_what_runs_of_its_kind_have_taken(data, tmp_path):
     config = study(data)
-    write_run(tmp_path / "runs" / "l2~0" / "seed~0", 7.0, epochs=2)
-    write_run(tmp_path / "runs" / "l2~0" / "seed~1", 99.0, status="diverged")
-    (tmp_path / "runs" / "l2~0" / "seed~2").mkdir()
-    (tmp_path / "runs" / "l2~0" / "seed~2" / "run.json").write_text("{")
-    runs = expected_runs(Design.of(config), str(tmp_path), lambda folder: False, RATE)
-    (pair,) = actual_and_expected(runs, RATE)
-    own = training_seconds({"epochs": 2, "batch_size": 10}, extent(config), RATE)
-    assert pair == (7.0, own)
+    folders = [tmp_path / "a" / "runs" / "l2~0" / f"seed~{seed}" for seed in range(4)]
+    # the middle one of three by image and epoch; others do not count
+    write_run(config, folders[0], train=90 * 2 * 7.0, evaluate=3 * 5.0, epochs=2)
+    write_run(config, folders[1], train=90 * 4 * 6.0, evaluate=5 * 4.0)
+    write_run(config, folders[2], train=90 * 4 * 99.0, evaluate=5 * 6.0)
+    write_run(config, folders[3], train=0.0, status="diverged")
+    write_run(study(data, model={"hidden_units": [9]}), tmp_path / "a/runs/l2~0/seed~4", train=0.0)
+    (tmp_path / "a/runs/l2~0/seed~5").mkdir()
+    (tmp_path / "a/runs/l2~0/seed~5/run.json").write_text("{")
+    (tmp_path / "a/measures").mkdir()
+    measured = {"runs": {"0": {"seconds": 3.0}, "1": {"seconds": 1.0}, "2": {"seconds": 2.0}}}
+    (tmp_path / "a/measures/l2~0.json").write_text(json.dumps(measured))
+    ((_, cost),) = known_costs(Design.of(config), tmp_path / "a").items()
+    assert (cost.train, cost.evaluate, cost.measure, cost.runs) == (7.0, 5.0, 2.0, 3)
+    longer = study(data, training={"epochs": 10, "evaluate_at": [5]})
+    assert cost.seconds(longer) == 10 * 90 * 7 + 3 * 5
+    # not where other data are prepared, which these runs have not seen
+    assert known_costs(Design.of(config), tmp_path / "a", anew=[""]) == {}
+
+
+def test_finished_studies_beside_it_count_where_they_have_runs_of_the_kind(data, tmp_path):
+    config, other = study(data), study(data, study="b", factors={"model.activation": ["tanh"]})
+    write_run(other, tmp_path / "b" / "runs" / "l2~0" / "seed~0", train=90 * 4 * 3.0)
+    tanh = Design.of(other).setups[1]
+    write_run(tanh.config, tmp_path / f"b{tanh.place}/runs/l2~0/seed~0", train=1.0)
+    assert known_costs(Design.of(config), tmp_path / "a") == {}
+    package = tmp_path / "b" / "tables" / "datapackage.json"
+    package.parent.mkdir()
+    package.write_text(json.dumps({"config": other}))
+    found = known_costs(Design.of(config), tmp_path / "a")
+    assert {alike: cost.train for alike, cost in found.items()} == {kind(config): 3.0}
+    package.write_text("{}")
+    assert known_costs(Design.of(config), tmp_path / "a") == {}
+
+
+@pytest.mark.slow
+def test_short_runs_are_made_where_there_are_none(data, tmp_path, monkeypatch):
+    cost = estimate.time_short_runs(Design.of(study(data)).base)
+    assert cost.runs == 2 and min(cost.train, cost.evaluate, cost.measure) > 0
+    assert 2000 < cost.size < 20000
+    assert list(tmp_path.iterdir()) == [Path(data)]
+    monkeypatch.setattr(estimate, "TIMING_SECONDS", 0.1)
+    assert estimate.time_short_runs(Design.of(study(data)).base) is None
 
 
 # ---- the words
 
 
-def told(config, results, new, cores=2, rate=RATE, prepared=()):
+def told(config, results, new, cores=2, prepared=(), cost=HALF_AN_HOUR):
     """Return the lines of the plan of a study, of whose runs those in the folders `new` are new."""
     jobs = [{"rule": "train", "params": {"folder": path}} for path in new]
     jobs += [{"rule": "prepare", "output": [path]} for path in prepared]
     about = {"config": json.dumps(config), "results": str(results)}
     jobs += [{"rule": "aggregate", "params": about}]
-    return plan.plan(jobs, cores, lambda: rate).splitlines()
+    return plan.plan(jobs, cores, time_runs=lambda setup: cost).splitlines()
 
 
 def folders(config, results, *names):
     """Return the folders of the runs of the set-ups `names`, or of all."""
-    runs = expected_runs(Design.of(config), str(results), lambda folder: True)
+    runs = expected_runs(Design.of(config), str(results), lambda folder: True, {})
     return [run.folder for run in runs if not names or run.setup.name in names]
 
 
@@ -188,98 +156,62 @@ def test_the_executor_prints_the_jobs_of_a_group_and_counts_it_as_done(capsys):
     executor.run_jobs([job(0), group])
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [one["params"] for one in found] == [{"folder": str(seed)} for seed in range(3)]
-    assert found[2] == {
-        "rule": "train",
-        "output": ["2/history.csv", "2/run.json"],
-        "params": {"folder": "2"},
-    }
+    outputs = ["2/history.csv", "2/run.json"]
+    assert found[2] == {"rule": "train", "output": outputs, "params": {"folder": "2"}}
     assert [one.is_group() for one in done] == [False, True]
 
 
-def test_nothing_to_be_done():
-    assert plan.plan([], 2, lambda: RATE).startswith("Nothing to be done")
-
-
-def test_a_study_of_one_setup_names_its_new_runs(simple, data, tmp_path):
+def test_a_study_of_one_setup_names_its_new_runs_and_what_they_take(data, tmp_path):
     config = study(data)
     _, *new = folders(config, tmp_path)
-    size = extent(config)
-    each = training_seconds(config["training"], size, 1.0) + estimate.measuring_seconds(size, 1.0)
-    # five runs on two cores, at a speed at which each takes 30 minutes
-    lines = told(config, tmp_path, new, rate=each / 1800, prepared=[f"{tmp_path}/data.json"])
+    lines = told(config, tmp_path, new, prepared=[f"{tmp_path}/data.json"])
     assert lines == [
         "6 runs: 1 kept, 5 to train",
         "  lambda 0: seeds 1, 2",
         "  lambda 0.1: seeds 0, 1, 2",
-        "about 1:15 (h:mm) of training and measuring on 2 cores,"
-        " going by the speed of this machine",
-        "about 1 MB of new files, without tables and report",
+        # five runs of half an hour on two cores
+        "about 1:15 (h:mm) of training and measuring on 2 cores, going by two short runs, made now",
+        "about 10 MB for the files of runs",
         "other jobs: prepare, aggregate",
     ]
+    *_, unknown, _ = told(config, tmp_path, new, cost=None)
+    assert "is known when a run has been trained" in unknown
 
 
-def test_runs_that_are_there_say_how_long_others_take(simple, data, tmp_path):
-    config = study(data)
-    _, *new = folders(config, tmp_path)
-    size = extent(config)
-    own = training_seconds(config["training"], size, RATE)
-    write_run(tmp_path / "runs" / "l2~0" / "seed~0", 3600.0)
-    hours = 5 / 2 * (1 + estimate.measuring_seconds(size, RATE) / own)
-    (line,) = [line for line in told(config, tmp_path, new) if "(h:mm)" in line]
-    about = f"about {int(hours)}:{round(hours * 60) % 60:02} "
-    assert line.startswith(about)
-    assert line.endswith("going by 1 completed run")
-    # not where other data are prepared, which the runs that are there have not seen
-    lines = told(config, tmp_path, new, prepared=[f"{tmp_path}/data.json"])
-    assert any("going by the speed of this machine" in line for line in lines)
-
-
-def test_each_setup_has_a_line(simple, data, tmp_path):
-    config = study(data, factors={"training.batch_size": [5], "dataset.train_size": [50]})
-    lines = told(config, tmp_path, folders(config, tmp_path, "batch_size~5", "train_size~50")[1:])
-    assert lines[:4] == [
-        "3 set-ups, 18 runs: 7 kept, 11 to train",
-        "  base: 6 kept, 0 to train",
-        "  batch_size~5: 1 kept, 5 to train",
-        "  train_size~50: 0 kept, 6 to train",
-    ]
-
-
-def test_a_setup_with_runs_is_estimated_by_these(simple, data, tmp_path):
-    """A completed run takes an hour in one set-up, ten in the other."""
-    config = study(data, factors={"model.activation": ["tanh"]})
-    write_run(tmp_path / "runs" / "l2~0" / "seed~0", 3600.0)
-    other = tmp_path / "setups" / "activation~tanh"
-    write_run(other / "runs" / "l2~0" / "seed~0", 36000.0)
-    size = extent(config)
-    own = training_seconds(config["training"], size, RATE)
-    more = 1 + estimate.measuring_seconds(size, RATE) / own
-    for name, hours in (("base", more), ("activation~tanh", 10 * more)):
-        new = folders(config, tmp_path, name)[1:2]
+def test_a_setup_with_runs_goes_by_these_and_another_by_all(data, tmp_path):
+    """A run takes an hour in one set-up, ten in another; the lower median counts for the third."""
+    config = study(data, factors={"model.activation": ["tanh", "sigmoid"]})
+    design = Design.of(config)
+    for setup, hours in zip(design.setups, (1, 10), strict=False):
+        folder = tmp_path / f"{tmp_path}{setup.place}" / "runs" / "l2~0" / "seed~0"
+        write_run(setup.config, folder, train=3600.0 * hours)
+    for setup, hours in zip(design.setups, (1, 10, 1), strict=True):
+        new = folders(config, tmp_path, setup.name)[1:2]
         (line,) = [line for line in told(config, tmp_path, new) if "(h:mm)" in line]
-        assert line.startswith(f"about {int(hours)}:{round(hours * 60) % 60:02} "), name
+        assert line.startswith(f"about {hours}:00 (h:mm)"), setup.name
+        assert line.endswith("going by runs that are there")
 
 
-def test_runs_that_differ_in_epochs_alone_are_trained_once(simple, data, tmp_path):
-    config = study(data, factors={"training.epochs": [2, 8]})
-    lines = told(config, tmp_path, folders(config, tmp_path))
-    assert lines[:4] == [
-        "3 set-ups, 18 runs: 0 kept, 6 to train, 12 to take from longer runs",
-        "  base: 0 kept, 0 to train, 6 to take from longer runs",
+def test_runs_that_differ_in_epochs_alone_are_trained_once(data, tmp_path):
+    config = study(data, factors={"training.epochs": [2, 8], "dataset.train_size": [50]})
+    lines = told(config, tmp_path, folders(config, tmp_path)[1:])
+    assert lines[:5] == [
+        "4 set-ups, 24 runs: 1 kept, 12 to train, 11 to take from longer runs",
+        "  base: 1 kept, 0 to train, 5 to take from longer runs",
         "  epochs~2: 0 kept, 0 to train, 6 to take from longer runs",
         "  epochs~8: 0 kept, 6 to train",
+        "  train_size~50: 0 kept, 6 to train",
     ]
-    runs = expected_runs(Design.of(config), str(tmp_path), lambda folder: True, RATE)
-    longest = training_seconds({"epochs": 8, "batch_size": 10}, extent(config), RATE)
-    assert sum(run.seconds for run in runs) == pytest.approx(6 * longest)
+    costs = {kind(config): Cost(1.0, 0.0, 0.0, 0.0, 1)}
+    runs = expected_runs(Design.of(config), str(tmp_path), lambda folder: True, costs)
+    assert sum(run.seconds for run in runs) == 6 * 8 * 90 + 6 * 4 * 50
 
 
 def test_a_shorter_run_is_trained_where_a_longer_one_has_left_nothing(data, tmp_path):
     config = study(data, factors={"training.epochs": [2]})
     new = folders(config, tmp_path, "epochs~2")
-    lines = told(config, tmp_path, new)
-    assert lines[2] == "  epochs~2: 0 kept, 6 to train"
-    write_run(tmp_path / "runs" / "l2~0" / "seed~0" / "first-2", 1.0, epochs=2)
+    assert told(config, tmp_path, new)[2] == "  epochs~2: 0 kept, 6 to train"
+    write_run(config, tmp_path / "runs" / "l2~0" / "seed~0" / "first-2", 1.0, epochs=2)
     lines = told(config, tmp_path, new)
     assert lines[2] == "  epochs~2: 0 kept, 5 to train, 1 to take from longer runs"
 
@@ -287,15 +219,13 @@ def test_a_shorter_run_is_trained_where_a_longer_one_has_left_nothing(data, tmp_
 # ---- what one should know
 
 
-def finished(config, results, code=None, **training):
-    """Write every run of a study as finished, trained with these settings and this code."""
-    made = {part: config[part] for part in ("model", "training")}
-    made["training"] = made["training"] | training
+def finished(config, results, code=None, epochs=4):
+    """Write every run of a study as finished, trained for so many epochs and by this code."""
     for folder in folders(config, results):
-        write_run(Path(folder), 1.0)
-        record = {"config": made, "code": code or fingerprint("train")}
-        cost = {"status": "completed", "cost": {"seconds_total": 1.0}}
-        Path(folder, "run.json").write_text(json.dumps(record | cost))
+        write_run(config, folder, 1.0, epochs=epochs)
+        record = json.loads(Path(folder, "run.json").read_text())
+        record["code"] = code or fingerprint("train")
+        Path(folder, "run.json").write_text(json.dumps(record))
 
 
 def test_runs_that_will_be_replaced_are_announced_with_the_reason(data, tmp_path):
@@ -361,19 +291,19 @@ def test_a_finished_study_says_what_would_resolve_its_claims(tmp_path):
         "creep": ("not resolved", ""),
     }
     write_finished(tmp_path, verdicts)
-    _, *found = seeds_for_claims.lines(tmp_path, cores=2)
+    _, *found = notes.seeds_for_claims(tmp_path, cores=2)
     # 72 more seeds of 2 lambdas are 144 runs of 10 seconds, two at a time
     assert found == [
         "  gap: 77 seeds, 72 more than now, about 0:12 (h:mm)",
         "  creep: more seeds alone would not",
     ]
-    assert plan.plan([], 2, lambda: RATE, found).splitlines()[1:] == found
+    assert plan.plan([], 2, found).splitlines()[1:] == found
 
 
 def test_where_all_is_resolved_nothing_is_said(tmp_path):
     write_finished(tmp_path, {"gap": ("supported", "")})
-    assert seeds_for_claims.lines(tmp_path, cores=2) == []
-    assert seeds_for_claims.lines(tmp_path / "absent", cores=2) == []
+    assert notes.seeds_for_claims(tmp_path, cores=2) == []
+    assert notes.seeds_for_claims(tmp_path / "absent", cores=2) == []
 
 
 def test_the_name_of_a_study_is_the_last_that_is_given(tmp_path):

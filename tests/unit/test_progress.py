@@ -13,21 +13,18 @@ import pytest
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from l2study.workflow import screen, snakemake_compat
-from l2study.workflow.estimate import USUAL_RATE, Expected, Extent, time_left, training_seconds
+from l2study.workflow.estimate import Expected, time_left
 from l2study.workflow.jobs import reason
 
 
 @pytest.mark.parametrize(
     ("waiting", "rest", "cores", "seconds"),
     [
-        ([10] * 4, [], 2, 20),
-        ([10], [], 8, 10),
         # three waiting and the rest of two: 30 + 6 + 2 seconds of work for two
         ([10] * 3, [6, 2], 2, 19),
         # nothing left to share: as long as the last one takes
         ([], [6, 2], 2, 6),
         ([30, 2], [], 2, 30),
-        ([], [0], 1, 0),
         ([], [], 1, 0),
     ],
 )
@@ -46,7 +43,7 @@ def test_reason_is_the_last_line_after_what_the_cluster_says(tmp_path):
 class Told:
     """A display, what it is told, and what it says."""
 
-    def __init__(self, monkeypatch, train, cores=2, runs=(), **others):
+    def __init__(self, monkeypatch, train, cores=2, runs=(), scale=None, **others):
         self.theirs = logging.StreamHandler(io.StringIO())
         self.logger = snakemake_compat.LOGGER
         monkeypatch.setattr(self.logger, "handlers", [self.theirs])
@@ -62,7 +59,7 @@ class Told:
         stats = {**others, "train": train, "all": 1}
         self.tell(LogEvent.RUN_INFO, stats={**stats, "total": sum(stats.values())})
         before = signal.getsignal(signal.SIGINT)
-        self.display.start(lambda: list(runs))
+        self.display.start(lambda: (list(runs), scale))
         self.ctrl_c = signal.getsignal(signal.SIGINT)
         signal.signal(signal.SIGINT, before)
 
@@ -128,9 +125,9 @@ def test_finished_runs_that_are_trained_again_are_announced(monkeypatch, tmp_pat
     assert "3 runs to train, 1 kept" in said
 
 
-def run(folder, seconds, new=True, size=None):
+def run(folder, seconds, new=True):
     setup = SimpleNamespace(name="base", config={})
-    return Expected(setup, "0", 0, str(folder), new, False, size, seconds)
+    return Expected(setup, "0", 0, str(folder), new, False, seconds)
 
 
 def test_time_left_where_runs_differ(monkeypatch):
@@ -151,7 +148,7 @@ def test_time_left_where_runs_differ(monkeypatch):
     told.begin(3)
     told.now += 20
     told.end(2)
-    # 10 for 5, 11 for 5, 21 for 1: the median goes by what is expected, so that is 2.2
+    # 10 for 5, 11 for 5, 21 for 1: the median is 2.2
     assert told.display._counts().endswith("about 0:00:24 left")
 
 
@@ -174,15 +171,9 @@ def test_runs_that_are_trained_again_are_not_known_but_counted(monkeypatch):
     )
 
 
-def test_runs_of_before_say_how_long_it_takes_until_they_are_wrong(monkeypatch, tmp_path):
-    training = {"epochs": 4, "batch_size": 10}
-    size = Extent(90, 10, 50, 24, (30, 50), 15, 10, 150)
-    expected = training_seconds(training, size, USUAL_RATE)
-    about = {"status": "completed", "config": {"training": training}}
-    text = json.dumps(about | {"cost": {"seconds_total": 10 * expected}})
-    (tmp_path / "run.json").write_text(text)
-    there = run(tmp_path, 1.0, new=False, size=size)
-    told = Told(monkeypatch, 2, cores=1, runs=[run(0, 2), run(1, 3), there])
+def test_runs_of_before_say_how_long_it_takes_until_they_are_wrong(monkeypatch):
+    runs = [run(0, 20), run(1, 30), run(2, 1.0, new=False)]
+    told = Told(monkeypatch, 2, cores=1, runs=runs, scale=1.0)
     assert "2 runs to train, 1 kept" in told.said()
     assert "about 0:00:50 left" in told.said()
     told.begin(0)

@@ -1,199 +1,159 @@
-"""How long training and measuring take, how much room the files need, and how long it will go on.
+"""How long training and measuring take, by what runs have taken, and how long it will go on."""
 
-A run is counted in operations of its matrix products, and these in seconds at the speed that the
-machine has in one such product. The constants were fitted to runs of 25 set-ups, of the studies
-robustness, when-it-helps and width (4 to 1,024 units), on one core of an AMD EPYC with 9.1e10
-operations per second. The processor time of a run, without compiling, was 0.99 times the expected
-in the median set-up, and 0.7 to 1.4 times in all. By the clock, runs of another day took 1.04 to
-1.2 times the expected where little else was at work. They took five times where much was. Measuring
-alone took 0.7 to 1.1 times the expected, with networks of 4 to 1,024 units on MNIST.
-"""
-
-import contextlib
 import itertools
+import json
 import math
+import os
 import statistics
-import time
+import subprocess
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
-
-import numpy as np
 
 from l2study.core.design import Design, Setup
 from l2study.core.epochs import evaluated_epochs
 from l2study.core.files import read_json
-from l2study.core.paths import RUN, left_folder
-from l2study.core.variation import varied
+from l2study.core.paths import MEASURES, RUN, left_folder
 from l2study.data import sources
 from l2study.workflow.jobs import Job, Jobs
-
-USUAL_RATE = 90e9
-"""Operations per second of a single-precision matrix product, on one core of a usual machine."""
-
-EFFICIENCY = 0.75
-"""The speed of training and evaluation as a share of that of one matrix product."""
-
-UPDATE = 20
-"""What it takes to update the weights after a batch, in images that the batch could have more."""
-
-STEP_SECONDS = 50e-6
-"""What else a training step takes, whatever its size."""
-
-EPOCH_SECONDS = 2e-3
-"""What else an epoch takes, whatever its size."""
-
-RUN_SECONDS = 0.1
-"""What else a run takes: reading the data, building the network, writing the files."""
-
-COMPILE_SECONDS = 3.8
-"""Compiling the programs of a set-up, once in each process that trains it."""
-
-TRACE_SECONDS = 0.7
-"""Tracing the programs that measure a set-up and drawing noise, once in each process."""
-
-MEASURING_SECONDS = 0.2
-"""What else measuring a run takes, whatever its size."""
 
 JOB_SECONDS = 0.5
 """From the end of one job to the beginning of the next."""
 
-PREDICTION_BYTES = 4
-"""What is kept of a validation or test image: its label and the prediction, compressed."""
+TIMING_SECONDS = 40
+"""How long it may take to time short runs."""
 
-ATTACKED_IMAGES = 5000
-"""Test images that measuring attacks at most, see `l2study.measuring.network`."""
-
-
-class Extent(NamedTuple):
-    """How large the data and the network of a set-up are."""
-
-    train: int
-    """Rows to train on, as are `validation` and `test` rows."""
-    validation: int
-    test: int
-    image: int
-    """Bytes of a prepared image."""
-    kernels: tuple[int, ...]
-    """Weights of every layer, from the first, without biases."""
-    biases: int
-    classes: int
-    stored: int
-    """Rows of the prepared files."""
-
-    @property
-    def rows(self) -> int:
-        """All rows."""
-        return self.train + self.validation + self.test
+_TIMED = """
+import json, sys, train, measure
+from l2study.data.preparation import prepare
+config, data, runs, measures = json.loads(sys.argv[1])
+prepare(config, data)
+for arguments in runs:
+    train.main(arguments)
+measure.main(measures)
+"""
 
 
-def extent(config: Mapping) -> Extent:
-    """Return how large the data and the network of a set-up are, going by the data's headers.
+class Cost(NamedTuple):
+    """What a run of some kind takes, as the median of runs; so compiling does not count."""
 
-    There are taken to be 10 classes, but for cifar100.
+    train: float
+    """Seconds of training by image and epoch."""
+    evaluate: float
+    """Seconds of one evaluation."""
+    measure: float
+    """Seconds to measure the final weights."""
+    size: float
+    """Bytes of its files."""
+    runs: int
+    """How many runs say so."""
 
-    Args:
-        config: the canonical configuration of the set-up.
+    def seconds(self, config: Mapping) -> float:
+        """Return how long it takes to train a run of a canonical configuration."""
+        training = config["training"]
+        evaluating = len(evaluated_epochs(training)) * self.evaluate
+        return training["epochs"] * images(config) * self.train + evaluating
+
+
+def images(config: Mapping) -> int:
+    """Return how many images a run is trained on, by a canonical configuration.
 
     Raises:
         DataError: a file of the data is absent or damaged.
     """
     dataset = config["dataset"]
+    if "train_size" in dataset:
+        return dataset["train_size"]
     known = sources.outline(dataset) or sources.DOWNLOADS[dataset["name"]]
-    train = math.floor(known.train * (1.0 - config["validation"]["fraction"]))
-    inputs = math.prod(known.shape)
-    classes = 100 if sources.source_name(dataset) == "cifar100" else 10
-    units = [*config["model"]["hidden_units"], classes]
-    used = dataset.get("train_size") or train
-    by_seed = {"split", "sample"} & set(varied(config))
-    return Extent(
-        train=used,
-        validation=known.train - train,
-        test=known.test,
-        image=inputs * np.dtype(known.dtype).itemsize,
-        kernels=tuple(a * b for a, b in zip([inputs, *units], units, strict=False)),
-        biases=sum(units),
-        classes=classes,
-        stored=known.test + (known.train if by_seed else used + known.train - train),
-    )
+    return math.floor(known.train * (1.0 - config["validation"]["fraction"]))
 
 
-def training_seconds(training: Mapping, size: Extent, rate: float) -> float:
-    """Return the seconds that a run takes once its programs are compiled.
+def kind(config: Mapping) -> str:
+    """Return what must be alike in two configurations if an epoch is to take as long in both."""
+    training = [config["training"].get(key) for key in ("optimizer", "batch_size")]
+    return json.dumps([config["dataset"], config["model"], training], sort_keys=True)
+
+
+def known_costs(design: Design, results: Path, anew: Collection[str] = ()) -> dict[str, Cost]:
+    """Return what runs of a study, or of finished studies beside it, have taken, by their `kind`.
 
     Args:
-        training: the part `training` of a canonical configuration.
-        size: of its data and network.
-        rate: operations per second of this machine, see `machine_rate`.
+        design: of the study.
+        results: the folder of its results.
+        anew: `Setup.data` of the data that will be prepared again: what runs with these have taken
+            does not count.
     """
-    rate *= EFFICIENCY
-    weights = sum(size.kernels)
-    steps = math.ceil(size.train / training["batch_size"])
-    # Forward, and the gradients by weights and inputs; the images need no gradient.
-    of_image = 6 * weights - 2 * size.kernels[0]
-    epoch = (size.train * of_image + steps * UPDATE * 6 * weights) / rate
-    epoch += EPOCH_SECONDS + steps * STEP_SECONDS
-    evaluation = size.rows * 2 * weights / rate + EPOCH_SECONDS
-    evaluations = len(evaluated_epochs(training))
-    return RUN_SECONDS + training["epochs"] * epoch + evaluations * evaluation
+    there = []
+    for file in sorted(results.parent.glob("*/tables/datapackage.json")):
+        with suppress(ValueError, KeyError, TypeError):  # of another version
+            other = Design.of(read_json(file)["config"], checked=True)
+            there += [(setup, file.parents[1]) for setup in other.setups]
+    there += [(setup, results) for setup in design.setups if setup.data not in anew]
+    wanted, found = {kind(setup.config) for setup in design.setups}, {}
+    for setup, folder in there:
+        alike = kind(setup.config)
+        if alike in wanted and (cost := cost_of_runs(setup, Path(f"{folder}{setup.place}"))):
+            found[alike] = cost
+    return found
 
 
-def measuring_seconds(size: Extent, rate: float) -> float:
-    """Return the seconds to measure the final weights of a run, once programs are traced.
+def cost_of_runs(setup: Setup, folder: Path) -> Cost | None:
+    """Return what the complete runs of a set-up in `folder` have taken; None if there are none.
 
-    Args:
-        size: of its data and network.
-        rate: operations per second of this machine, see `machine_rate`.
+    Of many runs, some are read. Those of settings of another kind do not count.
     """
-    # Passes through the network, forward or backward: the derivatives of every class and the
-    # images, their noise and the validation images; and attacks of 1 and of 10 steps at two radii.
-    passes = size.test * (size.classes + 2) + size.validation
-    passes += min(size.test, ATTACKED_IMAGES) * 44
-    return MEASURING_SECONDS + passes * 2 * sum(size.kernels) / (EFFICIENCY * rate)
+    taken, files = [], sorted(folder.glob(f"{RUN.format(l2='*', seed='*')}/run.json"))
+    for file in files[:: len(files) // 100 + 1]:
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            record = read_json(file)
+            config, cost = setup.config | record["config"], record["cost"]
+            if record["status"] == "completed" and kind(config) == kind(setup.config):
+                trained = cost["seconds_train"] / config["training"]["epochs"] / images(config)
+                evaluated = cost["seconds_evaluate"] / len(evaluated_epochs(config["training"]))
+                taken.append((trained, evaluated, _bytes(file.parent)))
+    measured = []
+    for file in folder.glob(MEASURES.format(l2="*")):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            measured += [run["seconds"] for run in read_json(file)["runs"].values()]
+    if not taken:
+        return None
+    train, evaluate, size = map(statistics.median_low, zip(*taken, strict=True))
+    size += _bytes(folder / "measures") / max(len(measured), 1)
+    return Cost(train, evaluate, statistics.median_low(measured or [0.0]), size, len(taken))
 
 
-def run_bytes(training: Mapping, size: Extent) -> int:
-    """Return the bytes that a run's weights, history, record, measures and predictions take."""
-    weights = 4 * (sum(size.kernels) + size.biases)
-    predictions = PREDICTION_BYTES * (size.validation + size.test)
-    return weights + 270 * len(evaluated_epochs(training)) + 7000 + predictions
+def _bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.glob("*") if file.is_file())
 
 
-def data_bytes(size: Extent) -> int:
-    """Return the bytes that the prepared data of a set-up take."""
-    return size.stored * (size.image + 4)
+def time_short_runs(setup: Setup) -> Cost | None:
+    """Return what runs of a set-up take, by two of two epochs each, made now in another process.
 
-
-def machine_rate(seconds: float = 0.3) -> float:
-    """Return the operations per second of a single-precision matrix product on this machine.
-
-    The fastest of many products counts, as if nothing else were at work. NumPy must have been told
-    to use one thread, before it was imported.
-
-    Args:
-        seconds: how long to measure.
+    None where that takes too long or fails, for instance without TensorFlow, and for data that
+    would be downloaded.
     """
-    a, b = np.ones((256, 784), np.float32), np.ones((784, 128), np.float32)
-    fastest, end = math.inf, time.perf_counter() + seconds
-    while (begun := time.perf_counter()) < end:
-        a @ b
-        fastest = min(fastest, time.perf_counter() - begun)
-    return 2 * 256 * 784 * 128 / fastest
-
-
-def typical(pairs: Iterable[tuple[float, float]]) -> float | None:
-    """Return the median of the ratios of `pairs`, each weighted by its second number.
-
-    None if there is no pair whose second number is above 0.
-    """
-    ratios = sorted((a / b, b) for a, b in pairs if b > 0)
-    half, below = sum(weight for _, weight in ratios) / 2, 0.0
-    for (ratio, weight), (following, _) in zip(ratios, [*ratios[1:], (0, 0)], strict=False):
-        below += weight
-        if math.isclose(below, half):
-            return (ratio + following) / 2
-        if below > half:
-            return ratio
+    if sources.outline(setup.config["dataset"]) is None:
+        return None
+    training = setup.config["training"] | {"epochs": 2, "evaluate_at": "all"}
+    short = Setup(setup.name, {}, setup.config | {"training": training, "seeds": [0, 1]}, {})
+    with TemporaryDirectory() as folder, suppress(OSError, subprocess.SubprocessError):
+        data, runs = f"{folder}/data.json", []
+        about = ["--config", json.dumps(short.config), "--data", data, "--l2", "0.001"]
+        for seed in (0, 1):
+            varied = ",".join(f"{source}={seed}" for source in short.varied)
+            run = f"{folder}/{RUN.format(l2='0.001', seed=seed)}"
+            runs.append([*about, "--seed", str(seed), "--sources", varied, "--output", run])
+        work = [short.config, data, runs, [*about, "--results", folder]]
+        scripts, others = Path(__file__).resolve().parents[2], os.environ.get("PYTHONPATH", "")
+        subprocess.run(
+            [sys.executable, "-c", _TIMED, json.dumps(work)],
+            env=os.environ | {"PYTHONPATH": f"{scripts}{os.pathsep}{others}"},
+            check=True, capture_output=True, timeout=TIMING_SECONDS,
+        )  # fmt: skip
+        return cost_of_runs(short, Path(folder))
     return None
 
 
@@ -208,25 +168,20 @@ class Expected(NamedTuple):
     """Whether it is to be trained."""
     taken: bool
     """Whether it is new, but will be taken from a longer run of which it is the beginning."""
-    size: Extent
     seconds: float
-    """How long its job takes, without compiling programs."""
+    """How long its job takes; where no cost is known, only how it compares with others."""
 
 
 def expected_runs(
-    design: Design,
-    results: str,
-    is_new: Callable[[str], bool],
-    rate: float = USUAL_RATE,
+    design: Design, results: str, is_new: Callable[[str], bool], costs: Mapping[str, Cost]
 ) -> list[Expected]:
     """Return every run of a study with what is expected of it.
 
     Args:
         design: of the study.
-        results: the folder of the study's results.
+        results: the folder of its results.
         is_new: tells of a run's folder whether that run is to be trained.
-        rate: operations per second of this machine, see `machine_rate`. Without it, only how the
-            seconds of the runs compare is of use.
+        costs: what runs take, by their `kind`. Others are taken to be as their median.
 
     Raises:
         DataError: a file of the data is absent or damaged.
@@ -234,8 +189,7 @@ def expected_runs(
     longest = {setup.name: group[0] for group in design.sharing for setup in group}
     runs = []
     for setup in design.setups:
-        size = extent(setup.config)
-        each = training_seconds(setup.config["training"], size, rate)
+        each = cost_for(setup, costs).seconds(setup.config)
         for l2, seed in itertools.product(setup.lambdas, setup.seeds):
             longer, folder = (
                 f"{results}{one.place}/{RUN.format(l2=l2, seed=seed)}"
@@ -246,30 +200,15 @@ def expected_runs(
                 left = left_folder(longer, setup.config["training"]["epochs"])
                 taken = is_new(longer) or Path(left, "run.json").exists()
             seconds = JOB_SECONDS + (0 if taken else each)
-            runs.append(Expected(setup, l2, seed, folder, new, taken, size, seconds))
+            runs.append(Expected(setup, l2, seed, folder, new, taken, seconds))
     return runs
 
 
-def actual_and_expected(
-    runs: Iterable[Expected], rate: float = USUAL_RATE
-) -> list[tuple[float, float]]:
-    """Return the actual and the expected seconds of each of `runs` that is there and completed.
-
-    What is expected goes by the settings that the run was trained with. A record that cannot be
-    read is left out.
-
-    Args:
-        runs: as `expected_runs` returns them.
-        rate: as given there.
-    """
-    pairs = []
-    for run in runs:
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            record = read_json(Path(run.folder, "run.json"))
-            if record["status"] == "completed":
-                seconds = training_seconds(record["config"]["training"], run.size, rate)
-                pairs.append((record["cost"]["seconds_total"], seconds))
-    return pairs
+def cost_for(setup: Setup, costs: Mapping[str, Cost]) -> Cost:
+    """Return what runs of a set-up take: as those of its kind, or else as all that are known."""
+    others = costs.values() or [Cost(1e-5, 0.0, 0.0, 0.0, 0)]
+    alike = Cost(*map(statistics.median_low, zip(*others, strict=True)))
+    return costs.get(kind(setup.config), alike)
 
 
 def training_left(
@@ -280,7 +219,7 @@ def training_left(
     Args:
         jobs: what has become of the jobs.
         runs: all runs of the study.
-        scale: how many times as long as expected runs took earlier, if that is known.
+        scale: how many times as long as expected runs take, if that is known.
         now: seconds, of the clock of `jobs`.
     """
     expected = {run.folder: run for run in runs}
@@ -301,7 +240,7 @@ def training_left(
         rate = (now - min(job.began for job in running + done)) / sum(map(seconds, done))
         return rate * (sum(waiting) + sum(map(seconds, running)))
     if done:
-        scale = typical((job.seconds, seconds(job)) for job in done)
+        scale = statistics.median(job.seconds / seconds(job) for job in done)
     elif scale and any(now - job.began > scale * seconds(job) for job in running):
         # The first runs also import and compile, which those of the earlier study did not.
         return None

@@ -64,13 +64,15 @@ class Invocation:
 
             print(seeds_so_far.words(study.design, study.results), file=sys.stderr)
 
-    def _expected_runs(self) -> list:
-        """Return the runs that the report is made from, and what is expected of new ones."""
+    def _expected_runs(self) -> tuple[list, float | None]:
+        """Return the runs that the report is made from, and 1.0 if it is known what they take."""
         from l2study.workflow import estimate
 
         def is_new(folder: str) -> bool:
             return not Path(folder, "run.json").exists()
 
-        study = self._study
-        found = estimate.expected_runs(study.design, study.results, is_new)
-        return [run for run in found if run.folder not in study.missing]
+        design, results = self._study.design, self._study.results
+        costs = estimate.known_costs(design, Path(results))
+        found = estimate.expected_runs(design, results, is_new, costs)
+        found = [run for run in found if run.folder not in self._study.missing]
+        return found, 1.0 if costs else None

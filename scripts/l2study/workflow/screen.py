@@ -65,23 +65,23 @@ class Screen(logging.Handler):
         snakemake_compat.LOGGER.addHandler(self)
 
     def start(
-        self, runs: Callable[[], list[estimate.Expected]], unnamed: str | None = None
+        self,
+        expected: Callable[[], tuple[list[estimate.Expected], float | None]],
+        unnamed: str | None = None,
     ) -> None:
         """Say what will be done, and begin the display.
 
         Args:
-            runs: returns all runs that the report is made from. It is called here, where an error
-                stops nothing.
+            expected: returns all runs that the report is made from, and how many times as long as
+                expected they take, if that is known. It is called here, where an error stops
+                nothing.
             unnamed: what `notes.unnamed` says of the study.
         """
         with self._careful():
             self._notice_ctrl_c()
             new = self.jobs.planned.get("train", 0)
-            self._runs = runs()
+            self._runs, self._scale = expected()
             there = [run for run in self._runs if not run.new]
-            if new:
-                some = there[:: len(there) // 100 + 1]
-                self._scale = estimate.typical(estimate.actual_and_expected(some))
             others = [rule for rule in self.jobs.planned if rule not in ("train", "all")]
             kept = min(len(there), max(len(self._runs) - new, 0))
             words = f"{new} {'run' if new == 1 else 'runs'} to train, {kept} kept"
@@ -89,7 +89,7 @@ class Screen(logging.Handler):
             again = max(len(there) + new - len(self._runs), 0)
             for note in filter(None, [notes.replaced(again, there), unnamed]):
                 self._say(note)
-            if self._scale:
+            if new and self._scale:
                 self._say(self._counts())
             if self._theirs and self._stream.isatty():
                 self._go_live()
