@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from l2study.core.design import MOST_RUNS, STUDIED, Design, Setup
+from l2study.core.design import MOST_RUNS, Design, Setup
+from l2study.core.factors import STUDIED
 
 __all__ = ["MOST_RUNS", "STUDIED", "Setup", "setups", "sharing_runs"]
 

@@ -1,0 +1,200 @@
+"""The factors of a configuration: what is varied besides lambda and seed, level by level."""
+
+import copy
+import itertools
+import json
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+from l2study.core.config import ConfigError
+from l2study.core.labels import l2_label
+from l2study.core.paths import BASE
+
+STUDIED = ("dataset", "validation", "model", "training")
+"""The parts of a configuration that a factor may change: what is trained, and on which data."""
+
+_ABSENT = {"train_size": "all", "label_noise": "0", "regularizer": "l2", "momentum": "0"}
+"""The label of an optional key that a configuration does not have."""
+
+_TAKEN = ("setup", "runs", "completed", "diverged", "missing", "close_to_given", "l2", "against")
+"""Columns of the tables, where a factor has a column of its name; so have all that end in _l2."""
+
+_NAME = re.compile(r"[A-Za-z0-9_.+-]{1,60}")
+
+
+class Level(NamedTuple):
+    """A level of a factor: its label, the keys that it changes, and the base with these changes."""
+
+    label: str
+    changes: dict
+    config: dict
+
+    @property
+    def parts(self) -> set[str]:
+        """The parts of a configuration that are changed, of `STUDIED`."""
+        return {path[0] for path in _paths(self.changes)}
+
+
+class Factor(NamedTuple):
+    """A factor: its name, the label of the base's level, and its other levels."""
+
+    name: str
+    own: str
+    levels: list[Level]
+
+
+def read_factors(given: Mapping, base: dict, read: Callable[[dict], dict]) -> list[Factor]:
+    """Return the factors of a configuration.
+
+    Args:
+        given: the part `factors` of the configuration.
+        base: its other parts, canonical.
+        read: returns the canonical form of a configuration, or raises a ConfigError.
+
+    Raises:
+        ConfigError: a factor cannot be varied, a level is not valid or is there twice, or a name
+            cannot be part of that of a folder.
+    """
+    found, touched = [], {}
+    for key, levels in given.items():
+        name = key.rpartition(".")[2] if isinstance(levels, list) else key
+        _check_name(name, f"factors.{key}")
+        if name in _TAKEN or name.endswith("_l2"):
+            raise ConfigError(
+                f"factors.{key}: {name} is the name of another column of the tables; allowed: any"
+                f" name but {', '.join(_TAKEN)} and those that end in _l2"
+            )
+        if name in [factor.name for factor in found]:
+            raise ConfigError(
+                f"factors.{key}: there are two factors with the name {name}; allowed: each once,"
+                " by a name of its own"
+            )
+        all_levels = list(_levels(key, levels, base, read))
+        for path in {path for level in all_levels for path in _paths(level.changes)}:
+            if touched.setdefault(path, key) != key:
+                raise ConfigError(
+                    f"factors.{key}: changes {'.'.join(path)}, as the factor {touched[path]} does;"
+                    " allowed: a key in one factor"
+                )
+        if isinstance(levels, list):
+            own = _label(_at(base, key))
+        else:
+            own = next((level.label for level in all_levels if level.config == base), BASE)
+        found.append(Factor(name, own, [level for level in all_levels if level.config != base]))
+    return found
+
+
+def number_of_setups(factors: list[Factor], full: bool) -> int:
+    """Return how many set-ups `combinations` gives."""
+    counts = [len(factor.levels) for factor in factors]
+    return math.prod(1 + count for count in counts) if full else 1 + sum(counts)
+
+
+def combinations(factors: list[Factor], full: bool) -> Iterator[dict[str, Level]]:
+    """Yield the levels of every set-up by factor, those of the base left out; the base first.
+
+    Args:
+        factors: of a configuration.
+        full: combine the levels of all factors; else every level with the base's of all others.
+    """
+    if full:
+        for levels in itertools.product(*([None, *factor.levels] for factor in factors)):
+            yield {f.name: level for f, level in zip(factors, levels, strict=True) if level}
+        return
+    yield {}
+    for factor in factors:
+        yield from ({factor.name: level} for level in factor.levels)
+
+
+def _levels(key: str, given: list | dict, base: dict, read: Callable) -> Iterator[Level]:
+    """Yield the levels of a factor, as given: values of its key, or a mapping of changes each."""
+    seen = {}
+    named = given.items() if isinstance(given, dict) else ((None, value) for value in given)
+    for name, value in named:
+        changes = value
+        if name is None:
+            for step in reversed(key.split(".")):
+                changes = {step: changes}
+        where = f"factors.{key}: level {_label(value) if name is None else name}"
+        _check_changes(changes, base, where)
+        try:
+            config = read(changed(base, changes))
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from None
+        label = _label(_at(config, key, value)) if name is None else str(name)
+        _check_name(label, where, ", as the name of a level that has its changes below it")
+        text = json.dumps(config, sort_keys=True)
+        if text in seen:
+            same = " (both equal the base)" if config == base else ""
+            raise ConfigError(
+                f"{where}: is the same set-up as level {seen[text]}{same}; allowed: each once"
+            )
+        seen[text] = label
+        yield Level(label, changes, config)
+
+
+def _check_name(name: str, where: str, how: str = "") -> None:
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"{where}: {name!r} cannot be part of a folder's name; allowed: up to 60 letters,"
+            f" digits and any of _ . + -{how}"
+        )
+
+
+def _check_changes(changes: object, base: dict, where: str) -> None:
+    """Check that a level changes only what training depends on."""
+    if not isinstance(changes, dict) or not changes:
+        raise ConfigError(
+            f"{where}: gives no keys to change; allowed: a mapping, such as"
+            " {training: {batch_size: 32}}"
+        )
+    for path in _paths(changes):
+        if path[0] not in STUDIED or path == ("training", "evaluate_at"):
+            raise ConfigError(
+                f"{where}: {'.'.join(map(str, path))} changes nothing in what is trained; allowed:"
+                f" keys of {', '.join(STUDIED)}, but not training.evaluate_at"
+            )
+    if ("dataset", "name") in _paths(changes) and "path" in changed(base, changes)["dataset"]:
+        raise ConfigError(
+            f"{where}: dataset.name is ignored where there is a dataset.path; allowed: dataset.path"
+        )
+
+
+def _paths(changes: Mapping, above: tuple = ()) -> list[tuple]:
+    """Return the path of every key that `changes` gives a value."""
+    found = []
+    for key, value in changes.items():
+        here = (*above, key)
+        nested = isinstance(value, dict) and value and len(here) < 2
+        found += _paths(value, here) if nested else [here]
+    return found
+
+
+def changed(config: Mapping, changes: Mapping) -> dict:
+    """Return `config` with the keys of `changes` in place of its own; None takes a key away."""
+    result = copy.deepcopy(dict(config))
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict) and key in STUDIED
+        result[key] = changed(result[key], value) if both else copy.deepcopy(value)
+    return result
+
+
+def _at(config: Mapping, key: str, default: object = None) -> object:
+    for step in key.split("."):
+        if not isinstance(config, Mapping) or step not in config:
+            return _ABSENT.get(key.rpartition(".")[2], default)
+        config = config[step]
+    return config
+
+
+def _label(value: object) -> str:
+    """Return the label of a level that is a value: 0.1, 256x64, true, adam."""
+    if isinstance(value, bool) or value is None:
+        return json.dumps(value)
+    if isinstance(value, float):
+        return l2_label(value)
+    if isinstance(value, list):
+        return "x".join(map(_label, value)) or "none"
+    return str(value)
