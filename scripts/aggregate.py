@@ -23,7 +23,6 @@ from l2study.core.design import Design
 from l2study.core.epochs import evaluated_epochs
 from l2study.core.files import read_json, write_json
 from l2study.core.measures import RUN_MEASURES, names
-from l2study.core.paths import data_place, place
 from l2study.core.predictions import Predicted
 from l2study.core.runs import DamagedRunError, Run, read_runs, weights_checksum
 from l2study.core.table_files import write_table
@@ -54,9 +53,9 @@ def write_tables(config: dict, ledger: Path, results: Path, *, allow_missing: bo
     claims, studied, data, weights, faults = read_ledger(ledger), {}, {}, {}, []
     found = Design.of(config, checked=True).setups
     for setup in found:
-        manifest = Path(f"{results}{data_place(setup.data)}") / "data.json"
+        manifest = Path(f"{results}{setup.data_place}") / "data.json"
         data[setup.name] = read_json(manifest) if manifest.exists() else {}
-        folder = Path(f"{results}{place(setup.name)}")
+        folder = Path(f"{results}{setup.place}")
         try:
             runs = read_runs(
                 folder, setup, data[setup.name], names("weights"), allow_missing=allow_missing

@@ -17,7 +17,6 @@ import yaml
 
 from l2study.core.config_faults import allowed
 from l2study.core.config_model import Config
-from l2study.core.labels import l2_label
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -44,21 +43,6 @@ as cores and memory, are in `profiles/`.
 
 This page is made from the keys in `scripts/l2study/core/config_model.py`, by `make config`.
 """
-
-
-class _Dumper(yaml.SafeDumper):
-    """YAML with numbers such as 1.0e-5, which every reader of YAML takes for numbers."""
-
-
-def _number(dumper: _Dumper, value: float) -> yaml.Node:
-    if value.is_integer():
-        return dumper.represent_int(int(value))
-    digits, e, exponent = l2_label(value).partition("e")
-    text = f"{digits}{'' if '.' in digits else '.0'}{e}{exponent}"
-    return dumper.represent_scalar("tag:yaml.org,2002:float", text)
-
-
-_Dumper.add_representer(float, _number)
 
 
 def schema() -> dict:
@@ -101,7 +85,7 @@ def written(key: str, value: object) -> str:
     """Return a key with its value as YAML, in one line unless it is a mapping of mappings."""
     deep = isinstance(value, dict) and any(isinstance(own, dict) for own in value.values())
     style = None if deep else True
-    text = yaml.dump({key: value}, Dumper=_Dumper, default_flow_style=style, width=1000).strip()
+    text = yaml.safe_dump({key: value}, default_flow_style=style, width=1000).strip()
     return text if deep else text.removeprefix("{").removesuffix("}")
 
 

@@ -17,14 +17,13 @@ import configuration
 from l2study.core.config import (
     ConfigError,
     check,
-    check_ledger,
     checked_before,
     read_config,
     read_schema,
 )
 from l2study.core.config_faults import RENAMED, inside
+from l2study.core.design import Design
 from l2study.core.measures import GAPS, names
-from l2study.core.paths import ledger
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -395,15 +394,15 @@ def test_the_measures_of_rounds_are_measures_of_the_last_epoch():
     ids=str,
 )
 def test_the_exercise_s_claims_are_for_its_own_data_and_network(changes, name):
-    assert ledger(check(merged(DEFAULT, changes))) == name
+    config = check(merged(DEFAULT, changes))
+    assert Design.of(config, checked=True).ledger == name
 
 
 def test_a_ledger_that_is_not_there_is_refused(tmp_path):
-    check_ledger(DEFAULT)
     (tmp_path / "mine.yaml").touch()
-    check_ledger(DEFAULT | {"claims": str(tmp_path / "mine.yaml")})
+    Design.of(check({"claims": str(tmp_path / "mine.yaml")}))
     with pytest.raises(ConfigError, match=r'^claims: "generall" is not allowed; did you mean gen'):
-        check_ledger(DEFAULT | {"claims": "generall"})
+        Design.of(check({"claims": "generall"}))
 
 
 @pytest.mark.slow  # starts programs

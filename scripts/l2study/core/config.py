@@ -1,6 +1,5 @@
 """Reading and checking a study's configuration. Its keys are in `config_model`."""
 
-import difflib
 import json
 import math
 import os
@@ -12,7 +11,6 @@ import yaml
 
 from l2study.core.config_faults import fault, mapping_in, one_line, shown
 from l2study.core.labels import as_number, l2_label
-from l2study.core.paths import LEDGERS, ledger
 from l2study.core.seeds import FIRST_ROUND, SOURCES, USUAL
 
 SCHEMA = Path(__file__).resolve().parents[3] / "schemas" / "config.schema.json"
@@ -33,16 +31,19 @@ def read_config(source: str | os.PathLike) -> dict:
     """Return the canonical configuration (see `check`) in a file or a text.
 
     Args:
-        source: path of a YAML or JSON file; or JSON text, which begins with `{`. Such text is of
-            the workflow, which has checked it, so it is not checked again.
+        source: path of a YAML file; or JSON text, which begins with `{`. Such text is of the
+            workflow, which has checked it, so it is not checked again.
 
     Raises:
         ConfigError: the file cannot be read, is not YAML, repeats a key, or is not valid.
     """
     text = str(source)
-    if text.lstrip().startswith("{"):
-        return checked_before(_parsed(text, "the configuration"))
-    return check(read_keys(source))
+    if not text.lstrip().startswith("{"):
+        return check(read_keys(source))
+    try:
+        return checked_before(json.loads(text))
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"the configuration: not valid JSON: {error}") from None
 
 
 def read_keys(path: str | os.PathLike) -> object:
@@ -51,28 +52,49 @@ def read_keys(path: str | os.PathLike) -> object:
     Raises:
         ConfigError: the file cannot be read, is not YAML, or repeats a key.
     """
+    where = one_line(path)
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f"{one_line(path)}: cannot be read: {reason}") from None
-    return _parsed(text, one_line(path))
+        return yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
+    except OSError as error:
+        raise ConfigError(f"{where}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{where}: cannot be read: it is not UTF-8 text") from None
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    except yaml.MarkedYAMLError as error:
+        line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(f"{where}: not valid YAML{line}: {one_line(error.problem)}") from None
+    except Exception as error:  # PyYAML lets through what int() raises for `!!int x`, and others
+        raise ConfigError(f"{where}: not valid YAML: {one_line(error)}") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key given twice is an error instead of the last one winning."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict:
+    keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise ConfigError(f"{shown(key)} is given twice")
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
 def check(config: dict, *, defaults: bool = True) -> dict:
     """Return the canonical form of a configuration; `config` itself is left as it is.
 
-    Canonical: every key in the schema's order; `lambdas` a list of labels (see `l2_label`) in
-    ascending order, `reference_lambda` a label, `seeds` a sorted list, or for a crossed design
-    such a list for every source in the order of `SOURCES`, other numbers of type float; optional
-    keys without a value absent; no `dataset.name` where there is a `dataset.path`; no
-    `model.regularizer` of `l2` and no `dataset.label_noise` of 0; `variation` in the order of
-    `SOURCES`, absent where it is `USUAL`; a list of `training.evaluate_at` sorted. `factors` are as
-    given: `setups` reads and checks them. The canonical form of a canonical form is itself.
+    Canonical: keys in the order of the models; `lambdas` and `reference_lambda` labels of
+    `l2_label`, other numbers of type float; lists in ascending order, those of sources in the order
+    of `SOURCES`; `seeds` never a count; what is left out absent, and so is what says no more than
+    that. `factors` are as given: `Design.of` checks them. The canonical form of a canonical form is
+    itself.
 
     Args:
         config: as read from YAML or JSON, for instance Snakemake's merged `config`.
-        defaults: whether a missing key gets the schema's default; otherwise it is an error.
+        defaults: whether a missing key gets its default; otherwise it is an error.
 
     Raises:
         ConfigError: the first fault found, in one line.
@@ -98,22 +120,6 @@ def check(config: dict, *, defaults: bool = True) -> dict:
         known = [error["type"] not in ("extra_forbidden", "invalid_key") for error in errors]
         raise ConfigError(fault(errors[known.index(min(known))], config, read_schema()))
     return _canonical(normal)
-
-
-def check_ledger(config: dict) -> None:
-    """Check that the ledger of claims that a canonical configuration names is there.
-
-    Raises:
-        ConfigError: it is neither a ledger of this project nor a file.
-    """
-    name = ledger(config)
-    if name not in LEDGERS and not Path(name).is_file():
-        near = difflib.get_close_matches(name, LEDGERS, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ConfigError(
-            f"claims: {shown(name)} is not allowed; {hint}allowed: {', '.join(LEDGERS)}, or the"
-            " path of a file"
-        )
 
 
 def checked_before(config: dict, *, defaults: bool = True) -> dict:
@@ -149,59 +155,6 @@ def _seeds(seeds: int | list | dict) -> list | dict:
     if isinstance(seeds, dict):
         return {source: _seeds(seeds[source]) for source in SOURCES if source in seeds}
     return list(range(seeds)) if isinstance(seeds, int) else sorted(seeds)
-
-
-_NOT_YAML = (
-    yaml.YAMLError,
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
-"""What PyYAML raises for text that it cannot turn into values, such as `!!bool x`."""
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which a key given twice is an error instead of the last one winning."""
-
-
-def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict:
-    keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise ConfigError(f"{shown(key)} is given twice")
-    return loader.construct_mapping(node, deep=True)
-
-
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-
-
-def _parsed(text: str, where: str) -> object:
-    """Return the content of JSON or YAML text; `where` names it in errors."""
-    try:
-        if text.lstrip().startswith("{"):
-            try:
-                return json.loads(text, object_pairs_hook=_object)
-            except json.JSONDecodeError:
-                pass
-        return yaml.load(text, _Loader)
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from None
-    except yaml.MarkedYAMLError as error:
-        line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(f"{where}: not valid YAML{line}: {one_line(error.problem)}") from None
-    except _NOT_YAML as error:
-        raise ConfigError(f"{where}: not valid YAML: {one_line(error)}") from None
-
-
-def _object(pairs: list[tuple[str, object]]) -> dict:
-    keys = [key for key, _ in pairs]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise ConfigError(f"{shown(key)} is given twice")
-    return dict(pairs)
 
 
 def _normal(value: object, schema: dict, defaults: bool) -> object:

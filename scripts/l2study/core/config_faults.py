@@ -8,10 +8,8 @@ RENAMED = {"seeds.until.at_most": "seeds.until.max_seeds"}
 """Keys that had another name before: the former name, and the one of today."""
 
 _UNSUITABLE = {
-    "imdb": "word sequences of unequal length, not images",
-    "reuters": "word sequences of unequal length, not images",
-    "boston_housing": "a regression, without classes",
-    "california_housing": "a regression, without classes",
+    **dict.fromkeys(["imdb", "reuters"], "word sequences of unequal length, not images"),
+    **dict.fromkeys(["boston_housing", "california_housing"], "a regression, without classes"),
 }
 
 
@@ -35,9 +33,8 @@ def fault(error: Mapping, config: object, schema: dict) -> str:
             return f"{key}: has another name since version 2.0; write {RENAMED[key]}"
         case "extra_forbidden" | "invalid_key":
             known = [name for name, own in here["properties"].items() if not own.get("readOnly")]
-            hint = _near(path[-1], known)
-            allowed_here = f"{hint}allowed here: {', '.join(known)}"
-            return f"{key}: unknown key (value {shown(value)}); {allowed_here}"
+            hint = f"{near(path[-1], known)}allowed here: {', '.join(known)}"
+            return f"{key}: unknown key (value {shown(value)}); {hint}"
         case "missing":
             return f"{key}: missing; allowed: {may_be}"
     if not path:
@@ -46,7 +43,7 @@ def fault(error: Mapping, config: object, schema: dict) -> str:
         return f"{key}: no value is given; allowed: {may_be}"
     if key == "dataset.name" and isinstance(value, str) and value in _UNSUITABLE:
         return f"{key}: {shown(value)} is {_UNSUITABLE[value]}; allowed: {may_be}"
-    hint = _near(value, here.get("enum", [])) if isinstance(value, str) else ""
+    hint = near(value, here.get("enum", [])) if isinstance(value, str) else ""
     return f"{key}: {shown(value)} is not allowed; {hint}allowed: {may_be}"
 
 
@@ -106,9 +103,10 @@ def allowed(schema: dict) -> str:
     return f"{noun} {' and '.join(bounds)}".strip()
 
 
-def _near(name: object, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(str(name), known, n=1)
-    return f"did you mean {near[0]}? " if near else ""
+def near(name: object, known: Iterable[str]) -> str:
+    """Return a question about the known name that another is close to; empty if there is none."""
+    found = difflib.get_close_matches(str(name), known, n=1)
+    return f"did you mean {found[0]}? " if found else ""
 
 
 def _dotted(path: Iterable) -> str:

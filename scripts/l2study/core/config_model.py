@@ -294,7 +294,7 @@ class Config(Keys):
         """The strengths of regularisation, as Keras counts them: lambda times the sum of the
         squared weights is added to the loss. 0 means no regularisation. Their order does not
         matter. If you add one later, only its own runs are trained.""",
-        [0.0, 1e-5, 1e-4, 1e-3, 1e-2],
+        [0, 1e-5, 1e-4, 1e-3, 1e-2],
         allowed="a list of 1 or more numbers of at least 0",
     )
     seeds: SeedsOfAnyKind = key(
@@ -323,7 +323,7 @@ class Config(Keys):
     reference_lambda: float = key(
         """The lambda that all others are compared with. If it is not in `lambdas`, nothing is
         compared.""",
-        0.0,
+        0,
         ge=0,
     )
     confidence: float = key("The confidence level of every interval.", 0.95, gt=0, lt=1)

@@ -11,13 +11,21 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Self
 
 from l2study.core.config import ConfigError, check, checked_before
+from l2study.core.config_faults import near, shown
 from l2study.core.epochs import evaluated_epochs
 from l2study.core.factors import Level, changed, combinations, number_of_setups, read_factors
-from l2study.core.paths import BASE, data_place, ledger, place
+from l2study.core.paths import BASE, LEDGERS, place
 from l2study.core.seeds import SOURCES, USUAL, label_of, level_in
+
+_NETWORK_OF_THE_EXERCISE = {
+    "hidden_units": [128],
+    "activation": "relu",
+    "regularize_output": False,
+}
 
 MOST_RUNS = 100_000
 """A study of more runs needs `allow_large: true`."""
@@ -157,7 +165,19 @@ class Setup:
     @property
     def data_place(self) -> str:
         """What follows the study's results folder in the paths of the prepared data."""
-        return data_place(self.data)
+        return f"/data/{self.data}" if self.data else ""
+
+    @property
+    def ledger(self) -> str:
+        """The ledger of claims that judges this: one of `LEDGERS`, or the path of another file.
+
+        The exercise's ledger has figures and bounds for its own data and network. So it judges
+        these, unless a configuration says otherwise.
+        """
+        dataset = self.config["dataset"]
+        same_data = dataset.get("name") == "mnist" and "label_noise" not in dataset
+        same = same_data and self.config["model"] == _NETWORK_OF_THE_EXERCISE
+        return self.config.get("claims", "exercise" if same else "general")
 
     @property
     def promised(self) -> dict:
@@ -182,13 +202,15 @@ class Design:
 
         Raises:
             ConfigError: a factor cannot be varied, a level is not valid or is there twice, a name
-                cannot be that of a folder, or there would be too many runs.
+                cannot be that of a folder, there would be too many runs, or the ledger of claims is
+                not there.
         """
         read = checked_before if checked else check
         base = {key: value for key, value in config.items() if key not in _OF_THE_STUDY}
         factors = read_factors(config.get("factors", {}), base, read)
         full = config.get("design") == "full"
         if not checked:
+            _check_ledger(Setup.of(config).ledger)
             _check_size(config, number_of_setups(factors, full))
         own = {factor.name: factor.own for factor in factors}
         chosen = combinations(factors, full)
@@ -209,6 +231,11 @@ class Design:
     def base(self) -> Setup:
         """The set-up that is the configuration itself."""
         return self.setups[0]
+
+    @property
+    def ledger(self) -> str:
+        """The ledger of claims that judges the study, as `Setup.ledger` of the base."""
+        return self.base.ledger
 
     def setup(self, name: str) -> Setup:
         """Return a set-up by its name.
@@ -250,10 +277,13 @@ class Design:
             for group in groups.values()
         ]
 
-    @property
-    def ledger(self) -> str:
-        """The ledger of claims: one of `LEDGERS`, or the path of another file."""
-        return ledger(self.config)
+
+def _check_ledger(name: str) -> None:
+    if name not in LEDGERS and not Path(name).is_file():
+        raise ConfigError(
+            f"claims: {shown(name)} is not allowed; {near(name, LEDGERS)}allowed:"
+            f" {', '.join(LEDGERS)}, or the path of a file"
+        )
 
 
 def _check_size(config: dict, setups: int) -> None:

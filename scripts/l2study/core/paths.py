@@ -11,15 +11,6 @@ def place(setup: str) -> str:
     return "" if setup == BASE else f"/setups/{setup}"
 
 
-def data_place(data: str) -> str:
-    """Return what follows the study's results folder in the paths of prepared data.
-
-    Args:
-        data: `Setup.data`, the levels that change the data; "" for the base's data.
-    """
-    return f"/data/{data}" if data else ""
-
-
 RUN = "runs/l2~{l2}/seed~{seed}"
 """The folder of a run, below the results of its study."""
 
@@ -52,19 +43,3 @@ def predictions_file(results: Path, l2: str) -> Path:
 
 LEDGERS = ("exercise", "general")
 """The ledgers of claims that come with the project, in reports/claims."""
-
-
-def ledger(config: dict) -> str:
-    """Return the ledger that judges a study: one of `LEDGERS`, or the path of another file.
-
-    The exercise's ledger has figures and bounds for its own data and network. So it judges studies
-    of these, unless a configuration says otherwise.
-
-    Args:
-        config: a canonical configuration.
-    """
-    network = {"hidden_units": [128], "activation": "relu", "regularize_output": False}
-    dataset = config["dataset"]
-    same_data = dataset.get("name") == "mnist" and "label_noise" not in dataset
-    same = same_data and config["model"] == network
-    return config.get("claims", "exercise" if same else "general")

@@ -4,7 +4,7 @@ import re
 
 import pandas as pd
 
-from l2study.core.paths import ledger
+from l2study.core.design import Setup
 from l2study.core.scope_rows import SEEDS_AND_IMAGES
 from l2study.core.wording import as_given, bounds, form_of, p_value, unit_of
 from l2study.report.navigation import tables_folder
@@ -41,7 +41,7 @@ def claims_text(study: Study) -> str:
         "The claims are those of a teaching exercise, which does not state its batch size and its"
         " number of epochs. Those of this project were tuned to come close to its figures. The"
         " rules that judge the claims were made with results of the seeds 0 to 9 in sight."
-        if ledger(study.config) == "exercise"
+        if Setup.of(study.config).ledger == "exercise"
         else "The claims are general questions, without figures for these data."
     )
     return (

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from l2study.core import paths
-from l2study.core.config import ConfigError, check, check_ledger, checked_before, read_keys
+from l2study.core.config import ConfigError, check, checked_before, read_keys
 from l2study.core.design import Design
 from l2study.core.seeds import USUAL, write_sources
 from l2study.workflow import snakemake_compat
@@ -71,7 +71,6 @@ class Study:
                 read_keys(file)
             design = Design.of(check(config, defaults=defaults))
             check_setups(design.setups)
-            check_ledger(design.config)
             if design.base.until and not stands_alone:
                 raise ConfigError(
                     "seeds.until: is not for a module; allowed: a count or a list of seeds"
