@@ -11,7 +11,7 @@ rule tensorboard:
     conda:
         "../envs/analyse.yaml"
     params:
-        config=STUDY.settings("training", "seeds"),
+        config=STUDY.settings("seeds"),
         results=subpath(output[0], ancestor=2),
     shell:
         "python {input.code[0]:q} --config {params.config:q} --l2 {wildcards.l2}"

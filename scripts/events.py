@@ -11,15 +11,62 @@ Example:
 """
 
 import argparse
+import shutil
 import sys
+from datetime import datetime
 from pathlib import Path
 
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams.summary_v2 import hparams_pb
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+from l2study.core.columns import HISTORY_COLUMNS
 from l2study.core.config import ConfigError, read_config
+from l2study.core.design import Design
 from l2study.core.labels import l2_label
 from l2study.core.paths import run_folder
-from l2study.core.runs import DamagedRunError, read_run
-from l2study.core.variation import run_seeds
-from l2study.tables.tensorboard import write_events
+from l2study.core.runs import DamagedRunError, Run, read_run
+
+SECTIONS = {
+    "accuracy": ("train_accuracy_running", "train_accuracy", "val_accuracy", "test_accuracy"),
+    "cross-entropy": ("train_ce", "val_ce", "test_ce"),
+    "loss": ("train_loss_running", "train_loss", "val_loss", "penalty"),
+    "weights": ("weight_norm", "weight_max_abs", "spectral_norm"),
+    "cost": ("seconds",),
+}
+"""The columns of a history by the section that TensorBoard shows them in."""
+
+
+def write_events(run: Run, folder: Path) -> None:
+    """Write the event file of a run to `folder`, in place of an earlier one.
+
+    One event per evaluated epoch, whose step is the epoch and whose time is the start of the run
+    plus the `seconds` so far. A value is tagged `section/column`, see `SECTIONS`; where the history
+    has none, there is none. The lambda and the seed are TensorBoard's hyperparameters of the run.
+    """
+    time = datetime.fromisoformat(run.record["started"]).timestamp()
+    hyperparameters = hparams_pb(
+        {"l2": float(run.l2), "seed": run.seed},
+        trial_id=f"l2~{run.l2}/seed~{run.seed}",
+        start_time_secs=time,
+    )
+    shutil.rmtree(folder, ignore_errors=True)
+    writer = EventFileWriter(str(folder))
+    writer.add_event(Event(wall_time=time, summary=hyperparameters))
+    for values in run.history:
+        row = dict(zip(HISTORY_COLUMNS, values.tolist(), strict=True))
+        there = {column: value for column, value in row.items() if value == value}
+        time += there.get("seconds", 0.0)
+        scalars = [
+            Summary.Value(tag=f"{section}/{column}", simple_value=there[column])
+            for section, columns in SECTIONS.items()
+            for column in columns
+            if column in there
+        ]
+        summary = Summary(value=scalars)
+        writer.add_event(Event(wall_time=time, step=int(row["epoch"]), summary=summary))
+    writer.close()
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -28,9 +75,7 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--config",
-        required=True,
-        help="YAML or JSON file, or the JSON itself; its seeds and training are used",
+        "--config", required=True, help="YAML or JSON file, or the JSON itself; its seeds are used"
     )
     parser.add_argument("--l2", required=True, help="the regularisation coefficient of the runs")
     parser.add_argument(
@@ -39,8 +84,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--output", required=True, type=Path, help="folder to write to")
     options = parser.parse_args(arguments)
     try:
-        config, l2 = read_config(options.config), l2_label(options.l2)
-        folders = {seed: run_folder(options.results, l2, seed) for seed in run_seeds(config)}
+        seeds = Design.of(read_config(options.config)).base.seeds
+        l2 = l2_label(options.l2)
+        folders = {seed: run_folder(options.results, l2, seed) for seed in seeds}
         there = {seed: run for seed, run in folders.items() if (run / "run.json").exists()}
         for seed, folder in there.items():
             write_events(read_run(folder, l2, seed), options.output / f"seed~{seed}")
