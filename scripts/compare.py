@@ -29,7 +29,7 @@ from l2study.core.wording import percent
 from l2study.data.prepared import reason
 from l2study.report import comparison, figures
 from l2study.report.comparison import ComparisonError
-from l2study.report.marks import diverged_text
+from l2study.report.plot_helpers import diverged_text
 from l2study.report.study import ReportError, Study
 
 REPORTS = Path(__file__).resolve().parents[1] / "reports"

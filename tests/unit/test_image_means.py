@@ -410,7 +410,7 @@ class TestReport:
         assert len(rows) == len(text_tables.gap_table(study)) == len(L2)
         assert len(text_tables.choice_table(study)) == 3
         for name in ("gap", "decomposition", "gap_variance", "contrasts"):
-            figures.draw(name, study.tables, 0.95)
+            figures.draw(name, study)
         measured = [row["For other"] for row in text_tables.contrast_table(study, "test_accuracy")]
         assert measured == [SEEDS] * 2 + [SEEDS_AND_IMAGES] * 2
         assert "other validation and test images" in text_tables.scopes_sentence(study)

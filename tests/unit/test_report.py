@@ -250,17 +250,13 @@ def test_caption_without_figure_is_refused(edge_case_results, tmp_path, refusal)
     assert not (results / "report").exists()
 
 
-def test_figure_that_the_notebook_forgets_is_an_error(edge_case):
-    study = edge_case("only lambda 0, one epoch")
-    shown = [f'<figure id="figure-{name}">' for name in study.captions if name != "creep"]
-    cell = nbformat.v4.new_code_cell(
-        outputs=[nbformat.v4.new_output("display_data", {"text/html": html}) for html in shown]
-    )
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("creep"), cell])
-    with pytest.raises(report.ReportError, match="creep: has a caption, but the notebook does"):
-        report.check_figures(study, notebook)
-    cell.outputs[0].data["text/html"] += page.figure(study, "creep").data
-    report.check_figures(study, notebook)
+def test_figures_that_the_notebook_does_not_name_are_shown_at_its_end():
+    cells = [nbformat.v4.new_code_cell('page.figure(study, "gap", figures)')]
+    notebook = nbformat.v4.new_notebook(cells=[*cells, nbformat.v4.new_markdown_cell('"creep"')])
+    whole = report.with_figures(notebook, ["verdict_map", "gap", "creep"])
+    added = [cell.source for cell in whole.cells[2:]]
+    assert added == ["## More figures", 'page.figure(study, "creep", figures)']
+    assert len(report.with_figures(whole, ["gap", "creep"]).cells) == 4
 
 
 def executed(tmp_path, *sources):

@@ -7,9 +7,9 @@ import pytest
 import set_ups
 from l2study.core.setups import Setup, setups
 from l2study.report import figures, page, setups_text, summary
-from l2study.report.across_figures import MARKS, deciding
 from l2study.report.navigation import groups, path_to, tables_folder
 from l2study.report.setup_names import crossed, ordered, words
+from l2study.report.setups_figures import MARKS, deciding
 from l2study.report.study import ReportError, Study, read_captions, read_study
 from l2study.report.table_cells import Verdict
 from l2study.report.templates import paragraphs
@@ -47,7 +47,7 @@ def full():
 
 
 def draw(study, name):
-    return figures.draw(name, study.tables, 0.95)
+    return figures.draw(name, study)
 
 
 def texts(drawing):

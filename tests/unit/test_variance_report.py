@@ -41,7 +41,7 @@ def with_variance(study, **columns):
 
 
 def draw(study):
-    return figures.draw("variance", study.tables, 0.95)
+    return figures.draw("variance", study)
 
 
 def test_every_figure_of_crossed_studies_has_a_caption():

@@ -19,15 +19,16 @@ from l2study.core.measures import MEASURES
 from l2study.core.scope_rows import for_seeds
 from l2study.core.variation import number_of_seeds, run_seeds
 from l2study.core.wording import MISSING, Form, fixed, interval, percent, possible
-from l2study.report.marks import draw_means
+from l2study.report.plot_helpers import draw_means
 from l2study.report.study import Study, read_results
 from l2study.report.style import (
     STYLE,
+    ZERO_LINE,
+    beside,
     figure_key,
     lambda_axis,
     lambda_positions,
     mean_key,
-    side_step,
     stacked_panels,
 )
 
@@ -301,11 +302,11 @@ def draw(studies: Sequence[Study], table: pd.DataFrame, measure: str) -> Figure:
         drawing, axes = stacked_panels(len(groups), 1.9 if apart else 3.0)
         for ax, group in zip(axes, groups, strict=True):
             if measure.startswith("gap_"):
-                ax.axhline(0, color="0.35", lw=0.9)
+                ax.axhline(0, **ZERO_LINE)
             for rank, study in enumerate(group):
-                shift = (rank - (len(group) - 1) / 2) * 1.6 * side_step(positions)
+                shift = (rank - (len(group) - 1) / 2) * 1.6
                 own = rows[rows["study"] == study.name].sort_values("l2")
-                x = np.array([positions[l2] + shift for l2 in own["l2"]])
+                x = beside(positions, own["l2"], shift)
                 _draw_study(ax, own, x, measure, *marks[study.name])
             if apart:
                 ax.set_title(group[0].name)

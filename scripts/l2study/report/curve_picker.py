@@ -18,8 +18,8 @@ from matplotlib.colors import to_hex
 
 from l2study.core.labels import l2_label
 from l2study.core.measures import GAPS, MEASURES
-from l2study.report.marks import diverged_text
 from l2study.report.navigation import tables_folder
+from l2study.report.plot_helpers import diverged_text
 from l2study.report.study import Study
 from l2study.report.style import lambda_colours
 

@@ -1,21 +1,23 @@
 """The figures of a study, drawn from its tables and written to files.
 
-A figure is a function of a module beside this one, listed in `FIGURES`. Its parameters are the
-names of the tables that it draws, `runs` always among them, and `confidence` where it says how wide
-an interval is. It returns a matplotlib figure. Those in `ACROSS` draw several set-ups, and tables
-that have a row for each. Those in `CROSSED` draw what only a crossed design can tell.
+A figure is a function of a module beside this one, from a study to a matplotlib figure, with the
+decorator `draws`. It is known by its name as soon as it is there. The figures across set-ups are
+for the base of a study that has several, and those of crossed designs tell what only these can.
 """
 
-import inspect
 import io
 import multiprocessing
 import os
 import signal
 import textwrap
-import time
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
+from types import FunctionType, ModuleType
 
 import matplotlib as mpl
 import pandas as pd
@@ -26,93 +28,76 @@ from matplotlib.figure import Figure
 from l2study.core.files import replacing
 from l2study.core.scope_rows import for_seeds, widest
 from l2study.report import (
-    across_figures,
     effect_figures,
     gap_figures,
+    setups_figures,
     training_figures,
     variance_figures,
 )
-from l2study.report.marks import completed, diverged_text
+from l2study.report.plot_helpers import completed, diverged_text
+from l2study.report.study import Study
 from l2study.report.style import RED, STYLE, message
 
-FIGURES = {
-    function.__name__: function
-    for function in (
-        gap_figures.gap,
-        gap_figures.gap_variance,
-        gap_figures.decomposition,
-        training_figures.learning_curves,
-        training_figures.weight_norm,
-        training_figures.loss_parts,
-        effect_figures.contrasts,
-        effect_figures.sensitivity,
-        effect_figures.robustness,
-        training_figures.creep,
-        effect_figures.calibration,
-    )
-}
+
+def _figures_of(*modules: ModuleType) -> dict[str, Callable[[Study], Figure]]:
+    """Return the figures of modules by their names, in the order in which they are written."""
+    found = (item for module in modules for item in vars(module).items())
+    return {
+        name: item
+        for name, item in found
+        if isinstance(item, FunctionType) and hasattr(item, "tables")
+    }
+
+
+FIGURES = _figures_of(gap_figures, training_figures, effect_figures)
 """Every figure by its name, in the order of the summary."""
 
-ACROSS = {
-    function.__name__: function
-    for function in (
-        across_figures.verdict_map,
-        across_figures.benefit,
-        across_figures.specification,
-    )
-}
+ACROSS = _figures_of(setups_figures)
 """The figures across set-ups, in order: for the base of a study that has several."""
 
-
-CROSSED = {variance_figures.variance.__name__: variance_figures.variance}
+CROSSED = _figures_of(variance_figures)
 """The figures of studies whose sources of variation are crossed."""
+
+ALL = ACROSS | FIGURES | CROSSED
 
 MOST_PROCESSES = 4
 """At most so many draw at once: a machine with many cores may make many reports at once as well."""
 
 
-def tables_of(name: str) -> list[str]:
-    """Return the names of the tables that the figure `name` draws."""
-    return [p for p in inspect.signature(_function(name)).parameters if p != "confidence"]
-
-
-def _function(name: str) -> Callable[..., Figure]:
-    return (FIGURES | ACROSS | CROSSED)[name]
-
-
-def draw(name: str, tables: Mapping[str, pd.DataFrame], confidence: float) -> Figure:
-    """Return the figure `name` drawn from `tables`, whose intervals have level `confidence`.
+def draw(name: str, study: Study) -> Figure:
+    """Return the figure `name` of a study.
 
     It names the diverged runs. Where no run completed, it says that there is nothing to draw.
 
     Raises:
         KeyError: there is no figure `name`, or a table it needs is missing.
     """
-    given = {**tables, "confidence": confidence} | _one_scope(tables)
-    function = _function(name)
-    arguments = {name: given[name] for name in inspect.signature(function).parameters}
+    function = ALL[name]
+    tables = {table: _one_scope(study, table) for table in function.tables}
+    study = replace(study, tables=tables)
+    runs = tables.get("runs")
     with mpl.rc_context(STYLE):
-        if name in ACROSS:  # other set-ups may have runs where the base has none
-            return function(**arguments)
-        if completed(tables["runs"]).empty:
+        if runs is None:  # of other set-ups as well, which may have runs where the base has none
+            return function(study)
+        if completed(runs).empty:
             drawing = message("No run of this study completed: there is nothing to draw.")
         else:
-            drawing = function(**arguments)
-        if text := diverged_text(tables["runs"]):
+            drawing = function(study)
+        if text := diverged_text(runs):
             lines = textwrap.fill(text, 85, break_long_words=False)
             drawing.supxlabel(lines, fontsize=8, x=0.01, ha="left", color=RED)
         return drawing
 
 
-def _one_scope(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """Return those tables of which a figure shows the intervals of one scope.
+def _one_scope(study: Study, name: str) -> pd.DataFrame:
+    """Return a table, and of one whose intervals have several scopes, those that a figure shows.
 
     Gaps and means are shown beside single seeds, so for other seeds on the same images.
     """
-    chosen = {name: for_seeds(tables[name]) for name in ("gap", "means") if name in tables}
-    if "contrasts" in tables:
-        chosen["contrasts"] = widest(tables["contrasts"], ["measure", "l2"])
-    return chosen
+    table = study.tables[name]
+    if name in ("gap", "means"):
+        return for_seeds(table)
+    return widest(table, ["measure", "l2"]) if name == "contrasts" else table
 
 
 def render(drawing: Figure) -> dict[str, bytes]:
@@ -130,23 +115,20 @@ def render(drawing: Figure) -> dict[str, bytes]:
     return {kind: file.getvalue() for kind, file in files.items()}
 
 
-def picture(
-    name: str, tables: Mapping[str, pd.DataFrame], confidence: float, folder: str | Path = ""
-) -> bytes:
-    """Return the figure `name` as SVG; in `folder` it is then as .png and .svg too.
+def picture(name: str, study: Study, folder: str | Path = "") -> bytes:
+    """Return a figure of a study as SVG; in `folder` it is then as .png and .svg too.
 
-    A figure that is there already is not drawn again, and one that may be drawn at this moment is
-    waited for. Without a folder, none is written.
+    A figure that is there already is not drawn again, and one that is drawn ahead is waited for.
+    Without a folder, none is written.
     """
+    ahead = _AHEAD.get((str(folder), name))
+    if ahead is not None:
+        with suppress(BrokenProcessPool):  # a process was killed: draw it here
+            ahead.result()
     paths = {kind: Path(folder, f"{name}.{kind}") for kind in ("png", "svg")}
-    while folder:
-        drawing = multiprocessing.active_children()  # see `drawing_ahead`
-        if all(path.exists() for path in paths.values()):
-            return paths["svg"].read_bytes()
-        if not drawing:
-            break
-        time.sleep(0.01)
-    files = render(draw(name, tables, confidence))
+    if folder and all(path.exists() for path in paths.values()):
+        return paths["svg"].read_bytes()
+    files = render(draw(name, study))
     if folder:
         for kind, path in paths.items():
             with replacing(path) as unfinished:
@@ -154,35 +136,42 @@ def picture(
     return files["svg"]
 
 
+_AHEAD: dict[tuple[str, str], Future] = {}
+"""The figures that are drawn ahead, by folder and name."""
+
+
 @contextmanager
-def drawing_ahead(
-    names: list[str], tables: Mapping[str, pd.DataFrame], confidence: float, folder: Path
-) -> Iterator[None]:
+def drawing_ahead(names: list[str], study: Study, folder: Path) -> Iterator[None]:
     """Draw the figures `names` to `folder` on all cores while this process does other things.
 
-    `picture` then has them. One that fails is left out, so that it fails again, and says why, where
-    it is shown.
+    `picture` then has them, and raises what was raised where one failed.
     """
-    context = multiprocessing.get_context("fork")  # what was imported and read is there at once
-    turn, parent = context.Value("i", 0), os.getpid()
-
-    def work() -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        while os.getppid() == parent:  # else it was killed
-            with turn.get_lock():
-                mine, turn.value = turn.value, turn.value + 1
-            if mine >= len(names):
-                return
-            with suppress(Exception):
-                picture(names[mine], tables, confidence, folder)
-
     count = min(len(os.sched_getaffinity(0)), MOST_PROCESSES)
-    processes = [context.Process(target=work, daemon=True) for _ in range(count)]
-    for process in processes:
-        process.start()
+    # forked processes have what was imported and read at once; only names are sent to them
+    fork = multiprocessing.get_context("fork")
+    pool = ProcessPoolExecutor(count, fork, _begin, (study, folder))
     try:
+        _AHEAD.update({(str(folder), name): pool.submit(_draw_ahead, name) for name in names})
         yield
     finally:
-        for process in processes:
-            process.terminate()
-            process.join()
+        _AHEAD.clear()
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin(study: Study, folder: Path) -> None:
+    """Prepare a process that draws ahead: it ends when the report is stopped or killed."""
+    global _OURS
+    _OURS = study, folder
+    _AHEAD.clear()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def _draw_ahead(name: str) -> None:
+    study, folder = _OURS
+    picture(name, study, folder)

@@ -59,9 +59,7 @@ def findings(project: Path) -> tuple[str, dict[str, bytes]]:
         **{function.__name__: function for function in OFFERED},
     )
     drawn = {
-        file: figures.render(
-            figures.draw(figure, studies[name].tables, studies[name].config["confidence"])
-        )["png"]
+        file: figures.render(figures.draw(figure, studies[name]))["png"]
         for file, (name, figure) in PICTURES.items()
     }
     return page, drawn

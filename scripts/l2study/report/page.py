@@ -133,7 +133,7 @@ def figure(study: Study, name: str, folder: str | Path = "") -> HTML:
 
     Args:
         study: the study to draw.
-        name: the figure, one of `figures.FIGURES` that has a caption.
+        name: the figure, one of `figures.ALL` that has a caption.
         folder: where the figure is, or is to be written, as .png and .svg; nowhere if empty.
     """
     return _shown("figure", _drawn(study, name, folder))
@@ -141,12 +141,12 @@ def figure(study: Study, name: str, folder: str | Path = "") -> HTML:
 
 def _drawn(study: Study, name: str, folder: str | Path) -> dict:
     """Return what the page shows of a figure: its picture, its caption, and its tables."""
-    picture = figures.picture(name, study.tables, study.config["confidence"], folder)
+    picture = figures.picture(name, study, folder)
     return {
         "name": name,
         "caption": study.captions[name],
         "image": base64.b64encode(picture).decode("ascii"),
-        "tables": [table.removeprefix("all_") for table in figures.tables_of(name)],
+        "tables": [table.removeprefix("all_") for table in figures.ALL[name].tables],
         "folder": navigation.tables_folder(study),
     }
 

@@ -1,4 +1,4 @@
-"""How every figure looks: colours, axes, panels and keys."""
+"""How every figure looks: matplotlib's settings, colours, panels, axes and keys."""
 
 from collections.abc import Iterable, Mapping
 
@@ -28,6 +28,7 @@ STYLE = {
     "xtick.labelsize": 8.5,
     "ytick.labelsize": 8.5,
     "legend.fontsize": 8.5,
+    "legend.title_fontsize": 8.5,
     "legend.frameon": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -59,6 +60,9 @@ CREST = LinearSegmentedColormap.from_list(
 )  # fmt: skip
 """Seaborn's colours `crest`. Importing seaborn itself takes as long as drawing five figures."""
 
+ZERO_LINE = {"color": "0.35", "lw": 0.9}
+"""The look of the line where a difference is zero."""
+
 
 def lambda_colours(values: Iterable[float]) -> dict[float, tuple[float, float, float]]:
     """Return a colour for every lambda: darker for a larger one, and orange for 0.
@@ -66,10 +70,9 @@ def lambda_colours(values: Iterable[float]) -> dict[float, tuple[float, float, f
     The shades are seaborn's `crest`. Its lightness falls steadily, so their order survives print in
     greyscale and colour blindness.
     """
-    positive = sorted({v for v in values if v > 0})
-    shades = CREST(np.linspace(0.2, 1.0, max(len(positive), 2)))
-    shades = shades[-len(positive) :] if positive else []
-    colours = {v: tuple(shade[:3]) for v, shade in zip(positive, shades, strict=True)}
+    falling = sorted({v for v in values if v > 0}, reverse=True)
+    shades = CREST(np.linspace(0.2, 1.0, max(len(falling), 2)))[::-1]
+    colours = {v: tuple(shade[:3]) for v, shade in zip(falling, shades, strict=False)}
     return {0.0: mpl.colors.to_rgb(ZERO_COLOUR), **colours}
 
 
@@ -78,21 +81,68 @@ def lambda_name(value: float) -> str:
     return f"λ = {l2_label(value)}"
 
 
+# --- panels ---------------------------------------------------------------------------------------
+
+
+def panels(
+    height: float, rows: int = 1, columns: int = 1, pads: tuple = (0.06, 0.05, 0.03), **shared
+) -> tuple[Figure, np.ndarray]:
+    """Return a figure of small multiples and its axes, as a list if there is one column.
+
+    Args:
+        height: of the whole figure, in inches.
+        rows: how many panels stand below each other.
+        columns: how many stand side by side.
+        pads: the inches above and beside every panel, and the share of its height between two.
+        shared: further arguments of `Figure.subplots`.
+    """
+    drawing = Figure(figsize=(WIDTH, height), layout="constrained")
+    drawing.get_layout_engine().set(h_pad=pads[0], w_pad=pads[1], hspace=pads[2])
+    axes = drawing.subplots(rows, columns, squeeze=False, **shared)
+    return drawing, axes[:, 0] if columns == 1 else axes
+
+
+def stacked_panels(
+    rows: int, height: float, share: bool = True, extra: float = 0.5
+) -> tuple[Figure, np.ndarray]:
+    """Return a figure of `rows` panels below each other, each `height` inches high, and its axes.
+
+    `extra` inches are for what the panels share: the axis label, a key, a note.
+    """
+    return panels(rows * height + extra, rows, sharex=share)
+
+
+def message(text: str) -> Figure:
+    """Return a low figure with the sentence `text`, in place of one that cannot be drawn."""
+    drawing, (ax,) = panels(0.9)
+    ax.set_axis_off()
+    ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes)
+    return drawing
+
+
+# --- axes -----------------------------------------------------------------------------------------
+
+
 def lambda_positions(values: Iterable[float]) -> dict[float, float]:
     """Return the place of every lambda on a logarithmic axis: log10, and 0 a step to the left."""
-    values = sorted({float(v) for v in values})
+    values = sorted(set(map(float, values)))
     positions = {v: float(np.log10(v)) for v in values if v > 0}
     if 0.0 in values:
-        places = sorted(positions.values())
-        span = places[-1] - places[0] if places else 0.0
-        positions[0.0] = (places[0] if places else 0.0) - max(0.2 * span, 0.5)
-    return dict(sorted(positions.items()))
+        places = list(positions.values()) or [0.0]
+        step = max(0.2 * (places[-1] - places[0]), 0.5)
+        positions = {0.0: places[0] - step, **positions}
+    return positions
 
 
 def side_step(positions: Mapping[float, float]) -> float:
     """Return the distance between marks that stand side by side at one lambda."""
     places = np.array(list(positions.values()))
     return min(0.12 * np.diff(places).min(), 0.016 * np.ptp(places)) if len(places) > 1 else 0.007
+
+
+def beside(positions: Mapping[float, float], values: Iterable[float], shift: float) -> np.ndarray:
+    """Return the places `shift` steps to the right of the lambdas `values`, see `side_step`."""
+    return np.array([positions[v] + shift * side_step(positions) for v in values])
 
 
 def lambda_axis(
@@ -106,44 +156,28 @@ def lambda_axis(
     places = np.array(list(positions.values()))
     span = max(np.ptp(places), 0.5)
     ax.set_xlim(places.min() - 0.07 * span, places.max() + 0.07 * span)
-    inches = share * WIDTH * np.diff(places) / (1.14 * span)
+    inch = 1.14 * span / (share * WIDTH)
     longest = max(len(l2_label(v)) for v in positions)
-    crowded = len(inches) > 0 and inches.min() < 0.07 * longest + 0.04
     shown, last = [], -np.inf
     for value, place in positions.items():
-        room = share * WIDTH * (place - last) / (1.14 * span)
-        shown.append(l2_label(value) if room >= 0.15 else "")
-        last = place if shown[-1] else last
+        fits = place - last >= 0.15 * inch
+        shown.append(l2_label(value) if fits else "")
+        last = place if fits else last
     ax.set_xticks(places, shown)
-    if crowded:
+    if len(places) > 1 and np.diff(places).min() < (0.07 * longest + 0.04) * inch:
         _turn_labels(ax)
     if 0.0 in positions and len(positions) > 1:
-        middle = (positions[0.0] + min(p for v, p in positions.items() if v > 0)) / 2
-        ax.plot(
-            [middle - 0.008 * span, middle + 0.008 * span],
-            [0, 0],
-            color="white",
-            lw=3,
-            transform=ax.get_xaxis_transform(),
-            clip_on=False,
-            zorder=9,
-            gid="break",
-        )
-        for shift in (-0.008, 0.008):
-            ax.plot(
-                middle + shift * span,
-                0,
-                marker=[(-0.5, -1), (0.5, 1)],
-                ms=8,
-                color="0.35",
-                transform=ax.get_xaxis_transform(),
-                clip_on=False,
-                zorder=10,
-                gid="break",
-            )
+        _break_axis(ax, places[:2].mean(), 0.008 * span)
     if label:
         apart = ", 0 set apart" if 0.0 in positions else ""
         ax.set_xlabel(f"λ (logarithmic{apart})" if len(positions) > 1 else "λ")
+
+
+def _break_axis(ax: Axes, x: float, half: float) -> None:
+    look = {"transform": ax.get_xaxis_transform(), "clip_on": False, "gid": "break"}
+    ax.plot([x - half, x + half], [0, 0], color="white", lw=3, zorder=9, **look)
+    for end in (x - half, x + half):
+        ax.plot(end, 0, marker=[(-0.5, -1), (0.5, 1)], ms=8, color="0.35", zorder=10, **look)
 
 
 def _turn_labels(ax: Axes) -> None:
@@ -186,22 +220,12 @@ def plain_log_ticks(axis: Axis, ratio: float) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def stacked_panels(rows: int, height: float, share: bool = True, extra: float = 0.5) -> tuple:
-    """Return a figure of `rows` panels below each other, each `height` inches high, and its axes.
-
-    `extra` inches are for what the panels share: the axis label, a key, a note.
-    """
-    drawing = Figure(figsize=(WIDTH, rows * height + extra), layout="constrained")
-    drawing.get_layout_engine().set(h_pad=0.06, w_pad=0.05, hspace=0.03)
-    return drawing, drawing.subplots(rows, 1, sharex=share, squeeze=False)[:, 0]
+# --- keys -----------------------------------------------------------------------------------------
 
 
-def message(text: str) -> Figure:
-    """Return a low figure with the sentence `text`, in place of one that cannot be drawn."""
-    drawing, (ax,) = stacked_panels(1, 0.9, extra=0)
-    ax.set_axis_off()
-    ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes)
-    return drawing
+def dot_key(label: str, **look: object) -> Line2D:
+    """Return the entry of a key for a mark without a line."""
+    return Line2D([], [], ls="none", label=label, **look)
 
 
 def mean_key(text: str, marker: str = "D", colour: str = "0.1", hollow: bool = False) -> Line2D:
@@ -212,27 +236,11 @@ def mean_key(text: str, marker: str = "D", colour: str = "0.1", hollow: bool = F
 
 def seed_and_mean_keys(confidence: float) -> list[Line2D]:
     """Return the entries of a key for seeds as dots beside means with their intervals."""
-    seed = Line2D([], [], ls="none", marker="o", ms=3.8, color="0.55", label="one seed")
+    seed = dot_key("one seed", marker="o", ms=3.8, color="0.55")
     return [seed, mean_key(f"mean and {percent(confidence)} interval")]
 
 
-def lambda_keys(values: Iterable[float]) -> list[Line2D]:
-    """Return the entries of a key for dots in the colours of the lambdas."""
-    colours = lambda_colours(values)
-    return [
-        Line2D(
-            [],
-            [],
-            ls="none",
-            marker="s" if v == 0 else "o",
-            ms=5,
-            color=colours[v],
-            label=lambda_name(v),
-        )
-        for v in values
-    ]
-
-
-def figure_key(drawing: Figure, handles: list, columns: int | None = None) -> None:
+def figure_key(drawing: Figure, handles: list, columns: int | None = None, **look: object) -> None:
     """Put the entries `handles` into a key above `drawing`, in one row or in `columns`."""
-    drawing.legend(handles=handles, loc="outside upper left", ncols=columns or len(handles))
+    where = {"loc": "outside upper left", "alignment": "left"} | look
+    drawing.legend(handles=handles, ncols=columns or len(handles), **where)
