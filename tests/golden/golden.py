@@ -144,6 +144,7 @@ def numbers(before: Path, now: Path, path: Path) -> Iterator[str]:
 
 _OF_ONE = (
     "code",
+    "history_sha256",
     "measured_with",
     "environment",
     "cost",
