@@ -78,7 +78,7 @@ def add_across(folder, factors, full=False, **made) -> str:
         for rank, name in enumerate(table.loc[table["completed"] > 0, "setup"])
     )
     for name in ("runs", "histories", "gap", "contrasts", "choice", "power", "weight_histogram",
-                 "means", "answer", "one_seed"):  # fmt: skip
+                 "means", "one_seed"):  # fmt: skip
         rows = read_table(folder / "tables" / f"{name}.csv")
         tables[name] = pd.concat([rows.assign(setup=one) for one in table["setup"]])
     package["resources"] = [r for r in package["resources"] if r["path"][:-4] not in tables]

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from l2study.core.columns import HISTORY_COLUMNS
-from l2study.core.design import Design
+from l2study.core.design import Design, Setup
 from l2study.core.epochs import evaluated_epochs
 from l2study.core.labels import l2_label
 from l2study.core.measures import names
@@ -24,6 +24,8 @@ from l2study.core.paths import measures_file, predictions_file, run_folder
 from l2study.core.predictions import PARTS, Predicted, write_predictions
 from l2study.core.runs import Run, read_runs
 from l2study.core.variation import run_seeds, source_seeds
+from l2study.tables.ledger import read_ledger
+from l2study.tables.study_tables import tables_of
 
 IMAGES = {"val": 2000, "test": 2000}
 """How many images there are predictions of."""
@@ -135,8 +137,7 @@ def study_config(
     }
 
 
-def write_study(
-    folder: str | Path,
+def made_study(
     *,
     lambdas: Iterable[object] = (0, 1e-4, 1e-3, 1e-2),
     seeds: Iterable[int] | dict[str, list[int]] = range(6),
@@ -144,17 +145,12 @@ def write_study(
     diverged: Mapping[tuple[object, int], int] | None = None,
     effects: Effects = Effects(),
     random_state: int = 0,
-    study: str = "made-up",
-    reference_lambda: object = 0,
-    confidence: float = 0.95,
     kernels: tuple[tuple[int, int], ...] = KERNELS,
-    evaluate_at: list[int] | dict | None = None,
-    split: str = "tail",
-) -> dict:
-    """Write the run folders of a made-up study under `folder`/runs and return its config.
+    **options,
+) -> tuple[dict, list[Run]]:
+    """Return the config of a made-up study and its runs, as `read_study` would read them.
 
     Args:
-        folder: the study's results folder.
         lambdas: any spellings of lambdas.
         seeds: the seeds, or the levels of every source; noise shared by all lambdas of a seed makes
             them paired.
@@ -162,53 +158,58 @@ def write_study(
         diverged: {(l2, seed): epoch} of runs that diverged in that epoch; those before are kept.
         effects: what L2 does.
         random_state: seed of the noise.
-        study: name of the study.
-        reference_lambda: goes into the config.
-        confidence: goes into the config.
         kernels: shapes of the regularised kernels.
-        evaluate_at: the epochs to keep, in the canonical form of the config; None keeps all.
-        split: goes into the config.
+        options: of `study_config`.
     """
-    config = study_config(
-        lambdas,
-        seeds,
-        epochs,
-        study=study,
-        reference_lambda=reference_lambda,
-        confidence=confidence,
-        evaluate_at=evaluate_at,
-        split=split,
-    )
+    config = study_config(lambdas, seeds, epochs, **options)
     lost = {(l2_label(l2), seed): epoch for (l2, seed), epoch in (diverged or {}).items()}
+    runs = [
+        made_run(config, l2, seed, lost.get((l2, seed)), effects, random_state, kernels)
+        for l2 in config["lambdas"]
+        for seed in run_seeds(config)
+    ]
+    return config, runs
+
+
+def write_study(folder: str | Path, **options) -> dict:
+    """Write the runs of `made_study`, with its options, to `folder` and return its config."""
+    config, runs = made_study(**options)
+    for run in runs:
+        place = run_folder(folder, run.l2, run.seed)
+        place.mkdir(parents=True, exist_ok=True)
+        with open(place / "history.csv", "w", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(HISTORY_COLUMNS)
+            for row in run.history.tolist():
+                cells = [int(row[1]), int(row[2]), *row[3:]]
+                writer.writerow([run.l2, *("" if cell != cell else cell for cell in cells)])
+        (place / "run.json").write_text(json.dumps(run.record, indent=2) + "\n")
+        sign_history(place)
     for l2 in config["lambdas"]:
-        measured, predicted = {}, {}
-        for seed in run_seeds(config):
-            measured[seed], last = write_run(
-                folder, config, l2, seed, lost.get((l2, seed)), effects, random_state, kernels
-            )
-            if measured[seed]:
-                predicted[seed] = {
-                    part: predictions(
-                        part,
-                        last[f"{part}_accuracy"],
-                        last[f"{part}_ce"],
-                        random_state,
-                        seed,
-                        l2,
-                        effects.spread,
-                    )
-                    for part in PARTS
-                }
+        own = {run.seed: run for run in runs if run.l2 == l2 and run.measured}
         path, beside = measures_file(folder, l2), predictions_file(folder, l2)
-        write_predictions(beside, predicted)
+        write_predictions(beside, {seed: run.predictions for seed, run in own.items()})
         content = {
             "l2": l2,
             "measured_with": {"data_sha256": "0" * 64},
             "predictions_sha256": hashlib.sha256(beside.read_bytes()).hexdigest(),
-            "runs": {str(seed): entry for seed, entry in measured.items() if entry},
+            "runs": {str(seed): run.measured for seed, run in own.items()},
         }
         path.write_text(json.dumps(content))
     return config
+
+
+def made_tables(ledger: Path | None = None, **options) -> tuple[Setup, dict]:
+    """Return the set-up of a made-up study and all its tables, without a file.
+
+    Args:
+        ledger: of the claims; the exercise's if none is given.
+        options: of `made_study`.
+    """
+    config, runs = made_study(**options)
+    setup = Design.of(config, checked=True).base
+    path = Path(__file__).parents[1] / "reports" / "claims" / "exercise.yaml"
+    return setup, tables_of(setup, read_ledger(ledger or path), runs)
 
 
 def predictions(
@@ -252,8 +253,7 @@ def read_study(folder: str | Path, config: dict, **options) -> list[Run]:
     return read_runs(Path(folder), setup, None, names("weights"), **options)
 
 
-def write_run(
-    folder: str | Path,
+def made_run(
     config: dict,
     l2: str,
     seed: int,
@@ -261,17 +261,14 @@ def write_run(
     effects: Effects,
     random_state: int,
     kernels: tuple[tuple[int, int], ...] = KERNELS,
-) -> tuple[dict | None, dict[str, float]]:
-    """Write history.csv and run.json of one made-up run.
-
-    Return what was measured of it, None if it diverged, and the last row of its whole history.
-    """
+) -> Run:
+    """Return a made-up run, as it would be read from its files."""
     epochs = config["training"]["epochs"]
     rows, measures = _run(float(l2), l2, seed, epochs, effects, random_state, kernels)
     last = dict(zip(HISTORY_COLUMNS, rows[-1], strict=True))
     end = epochs + 1 if diverged_epoch is None else diverged_epoch
     rows = [rows[epoch] for epoch in evaluated_epochs(config["training"]) if epoch < end]
-    run = {
+    record = {
         "l2": l2,
         "seed": seed,
         "sources": source_seeds(config, seed),
@@ -302,22 +299,29 @@ def write_run(
         "started": "2025-01-01T00:00:00+00:00",
         "finished": "2025-01-01T00:00:10+00:00",
     }
-    place = run_folder(folder, l2, seed)
-    place.mkdir(parents=True, exist_ok=True)
-    with open(place / "history.csv", "w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(HISTORY_COLUMNS)
-        writer.writerows(rows)
-    run["history_sha256"] = hashlib.sha256((place / "history.csv").read_bytes()).hexdigest()
-    (place / "run.json").write_text(json.dumps(run, indent=2) + "\n")
-    if diverged_epoch is None:
-        return {
-            "weights_sha256": run["weights_sha256"],
-            "measures": measures,
-            "weight_histogram": {"edges": [-0.5, -0.1, 0.1, 0.5], "counts": [10, 80, 10]},
-            "seconds": 0.5,
-        }, last
-    return None, last
+    cells = [[math.nan if cell == "" else float(cell) for cell in row] for row in rows]
+    history = np.array(cells).reshape(len(rows), len(HISTORY_COLUMNS))
+    if diverged_epoch is not None:
+        return Run(l2, seed, history, record, {}, {})
+    measured = {
+        "weights_sha256": record["weights_sha256"],
+        "measures": measures,
+        "weight_histogram": {"edges": [-0.5, -0.1, 0.1, 0.5], "counts": [10, 80, 10]},
+        "seconds": 0.5,
+    }
+    predicted = {
+        part: predictions(
+            part,
+            last[f"{part}_accuracy"],
+            last[f"{part}_ce"],
+            random_state,
+            seed,
+            l2,
+            effects.spread,
+        )
+        for part in PARTS
+    }
+    return Run(l2, seed, history, record, measured, predicted)
 
 
 def sign_history(folder: Path) -> None:

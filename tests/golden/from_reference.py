@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from l2study.core.epochs import evaluated_epochs
+from l2study.core.design import Design, Setup
 from l2study.core.files import read_json
 from l2study.core.measures import RUN_MEASURES
-from l2study.core.setups import setups
-from l2study.core.variation import is_crossed
-from l2study.tables import build, decision_tables, variance
+from l2study.tables import build
+from l2study.tables.choice import power_table
 from l2study.tables.derived import DERIVED_MEASURES
+from l2study.tables.variance import variance_table
 
 
 def tables(folder: Path) -> dict[str, pd.DataFrame]:
@@ -22,28 +22,27 @@ def tables(folder: Path) -> dict[str, pd.DataFrame]:
     all_histories = pd.read_parquet(folder / "histories.parquet")
     all_runs = pd.read_csv(folder / "runs.csv")
     found = {}
-    for setup in setups(config, checked=True):
+    for setup in Design.of(config, checked=True).setups:
         histories, runs = (
             table[table["setup"] == setup.name].drop(columns="setup").reset_index(drop=True)
             for table in (all_histories, all_runs)
         )
-        for name, table in _of_setup(setup.config, histories, runs).items():
+        for name, table in _of_setup(setup, histories, runs).items():
             found.setdefault(name, []).append(table.assign(setup=setup.name))
     return {name: pd.concat(of_all) for name, of_all in found.items()}
 
 
-def _of_setup(config: dict, histories: pd.DataFrame, runs: pd.DataFrame) -> dict:
-    epochs, confidence = evaluated_epochs(config["training"]), config["confidence"]
-    reference, absent = float(config["reference_lambda"]), build.without_value(config)
+def _of_setup(setup: Setup, histories: pd.DataFrame, runs: pd.DataFrame) -> dict:
+    reference, confidence, absent = setup.reference, setup.confidence, build.without_value(setup)
     measures = [name for name in (*RUN_MEASURES, *DERIVED_MEASURES) if name not in absent]
-    crossed = variance.variance_table(config, runs, confidence)
-    histories, runs = (build.independent(table, config) for table in (histories, runs))
+    crossed = variance_table(setup, runs)
+    histories, runs = (build.independent(table, setup) for table in (histories, runs))
     return {
-        "gap": build.gap_table(histories, runs, epochs, confidence, absent).drop(
+        "gap": build.gap_table(histories, runs, setup.epochs, confidence, absent).drop(
             columns="variance_images"  # of predictions
         ),
         "contrasts": build.contrasts_table(runs, reference, confidence, absent),
         "means": build.means_table(runs, measures, confidence),
-        "power": decision_tables.power_table(runs, reference, confidence),
-        **({"variance": crossed} if is_crossed(config) else {}),
+        "power": power_table(runs, reference, confidence),
+        **({"variance": crossed} if setup.is_crossed else {}),
     }

@@ -12,13 +12,12 @@ from statsmodels.stats.multitest import multipletests
 
 import synthetic
 from l2study.core.config import ConfigError
-from l2study.core.epochs import evaluated_epochs
+from l2study.core.design import Design, Setup
 from l2study.core.files import write_json
-from l2study.core.setups import Setup, setups
+from l2study.core.scope_rows import widest
 from l2study.core.table_files import read_table, write_table
-from l2study.tables import across, build, datapackage, decision_tables
-from l2study.tables.claims import claims_table
-from l2study.tables.derived import with_derived
+from l2study.report.study import verdicts
+from l2study.tables import across, build, datapackage
 from l2study.tables.ledger import LedgerError, read_ledger
 
 CLAIMS = Path(__file__).parents[2] / "reports" / "claims"
@@ -28,25 +27,8 @@ OVERFITTING = synthetic.Effects(
 )
 """Validation chooses lambda 0.01, which has the highest test accuracy."""
 FACTORS = ["batch_size", "noise"]
-COMPARED = [name for name in build.CONTRAST_MEASURES if name != "gap_exchangeable"]
+COMPARED = [name for name in build.COMPARED if name != "gap_exchangeable"]
 """What is compared in set-ups whose validation images are the last of the file."""
-
-
-def tables_of(folder, **options):
-    """Return the tables of a made-up set-up, as `aggregate` makes them of one configuration."""
-    config = synthetic.write_study(folder, **options)
-    found = synthetic.read_study(folder, config)
-    histories = build.histories_table(found)
-    runs = with_derived(histories, build.runs_table(found), build.regularised_kernels(found))
-    reference = float(config["reference_lambda"])
-    choice = decision_tables.choice_table(runs, reference, 0.95)
-    epochs = evaluated_epochs(config["training"])
-    return config, {
-        "runs": runs,
-        "choice": choice,
-        "answer": decision_tables.answer_table(runs, choice, reference, 0.95),
-        "claims": claims_table(LEDGER, histories, runs, choice, epochs, 0.95),
-    }
 
 
 def setup(config, **levels):
@@ -57,45 +39,49 @@ def setup(config, **levels):
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    """The set-ups of a study and their tables: the base, two others, and one without a run."""
+def study():
+    """The design of a study and their tables: the base, two others, and one without a run."""
     made = [
-        tables_of(tmp_path_factory.mktemp("setup"), **options)
+        synthetic.made_tables(**options)
         for options in (
             {"diverged": {(0.01, 3): 2, (0, 5): 1}},
             {"diverged": {(0.01, 0): 2}, "effects": OVERFITTING, "random_state": 1},
             {"effects": synthetic.NOTHING, "random_state": 2},
         )
     ]
-    config = made[0][0]
-    of_study = [
+    config = made[0][0].config
+    of_study = (
         setup(config),
         setup(config, batch_size="32"),
         setup(config, batch_size="32", noise="0.2"),
         setup(config, noise="0.4"),
-    ]
-    return of_study, {s.name: tables for s, (_, tables) in zip(of_study, made, strict=False)}
+    )
+    studied = {s.name: tables for s, (_, tables) in zip(of_study, made, strict=False)}
+    return Design(config, of_study), studied
 
 
 @pytest.fixture(scope="module")
-def lost(tmp_path_factory):
+def lost():
     """The tables of a set-up in which every run diverged."""
     diverged = {(l2, seed): 1 for l2 in (0, 0.01) for seed in (0, 1)}
-    return tables_of(
-        tmp_path_factory.mktemp("lost"), lambdas=[0, 0.01], seeds=[0, 1], diverged=diverged
-    )
+    return synthetic.made_tables(lambdas=[0, 0.01], seeds=[0, 1], diverged=diverged)
 
 
 @pytest.fixture(scope="module")
 def table(study):
     """The interactions of `study`."""
-    return across.interactions_table(*study, 0.95)
+    return across.interactions_table(*study)
 
 
 @pytest.fixture(scope="module")
-def chosen(tmp_path_factory):
+def chosen():
     """The tables of a set-up in which validation chooses lambda 0.01."""
-    return tables_of(tmp_path_factory.mktemp("chosen"), effects=OVERFITTING)[1]
+    return synthetic.made_tables(effects=OVERFITTING)[1]
+
+
+def first(design, count):
+    """Return a design with its first set-ups alone."""
+    return Design(design.config, design.setups[:count])
 
 
 def close(claims, high=0.95, low=0.5):
@@ -109,7 +95,7 @@ def close(claims, high=0.95, low=0.5):
 
 class TestSetups:
     def test_levels_and_runs(self, study):
-        table = across.setups_table(*study, 24, LEDGER)
+        table = across.setups_table(*study, LEDGER)
         assert list(table) == [
             "setup", *FACTORS, "runs", "completed", "diverged", "missing", "close_to_given",
         ]  # fmt: skip
@@ -121,17 +107,10 @@ class TestSetups:
         ]
 
     def test_runs_that_are_not_there_are_missing(self, study):
-        of_study, studied = study
+        studied = study[1]
         tables = studied["base"] | {"runs": studied["base"]["runs"].iloc[2:]}
-        table = across.setups_table(of_study[:1], {"base": tables}, 24, LEDGER)
+        table = across.setups_table(first(study[0], 1), {"base": tables}, LEDGER)
         assert table["missing"].tolist() == [2]
-
-    def test_without_factors_there_is_the_base(self, study):
-        of_study, studied = study
-        base = of_study[0]._replace(levels={})
-        table = across.setups_table([base], {"base": studied["base"]}, 24, LEDGER)
-        assert list(table) == across.SETUP_COLUMNS
-        assert table["setup"].tolist() == ["base"]
 
     @pytest.mark.parametrize(
         ("found", "expected"),
@@ -179,17 +158,17 @@ class TestSetups:
         ledger = {key: LEDGER[key] for key in LEDGER if key != "recognised_by"}
         assert across.close_to_given(ledger, study[1]["base"]["claims"]) == ""
 
-    def test_a_study_without_these_lambdas(self, tmp_path):
-        _, tables = tables_of(tmp_path, lambdas=[0, 0.001], seeds=[0, 1])
+    def test_a_study_without_these_lambdas(self):
+        _, tables = synthetic.made_tables(lambdas=[0, 0.001], seeds=[0, 1])
         assert across.close_to_given(LEDGER, tables["claims"]) == ""
 
-    @pytest.mark.parametrize("name", [*across.SETUP_COLUMNS, "l2", "best_l2"])
+    @pytest.mark.parametrize("name", ["setup", "missing", "l2", "best_l2"])
     def test_a_factor_does_not_have_the_name_of_another_column(self, name):
         levels = {"a": {"training": {"batch_size": 32}}}
         config = synthetic.study_config([0], [0, 1], 3)
-        assert len(setups(config | {"factors": {"mine": levels}})) == 2
+        assert len(Design.of(config | {"factors": {"mine": levels}}).setups) == 2
         with pytest.raises(ConfigError, match="another column") as error:
-            setups(config | {"factors": {name: levels}})
+            Design.of(config | {"factors": {name: levels}})
         assert "\n" not in str(error.value)
 
     @pytest.mark.parametrize(
@@ -212,8 +191,7 @@ class TestSetups:
 
 class TestVerdicts:
     def test_are_those_of_the_claims(self, study):
-        table = across.verdicts_table(study[1])
-        assert list(table) == across.VERDICT_COLUMNS
+        table = verdicts(pd.concat(t["claims"].assign(setup=n) for n, t in study[1].items()))
         expected = []
         for name, tables in study[1].items():
             claims = tables["claims"]
@@ -221,35 +199,12 @@ class TestVerdicts:
             expected += [[name, *row] for row in whole[["id", "claim", "verdict"]].to_numpy()]
         found = table[["setup", "id", "claim", "verdict"]].to_numpy().tolist()
         assert found == expected
-        assert set(table["scope"]) == {"seeds"}
+        assert set(table["scope"]) == {"seeds", "seeds and images"}
         assert table["verdict"].nunique() >= 4
 
-    def test_rest_on_the_row_that_the_words_speak_of(self, study):
-        table = across.verdicts_table(study[1])
-        judged = 0
-        for row in table.itertuples():
-            claims = study[1][row.setup]["claims"]
-            claim = claims[claims["id"] == row.id]
-            words = claim.loc[claim["estimand"] == "overall", "decided_by"].item()
-            assert words.lower().startswith(f"{row.estimand.lower()} is "), row
-            (place,) = np.flatnonzero(claim["decisive"] == "yes")
-            source = claim.iloc[place]
-            for column in across.VERDICT_COLUMNS[4:-1]:
-                value = getattr(row, column)
-                missing = pd.isna(source[column])
-                assert pd.isna(value) if missing else value == source[column], column
-            if row.verdict in ("supported", "contradicted") and not math.isnan(row.low):
-                inside = not (row.low <= row.above or row.high >= row.below)
-                outside = row.high <= row.above or row.low >= row.below
-                assert (inside, outside) == (
-                    row.verdict == "supported", row.verdict == "contradicted",
-                )  # fmt: skip
-                judged += 1
-        assert judged > 8
-
-    def test_what_is_not_judged_has_no_estimate(self, tmp_path):
-        _, tables = tables_of(tmp_path, lambdas=[0, 0.001], seeds=[0, 1])
-        table = across.verdicts_table({"base": tables}).set_index("id")
+    def test_what_is_not_judged_has_no_estimate(self):
+        _, tables = synthetic.made_tables(lambdas=[0, 0.001], seeds=[0, 1])
+        table = verdicts(tables["claims"].assign(setup="base")).set_index("id")
         row = table.loc["negative-gap"]
         assert row["verdict"] == "not judged"
         assert math.isnan(row["estimate"])
@@ -266,7 +221,6 @@ class TestVerdicts:
 
 class TestInteractions:
     def test_rows(self, study, table):
-        assert list(table) == across.INTERACTION_COLUMNS
         names = ["batch_size~32", "batch_size~32,noise~0.2"]
         expected = [
             (name, measure, l2)
@@ -328,37 +282,24 @@ class TestInteractions:
     def test_the_base_against_itself_differs_in_nothing(self, study):
         of_study, studied = study
         table = across.interactions_table(
-            of_study[:2], {"base": studied["base"], "batch_size~32": studied["base"]}, 0.95
+            first(of_study, 2), {"base": studied["base"], "batch_size~32": studied["base"]}
         )
         some = table[table["n"] > 1]
         assert (some[["difference", "low", "high"]] == 0).all(axis=None)
         assert (some[["p_t", "p_holm"]] == 1).all(axis=None)
 
-    def test_mere_rounding_is_no_difference(self, study):
-        of_study, studied = study
-        runs = studied["base"]["runs"].copy()
-        runs["test_accuracy"] += 1e-15 * (runs["seed"] % 3) * (runs["l2"] > 0)
-        other = studied["base"] | {"runs": runs}
-        table = across.interactions_table(
-            of_study[:2], {"base": studied["base"], "batch_size~32": other}, 0.95
-        )
-        found = table[table["measure"] == "test_accuracy"]
-        assert (found["difference"] == 0).all()
-        assert (found["p_t"] == 1).all()
-
     def test_one_seed_and_none(self, study):
         of_study, studied = study
-        for seeds, n in (([1], 1), ([5], 0), ([], 0)):
+        for seeds, n in (([1], 1), ([5], 0)):
             runs = studied["batch_size~32"]["runs"]
             other = {"runs": runs[runs["seed"].isin(seeds)]}
             studied_now = {"base": studied["base"], "batch_size~32": other}
-            table = across.interactions_table(of_study[:2], studied_now, 0.95)
+            table = across.interactions_table(first(of_study, 2), studied_now)
             assert table["low"].isna().all()
             assert table["p_t"].isna().all()
-            if seeds:
-                accuracy = table[table["measure"] == "test_accuracy"]
-                assert accuracy["n"].tolist() == [n] * 3
-                assert accuracy["difference"].notna().tolist() == [n == 1] * 3
+            accuracy = table[table["measure"] == "test_accuracy"]
+            assert accuracy["n"].tolist() == [n] * 3
+            assert accuracy["difference"].notna().tolist() == [n == 1] * 3
 
     def test_no_rows_where_there_is_nothing_to_compare(self, study, lost):
         of_study, studied = study
@@ -374,10 +315,8 @@ class TestInteractions:
             {"base": without, "batch_size~32": other},
             {"base": base, "batch_size~32": only},
         ):
-            table = across.interactions_table(of_study, now, 0.95)
-            assert list(table) == across.INTERACTION_COLUMNS
-            assert table.empty
-        table = across.interactions_table(of_study, {"base": base, "batch_size~32": lost[1]}, 0.95)
+            assert across.interactions_table(of_study, now).empty
+        table = across.interactions_table(of_study, {"base": base, "batch_size~32": lost[1]})
         assert table["n"].tolist() == [0] * len(COMPARED)
         assert set(table["diverged_seeds"]) == {"0 1 3 5"}
 
@@ -385,27 +324,24 @@ class TestInteractions:
 class TestBest:
     def test_against_scipy(self, chosen):
         row = across.best_table({"base": chosen}).iloc[0]
-        assert list(row.index) == across.BEST_COLUMNS
         runs = chosen["runs"]
         means = runs.groupby("l2")["val_ce"].mean()
         assert row["best_l2"] == means.idxmin() == 0.01
         assert (row["reference_l2"], row["n"], row["resolved"]) == (0, 6, "yes")
-        choice = chosen["choice"].set_index("rule").loc["best"]
+        choice = widest(chosen["choice"], ["rule"]).set_index("rule").loc["best"]
         for column, source in (("share", "share"), ("best_l2_low", "l2_low"),
                                ("best_l2_high", "l2_high")):  # fmt: skip
             assert row[column] == choice[source]
         for measure in ("test_accuracy", "test_ce"):
             wide = runs.pivot(index="seed", columns="l2", values=measure)
             test = stats.ttest_rel(wide[0.01], wide[0.0])
-            found = [row[f"{measure}_{part}"] for part in ("difference", "low", "high")]
-            difference = (wide[0.01] - wide[0.0]).mean()
-            assert found == pytest.approx([difference, *test.confidence_interval(0.95)])
-
-    def test_a_bootstrap_interval_of_several_lambdas(self, chosen):
-        choice = chosen["choice"].copy()
-        choice.loc[choice["rule"] == "best", ["l2_low", "l2_high", "share"]] = [0.001, 0.03, 0.7]
-        row = across.best_table({"base": chosen | {"choice": choice}}).iloc[0]
-        assert (row["best_l2_low"], row["best_l2_high"], row["share"]) == (0.001, 0.03, 0.7)
+            difference, low, high = (
+                row[f"{measure}_{part}"] for part in ("difference", "low", "high")
+            )
+            assert difference == pytest.approx((wide[0.01] - wide[0.0]).mean())
+            # they are for other images, too
+            ends = test.confidence_interval(0.95)
+            assert low <= ends.low and high >= ends.high
 
     @pytest.mark.parametrize(
         ("low", "high", "expected"),
@@ -413,51 +349,35 @@ class TestBest:
          (math.nan, math.nan, "no")],
     )  # fmt: skip
     def test_resolved_if_the_interval_of_accuracy_excludes_0(self, chosen, low, high, expected):
-        answer = chosen["answer"].copy()
-        answer.loc[answer["measure"] == "test_accuracy", ["low", "high"]] = [low, high]
-        assert (
-            across.best_table({"base": chosen | {"answer": answer}}).loc[0, "resolved"] == expected
-        )
+        contrasts = chosen["contrasts"].copy()
+        contrasts.loc[contrasts["measure"] == "test_accuracy", ["low", "high"]] = [low, high]
+        table = across.best_table({"base": chosen | {"contrasts": contrasts}})
+        assert table.loc[0, "resolved"] == expected
 
-    def test_the_reference_gains_nothing_over_itself(self, tmp_path):
-        _, tables = tables_of(tmp_path)
+    def test_the_reference_gains_nothing_over_itself(self):
+        _, tables = synthetic.made_tables()
         row = across.best_table({"base": tables}).iloc[0]
         assert row["best_l2"] == row["reference_l2"] == 0
         assert (row["test_accuracy_difference"], row["test_ce_difference"]) == (0, 0)
-        assert row[[c for c in row.index if c.endswith(("accuracy_low", "ce_low", "high"))]].drop(
-            "best_l2_high"
-        ).isna().all()  # fmt: skip
+        assert not {"test_accuracy_low", "test_ce_high"} & set(row.index)
         assert (row["resolved"], row["n"]) == ("no", 6)
 
-    def test_a_reference_without_a_completed_run_is_not_compared_with(self, tmp_path):
+    def test_a_reference_without_a_completed_run_is_not_compared_with(self):
         diverged = {(0, seed): 1 for seed in range(6)}
-        _, tables = tables_of(tmp_path, diverged=diverged, effects=OVERFITTING)
+        _, tables = synthetic.made_tables(diverged=diverged, effects=OVERFITTING)
         row = across.best_table({"base": tables}).iloc[0]
         assert (row["best_l2"], row["reference_l2"]) == (0.01, 0.0001)
 
     def test_no_lambda_to_choose(self, lost):
         row = across.best_table({"base": lost[1]}).iloc[0]
-        assert (row["setup"], row["n"], row["resolved"]) == ("base", 0, "")
-        assert row.drop(["setup", "n", "resolved"]).isna().all()
+        assert row.to_dict() == {"setup": "base", "n": 0}
 
     def test_a_setup_without_runs_has_no_row(self, study):
         table = across.best_table(study[1])
         assert table["setup"].tolist() == list(study[1])
-        assert across.best_table({}).columns.tolist() == across.BEST_COLUMNS
 
 
 class TestDescriptions:
-    def test_are_of_the_columns_of_the_code(self):
-        found = {
-            name: [field["name"] for field in table["schema"]["fields"]]
-            for name, table in datapackage.read_descriptions(FACTORS).items()
-        }
-        first, *others = across.SETUP_COLUMNS
-        assert found["setups"] == [first, *FACTORS, *others]
-        assert found["verdicts"] == across.VERDICT_COLUMNS
-        assert found["interactions"] == across.INTERACTION_COLUMNS
-        assert found["best"] == across.BEST_COLUMNS
-
     def test_of_a_factor_names_it(self):
         fields = datapackage.read_descriptions(FACTORS)["setups"]["schema"]["fields"]
         assert fields[2] == {
@@ -470,21 +390,15 @@ class TestDescriptions:
     @pytest.mark.parametrize("which", ["study", "lost", "nothing"])
     def test_frictionless_finds_nothing(self, study, lost, tmp_path, which):
         of_study, studied = study
-        config = of_study[0].config
+        config = of_study.config
         studied = {"study": studied, "lost": {"base": lost[1]}, "nothing": {}}[which]
         own = {
-            "setups": across.setups_table(of_study, studied, 24, LEDGER),
-            "verdicts": across.verdicts_table(studied),
-            "interactions": across.interactions_table(of_study, studied, 0.95),
+            "setups": across.setups_table(of_study, studied, LEDGER),
+            "interactions": across.interactions_table(of_study, studied),
             "best": across.best_table(studied),
         }
-        tables = {
-            name: own.get(
-                name, pd.DataFrame(columns=[f["name"] for f in table["schema"]["fields"]])
-            )
-            for name, table in datapackage.read_descriptions(FACTORS).items()
-        }
-        for name, table in datapackage.with_types(tables, FACTORS).items():
+        tables = dict.fromkeys(datapackage.read_descriptions(FACTORS), pd.DataFrame()) | own
+        for name, table in datapackage.as_described(tables, FACTORS).items():
             write_table(table, tmp_path / f"{name}.csv")
             fields = datapackage.read_descriptions(FACTORS)[name]["schema"]["fields"]
             datapackage.write_parquet(table, fields, tmp_path / f"{name}.parquet")
@@ -496,10 +410,7 @@ class TestDescriptions:
         assert validate(str(tmp_path / "datapackage.json")).flatten(["type", "message"]) == []
 
     def test_a_factor_that_is_not_described_is_found(self, study):
-        tables = {
-            name: pd.DataFrame(columns=[f["name"] for f in table["schema"]["fields"]])
-            for name, table in datapackage.read_descriptions().items()
-        }
-        tables["setups"] = across.setups_table(*study, 24, LEDGER)
+        tables = dict.fromkeys(datapackage.read_descriptions(), pd.DataFrame())
+        tables["setups"] = across.setups_table(*study, LEDGER)
         with pytest.raises(datapackage.DescriptionError, match="batch_size, noise"):
-            datapackage.with_types(tables)
+            datapackage.as_described(tables)

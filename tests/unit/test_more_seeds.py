@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from l2study.tables.decisions import seeds_needed
+from l2study.tables.choice import seeds_needed
 from l2study.tables.judge import CONTRADICTED, NOT_RESOLVED, SUPPORTED, Judged
 from l2study.tables.more_seeds import claim_seeds, row_seeds, words
 from l2study.tables.statistics import Estimate

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 
 import crossed
-from l2study.core import variation
-from l2study.tables.components import components, names
+from l2study.core.design import Setup
 from l2study.tables.statistics import variance_interval
 from l2study.tables.variance import (
-    VARIANCE_COLUMNS,
     VARIANCE_MEASURES,
     balanced,
+    component_sources,
+    components,
     variance_table,
 )
 
@@ -22,8 +22,8 @@ SOURCES = ["weights", "order", "split"]
 
 @pytest.fixture(scope="module")
 def study():
-    config = crossed.config(weights=2, order=3, split=4)
-    return config, crossed.runs(config, {"split": 0.01, "weights": 0.002, "rest": 0.004})
+    setup = crossed.setup(weights=2, order=3, split=4)
+    return setup, crossed.runs(setup, {"split": 0.01, "weights": 0.002, "rest": 0.004})
 
 
 def of(table, measure, l2=0.01):
@@ -31,17 +31,18 @@ def of(table, measure, l2=0.01):
 
 
 def test_a_crossed_study_has_its_components(study):
-    config, runs = study
-    table = variance_table(config, runs, 0.9)
-    assert list(table) == VARIANCE_COLUMNS
+    setup, runs = study
+    table = variance_table(setup, runs)
     assert len(table) == 3 * len(VARIANCE_MEASURES) * 8
     # the sorted seeds have the weights change fastest
     values = runs.loc[runs["l2"] == 0.01].sort_values("seed")["val_ce"].to_numpy()
     expected = components(values.reshape(4, 3, 2).transpose(2, 1, 0), SOURCES, 0.9)
     rows = of(table, "val_ce")
-    assert list(rows.index) == list(names(SOURCES)) == [part.name for part in expected]
+    assert (
+        list(rows.index) == list(component_sources(SOURCES)) == [part.source for part in expected]
+    )
     for part in expected:
-        row = rows.loc[part.name]
+        row = rows.loc[part.source]
         found = row[["variance", "low", "high", "share", "share_low", "share_high"]]
         assert found.to_numpy(float) == pytest.approx(part[2:8], nan_ok=True)
         assert row["negative"] == ("yes" if part.negative else "no")
@@ -53,8 +54,8 @@ def test_a_crossed_study_has_its_components(study):
 
 def test_a_source_of_one_level_is_none(study):
     _, runs = study
-    config = crossed.config(weights=1, order=3, split=4)
-    table = variance_table(config, runs[runs["seed"] % 100 == 0], 0.95)
+    setup = crossed.setup(weights=1, order=3, split=4)
+    table = variance_table(setup, runs[runs["seed"] % 100 == 0])
     assert of(table, "val_ce").index.tolist() == ["order", "split", "rest", "total"]
 
 
@@ -62,44 +63,44 @@ def test_a_plain_study_has_the_total_alone(study):
     runs = pd.DataFrame({"l2": 0.0, "seed": range(6), "status": "completed"})
     runs = runs.assign(**{name: [1, 2, 4, 7, 11, np.nan] for name in VARIANCE_MEASURES})
     runs.loc[4, "status"] = "diverged"
-    table = variance_table({"seeds": list(range(6))}, runs, 0.95)
+    table = variance_table(
+        Setup("base", {}, {"seeds": list(range(6)), "confidence": 0.95}, {}), runs
+    )
     assert len(table) == len(VARIANCE_MEASURES)
     row = of(table, "gap_reported", 0).loc["total"]
     expected = variance_interval([1, 2, 4, 7], 0.95)
     assert tuple(row[["variance", "low", "high", "n"]]) == pytest.approx(expected)
     assert row["negative"] == "no"
-    assert row[["levels", "share", "share_low", "share_high"]].isna().all()
+    assert not {"levels", "share", "share_low", "share_high"} & set(table)
 
 
 def test_a_level_with_a_lost_run_is_left_out(study):
-    config, runs = study
+    setup, runs = study
     lost = (runs["l2"] == 0.01) & runs["seed"].isin([20100, 20001])
-    table = variance_table(config, runs.assign(status=np.where(lost, "diverged", "completed")), 0.9)
+    table = variance_table(setup, runs.assign(status=np.where(lost, "diverged", "completed")))
     rows = of(table, "val_ce")
     assert (rows["n"] == 18).all()
     assert rows.loc["total", "levels"] == "2 x 3 x 3"
     kept = runs[(runs["l2"] == 0.01) & (runs["seed"] // 10000 != 2)]
-    others = variance_table({"seeds": config["seeds"] | {"split": [0, 1, 3]}}, kept, 0.9)
+    others = variance_table(crossed.setup(weights=2, order=3, split=[0, 1, 3]), kept)
     pd.testing.assert_frame_equal(rows, of(others, "val_ce"))
     assert (of(table, "val_ce", 0.0)["n"] == 24).all()
 
 
 def test_a_design_without_two_levels_left_has_no_values(study):
-    config, runs = study
+    setup, runs = study
     few = runs[runs["seed"] % 100 == 0]
-    rows = of(variance_table(config, few, 0.9), "val_ce")
-    assert list(rows.index) == list(names(SOURCES))
+    rows = of(variance_table(setup, few), "val_ce")
+    assert list(rows.index) == list(component_sources(SOURCES))
     assert (rows["n"] == 0).all()
-    assert rows[["variance", "low", "high", "share", "negative"]].isna().all(axis=None)
-    none = variance_table(config, runs.assign(status="diverged"), 0.9)
-    assert (none["n"] == 0).all() and none["variance"].isna().all()
+    assert not {"variance", "low", "high", "share", "negative"} & set(rows)
+    none = variance_table(setup, runs.assign(status="diverged"))
+    assert (none["n"] == 0).all() and "variance" not in none
 
 
 def test_the_rest_that_is_kept_is_complete():
-    config = crossed.config(weights=4, order=4, split=4)
-    seeds = pd.DataFrame(
-        [variation.source_seeds(config, seed) for seed in variation.run_seeds(config)]
-    )
+    setup = crossed.setup(weights=4, order=4, split=4)
+    seeds = pd.DataFrame([setup.sources(seed) for seed in setup.seeds])
     rng = np.random.default_rng(1)
     for lost in (0, 1, 2, 5, 9):
         kept = balanced(seeds.drop(rng.choice(64, lost, replace=False)), SOURCES)

@@ -25,12 +25,12 @@ def plain(tmp_path_factory):
 @pytest.fixture(scope="module")
 def study(plain):
     """Return a made-up study, with a table of variance as if its sources were crossed."""
-    config = crossed.config(weights=4, order=4, split=4)
-    runs = crossed.runs(config, DEVIATIONS)
+    setup = crossed.setup(0.95, weights=4, order=4, split=4)
+    runs = crossed.runs(setup, DEVIATIONS)
     return dataclasses.replace(
         plain,
-        config=plain.config | config,
-        tables={**plain.tables, "variance": variance_table(config, runs, 0.95), "runs": runs},
+        config=plain.config | setup.config,
+        tables={**plain.tables, "variance": variance_table(setup, runs), "runs": runs},
         captions=plain.captions | reading.read_captions(CROSSED),
     )
 

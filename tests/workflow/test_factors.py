@@ -67,7 +67,7 @@ def test_the_page_of_snakemake_has_the_figures_of_every_set_up(varied):
 
 def test_every_table_says_of_which_set_up_a_row_is(varied, finished):
     assert [row["setup"] for row in varied.table("setups")] == ["base", *OTHERS]
-    across = ("setups", "verdicts", "interactions", "best", "rounds")
+    across = ("setups", "interactions", "best", "rounds")
     own = finished.tables()
     for name, table in varied.tables().items():
         if name not in across:
@@ -133,7 +133,7 @@ def test_a_set_up_that_fails_leaves_the_others_and_is_named(finished, tmp_path):
     missing = {row["setup"]: row["missing"] for row in project.table("setups")}
     assert missing == {"base": "0", "batch_size~16": "4", "batch_size~8": "0"}
     assert "batch size 16" in (project.results / "report" / "summary.md").read_text()
-    assert {row["setup"] for row in project.table("verdicts")} == {"base", "batch_size~8"}
+    assert {row["setup"] for row in project.table("claims")} == {"base", "batch_size~8"}
     assert not (project.results / "setups" / "batch_size~16" / "report").exists()
 
 

@@ -14,6 +14,7 @@ from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 from traitlets.config import Config
 
+from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
 from l2study.core.paths import BASE, place
 from l2study.core.wording import labelled, percent
@@ -195,7 +196,8 @@ def contrasts(study: Study) -> HTML:
     """Return the comparisons with the reference, a table to unfold for every measure drawn."""
     if study.tables["contrasts"].empty:
         return HTML("")
-    level, reference = percent(study.config["confidence"]), study.config["reference_lambda"]
+    level = percent(study.config["confidence"])
+    reference = l2_label(study.tables["contrasts"]["reference_l2"].iloc[0])
     tables = []
     for measure in effect_figures.CONTRASTS:
         label = f"{labelled(MEASURES[measure])}: differences from lambda {reference}"

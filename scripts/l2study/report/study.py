@@ -24,7 +24,7 @@ from l2study.core.table_files import read_table
 from l2study.report.setup_names import COUNTS, words
 
 _HOW = "run the study to its end first"
-_ACROSS = ("setups", "verdicts", "interactions", "best")
+_ACROSS = ("setups", "interactions", "best")
 """The tables that are read with the rows of all set-ups, and say which one a row is of."""
 
 _ONE_OF = {"means": ["measure", "l2"], "contrasts": ["measure", "l2"], "choice": ["rule"]}
@@ -61,8 +61,8 @@ class Study:
 
     A study may have several `setups`, the base first; `setup` is the name of the one whose results
     these are. `config` is the configuration of that set-up. `tables` have its rows alone, without
-    the column `setup`; setups, verdicts, interactions and best have the rows of all, and so has
-    `all_claims`.
+    the column `setup`; setups, interactions and best have the rows of all, and so have `all_claims`
+    and `verdicts`. That is what `verdicts` makes of the claims; `answer` is made by `comparisons`.
     """
 
     name: str
@@ -114,6 +114,7 @@ def read_results(folder: Path, setup: str = BASE) -> Study:
         for name, table in tables.items()
     }
     own["all_claims"] = tables.get("claims", pd.DataFrame())
+    own["verdicts"], own["answer"] = verdicts(own["all_claims"]), comparisons(own)
     return Study(
         folder.resolve().name,
         package["config"],
@@ -122,6 +123,38 @@ def read_results(folder: Path, setup: str = BASE) -> Study:
         environments=environments(folder, package, own["runs"].assign(setup=setup)),
         setup=setup,
     )
+
+
+def verdicts(claims: pd.DataFrame) -> pd.DataFrame:
+    """Return the verdict on every claim in every set-up, with the estimate that it rests on."""
+    if claims.empty:
+        return claims
+    columns = ["estimand", "measure", "l2", "against", "epoch", "estimate"]
+    columns += ["low", "high", "above", "below", "n", "scope"]
+    whole = claims.loc[claims["estimand"] == "overall", ["setup", "id", "claim", "verdict"]]
+    deciding = claims.loc[claims["decisive"] == "yes", ["setup", "id", *columns]]
+    return whole.merge(deciding, on=["setup", "id"], validate="1:1")
+
+
+def comparisons(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return the contrasts that the answer speaks of, with a column `comparison`.
+
+    `chosen` compares the lambda that validation chooses, `strongest` the largest one that has
+    completed runs (the smallest, if the largest is the one that is compared with).
+    """
+    contrasts, runs = tables["contrasts"], tables["runs"]
+    if contrasts.empty:
+        return contrasts.assign(comparison="")
+    base = contrasts["reference_l2"].iloc[0]
+    left = sorted(set(runs.loc[runs["status"] == "completed", "l2"]) - {base})
+    chosen = tables["choice"].loc[tables["choice"]["rule"] == "best", "l2"].iloc[0]
+    compared = {"chosen": chosen}
+    if left:
+        compared["strongest"] = left[-1] if left[-1] > base else left[0]
+    found = [
+        contrasts[contrasts["l2"] == l2].assign(comparison=name) for name, l2 in compared.items()
+    ]
+    return pd.concat(found, ignore_index=True)
 
 
 def read_package(folder: Path) -> dict:

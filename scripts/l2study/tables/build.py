@@ -6,94 +6,42 @@ of comparisons have cross-entropies, accuracies, gaps, norms and the end-of-run 
 
 A diverged run is in histories.csv with the epochs it kept and in runs.csv with its status and cost.
 Every mean, interval and comparison is of completed runs, and the table names the seeds left out.
+schemas/tables.yaml says what the columns are.
 """
 
 import math
 from collections.abc import Collection, Iterable, Sequence
-from itertools import pairwise, product, starmap
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
 from l2study.core.columns import EMPTY_AT_START, HISTORY_COLUMNS
+from l2study.core.design import Setup
 from l2study.core.measures import GAPS, MEASURES, RUN_MEASURES, names
 from l2study.core.runs import Run
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES
-from l2study.core.variation import SOURCES, independent_seeds
+from l2study.core.seeds import SOURCES
 from l2study.tables import statistics
-from l2study.tables.image_means import NO_IMAGES, Images
-from l2study.tables.scopes import Mean
+from l2study.tables.image_intervals import NO_IMAGES, Images
 
-COSTS = [
-    "seconds_setup",
-    "seconds_train",
-    "seconds_evaluate",
-    "seconds_measures",
-    "seconds_total",
-    "cpu_seconds",
-    "peak_memory_mb",
-]
-"""What a run cost: `seconds_measures` is from measuring, the rest from training."""
-
-_SEEDS = [f"seed_{source}" for source in SOURCES]
-RUN_COLUMNS = ["l2", "seed", *_SEEDS, "status", "epochs", *RUN_MEASURES, *COSTS]
-
-CONTRAST_MEASURES = [name for name, measure in MEASURES.items() if measure.compared]
-
-GAP_COLUMNS = [
-    "l2",
-    "epoch",
-    "gap",
-    "n",
-    "mean",
-    "variance",
-    "sd",
-    "mean_low",
-    "mean_high",
-    "variance_low",
-    "variance_high",
-    "diverged_seeds",
-    "scope",
-    "variance_images",
-]
-CONTRAST_COLUMNS = [
-    "l2",
-    "reference_l2",
-    "measure",
-    "n",
-    "mean_difference",
-    "low",
-    "high",
-    "p_t",
-    "p_sign_flip",
-    "p_holm",
-    "d_z",
-    "probability_improvement",
-    "p_variance",
-    "diverged_seeds",
-    "correlation",
-    "p_variance_holm",
-    "margin",
-    "p_equivalent",
-    "scope",
-]
-MEAN_COLUMNS = ["l2", "measure", "n", "mean", "low", "high", "diverged_seeds", "scope"]
-HISTOGRAM_COLUMNS = ["l2", "seed", "low", "high", "count"]
-
+COMPARED = [name for name, measure in MEASURES.items() if measure.compared]
+"""The measures by which lambdas are compared."""
 
 _EPOCH = HISTORY_COLUMNS.index("epoch")
 _OF_HISTORY, _OF_WEIGHTS = names("history"), names("weights")
 
 
-def without_value(config: dict) -> set[str]:
-    """Return the measures that have no value in a set-up, by its canonical configuration.
+def without_value(setup: Setup) -> set[str]:
+    """Return the measures that have no value in a set-up.
 
     That is the exchangeable gap, unless chance alone says which images of the training file are
     validation. The last images of a file may be easier or harder than the others; and if only the
     training labels are noisy, training accuracy is lower, whatever was learned.
     """
-    by_chance = config["validation"]["split"] == "stratified"
-    return set() if by_chance and "label_noise" not in config["dataset"] else {"gap_exchangeable"}
+    by_chance = setup.config["validation"]["split"] == "stratified"
+    noisy = "label_noise" in setup.config["dataset"]
+    return set() if by_chance and not noisy else {"gap_exchangeable"}
 
 
 def histories_table(runs: list[Run]) -> pd.DataFrame:
@@ -104,7 +52,7 @@ def histories_table(runs: list[Run]) -> pd.DataFrame:
 
 
 def runs_table(runs: list[Run], absent: Collection[str] = ()) -> pd.DataFrame:
-    """Return one row per run by `RUN_COLUMNS`: measures at its last epoch, and what it cost.
+    """Return one row per run: measures at its last epoch, and what it cost.
 
     The seed of every source that varies is in a column of its own. The measures in `absent` are
     NaN, see `without_value`. `epochs` is the last epoch kept. `val_ce_creep` is the last validation
@@ -120,9 +68,12 @@ def runs_table(runs: list[Run], absent: Collection[str] = ()) -> pd.DataFrame:
         if run.record["status"] == "completed":
             row |= _measures(run) | dict.fromkeys(absent, math.nan)
         rows.append(row)
-    types = dict.fromkeys(["epochs", *_SEEDS], "Int64")
-    types |= dict.fromkeys([*RUN_MEASURES, *COSTS], float)
-    return pd.DataFrame(rows, columns=RUN_COLUMNS).astype(types)
+    sources = [f"seed_{source}" for source in SOURCES]
+    first = ["l2", "seed", *sources, "status", "epochs", *RUN_MEASURES]
+    table = pd.DataFrame(rows)
+    table = table.reindex(columns=[*first, *table.columns.difference(first, sort=False)])
+    types = dict.fromkeys(["epochs", *sources], "Int64") | dict.fromkeys(RUN_MEASURES, float)
+    return table.astype(types)
 
 
 def _measures(run: Run) -> dict[str, float]:
@@ -142,15 +93,47 @@ def _measures(run: Run) -> dict[str, float]:
     }
 
 
-def independent(table: pd.DataFrame, config: dict) -> pd.DataFrame:
-    """Return the rows of runs that share no level of a source, by a canonical configuration."""
-    return table[table["seed"].isin(independent_seeds(config))].reset_index(drop=True)
+def independent(table: pd.DataFrame, setup: Setup) -> pd.DataFrame:
+    """Return the rows of runs that share no level of a source."""
+    return table[table["seed"].isin(setup.independent_seeds)].reset_index(drop=True)
 
 
 def diverged_seeds(runs: pd.DataFrame, *lambdas: float) -> str:
     """Return the seeds whose run diverged at any of `lambdas`, as "3 7"; empty if none did."""
     lost = runs.loc[runs["l2"].isin(lambdas) & (runs["status"] == "diverged"), "seed"]
     return " ".join(str(seed) for seed in sorted(set(lost)))
+
+
+def arranged(
+    runs: pd.DataFrame, measures: Sequence[str], lambdas: Sequence[float], seeds: Sequence[int]
+) -> np.ndarray:
+    """Return measures as an array, shape (measures, lambdas, seeds); NaN for a run not there."""
+    index = pd.MultiIndex.from_product([lambdas, seeds], names=["l2", "seed"])
+    table = runs.set_index(["l2", "seed"])[list(measures)].reindex(index)
+    return table.to_numpy(float).T.reshape(len(measures), len(lambdas), len(seeds))
+
+
+def _levels(runs: pd.DataFrame) -> tuple[list[float], list[int]]:
+    """Return the lambdas and the seeds of runs, ascending."""
+    return sorted(set(runs["l2"])), sorted(set(runs["seed"]))
+
+
+def completed(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of completed runs."""
+    return runs[runs["status"] == "completed"]
+
+
+def _rows(**levels: Sequence) -> pd.DataFrame:
+    """Return a table with a row for every combination of levels, the first changing slowest."""
+    return pd.MultiIndex.from_product(levels.values(), names=levels).to_frame(index=False)
+
+
+def _in_order(tables: Iterable[pd.DataFrame], keys: Sequence[str], of: Sequence) -> pd.DataFrame:
+    """Return tables as one, sorted by `keys`; what `of` lists is in the order of `of`."""
+    rank = {name: number for number, name in enumerate(of)}
+    return pd.concat(tables).sort_values(
+        list(keys), kind="stable", ignore_index=True, key=lambda c: c.map(lambda v: rank.get(v, v))
+    )
 
 
 def gap_table(
@@ -161,7 +144,7 @@ def gap_table(
     absent: Collection[str] = (),
     images: Images = NO_IMAGES,
 ) -> pd.DataFrame:
-    """Return mean and variance of every gap over the completed runs, by `GAP_COLUMNS`.
+    """Return mean and variance of every gap over the completed runs.
 
     One row per lambda, epoch of `epochs` and kind of gap, without those of the measures in
     `absent`; at epoch 0 none for the kinds that need a running mean. `epochs` are those evaluated,
@@ -172,44 +155,43 @@ def gap_table(
     mean is for other images too; what is said of the variance over seeds stands in the first alone.
     Beside it, `variance_images` is what drawing the images of one run again would give.
     """
-    completed = runs.loc[runs["status"] == "completed", ["l2", "seed"]]
-    kept = histories.merge(completed, on=["l2", "seed"])
-    cells = dict(tuple(kept.groupby("l2")))
-    rows = []
-    for l2 in sorted(set(runs["l2"])):
-        seeds = completed.loc[completed["l2"] == l2, "seed"].tolist()
-        n, lost = len(seeds), diverged_seeds(runs, l2)
-        for kind, (first, second) in GAPS.items():
-            if f"gap_{kind}" in absent:
-                continue
-            shape = (n, len(epochs))
-            gaps = (cells[l2][first] - cells[l2][second]).to_numpy() if n else np.empty(0)
-            for epoch, values in zip(epochs, gaps.reshape(shape).T, strict=True):
-                if epoch == 0 and first in EMPTY_AT_START:
-                    continue
-                mean = statistics.mean_interval(values, confidence)
-                variance = statistics.variance_interval(values, confidence)
-                row = {"l2": l2, "epoch": epoch, "gap": kind, "n": n, "mean": mean.value}
-                row |= {"diverged_seeds": lost}
-                of_seeds = {
-                    "variance": variance.value,
-                    "sd": math.sqrt(variance.value),
-                    "mean_low": mean.low,
-                    "mean_high": mean.high,
-                    "variance_low": variance.low,
-                    "variance_high": variance.high,
-                    "scope": SEEDS,
-                }
-                rows.append(row | of_seeds)
-                if epoch != epochs[-1]:
-                    continue
-                rows[-1]["variance_images"] = images.variance(f"gap_{kind}", l2, seeds)
-                if wide := images.mean(f"gap_{kind}", pd.Series(values, seeds), l2):
-                    ends = wide.interval(confidence)
-                    wide_row = {"mean_low": ends.low, "mean_high": ends.high}
-                    rows.append(row | wide_row | {"scope": SEEDS_AND_IMAGES})
-    table = pd.DataFrame(rows, columns=GAP_COLUMNS)
-    return table.sort_values(["l2", "epoch"], kind="stable", ignore_index=True)
+    kinds = [kind for kind in GAPS if f"gap_{kind}" not in absent]
+    kept = histories.merge(completed(runs)[["l2", "seed"]], on=["l2", "seed"])
+    kept = {l2: cell.sort_values(["epoch", "seed"]) for l2, cell in kept.groupby("l2")}
+    tables = []
+    for l2 in _levels(runs)[0]:
+        cell = kept.get(l2, histories[:0])
+        seeds = sorted(set(cell["seed"]))
+        gaps = [cell[first] - cell[second] for first, second in map(GAPS.get, kinds)]
+        values = np.reshape(gaps, (len(kinds), len(epochs), len(seeds))).swapaxes(0, 1)
+        mean = statistics.mean_interval(values, confidence)
+        variance = statistics.variance_interval(values, confidence)
+        table = _rows(l2=[l2], epoch=epochs, gap=kinds).assign(
+            n=len(seeds),
+            mean=mean.value.ravel(),
+            variance=variance.value.ravel(),
+            sd=np.sqrt(variance.value).ravel(),
+            mean_low=mean.low.ravel(),
+            mean_high=mean.high.ravel(),
+            variance_low=variance.low.ravel(),
+            variance_high=variance.high.ravel(),
+            diverged_seeds=diverged_seeds(runs, l2),
+            scope=SEEDS,
+            variance_images=math.nan,
+        )
+        wide = []
+        for row, of_kind in zip(table.index[-len(kinds) :], values[-1], strict=True):
+            measure = f"gap_{table.loc[row, 'gap']}"
+            table.loc[row, "variance_images"] = images.variance(measure, l2, seeds)
+            if mean := images.mean(measure, pd.Series(of_kind, seeds), l2):
+                ends = mean.interval(confidence)
+                found = {"mean_low": ends.low, "mean_high": ends.high, "scope": SEEDS_AND_IMAGES}
+                shared = ["l2", "epoch", "gap", "n", "mean", "diverged_seeds"]
+                wide.append(table.loc[row, shared].to_dict() | found)
+        empty = [kind for kind in kinds if GAPS[kind][0] in EMPTY_AT_START]
+        tables.append(table[(table["epoch"] > 0) | ~table["gap"].isin(empty)])
+        tables.append(pd.DataFrame(wide, columns=table.columns).astype(table.dtypes))
+    return _in_order(tables, ["l2", "epoch", "gap", "scope"], kinds)
 
 
 def means_table(
@@ -218,45 +200,25 @@ def means_table(
     confidence: float,
     images: Images = NO_IMAGES,
 ) -> pd.DataFrame:
-    """Return mean and interval of `measures` over the completed runs, by `MEAN_COLUMNS`.
+    """Return mean and interval of `measures` over the completed runs.
 
     One row per lambda and measure, and a second one for other images where the measure is a mean
     over `images`. A lambda whose runs have all diverged has its rows, with n = 0.
     """
-    measures = list(measures)
-    rows = []
-    for l2, cell in runs.groupby("l2"):
-        completed, lost = cell[cell["status"] == "completed"], diverged_seeds(runs, l2)
-        completed = completed.set_index("seed")
-        for measure in measures:
-            mean = statistics.mean_interval(completed[measure], confidence)
-            rows.append((l2, measure, mean.n, mean.value, mean.low, mean.high, lost, SEEDS))
-            if wide := images.mean(measure, completed[measure], l2):
-                ends = (mean.value, *wide.interval(confidence)[1:3])
-                rows.append((l2, measure, mean.n, *ends, lost, SEEDS_AND_IMAGES))
-    return pd.DataFrame(rows, columns=MEAN_COLUMNS)
-
-
-def by_lambda(runs: pd.DataFrame) -> dict[float, pd.DataFrame]:
-    """Return the runs of every lambda, indexed by seed."""
-    return {l2: cell.set_index("seed") for l2, cell in runs.groupby("l2")}
-
-
-def paired_values(
-    cells: dict[float, pd.DataFrame], measure: str, l2: float, reference: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return `measure` at `l2` and at `reference` seed by seed, from `by_lambda`."""
-    first, second = cells[l2][measure].align(cells[reference][measure])
-    return first.to_numpy(float), second.to_numpy(float)
-
-
-def paired_differences(
-    cells: dict[float, pd.DataFrame], measure: str, l2: float, reference: float
-) -> pd.Series:
-    """Return `measure` at `l2` minus at `reference`, by the seeds that have both."""
-    first, second = cells[l2][measure].align(cells[reference][measure])
-    both = np.isfinite(first.to_numpy(float)) & np.isfinite(second.to_numpy(float))
-    return pd.Series(statistics.differences(first, second), first.index[both])
+    measures, (lambdas, seeds) = list(measures), _levels(runs)
+    values = arranged(completed(runs), measures, lambdas, seeds)
+    mean = statistics.mean_interval(values, confidence)
+    table = _rows(measure=measures, l2=lambdas).assign(
+        n=mean.n.ravel(), mean=mean.value.ravel(), low=mean.low.ravel(), high=mean.high.ravel()
+    )
+    table["diverged_seeds"] = table["l2"].map({l2: diverged_seeds(runs, l2) for l2 in lambdas})
+    wide = []
+    for row, of_seeds in zip(table.to_dict("records"), values.reshape(-1, len(seeds)), strict=True):
+        if mean := images.mean(row["measure"], pd.Series(of_seeds, seeds), row["l2"]):
+            ends = mean.interval(confidence)
+            wide.append(row | {"low": ends.low, "high": ends.high, "scope": SEEDS_AND_IMAGES})
+    tables = [table.assign(scope=SEEDS), pd.DataFrame(wide)]
+    return _in_order(tables, ["l2", "measure", "scope"], measures)
 
 
 def contrasts_table(
@@ -266,98 +228,100 @@ def contrasts_table(
     absent: Collection[str] = (),
     images: Images = NO_IMAGES,
 ) -> pd.DataFrame:
-    """Return every lambda against the reference, paired by seed, by `CONTRAST_COLUMNS`.
+    """Return every lambda against the reference, paired by seed.
 
-    One row per lambda and measure of `CONTRAST_MEASURES` but those in `absent`; the difference is
-    the value at the lambda minus that at the reference. No rows if the study does not have the
-    reference. A measure that is a mean over `images` has a second row per lambda, for other images
-    too. It has the mean, the interval and the p-values of t-tests; the other columns are of seeds
-    alone.
+    One row per lambda and measure of `COMPARED` but those in `absent`; the difference is the value
+    at the lambda minus that at the reference. Where that has no completed run, the smallest lambda
+    that has one takes its place. A measure that is a mean over `images` has a second row per
+    lambda, for other images too. It has the mean, the interval and the p-values of t-tests; the
+    other columns are of seeds alone.
 
     `p_holm` is `p_t` adjusted over the lambdas of a measure in a scope, `p_variance_holm` is
     `p_variance`. `probability_improvement` is the share of seeds that are better at the lambda,
-    ties one half; NaN for a measure without a better side, see `LOWER_IS_BETTER`. `correlation` is
-    that of the pairs: pairing makes the interval narrower where it is above 0. `p_equivalent` is
-    that of two one-sided tests that the difference is within `margin` (NaN for a measure without
-    one). `low`, `high` and `p_equivalent` are not adjusted.
+    ties one half; NaN for a measure without a better side. `correlation` is that of the pairs:
+    pairing makes the interval narrower where it is above 0. `p_equivalent` is that of two one-sided
+    tests that the difference is within `margin` (NaN for a measure without one). `low`, `high` and
+    `p_equivalent` are not adjusted.
     """
-    cells = by_lambda(runs)
-    if reference not in cells:
-        return pd.DataFrame(columns=CONTRAST_COLUMNS)
-    lambdas = [l2 for l2 in cells if l2 != reference]
-    lost = {l2: diverged_seeds(runs, l2, reference) for l2 in lambdas}
-    measures = [measure for measure in CONTRAST_MEASURES if measure not in absent]
-    pairs = {case: paired_values(cells, *case, reference) for case in product(measures, lambdas)}
-    flips, swaps = (
-        dict(zip(pairs, statistics.sign_flips(starmap(of_pair, pairs.values())), strict=True))
-        for of_pair in (statistics.differences, statistics.products)
+    lambdas, seeds = _levels(runs)
+    left = sorted(set(completed(runs)["l2"])) or [reference]
+    reference = reference if reference in left else left[0]
+    others = [l2 for l2 in lambdas if l2 != reference]
+    measures = [measure for measure in COMPARED if measure not in absent]
+    if reference not in lambdas or not others:
+        return pd.DataFrame(columns=["l2", "reference_l2", "measure", "scope"])
+    values = arranged(runs, measures, others, seeds)
+    base = np.broadcast_to(arranged(runs, measures, [reference], seeds), values.shape)
+    difference = statistics.differences(values, base)
+    mean = statistics.mean_of(difference)
+    ends = mean.interval(confidence)
+    table = _rows(measure=measures, l2=others).assign(reference_l2=reference)
+    margin = np.array([margin_of(measure) for measure in measures])[:, None]
+    better = np.array([MEASURES[measure].better for measure in measures])[:, None]
+    lower, higher = (
+        statistics.probability_improvement(difference, higher_is_better=higher)
+        for higher in (False, True)
     )
-    rows = []
-    for measure in measures:
-        families = {SEEDS: [], SEEDS_AND_IMAGES: []}
-        for l2 in lambdas:
-            by_seed = paired_differences(cells, measure, l2, reference)
-            difference = by_seed.to_numpy()
-            mean = statistics.mean_interval(difference, confidence)
-            row = {
-                "l2": l2,
-                "reference_l2": reference,
-                "measure": measure,
-                "n": mean.n,
-                "mean_difference": mean.value,
-                "diverged_seeds": lost[l2],
-            }
-            families[SEEDS].append(
+    found = {
+        "n": mean.n,
+        "mean_difference": mean.value,
+        "low": ends.low,
+        "high": ends.high,
+        "p_t": mean.p_value(),
+        "p_sign_flip": statistics.sign_flip(difference),
+        "d_z": statistics.cohen_d_z(difference),
+        "probability_improvement": np.select(
+            [better == "lower", better == "higher"], [lower, higher], math.nan
+        ),
+        "p_variance": statistics.equal_variances(values, base),
+        "correlation": statistics.correlation(values, base),
+        "margin": np.broadcast_to(margin, mean.n.shape),
+        "p_equivalent": mean.equivalence(margin),
+    }
+    table = table.assign(**{name: numbers.ravel() for name, numbers in found.items()})
+    lost = {l2: diverged_seeds(runs, l2, reference) for l2 in others}
+    table = table.assign(diverged_seeds=table["l2"].map(lost), scope=SEEDS)
+    wide = []
+    shared = ["measure", "l2", "reference_l2", "n", "mean_difference", "margin", "diverged_seeds"]
+    for row, of_pairs in zip(
+        table[shared].to_dict("records"), difference.reshape(-1, len(seeds)), strict=True
+    ):
+        if mean := images.mean(row["measure"], pd.Series(of_pairs, seeds), row["l2"], reference):
+            ends = mean.interval(confidence)
+            wide.append(
                 row
-                | {
-                    "low": mean.low,
-                    "high": mean.high,
-                    "p_t": statistics.paired_t(difference),
-                    "p_sign_flip": flips[measure, l2],
-                    "d_z": statistics.cohen_d_z(difference),
-                    "probability_improvement": _improvement(measure, difference),
-                    "p_variance": swaps[measure, l2],
-                    "correlation": statistics.correlation(*pairs[measure, l2]),
-                    **equivalence(measure, difference),
-                }
+                | {"low": ends.low, "high": ends.high, "p_t": mean.p_value()}
+                | {"p_equivalent": mean.equivalence(row["margin"]), "scope": SEEDS_AND_IMAGES}
             )
-            if wide := images.mean(measure, by_seed, l2, reference):
-                ends = wide.interval(confidence)
-                families[SEEDS_AND_IMAGES].append(
-                    row
-                    | {"low": ends.low, "high": ends.high, "p_t": wide.p_value()}
-                    | equivalence(measure, wide)
-                )
-        for scope, family in families.items():
-            for p, adjusted in (("p_t", "p_holm"), ("p_variance", "p_variance_holm")):
-                values = statistics.holm([row.get(p, math.nan) for row in family])
-                for row, value in zip(family, values, strict=True):
-                    row |= {adjusted: value, "scope": scope}
-            rows += family
-    return pd.DataFrame(rows, columns=CONTRAST_COLUMNS)
+    table = _in_order([table, pd.DataFrame(wide)], ["measure", "scope", "l2"], measures)
+    families = table.groupby(["measure", "scope"])
+    for p, adjusted in (("p_t", "p_holm"), ("p_variance", "p_variance_holm")):
+        table[adjusted] = families[p].transform(statistics.holm)
+    return table
 
 
-def _improvement(measure: str, difference: np.ndarray) -> float:
-    better = MEASURES[measure].better
-    if better is None:
-        return math.nan
-    return statistics.probability_improvement(difference, higher_is_better=better == "higher")
-
-
-def equivalence(measure: str, difference: np.ndarray | Mean) -> dict[str, float]:
-    """Return the margin of a measure, and the p-value that a difference is not within it.
-
-    The difference is given seed by seed or, for other images too, as a mean with its error.
-    """
+def margin_of(measure: str) -> float:
+    """Return the size of a difference that does not matter; NaN for a measure without one."""
     margin = MEASURES[measure].margin
-    margin = math.nan if margin is None else margin
-    if isinstance(difference, Mean):
-        return {"margin": margin, "p_equivalent": difference.equivalence(margin)}
-    return {"margin": margin, "p_equivalent": statistics.equivalence(difference, margin)}
+    return math.nan if margin is None else margin
+
+
+def by_lambda(runs: pd.DataFrame) -> dict[float, pd.DataFrame]:
+    """Return the runs of every lambda, indexed by seed."""
+    return {l2: cell.set_index("seed") for l2, cell in runs.groupby("l2")}
+
+
+def paired_differences(
+    cells: dict[float, pd.DataFrame], measure: str, l2: float, reference: float
+) -> pd.Series:
+    """Return `measure` at `l2` minus at `reference`, by the seeds that have both."""
+    first, second = cells[l2][measure].align(cells[reference][measure])
+    difference = statistics.differences(first.to_numpy(float), second.to_numpy(float))
+    return pd.Series(difference, first.index).dropna()
 
 
 def histogram_table(runs: list[Run]) -> pd.DataFrame:
-    """Return the histogram of the final weights of every completed run, by `HISTOGRAM_COLUMNS`."""
+    """Return the histogram of the final weights of every completed run."""
     rows = []
     for run in runs:
         histogram = run.measured.get("weight_histogram", {"edges": [], "counts": []})
@@ -366,7 +330,7 @@ def histogram_table(runs: list[Run]) -> pd.DataFrame:
             (float(run.l2), run.seed, low, high, count)
             for (low, high), count in zip(bins, histogram["counts"], strict=True)
         ]
-    return pd.DataFrame(rows, columns=HISTOGRAM_COLUMNS)
+    return pd.DataFrame(rows, columns=["l2", "seed", "low", "high", "count"])
 
 
 def regularised_kernels(runs: list[Run]) -> list[tuple[int, int]] | None:

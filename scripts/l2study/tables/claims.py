@@ -8,7 +8,7 @@ import pandas as pd
 from l2study.tables import more_seeds
 from l2study.tables.build import by_lambda
 from l2study.tables.derived import measured_at
-from l2study.tables.image_means import NO_IMAGES, Images
+from l2study.tables.image_intervals import NO_IMAGES, Images
 from l2study.tables.judge import (
     NOT_RESOLVED,
     Judged,
@@ -80,7 +80,7 @@ def claims_table(
         ledger: from `read_ledger`.
         histories: the table of all histories.
         runs: the table of all runs, with the derived measures.
-        choice: from `decision_tables.choice_table`.
+        choice: from `choice.choice_table`.
         epochs: those that are evaluated in a completed run.
         confidence: of the intervals.
         images: what the runs predict; a mean over images at the last epoch is judged for other

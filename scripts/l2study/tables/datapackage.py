@@ -85,35 +85,39 @@ def _field(name: str, column: dict, required: bool) -> dict:
     }
 
 
-def with_types(
+def as_described(
     tables: Mapping[str, pd.DataFrame], factors: Sequence[str] = ()
 ) -> dict[str, pd.DataFrame]:
-    """Return `tables` with every column of whole numbers as such, missing ones included.
+    """Return `tables` with the columns and the types of schemas/tables.yaml, in its order.
+
+    A column that a table lacks is empty in all its rows.
 
     Args:
         tables: all tables of a study, by name.
         factors: the names of its factors.
 
     Raises:
-        DescriptionError: the tables or their columns are not those described, in that order.
+        DescriptionError: the tables are not those described, a table has a column that is not, or
+            lacks one that must not be empty.
     """
-    descriptions = read_descriptions(factors)
-    _same("the tables", list(tables), list(descriptions))
-    typed = {}
-    for name, table in tables.items():
-        fields = descriptions[name]["schema"]["fields"]
-        _same(f"the columns of {name}", list(table), [field["name"] for field in fields])
+    descriptions, described = read_descriptions(factors), {}
+    _same("the tables", set(tables), set(descriptions))
+    for name in descriptions:
+        fields, table = descriptions[name]["schema"]["fields"], tables[name]
+        columns = [field["name"] for field in fields]
+        needed = {field["name"] for field in fields if field.get("constraints", {}).get("required")}
+        there = set(table) | (set(columns) - needed if len(table) else set(columns))
+        _same(f"the columns of {name}", there, set(columns))
         whole = [field["name"] for field in fields if field["type"] == "integer"]
-        typed[name] = table.astype(dict.fromkeys(whole, "Int64"))
-    return typed
+        described[name] = table.reindex(columns=columns).astype(dict.fromkeys(whole, "Int64"))
+    return described
 
 
-def _same(what: str, found: list[str], described: list[str]) -> None:
-    if found == described:
-        return
-    odd = sorted(set(found) ^ set(described))
-    difference = f"differ in {', '.join(odd)}" if odd else "are in another order"
-    raise DescriptionError(f"{SCHEMA}: {what} {difference}; describe them as they are")
+def _same(what: str, found: set[str], described: set[str]) -> None:
+    if odd := sorted(found ^ described):
+        raise DescriptionError(
+            f"{SCHEMA}: {what} differ in {', '.join(odd)}; describe them as they are"
+        )
 
 
 def write_parquet(table: pd.DataFrame, fields: list[dict], path: str | os.PathLike) -> None:

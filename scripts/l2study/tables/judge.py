@@ -15,9 +15,9 @@ from l2study.core.labels import l2_label
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES
 from l2study.core.wording import seed_list
 from l2study.tables import ranks, statistics
-from l2study.tables.build import paired_differences, paired_values
+from l2study.tables.build import paired_differences
 from l2study.tables.derived import EPOCH_OF
-from l2study.tables.image_means import NO_IMAGES, Images
+from l2study.tables.image_intervals import NO_IMAGES, Images
 from l2study.tables.statistics import Estimate
 
 SUPPORTED, CONTRADICTED, NOT_RESOLVED = "supported", "contradicted", "not resolved"
@@ -282,12 +282,11 @@ def _judge(row: dict, l2: float | None, sample: Sample) -> _Result:
             values = paired_differences(cells, measure, l2, float(row["against"]))
             found = _mean(values, row, l2, sample)
         case "ratio":
-            pairs = paired_values(cells, measure, l2, float(row["against"]))
+            first, second = cells[l2][measure].align(cells[float(row["against"])][measure])
             with np.errstate(divide="ignore", invalid="ignore"):
-                logs = np.log(pairs[0] / pairs[1])
-            ratio = statistics.mean_interval(logs, confidence)
-            estimate = Estimate(*(math.exp(value) for value in ratio[:3]), ratio.n)
-            found = _Result(estimate, error=statistics.standard_error(logs))
+                ratio = statistics.mean_of(np.log(first / second))
+            estimate = ratio.interval(confidence)
+            found = _Result(Estimate(*np.exp(estimate[:3]), estimate.n), error=ratio.error)
         case "association":
             runs = pd.concat(cells.values())
             values = runs[row["with"]], runs[measure]
@@ -310,7 +309,7 @@ def _mean(values: pd.Series, row: dict, l2: float, sample: Sample) -> _Result:
 
     It is for other images too if the measure is a mean over images, at the last epoch.
     """
-    last, error = max(sample.evaluated), statistics.standard_error(values)
+    last, narrow = max(sample.evaluated), statistics.mean_of(values)
     if row.get("epoch", last) == last:
         against = float(row["against"]) if "against" in row else None
         if wide := sample.images.mean(row["measure"], values, l2, against):
@@ -318,9 +317,9 @@ def _mean(values: pd.Series, row: dict, l2: float, sample: Sample) -> _Result:
                 wide.interval(sample.confidence),
                 scope=SEEDS_AND_IMAGES,
                 error=wide.error,
-                floor=max(wide.error**2 - error**2, 0.0),
+                floor=max(wide.error**2 - narrow.error**2, 0.0),
             )
-    return _Result(statistics.mean_interval(values, sample.confidence), error=error)
+    return _Result(narrow.interval(sample.confidence), error=narrow.error)
 
 
 def _trend(

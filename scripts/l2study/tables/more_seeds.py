@@ -7,7 +7,7 @@ close to its bound.
 import math
 from collections.abc import Iterable, Sequence
 
-from l2study.tables.decisions import seeds_needed
+from l2study.tables.choice import seeds_needed
 from l2study.tables.judge import NOT_RESOLVED, SUPPORTED, Judged
 
 POWER = 0.8

@@ -10,21 +10,8 @@ import pandas as pd
 
 from l2study.tables import statistics
 from l2study.tables.build import by_lambda, diverged_seeds, paired_differences
-from l2study.tables.decisions import one_standard_error
+from l2study.tables.choice import chosen_lambda, one_standard_error
 
-ONE_SEED_COLUMNS = [
-    "says",
-    "measure",
-    "l2",
-    "reference_l2",
-    "n",
-    "count",
-    "share",
-    "low",
-    "high",
-    "by_seeds",
-    "diverged_seeds",
-]
 ONE_SEED_MEASURES = ("test_accuracy", "gap_generalisation", "gap_reported")
 """What a single seed is asked for the sign of."""
 
@@ -34,7 +21,7 @@ PICKS, PICKS_ANOTHER, OPPOSITE_SIGN = "picks", "picks another", "opposite sign"
 def one_seed_table(
     runs: pd.DataFrame, choice: pd.DataFrame, reference: float, confidence: float
 ) -> pd.DataFrame:
-    """Return how many seeds alone say what, by `ONE_SEED_COLUMNS`.
+    """Return how many seeds alone say what.
 
     A seed `picks` the lambda at which its own validation cross-entropy after the last epoch is
     lowest (the larger of a tie), of those at which it completed. `picks another` counts the seeds
@@ -51,8 +38,7 @@ def one_seed_table(
         reference: the study's reference lambda.
         confidence: of the intervals, see `statistics.share_interval`.
     """
-    cells, picks = by_lambda(runs), _picks(runs)
-    chosen = choice.set_index("rule").loc[["best"], "l2"].iloc[0]
+    cells, picks, chosen = by_lambda(runs), _picks(runs), chosen_lambda(choice)
     lambdas = list(cells) if len(cells) > 1 and not picks.empty else []
     said = [(PICKS, "val_ce", l2, None, picks == l2, lambdas) for l2 in lambdas]
     if lambdas and pd.notna(chosen):
@@ -60,17 +46,30 @@ def one_seed_table(
     others = [l2 for l2 in cells if l2 != reference] if reference in cells else []
     for measure, l2 in itertools.product(ONE_SEED_MEASURES, others):
         difference = paired_differences(cells, measure, l2, reference)
-        sign = np.sign(statistics.mean_interval(difference, confidence).value)
+        sign = np.sign(statistics.mean_of(difference).value)
         if abs(sign) == 1:
             opposite = np.sign(difference) == -sign
             said.append((OPPOSITE_SIGN, measure, l2, reference, opposite, [l2, reference]))
     rows = []
-    for *what, by_seed, of in said:
-        share = statistics.share_interval(int(by_seed.sum()), len(by_seed), confidence)
-        by = " ".join(str(seed) for seed in by_seed.index[by_seed])
-        count = [share.n, int(by_seed.sum()), *share[:3]]
-        rows.append([*what, *count, by, diverged_seeds(runs, *of)])
-    return pd.DataFrame(rows, columns=ONE_SEED_COLUMNS)
+    for says, measure, l2, against, by_seed, of in said:
+        count = int(by_seed.sum())
+        share = statistics.share_interval(count, len(by_seed), confidence)
+        rows.append(
+            {
+                "says": says,
+                "measure": measure,
+                "l2": l2,
+                "reference_l2": against,
+                "n": share.n,
+                "count": count,
+                "share": share.value,
+                "low": share.low,
+                "high": share.high,
+                "by_seeds": " ".join(map(str, by_seed.index[by_seed])),
+                "diverged_seeds": diverged_seeds(runs, *of),
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def _picks(runs: pd.DataFrame) -> pd.Series:

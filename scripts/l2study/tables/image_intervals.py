@@ -1,0 +1,229 @@
+"""Means over images: intervals for other seeds and for other images, at once.
+
+Every seed predicts the same images, so seeds and images are crossed. What is estimated is the mean
+over seeds of
+
+    y_s = a_s + sum over parts k of c_k * (mean over the images i of x_ksi),
+
+where a part is an independent sample of images (the test images, the validation images), and a_s
+holds all that is not a mean over such images. The generalisation gap has the training accuracy as
+a_s, and the test images with c = -1. The images that were trained on stay fixed: other training
+images would be another training. A difference between two lambdas is formed image by image first.
+
+Predictions are kept of the final weights, so all this is of the last epoch.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from l2study.core.design import Setup
+from l2study.core.measures import MEASURES
+from l2study.core.predictions import PARTS, Predicted
+from l2study.tables import statistics
+from l2study.tables.statistics import Mean
+
+
+class Spread(NamedTuple):
+    """How a table of seeds and images is spread; NaN where it has too few of them.
+
+    `image` and `rest` are the mean squares of the two-way table, `within` is the mean over seeds of
+    the variance over images.
+    """
+
+    images: int
+    image: float
+    rest: float
+    within: float
+
+
+def spread_of(table: np.ndarray) -> Spread:
+    """Return how a table of seeds and images is spread, shape (seeds, images)."""
+    table = np.asarray(table, float)
+    seeds, images = table.shape
+    if seeds < 1 or images < 2:
+        return Spread(images, math.nan, math.nan, math.nan)
+    within = float(table.var(axis=1, ddof=1).mean())
+    if seeds < 2:
+        return Spread(images, math.nan, math.nan, within)
+    of_images = table.mean(axis=0)
+    rest = table - of_images
+    rest -= rest.mean(axis=1, keepdims=True)
+    image = seeds * float(of_images.var(ddof=1))
+    left = float(np.vdot(rest, rest)) / ((seeds - 1) * (images - 1))
+    return Spread(images, image, left, within)
+
+
+def wide_mean(
+    values: np.ndarray, parts: Sequence[tuple[float, Spread]], correction: float = 0.0
+) -> Mean:
+    """Return the mean over seeds with its standard error for other seeds and other images.
+
+    With S seeds, and N images in a part, the variance of the mean is
+
+        s_y^2 / S + sum over parts of c^2 * max(0, MS_image - MS_rest) / (S N),
+
+    with the variance s_y^2 of `values` (n - 1) and the mean squares of the two-way table of seeds
+    and images. Since s_y^2 already holds the share of the rest, that is s2_seed / S + s2_image / N
+    + s2_rest / (S N) with the components by the analysis of variance (Searle, Casella and McCulloch
+    1992, section 4.3). Degrees of freedom are by Satterthwaite (1946) over the mean squares used,
+    but never fewer than one of these has: a difference of mean squares that are nearly alike would
+    give next to none, and an interval without end (Gaylor and Hopper 1969, Technometrics 11,
+    691-706). With very few seeds the interval for seeds alone may be the wider one. Then it is
+    taken for both: what holds for more cannot be surer. benchmarks/coverage.py has coverages.
+
+    Args:
+        values: y_s of every seed, finite, shape (seeds,).
+        parts: coefficient and spread of what is a mean over images. A part of a single image leaves
+            the error unknown.
+        correction: validation images over training images where the split varies with the seed,
+            else 0. The training sets of two splits overlap, so their results go together, and
+            s_y^2 / S is too small. It is multiplied by 1 + S * correction (Nadeau and Bengio 2003).
+            Validation images then differ between seeds: they are no part, s_y^2 has their share.
+    """
+    narrow = statistics.mean_of(values)
+    n, unknown = narrow.n, narrow._replace(error=math.nan, df=math.nan)
+    if n < 2 or any(squares.images < 2 for _, squares in parts):
+        return unknown
+    of_seeds = narrow.error**2 * (1 + n * correction)
+    variance, spread, least = of_seeds, of_seeds**2 / (n - 1), n - 1
+    for coefficient, squares in parts:
+        images = squares.images
+        share = coefficient**2 / (n * images)
+        if squares.image > squares.rest:
+            variance += share * (squares.image - squares.rest)
+            spread += (share * squares.image) ** 2 / (images - 1)
+            spread += (share * squares.rest) ** 2 / ((n - 1) * (images - 1))
+            least = min(least, images - 1)
+    df = max(variance**2 / spread, least) if spread else math.nan
+    seeds_alone = ((math.sqrt(of_seeds), n - 1),) if of_seeds else ()
+    return Mean(narrow.value, n, math.sqrt(variance), df, seeds_alone)
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """The predictions of completed runs, by lambda and seed, and then by the part of the images."""
+
+    predictions: Mapping[tuple[float, int], Mapping[str, Predicted]]
+    crossed: Sequence[str] = PARTS
+    """The parts whose images are the same for every seed."""
+    correction: float = 0.0
+    """Validation images over training images, where the split varies with the seed."""
+    _spreads: dict[tuple, Spread] = field(default_factory=dict)
+    """What many measures and claims ask for again, and what takes long to compute."""
+
+    def table(
+        self, part: str, quantity: str, lambdas: Sequence[float], seeds: Sequence[int]
+    ) -> np.ndarray:
+        """Return a quantity of every seed and image, at the first lambda less at the second."""
+        first, *second = (self._stacked(part, quantity, l2, seeds) for l2 in lambdas)
+        return first - second[0] if second else first
+
+    def _stacked(self, part: str, quantity: str, l2: float, seeds: Sequence[int]) -> np.ndarray:
+        runs = (self.predictions[l2, seed][part] for seed in seeds)
+        predicted = Predicted(*map(np.stack, zip(*runs, strict=True)))
+        return getattr(predicted, quantity).astype(float, copy=False)
+
+    def _parts(
+        self, measure: str, lambdas: Sequence[float], seeds: Sequence[int]
+    ) -> list[tuple[float, Spread]] | None:
+        """Return coefficient and spread of every part; None if only other seeds can be spoken of:
+        the measure is no mean over images, or a prediction is not there.
+        """
+        if not MEASURES[measure].images or not len(seeds) or not self.known(lambdas, seeds):
+            return None
+        found = []
+        for quantity, coefficients in MEASURES[measure].images.items():
+            for part in (part for part in coefficients if part in self.crossed):
+                key = part, quantity, tuple(lambdas), tuple(seeds)
+                if key not in self._spreads:
+                    self._spreads[key] = spread_of(self.table(*key))
+                found.append((coefficients[part], self._spreads[key]))
+        return found
+
+    def known(self, lambdas: Sequence[float], seeds: Sequence[int]) -> bool:
+        """Return whether there is a prediction of every one of these runs."""
+        return all((l2, seed) in self.predictions for l2 in lambdas for seed in seeds)
+
+    def mean(
+        self, measure: str, values: pd.Series, l2: float, against: float | None = None
+    ) -> Mean | None:
+        """Return the mean of a measure for other seeds and other images; None if there is none.
+
+        Everything that has a wider interval has it from here.
+
+        Args:
+            measure: its name.
+            values: the measure of every run, or its difference from `against`, indexed by seed.
+            l2: the lambda of the runs.
+            against: the lambda that is compared with.
+        """
+        values = values[np.isfinite(values.to_numpy(float))]
+        lambdas = (l2,) if against is None else (l2, against)
+        parts = self._parts(measure, lambdas, values.index.tolist())
+        return None if parts is None else wide_mean(values.to_numpy(float), parts, self.correction)
+
+    def variance(self, measure: str, l2: float, seeds: Sequence[int]) -> float:
+        """Return the variance of a run's measure if only its images were drawn again.
+
+        The sum over parts of c^2 * (mean over seeds of the variance over images) / N. The seeds of
+        a study share their images, so that their variance may well be below this. NaN if that is
+        not known.
+        """
+        parts = self._parts(measure, (l2,), seeds)
+        if not parts or any(part.images < 2 for _, part in parts):
+            return math.nan
+        return sum(coefficient**2 * part.within / part.images for coefficient, part in parts)
+
+    def resampled(
+        self, lambdas: Sequence[float], seeds: Sequence[int], samples: int
+    ) -> Iterator[np.ndarray] | None:
+        """Yield for each of `lambdas` the validation cross-entropy of every run, in bootstrap
+        samples of the images, shape (samples, seeds); None if the seeds do not share the images.
+
+        The samples are the same for every lambda, and others than those of the seeds.
+        """
+        if "val" not in self.crossed or not self.known(lambdas, seeds):
+            return None
+        return self._resampled(lambdas, seeds, samples)
+
+    def _resampled(self, lambdas: Sequence[float], seeds: Sequence[int], samples: int) -> Iterator:
+        counts = None
+        for l2 in lambdas:
+            table = self.table("val", "cross_entropy", [l2], seeds)
+            images = table.shape[1]
+            if counts is None:
+                draw = np.random.default_rng(1)
+                drawn = (draw.integers(0, images, size=images) for _ in range(samples))
+                counts = np.stack(
+                    [np.bincount(one, minlength=images) for one in drawn], dtype=float
+                )
+            yield counts @ table.T / images
+
+
+NO_IMAGES = Images({})
+"""Where no predictions are known: nothing can be said of other images."""
+
+
+def images_of(
+    setup: Setup, predictions: Mapping[tuple[float, int], Mapping[str, Predicted]]
+) -> Images:
+    """Return the predictions of a study, with what is shared between its seeds.
+
+    Where the split varies with the seed, only the test images are the same for every seed, and
+    training sets overlap: see `correction` of `wide_mean`. In a crossed design with one level of
+    the split, all runs share it.
+
+    Args:
+        setup: whose runs they are.
+        predictions: of every completed run, by lambda and seed.
+    """
+    if not predictions or "split" not in setup.differing:
+        return Images(predictions)
+    # A smaller `train_size` shares fewer images between splits: what holds without it is enough.
+    share = setup.config["validation"]["fraction"]
+    return Images(predictions, ("test",), share / (1 - share))

@@ -1,0 +1,111 @@
+"""All tables of a study, from the files of its runs to the files in RESULTS/tables."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from l2study.core.design import Design, Setup
+from l2study.core.files import read_json, write_json
+from l2study.core.measures import RUN_MEASURES, names
+from l2study.core.runs import DamagedRunError, Run, read_runs, weights_checksum
+from l2study.core.table_files import write_table
+from l2study.tables import across, build, datapackage
+from l2study.tables.choice import choice_table, power_table
+from l2study.tables.claims import claims_table
+from l2study.tables.derived import DERIVED_MEASURES, with_derived
+from l2study.tables.image_intervals import images_of
+from l2study.tables.ledger import read_ledger
+from l2study.tables.one_seed import one_seed_table
+from l2study.tables.rounds import rounds_table
+from l2study.tables.variance import variance_table
+
+
+def write_tables(config: dict, ledger: Path, results: Path, *, allow_missing: bool = False) -> None:
+    """Write every table of the study to `results`/tables, and datapackage.json beside them.
+
+    Args:
+        config: a canonical configuration; `dataset` and `validation` are only written down.
+        ledger: the claims and the rules that judge them, YAML.
+        results: the study's results folder, with its runs and those of its set-ups.
+        allow_missing: leave out promised runs that are not there, and use the others.
+
+    Raises:
+        DamagedRunError: a promised run is missing or damaged.
+        LedgerError: the ledger is not as it should be.
+        DescriptionError: the tables are not as schemas/tables.yaml describes them.
+    """
+    design, claims = Design.of(config, checked=True), read_ledger(ledger)
+    studied, data, weights, faults = {}, {}, {}, []
+    for setup in design.setups:
+        manifest = Path(f"{results}{setup.data_place}") / "data.json"
+        data[setup.name] = read_json(manifest) if manifest.exists() else {}
+        try:
+            place = Path(f"{results}{setup.place}")
+            measured, given = names("weights"), data[setup.name]
+            runs = read_runs(place, setup, given, measured, allow_missing=allow_missing)
+        except DamagedRunError as fault:
+            faults.append(str(fault))
+            continue
+        if runs:
+            studied[setup.name] = tables_of(setup, claims, runs)
+            weights[setup.name] = weights_checksum(run.record for run in runs)
+            # They take most of the memory, and writing the tables takes more.
+            del runs
+    if faults:
+        raise DamagedRunError("\n".join(faults))
+    if not studied:
+        raise DamagedRunError(f"{results}: has none of the runs of the study")
+    tables = {
+        name: pd.concat([of_one[name].assign(setup=setup) for setup, of_one in studied.items()])
+        for name in next(iter(studied.values()))
+    }
+    runs = {name: of_one["runs"] for name, of_one in studied.items()}
+    tables |= {
+        "setups": across.setups_table(design, studied, claims),
+        "interactions": across.interactions_table(design, studied),
+        "best": across.best_table(studied),
+        "rounds": rounds_table(design.base.until, design.base.confidence, runs),
+    }
+    folder = results / "tables"
+    descriptions = datapackage.read_descriptions(design.factors)
+    for name, table in datapackage.as_described(tables, design.factors).items():
+        write_table(table, folder / f"{name}.csv")
+        if descriptions[name]["parquet"]:
+            fields = descriptions[name]["schema"]["fields"]
+            datapackage.write_parquet(table, fields, folder / f"{name}.parquet")
+    package = datapackage.data_package(design.config, data, weights, folder, design.factors)
+    write_json(folder / "datapackage.json", package)
+
+
+def tables_of(setup: Setup, ledger: dict, found: list[Run]) -> dict[str, pd.DataFrame]:
+    """Return every table of one set-up by its name, of its runs.
+
+    The tables `histories`, `runs` and `weight_histogram` have all runs. The others are of the
+    independent runs alone, which are all but in a crossed design. There, runs share initial
+    weights, an order or a split, and are alike for that reason. Counted as if they were
+    independent, they would make every interval too narrow.
+    """
+    reference, confidence, absent = setup.reference, setup.confidence, build.without_value(setup)
+    histories = build.histories_table(found)
+    runs = build.runs_table(found, absent)
+    runs = with_derived(histories, runs, build.regularised_kernels(found))
+    tables = {
+        "histories": histories,
+        "runs": runs,
+        "weight_histogram": build.histogram_table(found),
+        "variance": variance_table(setup, runs),
+    }
+    histories, runs = (build.independent(table, setup) for table in (histories, runs))
+    measures = [name for name in (*RUN_MEASURES, *DERIVED_MEASURES) if name not in absent]
+    predicted = {(float(run.l2), run.seed): run.predictions for run in found if run.predictions}
+    images = images_of(setup, predicted)
+    choice = choice_table(runs, reference, confidence, images)
+    return tables | {
+        "gap": build.gap_table(histories, runs, setup.epochs, confidence, absent, images),
+        "contrasts": build.contrasts_table(runs, reference, confidence, absent, images),
+        "choice": choice,
+        "power": power_table(runs, reference, confidence),
+        "claims": claims_table(ledger, histories, runs, choice, setup.epochs, confidence, images),
+        "means": build.means_table(runs, measures, confidence, images),
+        "one_seed": one_seed_table(runs, choice, reference, confidence),
+    }
