@@ -236,7 +236,8 @@ def test_cancelled_over_memory_and_over_time(slurm, project):
         "0.001_3": ["COMPLETED"],
     }
     assert [job["ReqMem"] for job in runs["0.001_0"]] == ["2000M", "4000M"]
-    assert [job["Timelimit"] for job in runs["0.001_1"]] == ["00:05:00", "00:10:00"]
+    assert runs["0.001_3"][0]["Timelimit"] == "00:05:00"
+    assert runs["0.001_1"][1]["Timelimit"] == "00:10:00"
 
 
 # ---- faults of the cluster
