@@ -1,8 +1,6 @@
 """A study whose training is faked and takes a moment, for tests of what goes on around it."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import yaml
@@ -54,17 +52,25 @@ RUNS = [f"results/tiny/runs/l2~0.001/seed~{seed}/run.json" for seed in range(4)]
 ENVIRONMENT = {name: os.environ[name] for name in ("PATH", "HOME")}
 """That of a user."""
 
+AS_JOBS = ("--workflow-profile", "profiles/here")
+"""What lets Snakemake send the runs away, as jobs of tests/executor."""
+
 
 class FakeTraining(Project):
-    """A study of four runs: one lambda, four seeds."""
+    """A study of four runs, one lambda and four seeds, of which nothing but the runs is made."""
 
     preloaded = False
 
     def __init__(self, folder: Path):
         super().__init__(folder)
-        self.configure()
         (folder / "scripts" / "train.py").write_text(TRAIN)
         (folder / "scripts" / "l2study" / "training" / "preload.py").write_text(PRELOAD)
+        # the profile for Slurm but for the executor and the waiting
+        slurm = yaml.safe_load((PROJECT / "profiles" / "slurm" / "config.yaml").read_text())
+        here = {key: value for key, value in slurm.items() if "slurm" not in key}
+        here |= {"executor": "here", "seconds-between-status-checks": 1, "latency-wait": 5}
+        (folder / "profiles" / "here").mkdir()
+        (folder / "profiles" / "here" / "config.yaml").write_text(yaml.safe_dump(here))
 
     def configure(self, **changes) -> None:
         super().configure(**{"lambdas": [0.001], "seeds": 4} | changes)
@@ -79,23 +85,8 @@ class FakeTraining(Project):
         """Return the seeds of the runs that are there."""
         return {seed for seed, run in enumerate(RUNS) if (self.folder / run).exists()}
 
-    def run(self, *arguments: str, executor: str | None = None) -> subprocess.CompletedProcess:
-        """Run Snakemake for the four runs, on two cores, or as jobs of tests/executor."""
-        command = [str(Path(sys.executable).parent / "snakemake"), "--configfile", "tiny.yaml"]
-        command += ["--workflow-profile", self._profile()] if executor else ["--cores", "2"]
-        return subprocess.run(
-            [*command, *arguments, "--", *RUNS],
-            cwd=self.folder,
-            env=ENVIRONMENT | {"PYTHONPATH": str(PROJECT / "tests" / "executor")},
-            capture_output=True,
-            text=True,
-        )
+    def _command(self, arguments: tuple[str, ...]) -> list[str]:
+        return [*super()._command(arguments), "--", *RUNS]
 
-    def _profile(self) -> str:
-        """Return a profile that is that for Slurm but for the executor and the waiting."""
-        slurm = yaml.safe_load((PROJECT / "profiles" / "slurm" / "config.yaml").read_text())
-        here = {key: value for key, value in slurm.items() if "slurm" not in key}
-        here |= {"executor": "here", "seconds-between-status-checks": 1, "latency-wait": 5}
-        (self.folder / "profiles" / "here").mkdir(exist_ok=True)
-        (self.folder / "profiles" / "here" / "config.yaml").write_text(yaml.safe_dump(here))
-        return "profiles/here"
+    def _environment(self) -> dict[str, str]:
+        return ENVIRONMENT | {"PYTHONPATH": str(PROJECT / "tests" / "executor")}

@@ -131,7 +131,7 @@ class Trained(OnCluster, Project):
 class Faked(OnCluster, FakeTraining):
     """Four runs with faked training: lambda 0.001, seeds 0 to 3."""
 
-    targets = tuple(RUNS)
+    targets = ()
 
     def __init__(self, folder):
         super().__init__(folder)

@@ -137,13 +137,10 @@ def test_a_study_at_work_is_left_alone_and_ctrl_c_gives_the_terminal_back(projec
     (project.folder / "slow").touch()
     terminal = Terminal(project, *RUNS)
     terminal.read(until="epoch 1/3")
-    refused = project.run()
-    assert refused.returncode != 0
-    assert refused.stderr.splitlines()[-1].startswith(f"process {terminal.process.pid} on ")
-    assert "Traceback" not in refused.stderr
-    looked = project.run("--dry-run")
-    assert looked.returncode == 0, looked.stderr
-    assert looked.stdout.count("rule train:") == 4
+    refused = project.fail()
+    assert refused.splitlines()[-1].startswith(f"process {terminal.process.pid} on ")
+    assert "Traceback" not in refused
+    assert project.planned()["train"] == 4
     terminal.type(b"\x03")
     terminal.read()
     assert terminal.close() != 0
