@@ -213,22 +213,17 @@ def made_tables(ledger: Path | None = None, **options) -> tuple[Setup, dict]:
 
 
 def predictions(
-    part: str, accuracy: float, ce: float, random_state: int, seed: int, l2: str, spread: float
+    part: str, last: dict, random_state: int, seed: int, l2: str, spread: float
 ) -> Predicted:
-    """Return what a made-up run predicts for a part: with this accuracy and mean cross-entropy.
+    """Return what a made-up run predicts for a part, with the accuracy and mean cross-entropy of
+    the last row of its history.
 
     How hard an image is depends on the image, on the seed, and a little on lambda; the hardest are
     wrong. The probability of the right class falls with it.
 
-    Args:
-        part: "val" or "test".
-        accuracy: a whole number of `IMAGES`.
-        ce: the mean cross-entropy.
-        random_state: seed of the noise.
-        seed: of the run.
-        l2: its lambda.
-        spread: multiplies what differs between runs.
+    `spread` multiplies what differs between runs.
     """
+    accuracy, ce = last[f"{part}_accuracy"], last[f"{part}_ce"]
     images, base = IMAGES[part], [random_state, PARTS.index(part)]
     of_images = np.random.default_rng(base)
     label = of_images.integers(0, CLASSES, images)
@@ -264,10 +259,9 @@ def made_run(
 ) -> Run:
     """Return a made-up run, as it would be read from its files."""
     epochs = config["training"]["epochs"]
-    rows, measures = _run(float(l2), l2, seed, epochs, effects, random_state, kernels)
-    last = dict(zip(HISTORY_COLUMNS, rows[-1], strict=True))
+    whole, measures = _run(l2, seed, epochs, effects, random_state, kernels)
     end = epochs + 1 if diverged_epoch is None else diverged_epoch
-    rows = [rows[epoch] for epoch in evaluated_epochs(config["training"]) if epoch < end]
+    history = whole[[epoch for epoch in evaluated_epochs(config["training"]) if epoch < end]]
     record = {
         "l2": l2,
         "seed": seed,
@@ -299,8 +293,6 @@ def made_run(
         "started": "2025-01-01T00:00:00+00:00",
         "finished": "2025-01-01T00:00:10+00:00",
     }
-    cells = [[math.nan if cell == "" else float(cell) for cell in row] for row in rows]
-    history = np.array(cells).reshape(len(rows), len(HISTORY_COLUMNS))
     if diverged_epoch is not None:
         return Run(l2, seed, history, record, {}, {})
     measured = {
@@ -309,17 +301,9 @@ def made_run(
         "weight_histogram": {"edges": [-0.5, -0.1, 0.1, 0.5], "counts": [10, 80, 10]},
         "seconds": 0.5,
     }
+    last = dict(zip(HISTORY_COLUMNS, whole[-1], strict=True))
     predicted = {
-        part: predictions(
-            part,
-            last[f"{part}_accuracy"],
-            last[f"{part}_ce"],
-            random_state,
-            seed,
-            l2,
-            effects.spread,
-        )
-        for part in PARTS
+        part: predictions(part, last, random_state, seed, l2, effects.spread) for part in PARTS
     }
     return Run(l2, seed, history, record, measured, predicted)
 
@@ -336,7 +320,9 @@ def _share(accuracy, part):
     return min(round(accuracy * IMAGES[part]), IMAGES[part]) / IMAGES[part]
 
 
-def _run(l2, label, seed, epochs, effects, random_state, kernels):
+def _run(label, seed, epochs, effects, random_state, kernels):
+    """Return the whole history of a run as an array, and what was measured of its last weights."""
+    l2 = float(label)
     own = np.random.default_rng([random_state, seed, zlib.crc32(label.encode())])
     shared = np.random.default_rng([random_state, seed])
     s = strength(l2)
@@ -389,10 +375,10 @@ def _run(l2, label, seed, epochs, effects, random_state, kernels):
                 train + lag * shape,
             ]
         else:
-            running = ["", ""]
+            running = [math.nan, math.nan]
         rows.append(
             [
-                label,
+                l2,
                 seed,
                 epoch,
                 *running,
@@ -431,4 +417,4 @@ def _run(l2, label, seed, epochs, effects, random_state, kernels):
         "ece": ece,
         "brier": 0.04 + 0.04 * s,
     }
-    return rows, measures
+    return np.array(rows), measures
