@@ -58,13 +58,6 @@ def test_an_adapter_that_does_not_fit_says_so_in_one_line(name, capsys):
     assert line.startswith("This Snakemake is not as expected (AttributeError: ")
 
 
-@pytest.mark.parametrize("name", adapters())
-def test_an_adapter_says_what_it_is_for_and_what_happens_without(name):
-    said = adapters()[name].__doc__
-    assert re.search("[Pp]ublic|plugins|has no option", said)
-    assert "Without: " in said
-
-
 def claim(package):
     """Return which versions of `package` requirements.in allows."""
     text = (PROJECT / "envs" / "requirements.in").read_text()

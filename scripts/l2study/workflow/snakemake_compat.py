@@ -1,7 +1,7 @@
-"""The one door to Snakemake: all that rests on what Snakemake does not promise to keep.
+"""All that rests on what Snakemake does not promise to keep, in one place.
 
-Each function says what it is for, why no public interface serves, and what happens without it.
-Where a Snakemake does not fit, the function says so in one line, and the study goes on.
+Each function says what it is for, and why no public interface serves. Where a Snakemake does not
+fit, the function says in one line what is lost, and the study goes on.
 """
 
 import asyncio
@@ -44,23 +44,24 @@ def _adapter(without: str, otherwise: object = None) -> Callable:
     return guard
 
 
+# ---- the configuration
+
+
 @_adapter("jobs of a cluster check the configuration and the data again", otherwise=True)
 def is_main(workflow) -> bool:
     """Return whether this is the Snakemake that a person has started, not one within a job.
 
-    For: only that one checks the input, has a screen and locks the study. Public would be the mode
-    on the command line, which other programs than `snakemake` do not have.
-    Without: each job does all that reading the Snakefile can, which is slower.
+    Only that one checks the input, has a screen and locks the study. Public would be the mode on
+    the command line, which other programs than `snakemake` do not have.
     """
     return workflow.is_main_process
 
 
 @_adapter("a key that a file has twice is not noticed, and its last value is taken")
 def config_files(workflow) -> list | None:
-    """Return the paths of the files that the configuration has been read from so far.
+    """Return the files that the configuration has been read from, to read them more strictly.
 
-    For: reading them again, more strictly than Snakemake. Public is only the merged result.
-    Without: a file may have a key twice.
+    Public is only the merged result.
     """
     return workflow.configfiles
 
@@ -69,15 +70,24 @@ def config_files(workflow) -> list | None:
 def read_command_line(workflow, config: dict) -> None:
     """Put what `--config` gives as a mapping or a list into `config`, with numbers and not texts.
 
-    For: `--config "training={epochs: 2}"`, which Snakemake reads as the text "2". Public is only
-    that. A text that is not YAML is left as it is.
-    Without: keys of such a value that are numbers are refused.
+    Public is only what Snakemake makes of `--config "training={epochs: 2}"`, the text "2". What is
+    not YAML is left as it is.
     """
     for entry in workflow.config_settings.config_args or []:
         key, _, text = entry.partition("=")
         if text.startswith(("{", "[")):
             with contextlib.suppress(yaml.YAMLError):
                 update_config(config, {key: yaml.safe_load(text)})
+
+
+@_adapter("the runs of several set-ups are trained in any order")
+def orders_jobs(workflow) -> bool:
+    """Return whether `priority:` of a rule may be a function of a job's wildcards.
+
+    A function is public in newer Snakemakes (9.27 has it, 9.14 has not), but how to tell which one
+    this is, is not.
+    """
+    return hasattr(next(iter(workflow.rules)), "expand_priority")
 
 
 # ---- the screen
@@ -88,8 +98,7 @@ def screen(workflow) -> tuple[logging.StreamHandler, bool] | None:
     """Return Snakemake's handler for the screen and whether to use colours, if we may replace it.
 
     We may not in a dry run, with --verbose, --quiet, or where a logger plugin has the screen.
-    For: the display of progress. Loggers are told these settings if they are installed plugins.
-    Without: Snakemake's own screen.
+    Loggers are told these settings if they are installed plugins.
     """
     settings = workflow.output_settings
     silent = {"progress", "all"} & {str(about).lower() for about in settings.quiet or ()}
@@ -111,46 +120,14 @@ NOISE = re.compile(
     r"|(?s:RuleException:.*\bCalledProcessError in file)"
 )
 """Beginnings of lines that say nothing beside a display of progress. They are not marked as events,
-so that nothing public tells them from others. Without: such a line is shown."""
-
-
-# ---- the order of jobs
-
-
-@_adapter("the runs of several set-ups are trained in any order")
-def orders_jobs(workflow) -> bool:
-    """Return whether `priority:` of a rule may be a function of a job's wildcards.
-
-    For: training the runs of one set-up after the other. A function is public in newer Snakemakes
-    (9.27 has it, 9.14 has not), but how to tell which one this is, is not.
-    Without: the order is Snakemake's, and programs are compiled more often.
-    """
-    return hasattr(next(iter(workflow.rules)), "expand_priority")
-
-
-@_adapter("Snakemake is the busier, the more jobs have ended")
-def look_again_when_needed(workflow) -> None:
-    """Let Snakemake look for jobs to start when one has ended, and else once in the time for which
-    it limits their number.
-
-    Where there is such a limit, and by default there is, every look orders another one a second
-    later. So after some hundred jobs it looks hundreds of times a second, at all inputs of all jobs
-    that wait. Public is the option for the limit, which always is there, but none for the looking.
-    Without: in a study of 350 runs, two thirds of a core are busy with looking at the end.
-    """
-    scheduler = workflow.scheduler
-    order, due = scheduler._schedule_reevalutation, 0.0
-
-    def order_one(delay):
-        nonlocal due
-        if (now := time.monotonic()) >= due:
-            due = now + delay
-            order(delay)
-
-    scheduler._schedule_reevalutation = order_one
+so that nothing public tells them from others."""
 
 
 # ---- Snakemake within a job of a cluster
+
+
+BEGUN = "The job has begun."
+"""What the Snakemake within a job says first. Slurm's log of a job that never began lacks it."""
 
 
 @_adapter("in a job of several runs, a run that fails stops those after it")
@@ -158,7 +135,6 @@ def keep_going(workflow) -> None:
     """Let the Snakemake within a job of a cluster go on after a run that fails.
 
     Public is the option --keep-going, but Snakemake does not hand it on to its jobs.
-    Without: such a job ends with the first failure, and its other runs are tried with it again.
     """
     execute = workflow.execute
 
@@ -174,7 +150,6 @@ def one_slot(workflow) -> None:
     """Let the runs of a job of a cluster take turns: each takes one slot, and the job has one.
 
     Public is the option --resources, but Snakemake does not hand it on to its jobs.
-    Without: as many runs at a time as the node has processors.
     """
     workflow.register_resource("slots", 1)
 
@@ -184,51 +159,44 @@ def one_slot(workflow) -> None:
 
 def mend(workflow) -> None:
     """Mend all of the Snakemake that a person has started."""
-    look_again_when_needed(workflow)
-    see_every_end(workflow)
-    ask_steadily(workflow)
-    submit_what_is_missing(workflow)
-    spare_tries(workflow)
+    for repair in (
+        look_again_when_needed,
+        submit_what_is_missing,
+        see_every_end,
+        ask_steadily,
+        spare_tries,
+    ):
+        repair(workflow)
 
 
-SLURM = "snakemake_executor_plugin_slurm"
-"""The package of Snakemake's executor for Slurm."""
+@_adapter("Snakemake is the busier, the more jobs have ended")
+def look_again_when_needed(workflow) -> None:
+    """Let Snakemake look for jobs to start when one has ended, and else once per interval.
 
-BEGUN = "The job has begun."
-"""What the Snakemake within a job says first. Slurm's log of a job that never began lacks it."""
-
-GOES = 5
-"""How often a job is submitted again because of its node, before that counts as its failure."""
-
-PAUSE = 5.0
-"""Seconds before a job is submitted again. Until then, other jobs show which nodes are bad, too."""
-
-
-def _slurm_executor(workflow) -> object | None:
-    """Return the executor that submits jobs to Slurm; None where another has the jobs."""
-    executor = workflow.scheduler._executor
-    return executor if type(executor).__module__ == SLURM else None
-
-
-@_adapter("jobs that a killed Snakemake leaves in Slurm's queue are not found later")
-def name_of_jobs(workflow) -> str | None:
-    """Return the name that all jobs of this Snakemake have in Slurm's queue; None without Slurm.
-
-    For: finding jobs whose Snakemake was killed. Public is only a prefix, the same for all studies.
-    Without: such jobs have to be cancelled by hand.
+    Where it limits the jobs per interval, and by default it does, every look orders another one a
+    second later. So after some hundred jobs it looks hundreds of times a second, at all inputs of
+    all jobs that wait: in a study of 350 runs, that kept two thirds of a core busy at the end.
+    Public is the option for the limit, which always is there, but none for the looking.
     """
-    executor = _slurm_executor(workflow)
-    return executor and executor.run_uuid
+    scheduler = workflow.scheduler
+    order, due = scheduler._schedule_reevalutation, 0.0
+
+    def order_one(delay):
+        nonlocal due
+        if (now := time.monotonic()) >= due:
+            due = now + delay
+            order(delay)
+
+    scheduler._schedule_reevalutation = order_one
 
 
 @_adapter("with keep-incomplete, delete the files of runs that are to be trained again")
 def submit_what_is_missing(workflow) -> None:
     """Remove what a job of a cluster is to make anew, and later submit only what is still missing.
 
-    For: when a job fails, Snakemake keeps what it finds with `keep-incomplete`, and must not find
-    runs of another configuration. What a repeated job finds is its own, and is not made again.
-    Nothing public comes between the choice of a job and its submission.
-    Without: such files have to be deleted by hand, and a job is repeated with its complete runs.
+    When a job fails, Snakemake keeps what it finds with `keep-incomplete`, and must not find runs
+    of another configuration. What a repeated job finds is its own, and is not made again. Nothing
+    public comes between the choice of a job and its submission.
     """
     if workflow.local_exec:
         return
@@ -260,93 +228,41 @@ def submit_what_is_missing(workflow) -> None:
     executor.run_jobs = remove_and_submit
 
 
-@_adapter("a node that is bad, or a controller that is away, spends the tries of runs")
-def spare_tries(workflow) -> None:
-    """Submit a job again, and do not count it as failed, where the cluster failed and not a run.
+# ---- Slurm
 
-    That is a job which was lost with its node or ended before it had begun: it goes elsewhere, and
-    none goes to that node again. And it is a submission that Slurm's controller did not answer: it
-    waits. Public is one number of tries, whatever a job fails of.
-    Without: a node whose jobs die at once takes all tries of a run, and so do 20 seconds in which
-    the controller is away.
+
+SLURM = "snakemake_executor_plugin_slurm"
+"""The package of Snakemake's executor for Slurm. What is said of it below is of version 2.8."""
+
+GOES = 5
+"""How often a job is submitted again because of its node, before that counts as its failure."""
+
+PAUSE = 5.0
+"""Seconds before a job is submitted again. Until then, other jobs show which nodes are bad, too."""
+
+
+def _slurm_executor(workflow) -> object | None:
+    """Return the executor that submits jobs to Slurm; None where another has the jobs."""
+    executor = workflow.scheduler._executor
+    return executor if type(executor).__module__ == SLURM else None
+
+
+@_adapter("jobs that a killed Snakemake leaves in Slurm's queue are not found later")
+def name_of_jobs(workflow) -> str | None:
+    """Return the name that all jobs of this Snakemake have in Slurm's queue; None without Slurm.
+
+    Public is only a prefix, the same for all studies.
     """
     executor = _slurm_executor(workflow)
-    if executor is None:
-        return
-    from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
-
-    excluded, asked = executor._failed_nodes, set(executor._failed_nodes)
-    report, run, goes, due = executor.report_job_error, executor.run_job, Counter(), 0.0
-    refusals = {""}  # said already, or nothing to say
-
-    @_adapter("the job counts as failed")
-    def why_again(info, said):
-        """Return why a job that has ended is to be submitted again; None if it has failed."""
-        if info.external_jobid is None:
-            if "Unable to contact slurm controller" in said:
-                return "Slurm's controller does not answer: jobs wait until it does"
-            if "node configuration is not available" in said and excluded != asked:
-                excluded.intersection_update(asked)
-                return "no node is left for a job: nodes that seemed bad are tried again"
-            return None
-        state, node = slurm.end_of(info.external_jobid)
-        lost = state in ("NODE_FAIL", "BOOT_FAIL")
-        never_began = state in ("FAILED", "CANCELLED") and not _has_begun(info)
-        if not node or not (lost or never_began) or goes[info.job] == GOES:
-            return None
-        goes[info.job] += 1
-        excluded.add(node)
-        what = "was lost with its node" if lost else "ended before it had begun"
-        return f"job {info.external_jobid} {what}, {node}: it goes elsewhere, and no job goes there"
-
-    def report_or_submit_again(info, msg=None, **options):
-        nonlocal due
-        why = why_again(info, msg or "") if executor.wait else None
-        if why is None:
-            # Of a group, Snakemake does not say it. The command is long, and another for each job.
-            refusal = " ".join((msg or "").split()).partition(" sbatch call: ")[0]
-            if info.external_jobid is None and refusal not in refusals:
-                refusals.add(refusal)
-                LOGGER.warning(refusal)
-            return report(info, msg=msg, **options)
-        if info.external_jobid or time.monotonic() >= due:
-            LOGGER.warning(why)
-            due = time.monotonic() + 60.0
-        again = threading.Timer(PAUSE, submit_again, [info, options | {"msg": msg}])
-        again.daemon = True
-        again.start()
-
-    def submit_again(info, options):
-        try:
-            executor.run_jobs([info.job])
-        except Exception:  # the study is at its end
-            report(info, **options)
-
-    def run_or_report(job):
-        try:
-            run(job)
-        except Exception as error:  # where the executor (2.8) means to report one, for a group
-            said = error.__context__ or error
-            executor.report_job_error(SubmittedJobInfo(job), f"A job cannot be submitted: {said}")
-
-    executor.report_job_error, executor.run_job = report_or_submit_again, run_or_report
-
-
-def _has_begun(info) -> bool:
-    """Return whether the Snakemake within a job has said so in Slurm's log of the job."""
-    try:
-        return BEGUN in info.aux["slurm_logfile"].read_text(errors="replace")
-    except OSError:
-        return False
+    return executor and executor.run_uuid
 
 
 @_adapter("the longer no job ends, the later an end is noticed")
 def ask_steadily(workflow) -> None:
     """Let Snakemake ask Slurm for its jobs in equal intervals, those that the profile sets.
 
-    The executor (2.8) waits ten seconds more after every question that finds no job ended, up to
-    three minutes, and has no option for that. One question is about all jobs, and takes little.
-    Without: the end of long jobs is noticed up to three minutes late, and so is that of the study.
+    The executor waits ten seconds more after every question that finds no job ended, up to three
+    minutes, and has no option for that. One question is about all jobs, and takes little.
     """
     if executor := _slurm_executor(workflow):
         seconds = workflow.executor_settings.init_seconds_before_status_checks
@@ -355,12 +271,11 @@ def ask_steadily(workflow) -> None:
 
 @_adapter("a job that is cancelled or preempted may be waited for without end")
 def see_every_end(workflow) -> None:
-    """Let the executor for Slurm see that a job which was cancelled or preempted is over.
+    """Let the executor see that a job which was cancelled or preempted is over.
 
-    sacct says `CANCELLED by <user>`, which the executor (2.8) takes for a job still at work; and it
-    waits for Slurm to start a preempted job again, which the profile asks Slurm not to do. An
-    executor has no option for either.
-    Without: it waits for such jobs until it is stopped.
+    sacct says `CANCELLED by <user>`, which the executor takes for a job still at work. And it waits
+    for Slurm to start a preempted job again, which the profile asks Slurm not to do. It has no
+    option for either.
     """
     if _slurm_executor(workflow) is None:
         return
@@ -378,3 +293,97 @@ def plain_state(state: str) -> str:
     """Return a state of sacct in a word that the executor knows."""
     word = state.partition(" ")[0]
     return "CANCELLED" if word == "PREEMPTED" else word
+
+
+@_adapter("a node that is bad, or a controller that is away, spends the tries of runs")
+def spare_tries(workflow) -> None:
+    """Submit a job again, and do not count it as failed, where the cluster failed and not a run.
+
+    Public is one number of tries, whatever a job fails of. So a node whose jobs die at once would
+    take all tries of a run, and so would 20 seconds in which the controller is away.
+    """
+    if executor := _slurm_executor(workflow):
+        spared = _SparedTries(executor)
+        executor.report_job_error, executor.run_job = spared.report_job_error, spared.run_job
+
+
+class _SparedTries:
+    """What takes the place of the methods of the executor by which jobs begin and fail."""
+
+    def __init__(self, executor):
+        self._executor = executor
+        self._report, self._run = executor.report_job_error, executor.run_job
+        self._excluded, self._asked = executor._failed_nodes, set(executor._failed_nodes)
+        self._goes, self._due = Counter(), 0.0
+        self._refusals = {""}  # said already, or nothing to say
+
+    def report_job_error(self, info, msg=None, **options) -> None:
+        """Submit a job again a little later, or report that it has failed."""
+        said = msg or ""
+        why = self._why_again(info, said) if self._executor.wait else None
+        if why is None:
+            self._say_refusal(info, said)
+            self._report(info, msg=msg, **options)
+            return
+        if info.external_jobid or time.monotonic() >= self._due:
+            LOGGER.warning(why)
+            self._due = time.monotonic() + 60.0
+        again = threading.Timer(PAUSE, self._submit_again, [info, options | {"msg": msg}])
+        again.daemon = True
+        again.start()
+
+    def run_job(self, job) -> None:
+        """Submit a job. The executor means to report what it raises, but stumbles over a group."""
+        try:
+            self._run(job)
+        except Exception as error:
+            from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
+
+            said = error.__context__ or error
+            info = SubmittedJobInfo(job)
+            self._executor.report_job_error(info, f"A job cannot be submitted: {said}")
+
+    @_adapter("the job counts as failed")
+    def _why_again(self, info, said: str) -> str | None:
+        """Return why a job that has ended is to be submitted again; None if it has failed."""
+        if info.external_jobid is None:
+            return self._why_submit_again(said)
+        state, node = slurm.end_of(info.external_jobid)
+        lost = state in ("NODE_FAIL", "BOOT_FAIL")
+        never_began = state in ("FAILED", "CANCELLED") and not _has_begun(info)
+        if not node or not (lost or never_began) or self._goes[info.job] == GOES:
+            return None
+        self._goes[info.job] += 1
+        self._excluded.add(node)
+        what = "was lost with its node" if lost else "ended before it had begun"
+        return f"job {info.external_jobid} {what}, {node}: it goes elsewhere, and no job goes there"
+
+    def _why_submit_again(self, said: str) -> str | None:
+        if "Unable to contact slurm controller" in said:
+            return "Slurm's controller does not answer: jobs wait until it does"
+        if "node configuration is not available" in said and self._excluded != self._asked:
+            self._excluded.intersection_update(self._asked)
+            return "no node is left for a job: nodes that seemed bad are tried again"
+        return None
+
+    def _say_refusal(self, info, said: str) -> None:
+        """Say why Slurm refuses a job, once: Snakemake does not, of a group."""
+        # The command is long, and another for each job.
+        refusal = " ".join(said.split()).partition(" sbatch call: ")[0]
+        if info.external_jobid is None and refusal not in self._refusals:
+            self._refusals.add(refusal)
+            LOGGER.warning(refusal)
+
+    def _submit_again(self, info, options: dict) -> None:
+        try:
+            self._executor.run_jobs([info.job])
+        except Exception:  # the study is at its end
+            self._report(info, **options)
+
+
+def _has_begun(info) -> bool:
+    """Return whether the Snakemake within a job has said so in Slurm's log of the job."""
+    try:
+        return BEGUN in info.aux["slurm_logfile"].read_text(errors="replace")
+    except OSError:
+        return False
