@@ -15,8 +15,8 @@ rule aggregate:
         again=STUDY.deleted_after_measuring(),
         # Measures record the checksum of the weights that they are of. Snakemake keeps a record of every
         # input of every table: the files of the runs would be too many.
-        measures=[STUDY.measures(cell) for cell in STUDY.cells],
-        predictions=[STUDY.predictions(cell) for cell in STUDY.cells],
+        measures=[STUDY.measures(cell) for cell in STUDY.runs],
+        predictions=[STUDY.predictions(cell) for cell in STUDY.runs],
     output:
         [captioned(path, "Tables", "tables") for path in STUDY.tables],
     log:
@@ -26,7 +26,7 @@ rule aggregate:
         "../envs/analyse.yaml"
     params:
         config=STUDY.whole,
-        missing="--allow-missing" if STUDY.missing else "",
+        missing="--allow-missing" if STUDY.lacks_runs else "",
         results=subpath(output[0], ancestor=2),
     shell:
         "python {input.code[0]:q} --config {params.config:q} --claims {input.claims:q}"

@@ -176,9 +176,9 @@ def test_a_study_may_go_without_runs_and_then_without_cells(tmp_path):
     write(tmp_path, "sub/results/tiny/runs/l2~0.1/seed~1/run.json")
     found = study(allow_missing=True)
     found.root = tmp_path / "sub"
-    assert found.cells == [("", "0.1")]
+    assert found.runs == {("", "0.1"): ["results/tiny/runs/l2~0.1/seed~1"]}
     assert found.records(Cell("", "0.1")) == ["results/tiny/runs/l2~0.1/seed~1/run.json"]
-    assert len(found.missing) == 3 and study().missing == set()
+    assert found.lacks_runs and not study().lacks_runs
 
 
 def test_each_set_up_has_a_report_and_only_the_base_has_the_figures_across(tmp_path):

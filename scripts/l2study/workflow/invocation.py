@@ -1,5 +1,6 @@
 """One start of Snakemake: its lock, the display of progress, and what is mended in Snakemake."""
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -74,5 +75,5 @@ class Invocation:
         design, results = self._study.design, self._study.results
         costs = estimate.known_costs(design, Path(results))
         found = estimate.expected_runs(design, results, is_new, costs)
-        found = [run for run in found if run.folder not in self._study.missing]
-        return found, 1.0 if costs else None
+        wanted = set(itertools.chain.from_iterable(self._study.runs.values()))
+        return [run for run in found if run.folder in wanted], 1.0 if costs else None

@@ -143,10 +143,6 @@ class Study:
 
     # ---- runs
 
-    def run(self, place: str, l2: str, seed: int | str) -> str:
-        """Return the folder of a run."""
-        return f"{self.results}{place}/{paths.RUN.format(l2=l2, seed=seed)}"
-
     def sources(self, wildcards) -> str:
         """Return the option that gives every source its seed; none where that is as usual."""
         seed = int(wildcards.seed)
@@ -184,36 +180,34 @@ class Study:
         return self.per_setup(lambda place: first - order.index(place))
 
     @cached_property
-    def missing(self) -> set[str]:
-        """The folders of the runs that are not there, if the study may go without."""
-        if not self.design.config.get("allow_missing"):
-            return set()
-        # run.json is the last file of a run to be written.
-        promised = self._runs(self._all_cells())
-        return {run for run in promised if not (self.root / run / "run.json").exists()}
+    def runs(self) -> dict[Cell, list[str]]:
+        """The folders of the runs that the report is made from; only cells that have any."""
+        base = self.design.base
+        found = {
+            Cell(place, l2): [
+                f"{self.results}{place}/{paths.RUN.format(l2=l2, seed=seed)}" for seed in base.seeds
+            ]
+            for place, l2 in itertools.product(self.setups, base.lambdas)
+        }
+        if self.design.config.get("allow_missing"):
+            # run.json is the last file of a run to be written.
+            for cell, runs in found.items():
+                found[cell] = [run for run in runs if self.is_there(f"{run}/run.json")]
+        return {cell: runs for cell, runs in found.items() if runs}
 
-    @cached_property
-    def cells(self) -> list[Cell]:
-        """Every set-up and lambda that has a run, or will have one."""
-        return [cell for cell in self._all_cells() if self.runs(cell)]
-
-    def runs(self, cell: Cell) -> list[str]:
-        """Return the folders of the runs of a cell that the report is made from."""
-        return [folder for folder in self._runs([cell]) if folder not in self.missing]
+    @property
+    def lacks_runs(self) -> bool:
+        """Whether runs are missing, and may be."""
+        return sum(map(len, self.runs.values())) < self.design.runs
 
     def records(self, wildcards) -> list[str]:
         """Return for `input:` the record of every run of a job's cell."""
-        return [f"{folder}/run.json" for folder in self.runs(wildcards)]
+        runs = self.runs.get((wildcards.place, wildcards.l2), [])
+        return [f"{folder}/run.json" for folder in runs]
 
-    def _all_cells(self) -> list[Cell]:
-        return list(map(Cell._make, itertools.product(self.setups, self.design.base.lambdas)))
-
-    def _runs(self, cells: Iterable[Cell]) -> list[str]:
-        return [
-            self.run(cell.place, cell.l2, seed) for cell in cells for seed in self.design.base.seeds
-        ]
-
-    # ---- files that have been deleted
+    def is_there(self, file: str) -> bool:
+        """Return whether a file of the study is on disk."""
+        return (self.root / file).exists()
 
     def deleted(self, cells: Iterable[Cell] | None = None) -> list[str]:
         """Return a file that is not there for every run that lacks one, of `cells` or of all.
@@ -223,10 +217,9 @@ class Study:
         if not self.is_main:
             return []
         found = []
-        cells = self.cells if cells is None else cells
-        for folder in itertools.chain.from_iterable(map(self.runs, cells)):
+        for folder in itertools.chain.from_iterable(self.runs[cell] for cell in cells or self.runs):
             files = (f"{folder}/{name}" for name in ("run.json", "history.csv"))
-            found += [file for file in files if not (self.root / file).exists()][:1]
+            found += [file for file in files if not self.is_there(file)][:1]
         return found
 
     def deleted_after_measuring(self) -> list[str]:
@@ -235,10 +228,10 @@ class Study:
         For tables that are asked for by name: a run is an input of measuring alone, and Snakemake
         makes no input of what is done. Where there are tables, it would make them once more.
         """
-        if not self.is_main or (self.root / self.tables[0]).exists():
+        if not self.is_main or self.is_there(self.tables[0]):
             return []
-        measured = [cell for cell in self.cells if (self.root / self.measures(cell)).exists()]
-        return self.deleted(measured)
+        measured = [cell for cell in self.runs if self.is_there(self.measures(cell))]
+        return self.deleted(measured) if measured else []
 
     # ---- what is made of the runs
 
@@ -253,7 +246,7 @@ class Study:
     @property
     def events(self) -> list[str]:
         """The folders with the event files of TensorBoard, if the configuration asks for them."""
-        cells = self.cells if self.design.config.get("tensorboard") else []
+        cells = self.runs if self.design.config.get("tensorboard") else []
         return [f"{self.results}{place}/tensorboard/l2~{l2}" for place, l2 in cells]
 
     @cached_property
@@ -278,8 +271,12 @@ class Study:
         Figures across set-ups are on the page of the base.
         """
         folder = f"{self.results}{place}/report"
-        kinds = [kind for kind in self.figures if not (place and kind == "captions_across")]
-        figures = itertools.chain.from_iterable(self.figures[kind] for kind in kinds)
+        figures = [
+            name
+            for kind, names in self.figures.items()
+            for name in names
+            if not (place and kind == "captions_across")
+        ]
         return [
             f"{folder}/report.ipynb",
             f"{folder}/report.html",
@@ -290,7 +287,7 @@ class Study:
     @property
     def reports(self) -> list[str]:
         """The files of the reports of all set-ups that have runs, and of the base."""
-        places = dict.fromkeys(["", *(cell.place for cell in self.cells)])
+        places = dict.fromkeys(["", *(cell.place for cell in self.runs)])
         return [file for place in places for file in self.report(place)]
 
 
