@@ -14,7 +14,7 @@ import webbrowser
 from collections.abc import Mapping
 from pathlib import Path
 
-from l2study.core.config import ConfigError, read_config, read_keys
+from l2study.core.config import ConfigError, read_config
 
 CONFIG = Path(__file__).resolve().parents[1] / "config.yaml"
 
@@ -25,9 +25,7 @@ def page_of(file: Path) -> Path:
     Raises:
         ConfigError: the file is of no use.
     """
-    read_config(file)
-    study = read_keys(file).get("study") or read_keys(CONFIG)["study"]
-    return Path("results", study, "report", "report.html")
+    return Path("results", read_config(file)["study"], "report", "report.html")
 
 
 def has_display(environment: Mapping[str, str], platform: str) -> bool:

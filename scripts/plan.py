@@ -12,17 +12,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from l2study.core.config import ConfigError, read_keys
+from l2study.core.config import ConfigError, check, read_keys
 from l2study.core.design import Design, Setup
 from l2study.core.seeds import USUAL
 from l2study.core.wording import seed_list
 from l2study.workflow import estimate, notes
 from l2study.workflow.estimate import Cost, Expected
-
-CONFIG = Path(__file__).resolve().parents[1] / "config.yaml"
 
 
 def plan(
@@ -176,11 +174,11 @@ def main() -> None:
     print(plan(jobs, cores, finished))
 
 
-def _name(files: Iterable[str], others: Iterable[str]) -> str:
+def _name(files: Sequence[str], others: Iterable[str]) -> str:
     """Return the name of the study that these options of Snakemake are about."""
-    names = [(read_keys(file) or {}).get("study") for file in [CONFIG, *files]]
-    names += [other.removeprefix("study=") for other in others if other.startswith("study=")]
-    return [name for name in names if name][-1]
+    names = [other.removeprefix("study=") for other in others if other.startswith("study=")]
+    names += [(read_keys(file) or {}).get("study") for file in reversed(files)]
+    return next(filter(None, names), check({})["study"])
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from collections import Counter
 from datetime import date
 from pathlib import Path
 
-from l2study.core.config import ConfigError, read_keys
+from l2study.core.config import ConfigError, read_config
 from l2study.core.files import read_json, write_json
 from l2study.core.labels import l2_label
 from l2study.core.table_files import write_table
@@ -232,8 +232,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     options = parser.parse_args(arguments)
     try:
-        files = [PROJECT / "config.yaml", *filter(None, [options.configfile])]
-        study = [keys["study"] for file in files if "study" in (keys := read_keys(file))][-1]
+        study = read_config(options.configfile or PROJECT / "config.yaml")["study"]
         results = options.results or Path("results", study)
         reference = options.reference or Path(os.path.relpath(REFERENCE / study))
         if not options.keep and not (reference / "made.json").exists():
