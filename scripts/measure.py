@@ -44,8 +44,8 @@ def main(arguments: list[str]) -> None:
     options = parse_arguments(arguments)
     # Imported late: a job that only asks the preloaded process never needs these.
     from l2study.core.config import read_config
+    from l2study.core.design import Setup
     from l2study.core.labels import l2_label
-    from l2study.core.variation import run_seeds
     from l2study.measuring.one_lambda import measure_lambda
 
     try:
@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> None:
             config,
             options.data,
             l2,
-            run_seeds(config),
+            Setup.of(config).seeds,
             options.results,
             options.threads,
         )

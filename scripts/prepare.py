@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 from l2study.core.config import ConfigError, read_config
+from l2study.core.design import Setup
 from l2study.core.files import read_json
-from l2study.core.variation import run_seeds, source_seeds
 from l2study.data.preparation import prepare
 from l2study.data.prepared import DataError, load, reason
 
@@ -41,7 +41,8 @@ def main() -> None:
     try:
         config = read_config(arguments.config)
         prepare(config, arguments.output)
-        data = load(arguments.output, source_seeds(config, run_seeds(config)[0]))
+        setup = Setup.of(config)
+        data = load(arguments.output, setup.sources(setup.seeds[0]))
     except (ConfigError, DataError) as error:
         sys.exit(f"error: {error}")
     except OSError as error:

@@ -5,11 +5,14 @@ import sys
 
 import pytest
 
-from l2study.core.config import check
+from l2study.core.config import ConfigError, check
 from l2study.core.design import Design
+from l2study.core.seeds import read_sources, write_sources
 from project import PROJECT
 
 CROSSED = {"seeds": {"weights": [0, 3], "order": [1, 2], "split": [0, 1, 5]}}
+
+SAMPLE = {"train_size": 100}
 
 
 def base(**keys):
@@ -36,6 +39,8 @@ def test_a_crossed_design_has_every_combination_once():
     assert len(set(setup.seeds)) == setup.seed_count == 12 and setup.seeds == sorted(setup.seeds)
     assert setup.sources(50203) == {"weights": 3, "order": 2, "split": 5}
     assert setup.crossed == setup.varied == ["weights", "order", "split"]
+    more = base(seeds={**CROSSED["seeds"], "weights": [0, 3, 7], "sample": [5]}, dataset=SAMPLE)
+    assert {5_00_00_00 + seed for seed in setup.seeds} < set(more.seeds)
 
 
 def test_independent_runs_share_no_source_that_has_levels():
@@ -44,6 +49,21 @@ def test_independent_runs_share_no_source_that_has_levels():
     one = base(seeds={"weights": [4], "order": [1, 2, 3], "split": [0, 5]})
     assert one.independent_seeds == [104, 50204]
     assert one.varied == ["weights", "order", "split"] and one.crossed == ["order", "split"]
+    assert base(seeds={"weights": 2, "order": 1}).crossed == []
+
+
+def test_a_crossed_design_may_be_too_large():
+    with pytest.raises(ConfigError, match="5 lambdas and 30000 seeds are 150000 runs"):
+        base(seeds={"weights": 100, "order": 100, "split": 3})
+
+
+def test_sources_are_read_as_they_are_written():
+    sources = {"weights": 3, "order": 2, "split": 0}
+    assert read_sources(write_sources(sources)) == sources
+    assert list(read_sources("split=0,weights=3,order=2")) == list(sources)
+    for text in ("", "weights", "weights=-1", "weights=x", "wieghts=1", "order=1,order=2"):
+        with pytest.raises(ValueError, match=r"^--sources: .*weights=3,order=2$"):
+            read_sources(text)
 
 
 def test_a_further_round_adds_seeds_to_every_set_up():

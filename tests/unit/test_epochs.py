@@ -1,13 +1,10 @@
 import itertools
-import subprocess
-import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from l2study.core.epochs import evaluated_epochs
-from tiny import PROJECT
 
 
 @pytest.mark.parametrize(
@@ -53,14 +50,3 @@ def test_a_list_has_the_first_and_the_last_epoch_added(last, data):
     chosen = data.draw(st.lists(st.integers(1, last), min_size=1, max_size=30, unique=True))
     epochs = evaluated_epochs({"epochs": last, "evaluate_at": sorted(chosen)})
     assert epochs == sorted({0, *chosen, last})
-
-
-def test_nothing_heavy_is_loaded():
-    code = (
-        "import sys; from l2study.core.epochs import evaluated_epochs;"
-        "print([m for m in ('numpy', 'yaml', 'pandas', 'keras') if m in sys.modules])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=PROJECT / "scripts", capture_output=True, text=True
-    )
-    assert done.stdout == "[]\n", done.stderr

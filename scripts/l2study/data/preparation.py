@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from l2study.core.config import ConfigError
+from l2study.core.design import Setup
 from l2study.core.files import replacing, write_json
 from l2study.core.paths import BASE
-from l2study.core.setups import Setup
-from l2study.core.variation import varied
 from l2study.data import sources
 from l2study.data.arrangement import arrange
 from l2study.data.prepared import DataError, array_paths
@@ -30,7 +29,7 @@ def prepare(config: Mapping, output: str | os.PathLike, resources: Path = RESOUR
     """
     arrays = sources.read_arrays(config["dataset"], resources)
     checked_rows(arrays["y_train"], config)
-    by_seed = [source for source in varied(config) if source in BY_SEED]
+    by_seed = [source for source in Setup.of(config).varied if source in BY_SEED]
     images, labels, manifest = arrange(arrays, config, by_seed)
     for path, array in zip(array_paths(output), (images, labels), strict=True):
         with replacing(path) as unfinished:
@@ -71,7 +70,7 @@ def check_against_data(config: Mapping, resources: Path = RESOURCES) -> None:
         return
     train, held_out = checked_rows(labels["y_train"], config)
     rows, left = len(train), len(labels["y_train"]) - len(held_out)
-    if "sample" in varied(config) and rows == left:
+    if "sample" in Setup.of(config).varied and rows == left:
         raise ConfigError(
             f"dataset.train_size: {rows} is all that the validation split leaves for training, but"
             " a seed is to change which of them are used; allowed: fewer, or no sample in what a"

@@ -14,10 +14,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from l2study.core.design import Setup
 from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
 from l2study.core.scope_rows import for_seeds
-from l2study.core.variation import number_of_seeds, run_seeds
 from l2study.core.wording import MISSING, Form, fixed, interval, percent, possible
 from l2study.report.plot_helpers import draw_means
 from l2study.report.study import Study, read_results
@@ -70,7 +70,7 @@ def read_studies(folders: Sequence[Path]) -> list[Study]:
         raise ComparisonError(f"{len(folders)} given; allowed: 2 to {len(STUDY_MARKS)} studies")
     studies = [read_results(folder) for folder in folders]
     for folder, study in zip(folders, studies, strict=True):
-        promised = len(study.config["lambdas"]) * number_of_seeds(study.config)
+        promised = len(study.config["lambdas"]) * Setup.of(study.config).seed_count
         if lost := promised - len(study.tables["runs"]):
             raise ComparisonError(f"{folder}: lacks {lost} of its {promised} runs; finish it first")
     for (a, first), (b, second) in itertools.combinations(zip(folders, studies, strict=True), 2):
@@ -144,7 +144,7 @@ def comparability(studies: Sequence[Study]) -> list[str]:
     if len(set(epochs.values())) > 1:
         last = ", ".join(f"{name} {epoch}" for name, epoch in epochs.items())
         ends += f", which is not the same: {last}. Longer training alone can change a gap"
-    different = len({tuple(run_seeds(study.config)) for study in studies}) > 1
+    different = len({tuple(Setup.of(study.config).seeds) for study in studies}) > 1
     return [
         f"Each interval ({level}) is of one study and one λ, over its seeds. No study is tested"
         " against another here, and whether two intervals overlap is no such test.",

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 from urllib.parse import quote
 
+from l2study.core.design import Setup
 from l2study.core.paths import BASE
-from l2study.core.setups import Setup
 from l2study.report.setup_names import spaced
 from l2study.report.study import Study
 

@@ -1,3 +1,5 @@
+"""The factors of a configuration, and the set-ups that they make."""
+
 import itertools
 import json
 import re
@@ -5,7 +7,7 @@ import re
 import pytest
 
 from l2study.core.config import ConfigError, check, checked_before
-from l2study.core.setups import MOST_RUNS, Setup, setups, sharing_runs
+from l2study.core.design import MOST_RUNS, Design, Setup
 
 SGD = {"training": {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9}}
 FACTORS = {
@@ -19,14 +21,18 @@ def study(factors=FACTORS, design=None, **changes):
     return check({"factors": factors, "seeds": 2, "design": design} | changes)
 
 
+def set_ups(config):
+    return Design.of(config).setups
+
+
 def names(config):
-    return [setup.name for setup in setups(config)]
+    return [setup.name for setup in set_ups(config)]
 
 
 def refusal(factors, **changes):
     """Return the line with which a study with these factors is refused."""
     with pytest.raises(ConfigError) as caught:
-        setups(study(factors, **changes))
+        Design.of(study(factors, **changes))
     message = str(caught.value)
     assert message == message.strip() and len(message.splitlines()) == 1
     return message
@@ -34,14 +40,12 @@ def refusal(factors, **changes):
 
 def test_without_factors_the_base_is_the_configuration():
     config = check({})
-    (base,) = setups(config)
-    assert base == Setup("base", {}, config, {})
-    assert base.data == ""
+    assert Design.of(config) == Design(config, (Setup("base", {}, config, {}),))
 
 
 def test_one_at_a_time_is_the_base_and_every_other_level_alone():
     config = study()
-    found = {setup.name: setup for setup in setups(config)}
+    found = {setup.name: setup for setup in Design.of(config).setups}
     assert list(found) == [
         "base",
         "batch_size~32",
@@ -61,7 +65,7 @@ def test_one_at_a_time_is_the_base_and_every_other_level_alone():
 
 
 def test_full_is_every_combination_named_by_the_levels_that_are_not_the_base_s():
-    found = setups(study(design="full"))
+    found = Design.of(study(design="full")).setups
     levels = [
         [("batch_size", level) for level in ("200", "32", "128")],
         [("optimizer", level) for level in ("base", "sgd", "slow")],
@@ -82,9 +86,9 @@ def test_full_is_every_combination_named_by_the_levels_that_are_not_the_base_s()
 
 
 def test_what_is_there_keeps_its_name_and_its_configuration_when_more_is_added():
-    before = {setup.name: setup.config for setup in setups(study(design="full"))}
+    before = {setup.name: setup.config for setup in set_ups(study(design="full"))}
     more = FACTORS | {"training.batch_size": [32, 200, 128, 64], "model.hidden_units": [[64, 32]]}
-    after = {setup.name: setup.config for setup in setups(study(more, design="full"))}
+    after = {setup.name: setup.config for setup in set_ups(study(more, design="full"))}
     assert before.items() <= after.items()
     assert len(after) == 4 * 3 * 2 * 2
     assert "batch_size~64,optimizer~sgd,train_size~1000,hidden_units~64x32" in after
@@ -100,29 +104,29 @@ def test_equal_values_have_one_name_however_they_are_written():
 def test_values_that_leave_a_key_out_are_those_of_the_base():
     absent = {"dataset.label_noise": [0, 0.2], "model.regularizer": ["l2", "decoupled"]}
     assert names(study(absent)) == ["base", "label_noise~0.2", "regularizer~decoupled"]
-    assert setups(study(absent))[0].levels == {"label_noise": "0", "regularizer": "l2"}
+    assert set_ups(study(absent))[0].levels == {"label_noise": "0", "regularizer": "l2"}
 
 
 def test_a_level_of_a_name_that_equals_the_base_names_the_base_s_level():
     images = {"500": {"dataset": {"train_size": 500}}, "all": {"dataset": {"train_size": None}}}
-    found = setups(study({"images": images}))
+    found = set_ups(study({"images": images}))
     assert [setup.levels["images"] for setup in found] == ["all", "500"]
 
 
 def test_a_configuration_found_good_before_gives_the_same_set_ups():
     config = study(design="full")
-    assert setups(checked_before(config), checked=True) == setups(config)
-    assert setups(check(json.loads(json.dumps(config)))) == setups(config)
+    assert Design.of(checked_before(config), checked=True) == Design.of(config)
+    assert Design.of(check(json.loads(json.dumps(config)))).setups == Design.of(config).setups
 
 
 def test_runs_are_shared_by_set_ups_that_differ_in_epochs_alone():
     factors = {"training.epochs": [8, 60], "training.batch_size": [32]}
-    groups = sharing_runs(setups(study(factors)))
+    groups = Design.of(study(factors)).sharing
     assert [[setup.name for setup in group] for group in groups] == [
         ["epochs~60", "base", "epochs~8"],
         ["batch_size~32"],
     ]
-    groups = sharing_runs(setups(study(factors, design="full")))
+    groups = Design.of(study(factors, design="full")).sharing
     assert [len(group) for group in groups] == [3, 3]
 
 
@@ -162,10 +166,13 @@ def test_a_fault_is_one_line_with_factor_and_level(factors, words):
     assert words in refusal(factors, design=design)
 
 
-@pytest.mark.parametrize("factors", [{}, 3, {"training.batch_size": 3}, {"a": []}, {"a": {}}])
-def test_factors_that_are_none_are_refused_by_the_schema(factors):
-    with pytest.raises(ConfigError, match=r"^factors.*allowed: a (list|mapping)"):
-        study(factors)
+def test_the_rules_hold_in_every_set_up():
+    changes = {"validation": {"split": "stratified"}, "variation": ["split"]}
+    message = refusal({"validation.split": ["tail"]}, **changes)
+    assert "level tail: validation.split: tail keeps the same" in message
+    changes = {"dataset": {"train_size": 100}, "seeds": {"sample": 2}}
+    message = refusal({"dataset.train_size": [None]}, **changes)
+    assert "level null: dataset.train_size: missing" in message
 
 
 def test_a_data_set_is_no_level_where_a_path_takes_its_place():
@@ -180,7 +187,7 @@ def test_a_combination_that_is_not_valid_is_named():
     }
     message = refusal(factors, design="full")
     assert message.startswith("factors: set-up optimizer~adamw,decay~decoupled: model.regularizer")
-    assert len(setups(study(factors))) == 3
+    assert len(set_ups(study(factors))) == 3
 
 
 def test_more_runs_than_anybody_means_need_a_word():
@@ -190,4 +197,4 @@ def test_more_runs_than_anybody_means_need_a_word():
     runs = 8 * 5 * 5000
     assert re.search(rf"8 set-ups .* are {runs} runs; allowed: at most {MOST_RUNS}", message)
     assert "--config allow_large=true" in message
-    assert len(setups(study(many, design="full", seeds=5000, allow_large=True))) == 8
+    assert len(set_ups(study(many, design="full", seeds=5000, allow_large=True))) == 8
