@@ -7,7 +7,6 @@ import pytest
 import aggregate
 from l2study.core.design import Design, Setup
 from l2study.core.table_files import read_table
-from l2study.core.variation import in_round
 from l2study.report import page, round_text
 from l2study.report.study import read_results
 from l2study.tables.rounds import rounds
@@ -116,4 +115,4 @@ def test_a_later_round_is_another_number_of_seeds(tmp_path):
     config = grown(tmp_path, 10)
     wanted, _ = look(config, tmp_path)
     later = grown(tmp_path, wanted)
-    assert look(in_round(later, wanted), tmp_path)[1][1].seeds == wanted
+    assert look(Design.of(later).in_round(wanted).config, tmp_path)[1][1].seeds == wanted

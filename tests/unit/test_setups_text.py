@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import set_ups
-from l2study.core.setups import Setup, setups
+from l2study.core.design import Design, Setup
 from l2study.report import figures, page, setups_text, summary
 from l2study.report.navigation import groups, path_to, tables_folder
 from l2study.report.setup_names import crossed, ordered, words
@@ -397,5 +397,5 @@ def test_set_ups_of_the_made_up_study_are_those_of_its_configuration(written):
     _, config = written
     from l2study.core.config import read_config
 
-    names = [one.name for one in setups(read_config(config))]
+    names = [one.name for one in Design.of(read_config(config)).setups]
     assert names == set_ups.setups_table(set_ups.WHEN, full=True)["setup"].tolist()
