@@ -23,7 +23,6 @@ from l2study.core.measures import names
 from l2study.core.paths import measures_file, predictions_file, run_folder
 from l2study.core.predictions import PARTS, Predicted, write_predictions
 from l2study.core.runs import Run, read_runs
-from l2study.core.variation import run_seeds, source_seeds
 from l2study.tables.ledger import read_ledger
 from l2study.tables.study_tables import tables_of
 
@@ -166,7 +165,7 @@ def made_study(
     runs = [
         made_run(config, l2, seed, lost.get((l2, seed)), effects, random_state, kernels)
         for l2 in config["lambdas"]
-        for seed in run_seeds(config)
+        for seed in Setup.of(config).seeds
     ]
     return config, runs
 
@@ -265,7 +264,7 @@ def made_run(
     record = {
         "l2": l2,
         "seed": seed,
-        "sources": source_seeds(config, seed),
+        "sources": Setup.of(config).sources(seed),
         "status": "completed" if diverged_epoch is None else "diverged",
         "diverged_epoch": diverged_epoch,
         "config": {"model": config["model"], "training": config["training"]},
