@@ -67,14 +67,13 @@
 
   function draw(model) {
     const { measure, lines } = picked();
-    const title = measure.unit ? `${measure.label} (${measure.unit})` : measure.label;
-    const source = (name) => model.document.get_model_by_name(name);
+    const { title } = measure;
     const each = (value) => lines.map(value);
-    const step = Math.ceil(curves.epochs.length / MARKS);
-    const marks = lines.flatMap((line) => line.x
-      .map((x, k) => ({ line, x, y: line.mean[k], low: line.low[k], high: line.high[k] }))
-      .filter((_, k) => (line.x.length - 1 - k) % step === 0));
-    const runs = lines.flatMap((line) => line.runs.map((ys) => ({ line, ys })));
+    // Each column of a source has a function of an item.
+    const fill = (name, items, columns) => {
+      model.document.get_model_by_name(name).data = Object.fromEntries(
+        Object.entries(columns).map(([column, value]) => [column, items.map(value)]));
+    };
 
     const all = lines.flatMap((line) => [...line.low, ...line.high]).filter(Number.isFinite);
     const [low, high] = all.length ? [Math.min(...all), Math.max(...all)] : [0, 1];
@@ -88,45 +87,43 @@
     model.below[0].bounds = [start, end];
     setRange(model.y_range, low - room, high + room);
 
-    source("bands").data = {
-      xs: each((line) => [...line.x, ...[...line.x].reverse()]),
-      ys: each((line) => [...line.low, ...[...line.high].reverse()]),
-      colour: each((line) => line.colour),
-    };
-    source("runs").data = {
-      xs: runs.map((run) => run.line.x),
-      ys: runs.map((run) => run.ys),
-      colour: runs.map((run) => run.line.colour),
-    };
-    source("means").data = {
-      xs: each((line) => line.x),
-      ys: each((line) => line.mean),
-      colour: each((line) => line.colour),
-      dash: each((line) => (line.marker === "square" ? "dashed" : "solid")),
-    };
-    source("marks").data = {
-      x: marks.map((mark) => mark.x),
-      y: marks.map((mark) => mark.y),
-      low: marks.map((mark) => mark.low),
-      high: marks.map((mark) => mark.high),
-      colour: marks.map((mark) => mark.line.colour),
-      marker: marks.map((mark) => mark.line.marker),
-      label: marks.map((mark) => mark.line.label),
-    };
+    fill("bands", lines, {
+      xs: (line) => [...line.x, ...[...line.x].reverse()],
+      ys: (line) => [...line.low, ...[...line.high].reverse()],
+      colour: (line) => line.colour,
+    });
+    fill("runs", lines.flatMap((line) => line.runs.map((ys) => ({ ...line, ys }))), {
+      xs: (run) => run.x,
+      ys: (run) => run.ys,
+      colour: (run) => run.colour,
+    });
+    fill("means", lines, {
+      xs: (line) => line.x,
+      ys: (line) => line.mean,
+      colour: (line) => line.colour,
+      dash: (line) => (line.marker === "square" ? "dashed" : "solid"),
+    });
+    const step = Math.ceil(curves.epochs.length / MARKS);
+    const marks = lines.flatMap((line) => line.x
+      .map((x, k) => ({ ...line, x, y: line.mean[k], low: line.low[k], high: line.high[k] }))
+      .filter((_, k) => (line.x.length - 1 - k) % step === 0));
+    const columns = ["x", "y", "low", "high", "colour", "marker", "label"];
+    fill("marks", marks, Object.fromEntries(columns.map((name) => [name, (mark) => mark[name]])));
     const pixel = (high - low + 2 * room) / (0.8 * model.height);
-    source("ends").data = {
-      x: each((line) => line.x.at(-1)),
-      y: spread(
-        each((line) => line.mean.at(-1)), LABEL_HEIGHT * pixel, low - room / 2, high + room / 2),
-      colour: each((line) => line.ink),
-      text: each((line) => line.label),
-    };
+    const places = spread(
+      each((line) => line.mean.at(-1)), LABEL_HEIGHT * pixel, low - room / 2, high + room / 2);
+    fill("ends", lines, {
+      x: (line) => line.x.at(-1),
+      y: (_, k) => places[k],
+      colour: (line) => line.ink,
+      text: (line) => line.label,
+    });
     model.left[0].axis_label = title;
 
     const names = lines.map((line) => line.label).join(", ") || "none";
     document.getElementById("explorer-plot").setAttribute(
       "aria-label", `${title} over epochs, for lambda ${names}. The table below has the values.`);
-    const columns = ["mean", "low", "high"]
+    const values = ["mean", "low", "high"]
       .map((name) => aligned(each((line) => line[name].at(-1))));
     form.querySelector("caption").textContent = lines.length
       ? `${title} at epoch ${lines[0].x.at(-1)}` : "No lambda is picked.";
@@ -135,7 +132,7 @@
       const head = document.createElement("th");
       head.scope = "row";
       head.textContent = line.label;
-      row.append(head, ...columns.map((texts) => {
+      row.append(head, ...values.map((texts) => {
         const cell = document.createElement("td");
         cell.textContent = texts[k];
         return cell;

@@ -4,7 +4,6 @@ Bokeh draws what the script reports/page/explorer.js takes from `curves`. Where 
 in the notebook or on paper, one sentence stands in its place.
 """
 
-import html
 import json
 import math
 
@@ -17,45 +16,30 @@ from bokeh.resources import Resources
 from matplotlib.colors import to_hex
 
 from l2study.core.labels import l2_label
-from l2study.core.measures import GAPS, MEASURES
+from l2study.core.measures import GAPS, MEASURES, names
 from l2study.report.navigation import tables_folder
-from l2study.report.plot_helpers import diverged_text
+from l2study.report.plot_helpers import completed_histories, diverged_text
 from l2study.report.study import Study
 from l2study.report.style import lambda_colours
+from l2study.report.templates import TEMPLATES
 
-SHOWN = (
-    "val_ce",
-    "val_accuracy",
-    "train_ce",
-    "train_accuracy",
-    "test_ce",
-    "test_accuracy",
-    "gap_reported",
-    "gap_lag",
-    "gap_generalisation",
-    "gap_split",
-    "gap_exchangeable",
-    "gap_ce",
-    "train_loss",
-    "val_loss",
-    "train_loss_running",
-    "train_accuracy_running",
-    "penalty",
-    "weight_norm",
-    "weight_max_abs",
-    "spectral_norm",
-)
+_FIRST = [
+    *(f"{part}_{kind}" for part in ("val", "train", "test") for kind in ("ce", "accuracy")),
+    *(f"gap_{kind}" for kind in GAPS if kind != "endpoint"),
+]
+
+SHOWN = [*_FIRST, *(name for name in names("history") if name not in _FIRST)]
 """What can be picked: columns of histories.csv, and gaps as differences of two of them."""
 
 MARKERS = {
+    "square": "■",
     "circle": "●",
     "triangle": "▲",
     "diamond": "◆",
     "inverted_triangle": "▼",
 }
-"""Bokeh's markers for the lambdas above 0, in turn, and the character that looks like each."""
-
-ZERO_MARKER = {"square": "■"}
+"""Bokeh's markers for lambda 0 and, in turn, for those above it; and the sign that looks like each.
+"""
 
 MOST_EPOCHS = 200
 """Longer histories are thinned to about so many epochs on the page, the last one among them."""
@@ -72,37 +56,30 @@ def scripts() -> list[str]:
     return Resources(mode="inline", components=["bokeh"], log_level="warn").js_raw
 
 
-def curves(histories: pd.DataFrame, runs: pd.DataFrame) -> dict:
+def curves(study: Study) -> dict:
     """Return the learning curves of all completed runs, ready for JSON.
 
     Returns:
         epochs: the evaluated epochs, at most about MOST_EPOCHS.
         lambdas: of every lambda with a completed run, ascending, its label, colour, darker `ink`
             for text, and marker.
-        measures: of every measure its name, label and unit, and `mean`, `low` and `high` over the
-            seeds as lists [lambda][epoch], accuracies and their gaps in per cent or points.
-        seeds: the seeds of the completed runs as lists [lambda][run], and in every measure's
-            `runs` their values, [lambda][run][epoch]; left out beyond MOST_NUMBERS.
+        measures: of every measure its name and title, and `mean`, `low` and `high` over the seeds
+            as lists [lambda][epoch], accuracies and their gaps in per cent or points; and `runs`,
+            [lambda][run][epoch], unless they are more than MOST_NUMBERS in all.
         left_out: how many numbers that would have been, 0 if they are there.
     """
-    complete = runs.loc[runs["status"] == "completed", ["l2", "seed"]]
-    rows = histories.merge(complete, on=["l2", "seed"]).sort_values(["l2", "seed", "epoch"])
+    runs, rows = study.tables["runs"], completed_histories(study)
     rows = rows[rows["epoch"].isin(_thinned(rows["epoch"]))]
     rows = rows.assign(**{f"gap_{kind}": rows[a] - rows[b] for kind, (a, b) in GAPS.items()})
-    values = sorted(rows["l2"].unique().tolist())
     # It has no value where validation images were not drawn at random.
     absent = {"gap_exchangeable"} if runs["gap_exchangeable"].isna().all() else set()
-    names = [name for name in SHOWN if name in rows.columns and name not in absent]
-    count = len(rows) * len(names)
-    single = count <= MOST_NUMBERS
+    shown = [name for name in SHOWN if name in rows.columns and name not in absent]
+    count = len(rows) * len(shown)
     return {
         "epochs": sorted(rows["epoch"].unique().tolist()),
-        "lambdas": _lambdas(values, lambda_colours(runs["l2"])),
-        "measures": [_measure(name, rows, values, single) for name in names],
-        "seeds": [rows.loc[rows["l2"] == v, "seed"].unique().tolist() for v in values]
-        if single
-        else [],
-        "left_out": 0 if single else count,
+        "lambdas": _lambdas(sorted(rows["l2"].unique().tolist()), lambda_colours(runs["l2"])),
+        "measures": [_measure(name, rows, count <= MOST_NUMBERS) for name in shown],
+        "left_out": 0 if count <= MOST_NUMBERS else count,
     }
 
 
@@ -113,18 +90,16 @@ def _thinned(epochs: pd.Series) -> set[int]:
 
 
 def _lambdas(values: list[float], colours: dict) -> list[dict]:
-    markers, shown = list(MARKERS), []
-    for value in values:
-        marker = next(iter(ZERO_MARKER)) if value == 0 else markers[len(shown) % len(markers)]
-        shown.append(
-            {
-                "label": l2_label(value),
-                "colour": to_hex(colours[value]),
-                "ink": to_hex(_legible(colours[value])),
-                "marker": marker,
-            }
-        )
-    return shown
+    zero, *others = MARKERS
+    return [
+        {
+            "label": l2_label(value),
+            "colour": to_hex(colours[value]),
+            "ink": to_hex(_legible(colours[value])),
+            "marker": others[rank % len(others)] if value else zero,
+        }
+        for rank, value in enumerate(values)
+    ]
 
 
 def _legible(colour: tuple[float, float, float]) -> tuple[float, float, float]:
@@ -136,29 +111,25 @@ def _legible(colour: tuple[float, float, float]) -> tuple[float, float, float]:
     return _legible(tuple(0.95 * c for c in colour))
 
 
-def _measure(name: str, rows: pd.DataFrame, values: list[float], single: bool) -> dict:
+def _measure(name: str, rows: pd.DataFrame, with_runs: bool) -> dict:
     shown = MEASURES[name]
     accuracy = shown.unit == "points" and not name.startswith("gap_")
     unit = "%" if accuracy else shown.unit
-    per_run = [
-        shown.scale * rows[rows["l2"] == v].pivot(index="seed", columns="epoch", values=name)
-        for v in values
-    ]
+    by_run = shown.scale * rows.pivot(index=["l2", "seed"], columns="epoch", values=name)
+    per_run = [table for _, table in by_run.groupby("l2")]
     found = {
         "name": name,
-        "label": shown.label,
-        "unit": unit,
         "title": f"{shown.label} ({unit})" if unit else shown.label,
-        "mean": [_short(table.mean().to_numpy()) for table in per_run],
-        "low": [_short(table.min().to_numpy()) for table in per_run],
-        "high": [_short(table.max().to_numpy()) for table in per_run],
+        "mean": [_short(table.mean()) for table in per_run],
+        "low": [_short(table.min()) for table in per_run],
+        "high": [_short(table.max()) for table in per_run],
     }
-    if single:
+    if with_runs:
         found["runs"] = [[_short(run) for run in table.to_numpy()] for table in per_run]
     return found
 
 
-def _short(numbers: np.ndarray) -> list[float | None]:
+def _short(numbers: np.ndarray | pd.Series) -> list[float | None]:
     """Return numbers with DIGITS significant digits, None for those that are missing."""
     return [float(f"{x:.{DIGITS}g}") if math.isfinite(x) else None for x in numbers]
 
@@ -180,44 +151,30 @@ def plot() -> dict:
         x_axis_label="Epoch",
         name="explorer",
     )
-    drawing.toolbar.logo = None
-    drawing.xaxis.ticker.min_interval = 1  # epochs are whole
-    shade = {"color": "colour"}
+    lines, points = {"xs": "xs", "ys": "ys"}, {"x": "x", "y": "y"}
     bands = _source("bands", "xs", "ys", "colour")
-    drawing.patches("xs", "ys", fill_color="colour", fill_alpha=0.15, line_color=None, source=bands)
+    drawing.patches(**lines, source=bands, color="colour", fill_alpha=0.15, line_color=None)
     runs = _source("runs", "xs", "ys", "colour")
-    drawing.multi_line("xs", "ys", line_alpha=0.6, line_width=0.8, source=runs, **shade)
+    drawing.multi_line(**lines, source=runs, color="colour", line_alpha=0.6, line_width=0.8)
     means = _source("means", "xs", "ys", "colour", "dash")
-    drawing.multi_line("xs", "ys", line_width=2, line_dash={"field": "dash"}, source=means, **shade)
+    drawing.multi_line(**lines, source=means, color="colour", line_width=2, line_dash="dash")
     marks = _source("marks", "x", "y", "colour", "marker", "label", "low", "high")
-    dots = drawing.scatter("x", "y", size=6, marker="marker", source=marks, **shade)
+    dots = drawing.scatter(**points, source=marks, color="colour", size=6, marker="marker")
     ends = _source("ends", "x", "y", "colour", "text")
-    drawing.text(
-        "x",
-        "y",
-        text="text",
-        text_color="colour",
-        text_font_size="12px",
-        text_baseline="middle",
-        x_offset=8,
-        source=ends,
-    )
+    look = {"text_font_size": "12px", "text_baseline": "middle", "x_offset": 8}
+    drawing.text(**points, source=ends, text="text", text_color="colour", **look)
+    shown = {"mean": "@y{%.4g}", "lowest": "@low{%.4g}", "highest": "@high{%.4g}"}
     hover = HoverTool(
         renderers=[dots],
-        tooltips=[
-            ("λ", "@label"),
-            ("epoch", "@x"),
-            ("mean", "@y{%.4g}"),
-            ("lowest", "@low{%.4g}"),
-            ("highest", "@high{%.4g}"),
-        ],
-        formatters={f"@{column}": "printf" for column in ("y", "low", "high")},
+        tooltips=[("λ", "@label"), ("epoch", "@x"), *shown.items()],
+        formatters=dict.fromkeys(("@y", "@low", "@high"), "printf"),
     )
     drawing.add_tools(SaveTool(filename="learning_curves"), hover)
-    for axis in (drawing.xaxis, drawing.yaxis):
-        axis.axis_label_text_font_style = "normal"
-        axis.axis_label_text_font_size = axis.major_label_text_font_size = "12px"
-        axis.minor_tick_line_color = None
+    drawing.toolbar.logo = None
+    drawing.xaxis.ticker.min_interval = 1  # epochs are whole
+    drawing.axis.axis_label_text_font_style = "normal"
+    drawing.axis.axis_label_text_font_size = drawing.axis.major_label_text_font_size = "12px"
+    drawing.axis.minor_tick_line_color = None
     drawing.xgrid.grid_line_color = None
     drawing.outline_line_color = None
     return json_item(drawing)
@@ -228,55 +185,17 @@ def _source(name: str, *columns: str) -> ColumnDataSource:
 
 
 def explorer(study: Study) -> str:
-    """Return the controls, the place of the plot, and the data as HTML.
-
-    All but one sentence is hidden until the page's script has drawn the plot.
-    """
-    data = curves(study.tables["histories"], study.tables["runs"])
-    if not data["lambdas"]:
+    """Return the controls, the place of the plot, and the data as HTML."""
+    found = curves(study)
+    if not found["lambdas"]:
         return "<p>No run of this study completed: there are no curves to pick from.</p>"
-    marks = MARKERS | ZERO_MARKER
-    boxes = "".join(
-        f'<label><input type="checkbox" name="l2" value="{rank}" checked> '
-        f'<span aria-hidden="true" style="color:{shown["colour"]}">{marks[shown["marker"]]}</span> '
-        f"{shown['label']}</label>"
-        for rank, shown in enumerate(data["lambdas"])
-    )
-    options = "".join(
-        f'<option value="{shown["name"]}">{html.escape(shown["title"])}</option>'
-        for shown in data["measures"]
-    )
-    if data["left_out"]:
-        single = (
-            f"<p>Single runs would be {data['left_out']:,} numbers, too many for this page, which "
-            f"has them up to {MOST_NUMBERS:,}: see histories.csv.</p>"
-        )
-    else:
-        single = '<label><input type="checkbox" name="runs"> Single seeds</label>'
-    lost = diverged_text(study.tables["runs"])
-    content = json.dumps({"plot": plot(), "curves": data}, separators=(",", ":"))
-    # a script ends at the first </, wherever it stands
-    content = content.replace("</", "<\\/")
-    return (
-        '<div class="explorer">'
-        '<p class="instead">In a browser with JavaScript, <a href="report.html">report.html</a> '
-        "has a plot here in which lambdas and measures can be picked.</p>"
-        '<form id="explorer" autocomplete="off" hidden>'
-        f'<fieldset><legend>Lambdas (λ)</legend>{boxes}<span class="both">'
-        '<button type="button" name="all">All</button>'
-        '<button type="button" name="none">None</button></span></fieldset>'
-        '<div class="choices"><label for="measure">Measure</label> '
-        f'<select id="measure" name="measure">{options}</select></div>'
-        f'<div class="choices">{single}'
-        '<label><input type="checkbox" name="start"> Epoch 0, before any step</label></div>'
-        '<div id="explorer-plot" role="img"></div>'
-        f"<p>Lines are means over the completed runs, bands reach from the lowest to the highest. "
-        f"{html.escape(lost)}</p>"
-        '<div class="scroll" role="region" tabindex="0" aria-label="Values at the last epoch">'
-        '<table><caption aria-live="polite"></caption><thead><tr><th scope="col">λ</th>'
-        '<th scope="col">Mean</th><th scope="col">Lowest</th><th scope="col">Highest</th></tr>'
-        "</thead><tbody></tbody></table></div></form>"
-        f'<p class="data">Data: <a href="{tables_folder(study)}/histories.csv">histories.csv</a>.'
-        "</p>"
-        f'<script type="application/json" id="explorer-data">{content}</script></div>'
+    content = json.dumps({"plot": plot(), "curves": found}, separators=(",", ":"))
+    return TEMPLATES.get_template("page/explorer.html.j2").render(
+        curves=found,
+        signs=MARKERS,
+        most=MOST_NUMBERS,
+        diverged=diverged_text(study.tables["runs"]),
+        folder=tables_folder(study),
+        # a script ends at the first </, wherever it stands
+        data=content.replace("</", "<\\/"),
     )
