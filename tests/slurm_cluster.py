@@ -155,31 +155,24 @@ class Slurm:
             shutil.rmtree(Path(os.readlink(_LINK)).parent, ignore_errors=True)
         self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir="/tmp"))
         try:
-            self._start()
+            self._start_all()
         except BaseException:
             self.stop()
             raise
 
-    def _start(self) -> None:
+    def _start_all(self) -> None:
         for name in ("state", *NODES):
             (self.folder / name).mkdir()
         self.folder.chmod(0o755)
         host = socket.gethostname().partition(".")[0]
         self._resolve_to_loopback(host)
-        ctld, dbd, sql, *ports = _free_ports(3 + len(NODES))
-        values = {
-            "folder": self.folder,
-            "host": host,
-            "ctld": ctld,
-            "dbd": dbd,
-            "sql": sql,
-            "password": secrets.token_hex(12),
-        }
-        conf = _SLURM.format(**values) + "".join(
-            _NODE.format(name=name, host=host, port=port, cpus=self.cpus, memory=MEMORY_MB)
-            for name, port in zip(NODES, ports, strict=True)
-        )
-        (self.folder / "slurm.conf").write_text(conf)
+        ports = dict(zip(("ctld", "dbd", "sql", *NODES), _free_ports(3 + len(NODES)), strict=True))
+        values = ports | {"folder": self.folder, "host": host, "password": secrets.token_hex(12)}
+        nodes = [
+            _NODE.format(name=name, host=host, port=ports[name], cpus=self.cpus, memory=MEMORY_MB)
+            for name in NODES
+        ]
+        (self.folder / "slurm.conf").write_text(_SLURM.format(**values) + "".join(nodes))
         self._write_secret("slurmdbd.conf", _DATABASE.format(**values).encode())
         self._write_secret("munge.key", secrets.token_bytes(1024))
         # A job's own srun drops SLURM_CONF, so the file must stand where Slurm looks for it.
@@ -187,7 +180,7 @@ class Slurm:
         _LINK.symlink_to(self.folder / "slurm.conf")
 
         self._start_munged()
-        self._start_mariadb(sql, values["password"])
+        self._start_mariadb(ports["sql"], values["password"])
         self._daemon("slurmdbd", "slurmdbd", "-D")
         self._wait_for("slurmdbd", lambda: output("sacctmgr", "-n", "show", "stats"))
         output("sacctmgr", "-i", "add", "cluster", "onehost")
@@ -251,11 +244,9 @@ class Slurm:
             with contextlib.suppress(TimeoutError):
                 wait_until(lambda: not self.jobs(), 20)
         for name in NODES:
-            for process in self._step_daemons(name):
-                for victim in [process, *_descendants(process)]:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(victim, signal.SIGKILL)
-        for name in (*NODES, "slurmctld", "slurmdbd", "mariadbd", "munged"):
+            if name in self.daemons:
+                self.crash(name)
+        for name in ("slurmctld", "slurmdbd", "mariadbd", "munged"):
             if daemon := self.daemons.pop(name, None):
                 _end(daemon)
         if _LINK.is_symlink() and Path(os.readlink(_LINK)).parent == self.folder:
@@ -297,15 +288,11 @@ class Slurm:
         wait_until(ready, what=name)
 
     def _start_munged(self) -> None:
-        file = {
-            name: f"{self.folder}/munge.{name}" for name in ("socket", "key", "pid", "log", "seed")
-        }
-        self._daemon(
-            "munged", "munged", "--foreground", "--force", f"--socket={file['socket']}",
-            f"--key-file={file['key']}", f"--pid-file={file['pid']}",
-            f"--log-file={file['log']}", f"--seed-file={file['seed']}",
-        )  # fmt: skip
-        self._wait_for("munged", lambda: output("munge", "-n", "-S", file["socket"]))
+        munge = f"{self.folder}/munge"
+        files = [f"--{name}-file={munge}.{name}" for name in ("key", "pid", "log", "seed")]
+        socket_ = f"{munge}.socket"
+        self._daemon("munged", "munged", "--foreground", "--force", f"--socket={socket_}", *files)
+        self._wait_for("munged", lambda: output("munge", "-n", "-S", socket_))
 
     def _start_mariadb(self, port: int, password: str) -> None:
         data, socket_ = self.folder / "database", self.folder / "mariadb.socket"
@@ -323,13 +310,10 @@ class Slurm:
         )  # fmt: skip
         client = ("mariadb", "--no-defaults", f"--socket={socket_}", "--execute")
         self._wait_for("mariadbd", lambda: output(*client, "select 1"))
-        for name in ("127.0.0.1", "localhost"):
-            user = f"'slurm'@'{name}'"
-            subprocess.run(
-                [*client, f"create user {user} identified by '{password}';"
-                 f" grant all on slurm_acct_db.* to {user};"],
-                check=True,
-            )  # fmt: skip
+        for user in ("'slurm'@'127.0.0.1'", "'slurm'@'localhost'"):
+            create = f"create user {user} identified by '{password}';"
+            grant = f"grant all on slurm_acct_db.* to {user};"
+            subprocess.run([*client, f"{create} {grant}"], check=True)
 
     def _resolve_to_loopback(self, host: str) -> None:
         """Daemons listen where the host's own name points to: for now, that is loopback."""
