@@ -1,7 +1,5 @@
 """How many seeds a study in rounds has, by the runs that are there."""
 
-import shutil
-
 import pytest
 
 import aggregate
@@ -36,21 +34,15 @@ def look(config, folder):
     return seeds_so_far.look(set_up(config), str(folder))
 
 
-def test_without_runs_it_is_the_first_round(tmp_path):
-    config = grown(tmp_path, 2)
-    shutil.rmtree(tmp_path / "runs")
-    assert look(config, tmp_path) == (10, [])
-    assert "first round, of 10 seeds, is not over" in seeds_so_far.words(
-        set_up(config), str(tmp_path)
-    )
-
-
 def test_a_run_that_is_not_there_keeps_a_round_open(tmp_path):
     config = grown(tmp_path, 10)
     wanted, over = look(config, tmp_path)
     assert len(over) == 1 and wanted > 10
     (tmp_path / "runs" / "l2~0.01" / "seed~3" / "run.json").unlink()
     assert look(config, tmp_path) == (10, [])
+    assert "first round, of 10 seeds, is not over" in seeds_so_far.words(
+        set_up(config), str(tmp_path)
+    )
 
 
 def test_the_values_are_those_of_the_histories(tmp_path):
@@ -102,13 +94,6 @@ def test_table_and_page_have_the_rounds(tmp_path):
     study = read_results(tmp_path)
     assert len(round_text.rounds_table(study)) == 4
     assert "with the most seeds that the study may have" in page.rounds(study).data
-
-
-def test_another_study_has_no_rounds(tmp_path):
-    config = write_study(tmp_path, lambdas=[0, 1e-2], seeds=range(3), epochs=2)
-    aggregate.write_tables(config, LEDGER, tmp_path)
-    study = read_results(tmp_path)
-    assert study.tables["rounds"].empty and page.rounds(study) is None
 
 
 def test_a_later_round_is_another_number_of_seeds(tmp_path):
