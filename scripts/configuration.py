@@ -29,6 +29,7 @@ BEGIN_YAML = """\
 # your own:
 #     snakemake --cores 4 --configfile mine.yaml
 # Give that file its own `study` name, so that its results get their own folder.
+# `make config` makes this file from the keys in scripts/l2study/core/config_model.py.
 # You may write a number in any way: 0.0001, 1.0e-4 and 1e-4 are the same. An unknown key is
 # refused.
 """

@@ -22,7 +22,6 @@ from l2study.core.config import (
     read_schema,
 )
 from l2study.core.config_faults import RENAMED, inside
-from l2study.core.design import Design
 from l2study.core.measures import GAPS, names
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -161,7 +160,6 @@ def test_a_path_takes_the_place_of_a_name(name, defaults):
     [
         ({"trainings": {}}, "trainings: unknown key (value {}); did you mean training? allowed"),
         ({1: 2}, "1: unknown key (value 2); allowed here: study, dataset, "),
-        ({"training": {"lr": 0.1}}, "training.lr: unknown key (value 0.1); allowed here: optimiz"),
         ({"seeds": {"wieghts": 2}}, "seeds.wieghts: unknown key (value 2); did you mean weights?"),
         (
             {"seeds": {"list": 2}},
@@ -172,47 +170,33 @@ def test_a_path_takes_the_place_of_a_name(name, defaults):
             "seeds.until.at_most: has another name since version 2.0; write seeds.until.max_seeds",
         ),
         ({"study": "a\n"}, r'study: "a\n" is not allowed; allowed: text of 1 to 100 letters, di'),
-        ({"study": 2024}, "study: 2024 is not allowed; allowed: text of 1 to 100 letters, digit"),
         ({"study": None}, "study: no value is given; allowed: text of 1 to 100 letters, digits"),
         ({"dataset": "mnist"}, 'dataset: "mnist" is not allowed; allowed: a mapping with the key'),
         ({"dataset": {"name": "mnits"}}, 'dataset.name: "mnits" is not allowed; did you mean mn'),
         ({"dataset": {"name": "imdb"}}, 'dataset.name: "imdb" is word sequences of unequal leng'),
         ({"dataset": {"train_size": 1e3}}, "dataset.train_size: 1000.0 is not allowed; allowed: a"),
-        ({"dataset": {"label_noise": True}}, "dataset.label_noise: true is not allowed; allowed"),
-        ({"validation": {"fraction": 1}}, "validation.fraction: 1 is not allowed; allowed: a num"),
         ({"validation": {"fraction": math.nan}}, "validation.fraction: NaN is not allowed; allo"),
         ({"model": {"hidden_units": [8, True]}}, "model.hidden_units[1]: true is not allowed; al"),
         ({"model": {"hidden_units": []}}, "model.hidden_units: [] leaves no kernel to regularise"),
-        ({"model": {"regularize_output": "no"}}, 'model.regularize_output: "no" is not allowed; '),
         (
             {"model": {"regularizer": "decoupled"}, "training": {"optimizer": "adamw"}},
             'model.regularizer: "decoupled" is given, but the optimizer adamw decays all weights',
         ),
         ({"training": {"momentum": "9e-1"}}, "training.momentum: 0.9 is given, but the optimizer "),
         ({"training": {"epochs": 2.0}}, "training.epochs: 2.0 is not allowed; allowed: a whole nu"),
-        ({"training": {"learning_rate": "1e400"}}, 'training.learning_rate: "1e400" is not allow'),
         ({"training": {"evaluate_at": 5}}, "training.evaluate_at: 5 is not allowed; allowed: all"),
         ({"training": {"evaluate_at": [5, "9"]}}, 'training.evaluate_at[1]: "9" is not allowed; '),
-        ({"training": {"evaluate_at": [3, 5, 3]}}, "training.evaluate_at: 3 is given more than o"),
         ({"training": {"evaluate_at": [51, 3]}}, "training.evaluate_at: epoch 51 is after the la"),
-        ({"training": {"evaluate_at": {"points": 1}}}, "training.evaluate_at.points: 1 is not al"),
         ({"lambdas": []}, "lambdas: [] is not allowed; allowed: a list of 1 or more numbers of at"),
-        ({"lambdas": [0, "none"]}, 'lambdas[1]: "none" is not allowed; allowed: a number of at l'),
         ({"lambdas": [0, "1e-4", 0.0001]}, "lambdas: 0.0001 is given more than once; allowed: ea"),
-        ({"lambdas": [10**17, 10**17 + 1]}, "lambdas: 1e17 is given more than once; allowed: each"),
         ({"seeds": 1}, "seeds: 1 is not allowed; allowed: a count of at least 2 and at most 10000"),
-        ({"seeds": [4]}, "seeds: [4] is not allowed; allowed: a count of at least 2 and at most "),
         ({"seeds": [0, 2**32]}, "seeds[1]: 4294967296 is not allowed; allowed: a whole number of"),
-        ({"seeds": [1, 2, 1]}, "seeds: 1 is given more than once; allowed: each once"),
-        ({"seeds": {"order": [3, 100]}}, "seeds.order[1]: 100 is not allowed; allowed: a whole n"),
         ({"seeds": {"order": [3, 3]}}, "seeds.order: 3 is given more than once; allowed: each on"),
-        ({"seeds": {"order": 101}}, "seeds.order: 101 is not allowed; allowed: a count of at leas"),
         ({"seeds": {"order": 1, "weights": [4]}}, "seeds: weights, order with one level each is "),
         ({"seeds": {}}, "seeds: {} with one level each is a single run of every lambda; allowed"),
         ({"seeds": {"weights": 2}, "variation": ["order"]}, "variation: order is given, but seed"),
         ({"seeds": {"until": UNTIL, "order": 2}}, "seeds: until is given with order; allowed: un"),
         ({"seeds": {"until": {"measure": "val_ce"}}}, "seeds.until.half_width: missing; allowed:"),
-        ({"seeds": {"until": 5}}, "seeds.until: 5 is not allowed; allowed: a mapping with the ke"),
         ({"variation": ["wieghts"]}, 'variation[0]: "wieghts" is not allowed; did you mean weig'),
         ({"variation": ["split"]}, "validation.split: tail keeps the same images for every seed,"),
         ({"variation": ["sample"]}, "dataset.train_size: missing, but a seed is to change which "),
@@ -221,10 +205,9 @@ def test_a_path_takes_the_place_of_a_name(name, defaults):
     ],
     ids=str,
 )
-@pytest.mark.parametrize("defaults", [True, False])
-def test_one_line_names_key_value_and_what_is_allowed(change, message, defaults):
-    config = change if defaults else merged(file_of("config.yaml"), change)
-    assert refusal(config, defaults=defaults).startswith(message)
+def test_one_line_names_key_value_and_what_is_allowed(change, message):
+    assert refusal(change).startswith(message)
+    assert refusal(merged(DEFAULT, change), defaults=False).startswith(message)
 
 
 def leaves(config, path=()):
@@ -376,33 +359,6 @@ def test_the_measures_of_rounds_are_measures_of_the_last_epoch():
     allowed = dict(keys_of(read_schema()))["seeds", "until", "measure"]["enum"]
     assert set(allowed) <= set(names("history", "gap"))
     assert {f"gap_{kind}" for kind in GAPS} - set(allowed) == {"gap_exchangeable"}
-
-
-@pytest.mark.parametrize(
-    ("changes", "name"),
-    [
-        ({}, "exercise"),
-        ({"training": {"epochs": 3}, "dataset": {"train_size": 100}}, "exercise"),
-        ({"dataset": {"path": "mine.npz"}}, "general"),
-        ({"dataset": {"name": "fashion_mnist"}}, "general"),
-        ({"model": {"hidden_units": [64]}}, "general"),
-        ({"model": {"regularizer": "decoupled"}}, "general"),
-        ({"dataset": {"label_noise": 0.2}}, "general"),
-        ({"claims": "general"}, "general"),
-        ({"claims": "mine.yaml"}, "mine.yaml"),
-    ],
-    ids=str,
-)
-def test_the_exercise_s_claims_are_for_its_own_data_and_network(changes, name):
-    config = check(merged(DEFAULT, changes))
-    assert Design.of(config, checked=True).ledger == name
-
-
-def test_a_ledger_that_is_not_there_is_refused(tmp_path):
-    (tmp_path / "mine.yaml").touch()
-    Design.of(check({"claims": str(tmp_path / "mine.yaml")}))
-    with pytest.raises(ConfigError, match=r'^claims: "generall" is not allowed; did you mean gen'):
-        Design.of(check({"claims": "generall"}))
 
 
 @pytest.mark.slow  # starts programs

@@ -86,6 +86,32 @@ def test_a_job_resolves_a_design_as_it_was_checked():
     assert longest.epochs[-1] == 50
 
 
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({}, "exercise"),
+        ({"training": {"epochs": 3}, "dataset": {"train_size": 100}}, "exercise"),
+        ({"dataset": {"path": "mine.npz"}}, "general"),
+        ({"dataset": {"name": "fashion_mnist"}}, "general"),
+        ({"model": {"hidden_units": [64]}}, "general"),
+        ({"model": {"regularizer": "decoupled"}}, "general"),
+        ({"dataset": {"label_noise": 0.2}}, "general"),
+        ({"claims": "general"}, "general"),
+        ({"claims": "mine.yaml"}, "mine.yaml"),
+    ],
+    ids=str,
+)
+def test_the_exercise_s_claims_are_for_its_own_data_and_network(changes, name):
+    assert Design.of(check(changes), checked=True).ledger == name
+
+
+def test_a_ledger_that_is_not_there_is_refused(tmp_path):
+    (tmp_path / "mine.yaml").touch()
+    Design.of(check({"claims": str(tmp_path / "mine.yaml")}))
+    with pytest.raises(ConfigError, match=r'^claims: "generall" is not allowed; did you mean gen'):
+        Design.of(check({"claims": "generall"}))
+
+
 @pytest.mark.slow
 def test_a_design_is_resolved_without_loading_much():
     program = (

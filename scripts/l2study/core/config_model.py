@@ -402,11 +402,11 @@ class Config(Keys):
 
     def _about_seeds(self) -> Iterator[str]:
         """Yield the faults between what a seed changes and other keys."""
-        key, sources = "variation", self.variation or USUAL
+        where, sources = "variation", self.variation or USUAL
         if isinstance(self.seeds, Seeds):
             levels = {s: own for s in SOURCES if (own := getattr(self.seeds, s)) is not None}
             if not self.seeds.until:
-                key, sources = "seeds", levels
+                where, sources = "seeds", levels
                 yield from self._about_levels(levels)
             elif levels:
                 yield (
@@ -416,12 +416,12 @@ class Config(Keys):
         if "split" in sources and self.validation.split != "stratified":
             yield (
                 f"validation.split: {self.validation.split} keeps the same images for every seed,"
-                f" but a seed is to change the split; allowed: stratified, or no split in {key}"
+                f" but a seed is to change the split; allowed: stratified, or no split in {where}"
             )
         if "sample" in sources and self.dataset.train_size is None:
             yield (
                 "dataset.train_size: missing, but a seed is to change which training images are"
-                f" used; allowed: fewer than there are, or no sample in {key}"
+                f" used; allowed: fewer than there are, or no sample in {where}"
             )
 
     def _about_levels(self, levels: dict[str, int | list[int]]) -> Iterator[str]:
