@@ -73,6 +73,11 @@ def test_every_figure_has_a_caption_and_every_caption_a_figure():
     assert set(figures.FIGURES) == {path.stem for path in CAPTIONS.glob("*.rst")}
 
 
+def test_the_files_of_a_figure_are_those_that_its_tables_are_made_from():
+    assert figures.files_of("gap") == ["means", "runs"]
+    assert figures.files_of("specification") == ["setups", "claims"]
+
+
 # --- lambdas --------------------------------------------------------------------------------------
 
 

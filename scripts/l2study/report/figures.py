@@ -64,6 +64,12 @@ MOST_PROCESSES = 4
 """At most so many draw at once: a machine with many cores may make many reports at once as well."""
 
 
+def files_of(name: str) -> list[str]:
+    """Return the names of the tables in files that have what the figure `name` draws."""
+    made = {"all_claims": "claims", "verdicts": "claims"}
+    return list(dict.fromkeys(made.get(table, table) for table in ALL[name].tables))
+
+
 def draw(name: str, study: Study) -> Figure:
     """Return the figure `name` of a study.
 

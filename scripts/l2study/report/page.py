@@ -147,7 +147,7 @@ def _drawn(study: Study, name: str, folder: str | Path) -> dict:
         "name": name,
         "caption": study.captions[name],
         "image": base64.b64encode(picture).decode("ascii"),
-        "tables": [table.removeprefix("all_") for table in figures.ALL[name].tables],
+        "tables": figures.files_of(name),
         "folder": navigation.tables_folder(study),
     }
 
