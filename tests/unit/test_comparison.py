@@ -2,8 +2,6 @@ import html
 import json
 import re
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -16,6 +14,7 @@ import browsing
 import compare as command
 from l2study.core.scope_rows import for_seeds
 from l2study.core.table_files import read_table
+from l2study.core.wording import fixed
 from l2study.report import comparison, style
 from reported import write_results
 from synthetic import HARMFUL, IMAGES
@@ -155,30 +154,31 @@ class TestWords:
             "seeds": ["0 to 3", "0, 2, 5"],
         }
 
-    def test_says_what_cannot_be_compared(self, studies):
-        text = " ".join(comparison.comparability(studies))
-        assert "No study is tested against another" in text
-        assert "do not have the same data" in text
-        assert "levels cannot be compared" in text
-        assert "one 3, <other> 4" in text
-        assert "do not have the same seeds" in text
-
-    def test_says_that_the_data_are_the_same_only_where_that_is_known(self, studies):
+    def test_what_can_be_compared(self, studies):
         one, other = studies
-        same = [one, replace(other, data=one.data)]
-        assert "same images in the same parts" in " ".join(comparison.comparability(same))
-        unknown = [replace(study, data={}) for study in studies]
-        assert not comparison.same_data(unknown)
-        assert "not known whether" in " ".join(comparison.comparability(unknown))
+        assert comparison.comparability(studies) == {
+            "same_data": False,
+            "data_known": True,
+            "same_seeds": False,
+            "epochs": {"one": 3, "<other>": 4},
+        }
+        assert comparison.comparability([one, replace(other, data=one.data)])["same_data"]
+        unknown = comparison.comparability([replace(study, data={}) for study in studies])
+        assert not unknown["same_data"] and not unknown["data_known"]
+
+    def test_seeds_in_rounds_are_settings_too(self, studies):
+        until = {"measure": "val_ce", "half_width": 0.1, "max_seeds": 20, "now": 10}
+        changed = replace(studies[0], config=studies[0].config | {"seeds": {"until": until}})
+        assert comparison.settings(changed)["seeds.until.half_width"] == "0.1"
 
     def test_in_short_is_of_the_lambdas_that_have_completed_runs(self, studies):
         table = comparison.comparison_table(studies)
-        text = comparison.in_short(studies[1], table)
-        assert text.startswith("from λ = 0 to λ = 0.01: reported gap ")
+        found = comparison.in_short(studies[1], table)
         rows = table.set_index(["study", "measure", "l2"])["mean"]
-        for l2 in (0, 0.01):
-            mean = 100 * rows["<other>", "test_accuracy", l2]
-            assert f"{mean:.2f}" in text.split("test accuracy")[1].split("%")[0]
+        expected = [f"{100 * rows['<other>', 'test_accuracy', l2]:.2f}" for l2 in (0, 0.01)]
+        assert found["ends"] == [0, 0.01]
+        assert found["changes"][2] == ("test accuracy", *expected, "%")
+        assert comparison.in_short(studies[1], table[table["l2"] == 0]) is None
 
 
 def test_claims_of_one_name_but_other_words_are_kept_apart(studies):
@@ -252,27 +252,21 @@ class TestPage:
 
     def test_numbers_on_the_page_are_those_of_the_table(self, page):
         table = read_table(page.with_suffix(".csv")).set_index(["study", "measure", "l2"])
-        shown = Tables(page.read_text()).tables
-        measures = [rows for rows in shown if rows[0][0] == "λ"]
+        measures = [rows for rows in Tables(page.read_text()).tables if rows[0][0] == "λ"]
         assert len(measures) == len(comparison.COMPARED)
         for measure, (head, *rows) in zip(comparison.COMPARED, measures, strict=True):
             assert [float(row[0]) for row in rows] == [0, 1e-4, 5e-4, 1e-2, 1e-1]
-            digits, scale = (4, 1) if measure == "val_ce" else (2, 100)
+            form = fixed(4) if measure == "val_ce" else fixed(2, 100)
             for l2, *cells in rows:
                 for study, cell in zip(head[1:], cells, strict=True):
                     key = (study, measure, float(l2))
                     if key not in table.index:
                         assert cell == "–not in this study"
-                        continue
-                    row = table.loc[key]
-                    if row["n"] == 0:
+                    elif table.loc[key, "n"] == 0:
                         assert cell == "–no run completed; diverged: 0 2 5"
-                        continue
-                    numbers = [f"{scale * row[c]:.{digits}f}" for c in ("mean", "low", "high")]
-                    # a negative number that rounds to zero is shown without its sign
-                    numbers = [n.removeprefix("-") if float(n) == 0 else n for n in numbers]
-                    mean, low, high = (n.replace("-", "−") for n in numbers)
-                    assert cell.startswith(f"{mean}{low} to {high}"), key
+                    else:
+                        mean, low, high = (form(table.loc[key, c]) for c in ("mean", "low", "high"))
+                        assert cell.startswith(f"{mean}{low} to {high}"), key
 
     def test_verdicts_and_choices_are_those_of_the_tables(self, page, folders):
         shown = Tables(page.read_text()).tables
@@ -354,7 +348,7 @@ class TestRefused:
         assert "no such folder" in self.refused(folders[0], tmp_path / "absent")
         assert "has no finished tables" in self.refused(folders[0], tmp_path)
 
-    @pytest.mark.parametrize("name", ["runs.csv", "means.csv", "choice.csv", "claims.csv"])
+    @pytest.mark.parametrize("name", ["runs.csv", "claims.csv"])
     def test_a_table_that_is_missing_or_of_another_time(self, folders, tmp_path, name):
         copy = self.copy(folders[1], tmp_path)
         path = copy / "tables" / name
@@ -363,10 +357,9 @@ class TestRefused:
         path.unlink()
         assert f"{path}: cannot be read" in self.refused(folders[0], copy)
 
-    @pytest.mark.parametrize("content", ["{", "[]", '{"resources": []}'])
-    def test_a_damaged_package(self, folders, tmp_path, content):
+    def test_a_damaged_package(self, folders, tmp_path):
         copy = self.copy(folders[1], tmp_path)
-        (copy / "tables" / "datapackage.json").write_text(content)
+        (copy / "tables" / "datapackage.json").write_text('{"resources": []}')
         assert "is not as aggregate.py writes it" in self.refused(folders[0], copy)
 
     def test_tables_that_are_of_other_runs_or_of_none(self, folders, tmp_path):
@@ -396,13 +389,3 @@ class TestRefused:
         (tmp_path / "file").write_text("")
         assert "cannot be written" in self.refused(*folders, output=tmp_path / "file" / "a.html")
         assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-@pytest.mark.slow
-def test_the_command(folders, tmp_path):
-    done = subprocess.run(
-        [sys.executable, str(PROJECT / "scripts" / "compare.py"), *map(str, folders)],
-        cwd=tmp_path, capture_output=True, text=True,
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["comparison.csv", "comparison.html"]

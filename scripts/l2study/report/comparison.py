@@ -4,6 +4,7 @@ Every interval is of one study and one lambda. Nothing here tests one study agai
 pair the lambdas of a study, not the studies.
 """
 
+import base64
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,12 +15,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from l2study.core.design import Setup
 from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
-from l2study.core.scope_rows import for_seeds
-from l2study.core.wording import MISSING, Form, fixed, interval, percent, possible
-from l2study.report.plot_helpers import draw_means
+from l2study.core.wording import MISSING, Form, fixed, interval, possible
+from l2study.report import figures
+from l2study.report.plot_helpers import diverged_text, draw_means
 from l2study.report.study import Study, read_results
 from l2study.report.style import (
     STYLE,
@@ -31,6 +31,8 @@ from l2study.report.style import (
     mean_key,
     stacked_panels,
 )
+from l2study.report.table_cells import Number
+from l2study.report.templates import TEMPLATES
 
 COMPARED = ("gap_reported", "gap_generalisation", "test_accuracy", "val_ce")
 """The measures that are compared, columns of runs.csv, at the last epoch of each study."""
@@ -70,7 +72,7 @@ def read_studies(folders: Sequence[Path]) -> list[Study]:
         raise ComparisonError(f"{len(folders)} given; allowed: 2 to {len(STUDY_MARKS)} studies")
     studies = [read_results(folder) for folder in folders]
     for folder, study in zip(folders, studies, strict=True):
-        promised = len(study.config["lambdas"]) * Setup.of(study.config).seed_count
+        promised = len(study.design.lambdas) * study.design.seed_count
         if lost := promised - len(study.tables["runs"]):
             raise ComparisonError(f"{folder}: lacks {lost} of its {promised} runs; finish it first")
     for (a, first), (b, second) in itertools.combinations(zip(folders, studies, strict=True), 2):
@@ -99,22 +101,69 @@ def comparison_table(studies: Iterable[Study]) -> pd.DataFrame:
     A row per study, lambda of that study, and measure, at the last epoch, over completed runs;
     accuracies and their gaps are fractions, cross-entropies nats. `n` is 0 where all have diverged.
     """
-    tables = []
-    for study in studies:
-        means = for_seeds(study.tables["means"]).assign(study=study.name)
-        means["order"] = means["measure"].map({m: rank for rank, m in enumerate(COMPARED)})
-        tables.append(means.dropna(subset="order").sort_values(["order", "l2"]))
-    table = pd.concat(tables, ignore_index=True)
-    table["unit"] = [MEASURES[measure].column["unit"] for measure in table["measure"]]
-    return table[COLUMNS].fillna({"diverged_seeds": ""})
+    means = _together(studies, "means")
+    means = means[means["measure"].isin(COMPARED)]
+    table = means.assign(
+        order=means["measure"].map(COMPARED.index),
+        unit=[MEASURES[measure].column["unit"] for measure in means["measure"]],
+        diverged_seeds=means["diverged_seeds"].fillna(""),
+    )
+    table = table.sort_values(["number", "order", "l2"])
+    return table[COLUMNS].reset_index(drop=True)
+
+
+def _together(studies: Iterable[Study], name: str) -> pd.DataFrame:
+    """Return the rows for other seeds of a table of all studies, by `study` and its `number`."""
+    tables = [
+        study.over_seeds[name].assign(study=study.name, number=number)
+        for number, study in enumerate(studies)
+    ]
+    return pd.concat(tables, ignore_index=True)
 
 
 def lambdas_of(studies: Iterable[Study]) -> list[float]:
     """Return the lambdas that any of the studies has, ascending."""
-    return sorted({float(l2) for study in studies for l2 in study.config["lambdas"]})
+    return sorted({float(l2) for study in studies for l2 in study.design.lambdas})
 
 
-# --- words ----------------------------------------------------------------------------------------
+# --- what the page says ---------------------------------------------------------------------------
+
+
+def to_html(studies: Sequence[Study], table: pd.DataFrame, csv: str) -> str:
+    """Return the page.
+
+    Args:
+        studies: those to compare.
+        table: of `comparison_table`.
+        csv: the name of the file that has this table.
+    """
+    lost = {study.name: diverged_text(study.tables["runs"]) for study in studies}
+    return TEMPLATES.get_template("comparison.html.j2").render(
+        names=[study.name for study in studies],
+        short={study.name: in_short(study, table) for study in studies},
+        diverged={name: text for name, text in lost.items() if text},
+        comparable=comparability(studies),
+        differences=differences(studies),
+        choices=choices(studies),
+        verdicts=verdicts(studies),
+        compared=[
+            {
+                "name": measure,
+                "label": MEASURES[measure].label,
+                "rows": measure_rows(studies, table, measure),
+                "image": _image(studies, table, measure),
+                "apart": measure in OF_THE_DATA and not same_data(studies),
+            }
+            for measure in COMPARED
+        ],
+        level=studies[0].design.confidence,
+        csv=csv,
+    )
+
+
+def _image(studies: Sequence[Study], table: pd.DataFrame, measure: str) -> str:
+    svg = figures.render(draw(studies, table, measure))["svg"]
+    return base64.b64encode(svg).decode("ascii")
 
 
 def same_data(studies: Sequence[Study]) -> bool:
@@ -123,60 +172,40 @@ def same_data(studies: Sequence[Study]) -> bool:
     return len(checksums) == 1 and None not in checksums
 
 
-def comparability(studies: Sequence[Study]) -> list[str]:
-    """Return sentences on what can be compared between these studies and what cannot."""
-    level = percent(studies[0].config["confidence"])
-    if same_data(studies):
-        data = "All studies have the same images in the same parts, by checksum."
-    else:
-        data = (
-            "It is not known whether the studies have the same data."
-            if any("sha256" not in study.data for study in studies)
-            else "The studies do not have the same data."
-        ) + (
-            " Cross-entropies and accuracies then depend on"
-            " how hard the images are, so their levels cannot be compared between the studies; how"
-            " they change with λ within a study can. A gap is a difference within a study, but its"
-            " size, too, depends on the data."
-        )
-    epochs = {study.name: study.config["training"]["epochs"] for study in studies}
-    ends = "Every value is of the last epoch"
-    if len(set(epochs.values())) > 1:
-        last = ", ".join(f"{name} {epoch}" for name, epoch in epochs.items())
-        ends += f", which is not the same: {last}. Longer training alone can change a gap"
-    different = len({tuple(Setup.of(study.config).seeds) for study in studies}) > 1
-    return [
-        f"Each interval ({level}) is of one study and one λ, over its seeds. No study is tested"
-        " against another here, and whether two intervals overlap is no such test.",
-        data,
-        f"{ends}.",
-        "A seed pairs the λ of one study. "
-        + (
-            "The studies do not have the same seeds."
-            if different
-            else "Nothing is paired across them."
-        ),
-    ]
+def comparability(studies: Sequence[Study]) -> dict:
+    """Return what can be compared between these studies: whether they have the same data and seeds,
+    and the last epoch of each.
+    """
+    return {
+        "same_data": same_data(studies),
+        "data_known": all("sha256" in study.data for study in studies),
+        "same_seeds": len({tuple(study.design.seeds) for study in studies}) == 1,
+        "epochs": {study.name: study.config["training"]["epochs"] for study in studies},
+    }
 
 
-def in_short(study: Study, table: pd.DataFrame) -> str:
-    """Return a sentence on how the measures of a study change from its smallest to its largest λ.
+def in_short(study: Study, table: pd.DataFrame) -> dict | None:
+    """Return how the measures of a study change from its smallest to its largest lambda.
+
+    `ends` are these lambdas, and `changes` has for each measure its label, its value at both, and
+    its unit. None if fewer than two lambdas have completed runs.
 
     Args:
         study: one study.
         table: of `comparison_table`.
     """
     rows = table[(table["study"] == study.name) & (table["n"] > 0)]
-    ends = sorted(set(rows["l2"]))
-    if len(ends) < 2:
-        return "fewer than two λ have completed runs."
-    by_measure = rows.set_index(["measure", "l2"])["mean"]
-    parts = [
-        f"{MEASURES[measure].label.lower()} {_form(measure)(by_measure[measure, ends[0]])} to"
-        f" {_form(measure)(by_measure[measure, ends[-1]])} {_unit(measure)}"
-        for measure in COMPARED
-    ]
-    return f"from λ = {l2_label(ends[0])} to λ = {l2_label(ends[-1])}: {', '.join(parts)}."
+    ends = [rows["l2"].min(), rows["l2"].max()]
+    if rows["l2"].nunique() < 2:
+        return None
+    values = rows.set_index(["measure", "l2"])["mean"]
+    return {
+        "ends": ends,
+        "changes": [
+            (MEASURES[m].label.lower(), *(_form(m)(values[m, l2]) for l2 in ends), _unit(m))
+            for m in COMPARED
+        ],
+    }
 
 
 def _form(measure: str) -> Form:
@@ -192,28 +221,23 @@ def settings(study: Study) -> dict[str, str]:
     """Return the configuration of a study and the size of its data as text, by dotted keys."""
     config = {key: value for key, value in study.config.items() if key not in _NOT_SETTINGS}
     config |= {"data": {key: study.data[key] for key in _MANIFEST if key in study.data}}
-    return dict(_flat(config))
+    return {key: _shown(value, of_seeds=key.startswith("seeds")) for key, value in _flat(config)}
 
 
-def _flat(settings: Mapping, before: str = "") -> Iterable[tuple[str, str]]:
+def _flat(settings: Mapping, before: str = "") -> Iterable[tuple[str, object]]:
     for key, value in settings.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{before}{key}.")
         else:
-            of_seeds = f"{before}{key}".startswith("seeds")
-            yield f"{before}{key}", _seeds(value) if of_seeds else _shown(value)
+            yield f"{before}{key}", value
 
 
-def _seeds(seeds: list[int]) -> str:
-    unbroken = seeds == list(range(seeds[0], seeds[0] + len(seeds)))
-    return f"{seeds[0]} to {seeds[-1]}" if unbroken else _shown(seeds)
-
-
-def _shown(value: object) -> str:
+def _shown(value: object, of_seeds: bool) -> str:
+    if isinstance(value, list):
+        unbroken = of_seeds and value == list(range(value[0], value[0] + len(value)))
+        return f"{value[0]} to {value[-1]}" if unbroken else ", ".join(map(str, value)) or "none"
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -229,39 +253,31 @@ def measure_rows(
     studies: Sequence[Study], table: pd.DataFrame, measure: str
 ) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return for every lambda its label, and for every study (estimate, interval or remark)."""
-    rows = table[table["measure"] == measure].set_index(["study", "l2"])
+    cells = {}
+    for row in table[table["measure"] == measure].itertuples():
+        lost = f"; diverged: {row.diverged_seeds}" if row.diverged_seeds else ""
+        span = interval(*possible(measure, row.low, row.high), _form(measure))
+        said = f"{span if row.n else 'no run completed'}{lost}"
+        cells[row.l2, row.study] = _form(measure)(row.mean), said
+    absent = MISSING, "not in this study"
     return [
-        (l2_label(l2), [_cell(rows, study.name, l2, measure) for study in studies])
+        (l2_label(l2), [cells.get((l2, study.name), absent) for study in studies])
         for l2 in lambdas_of(studies)
     ]
 
 
-def _cell(rows: pd.DataFrame, name: str, l2: float, measure: str) -> tuple[str, str]:
-    if (name, l2) not in rows.index:
-        return MISSING, "not in this study"
-    row = rows.loc[(name, l2)]
-    lost = f"; diverged: {row['diverged_seeds']}" if row["diverged_seeds"] else ""
-    if row["n"] == 0:
-        return MISSING, f"no run completed{lost}"
-    span = interval(*possible(measure, row["low"], row["high"]), _form(measure))
-    return _form(measure)(row["mean"]), f"{span}{lost}"
-
-
 def choices(studies: Sequence[Study]) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return for every rule of choice its name, and for every study (lambda, test accuracy)."""
-    tables = [for_seeds(study.tables["choice"]).set_index("rule") for study in studies]
-    names = dict.fromkeys(itertools.chain.from_iterable(table.index for table in tables))
-    return [
-        (name.replace("_", " "), [_choice(table.loc[name]) for table in tables]) for name in names
-    ]
+    rows = _together(studies, "choice").groupby("rule", sort=False)
+    return [(rule.replace("_", " "), list(map(_choice, own.itertuples()))) for rule, own in rows]
 
 
-def _choice(row: pd.Series) -> tuple[str, str]:
-    if pd.isna(row["l2"]):
+def _choice(row: tuple) -> tuple[str, str]:
+    if pd.isna(row.l2):
         return MISSING, "none"
-    accuracy = fixed(2, 100)(row["test_accuracy_mean"])
-    span = interval(*possible("test_accuracy", row["low"], row["high"]), fixed(2, 100))
-    return f"λ = {l2_label(row['l2'])}", f"test accuracy {accuracy} % ({span})"
+    ends = possible("test_accuracy", row.low, row.high)
+    accuracy = Number(row.test_accuracy_mean, fixed(2, 100), *ends, "%")
+    return f"λ = {l2_label(row.l2)}", f"test accuracy {accuracy}"
 
 
 def verdicts(studies: Sequence[Study]) -> list[tuple[str, list[str]]]:
