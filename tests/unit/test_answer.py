@@ -30,12 +30,13 @@ def without_other_images(study):
     """Return a study as if no predictions were kept, so that all intervals are for other seeds."""
     return replace(study, tables=study.tables | {
         name: for_seeds(study.tables[name])
-        for name in ("means", "contrasts", "answer", "choice") if name in study.tables
+        for name in ("means", "contrasts", "choice") if name in study.tables
     })  # fmt: skip
 
 
 def strongest(study):
-    return answer.comparison(study, "strongest", answer.EFFECTS)
+    _, l2 = answer.compared(study)
+    return answer.comparison(study, l2, answer.EFFECTS)
 
 
 def by_measure(comparison):
@@ -95,7 +96,7 @@ class TestComparison:
         means = study.tables["means"].query("measure == 'weight_norm'").set_index("l2")["mean"]
         assert strongest(study).norms == [f"{means[0.01]:.3g}", f"{means[0]:.3g}"]
         assert strongest(made_up(tmp_path / "lost", diverged={(0.01, 3): 2})).norms == []
-        assert answer.comparison(study, "strongest", answer.WORTH).norms == []
+        assert answer.comparison(study, 0.01, answer.WORTH).norms == []
 
     @pytest.mark.parametrize(
         ("options", "compared"),
@@ -136,12 +137,14 @@ class TestChoice:
     def test_the_reference_is_not_compared_with_itself(self, tmp_path):
         study = made_up(tmp_path)
         assert answer.choice(study)["l2"] == 0
-        assert answer.comparison(study, "chosen", answer.WORTH) is None
+        assert "test cross-entropy" not in " ".join(answer.text(study))
 
     def test_another_lambda_is_compared_with_the_reference(self, tmp_path):
-        found = answer.comparison(made_up(tmp_path, diverged={(0, 2): 3}), "chosen", answer.WORTH)
+        study = made_up(tmp_path, diverged={(0, 2): 3})
+        found = answer.comparison(study, answer.choice(study)["l2"], answer.WORTH)
         assert (found.l2, found.reference, found.n) == (0.0001, 0, 5)
         assert list(by_measure(found)) == ["test_accuracy", "test_ce"]
+        assert "At lambda 0.0001, compared with lambda 0, test acc" in " ".join(answer.text(study))
 
     def test_where_every_lambda_has_a_diverged_run_none_is_chosen(self, tmp_path):
         diverged = {(0, 0): 1, (0.01, 1): 1}

@@ -15,7 +15,7 @@ from l2study.core.measures import MEASURES
 from l2study.core.predictions import PARTS
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds, widest
 from l2study.report import answer, claim_tables, comparison, figures, summary, text_tables
-from l2study.report.study import Study, comparisons, read_study
+from l2study.report.study import Study, read_study
 from l2study.tables import across, build, choice, claims, judge, statistics
 from l2study.tables.image_intervals import NO_IMAGES, Images, images_of, spread_of, wide_mean
 from l2study.tables.ledger import read_ledger
@@ -207,8 +207,8 @@ class TestTables:
 
     def test_the_answer_and_the_best_lambda_have_the_wider_interval(self, made):
         tables = made[3]
-        compared = widest(comparisons(tables), ["comparison", "measure"])
-        strongest = compared[compared["comparison"] == "strongest"].set_index("measure")
+        compared = widest(tables["contrasts"], ["measure", "l2"])
+        strongest = compared[compared["l2"] == 0.01].set_index("measure")
         assert strongest.loc["test_accuracy", "scope"] == SEEDS_AND_IMAGES
         chosen = tables | {"choice": tables["choice"].assign(l2=0.01)}
         row = across.best_table({"base": chosen}).iloc[0]
@@ -329,13 +329,13 @@ class TestReport:
     @pytest.fixture
     def study(self, made):
         setup, _, _, tables = made
-        return Study("made-up", setup.config, tables | {"answer": comparisons(tables)}, {})
+        return Study("made-up", setup.config, tables, {})
 
     def test_the_answer_says_what_its_intervals_are_for(self, study):
         text = " ".join(answer.text(study))
         assert "on these images" not in text
         assert "if the validation images are drawn again, too" in text
-        row = answer.comparison(study, "strongest", answer.EFFECTS).differences[0]
+        row = answer.comparison(study, 0.01, answer.EFFECTS).differences[0]
         contrasts = widest(study.tables["contrasts"], ["measure", "l2"])
         wide = contrasts.set_index(["measure", "l2"]).loc[("test_accuracy", 0.01)]
         assert sorted(abs(wide[["low", "high"]])) == [row.change.low, row.change.high]

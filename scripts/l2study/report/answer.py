@@ -10,7 +10,7 @@ import pandas as pd
 
 from l2study.core.design import Setup
 from l2study.core.measures import MEASURES
-from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, widest
+from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES
 from l2study.core.wording import form_of, possible
 from l2study.report.study import Study
 from l2study.report.table_cells import Number
@@ -87,15 +87,19 @@ def text(study: Study) -> list[str]:
             ]
         )
         return paragraphs("answer", **facts)
-    strongest, best = comparison(study, "strongest", EFFECTS), choice(study)
-    chosen = comparison(study, "chosen", WORTH) if best["l2"] != strongest.l2 else None
-    reference = study.design.reference
+    base, extreme = compared(study)
+    strongest, best, reference = (
+        comparison(study, extreme, EFFECTS),
+        choice(study),
+        study.design.reference,
+    )
+    own = best["l2"] not in (None, base, extreme)
     return paragraphs(
         "answer",
         **facts,
         choice=best,
         diverged=(runs["status"] == "diverged").any(),
-        chosen=chosen,
+        chosen=comparison(study, best["l2"], WORTH) if own else None,
         strongest=strongest,
         few=strongest.n < FEW_SEEDS,
         absent_reference=None if reference in set(runs["l2"]) else reference,
@@ -121,17 +125,24 @@ def choice(study: Study) -> dict:
     }
 
 
-def comparison(study: Study, which: str, measures: tuple[str, ...]) -> Comparison | None:
-    """Return a comparison with the reference: of the `chosen` or of the `strongest` lambda.
+def compared(study: Study) -> tuple[float, float]:
+    """Return the lambda that others are compared with, and the strongest regularisation.
 
-    None if there is no lambda chosen, or it is compared with itself.
+    That is the largest lambda with completed runs, or the smallest if the largest is the former.
     """
-    rows = widest(study.tables["answer"], ["comparison", "measure"])
-    rows = rows[rows["comparison"] == which].set_index("measure", drop=False)
-    if rows.empty:
-        return None
-    l2, base, n = rows[["l2", "reference_l2", "n"]].iloc[0]
-    level = 1 - study.design.confidence
+    runs, base = study.tables["runs"], study.tables["contrasts"]["reference_l2"].iloc[0]
+    completed = set(runs.loc[runs["status"] == "completed", "l2"])
+    strongest = max(completed - {base})
+    return base, strongest if strongest > base else min(completed - {base})
+
+
+def comparison(study: Study, l2: float, measures: tuple[str, ...]) -> Comparison:
+    """Return how a lambda compares in these measures with the one that is compared with."""
+    rows = study.shown["contrasts"]
+    rows = rows[(rows["l2"] == l2) & rows["measure"].isin(measures)].set_index(
+        "measure", drop=False
+    )
+    base, n = rows[["reference_l2", "n"]].iloc[0]
     norms = study.shown["means"].query("measure == 'weight_norm'").set_index("l2").loc[[l2, base]]
     # Where a run diverged, the means are not those of the pairs.
     of_pairs = "weight_norm" in measures and (norms["n"] == n).all()
@@ -139,7 +150,7 @@ def comparison(study: Study, which: str, measures: tuple[str, ...]) -> Compariso
         l2,
         base,
         int(n),
-        [difference(rows.loc[measure], level) for measure in measures],
+        [difference(rows.loc[name], 1 - study.design.confidence) for name in measures],
         list(map(form_of(MEASURES["weight_norm"]), norms["mean"])) if of_pairs else [],
     )
 

@@ -62,7 +62,7 @@ class Study:
     A study may have several `setups`, the base first; `setup` is the name of the one whose results
     these are. `config` is the configuration of that set-up. `tables` have its rows alone, without
     the column `setup`; setups, interactions and best have the rows of all, and so have `all_claims`
-    and `verdicts`. That is what `verdicts` makes of the claims; `answer` is made by `comparisons`.
+    and `verdicts`, which the function `verdicts` makes of them.
     """
 
     name: str
@@ -114,7 +114,7 @@ def read_results(folder: Path, setup: str = BASE) -> Study:
         for name, table in tables.items()
     }
     own["all_claims"] = tables.get("claims", pd.DataFrame())
-    own["verdicts"], own["answer"] = verdicts(own["all_claims"]), comparisons(own)
+    own["verdicts"] = verdicts(own["all_claims"])
     return Study(
         folder.resolve().name,
         package["config"],
@@ -134,27 +134,6 @@ def verdicts(claims: pd.DataFrame) -> pd.DataFrame:
     whole = claims.loc[claims["estimand"] == "overall", ["setup", "id", "claim", "verdict"]]
     deciding = claims.loc[claims["decisive"] == "yes", ["setup", "id", *columns]]
     return whole.merge(deciding, on=["setup", "id"], validate="1:1")
-
-
-def comparisons(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return the contrasts that the answer speaks of, with a column `comparison`.
-
-    `chosen` compares the lambda that validation chooses, `strongest` the largest one that has
-    completed runs (the smallest, if the largest is the one that is compared with).
-    """
-    contrasts, runs = tables["contrasts"], tables["runs"]
-    if contrasts.empty:
-        return contrasts.assign(comparison="")
-    base = contrasts["reference_l2"].iloc[0]
-    left = sorted(set(runs.loc[runs["status"] == "completed", "l2"]) - {base})
-    chosen = tables["choice"].loc[tables["choice"]["rule"] == "best", "l2"].iloc[0]
-    compared = {"chosen": chosen}
-    if left:
-        compared["strongest"] = left[-1] if left[-1] > base else left[0]
-    found = [
-        contrasts[contrasts["l2"] == l2].assign(comparison=name) for name, l2 in compared.items()
-    ]
-    return pd.concat(found, ignore_index=True)
 
 
 def read_package(folder: Path) -> dict:
