@@ -114,9 +114,8 @@ def test_ctrl_c_twice_and_the_same_command_goes_on(project):
     wait_until(lambda: len([p for p in logs.rglob("*.log") if "epoch 2/" in p.read_text()]) == 2)
     os.killpg(living.pid, signal.SIGINT)
     os.killpg(living.pid, signal.SIGINT)
-    printed, _ = living.communicate(timeout=300)
+    living.communicate(timeout=300)
     assert living.returncode != 0
-    assert "The same command goes on from here" in printed
     wait_until(lambda: not project.processes())
     assert not [path for path in (project.results / "runs").rglob("*") if path.is_file()]
     project.remove_faults()
