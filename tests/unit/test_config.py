@@ -290,6 +290,7 @@ SPELT = st.sampled_from([float, repr, "{:.17e}".format])
 COEFFICIENTS = st.lists(st.floats(0, 1e9), min_size=1, unique=True)
 
 
+@pytest.mark.slow
 @given(COEFFICIENTS, SPELT, st.sampled_from([*leaves(DEFAULT)]), JUNK)
 @settings(max_examples=150, deadline=None)
 def test_junk_is_refused_in_one_line_or_has_a_final_canonical_form(lambdas, spell, path, junk):

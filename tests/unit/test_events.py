@@ -13,6 +13,8 @@ from l2study.core.columns import HISTORY_COLUMNS
 from synthetic import write_study
 from tiny import PROJECT
 
+pytestmark = pytest.mark.slow  # TensorBoard takes seconds to import
+
 CONFIG = '{"seeds": [0, 1, 2]}'
 
 
