@@ -57,29 +57,23 @@ def schema() -> dict:
     return about | _simple(full, full["$defs"])
 
 
-def _simple(part: dict, defs: dict) -> dict:
-    part = dict(part)
-    for word in ("title", "$defs"):
-        part.pop(word, None)
+def _simple(part: object, defs: dict) -> object:
+    if isinstance(part, list):
+        return [_simple(one, defs) for one in part]
+    if not isinstance(part, dict):
+        return part
+    part = {
+        word: _simple(value, defs)
+        for word, value in part.items()
+        if word not in ("title", "$defs") and value is not None
+    }
     if "$ref" in part:
-        part = defs[part.pop("$ref").rpartition("/")[2]] | part
-        return _simple(part, defs)
+        part = _simple(defs[part.pop("$ref").rpartition("/")[2]], defs) | part
     kinds = part.pop("oneOf", part.pop("anyOf", []))
     if {"type": "null"} in kinds:
         (kind,) = (kind for kind in kinds if kind != {"type": "null"})
-        part = {word: value for word, value in part.items() if value is not None}
-        return _simple(kind | part, defs) | {"optional": True}
-    if kinds:
-        part["anyOf"] = [_simple(kind, defs) for kind in kinds]
-    if "properties" in part:
-        part["properties"] = {key: _simple(own, defs) for key, own in part["properties"].items()}
-    for word in ("items", "additionalProperties"):
-        if isinstance(part.get(word), dict):
-            part[word] = _simple(part[word], defs)
-    if "description" in part:
-        paragraphs = part["description"].split("\n\n")
-        part["description"] = "\n\n".join(" ".join(text.split()) for text in paragraphs)
-    return part
+        return kind | part | {"optional": True}
+    return part | ({"anyOf": kinds} if kinds else {})
 
 
 def written(key: str, value: object) -> str:
@@ -92,9 +86,8 @@ def written(key: str, value: object) -> str:
 
 def config_yaml(whole: dict) -> str:
     """Return config.yaml: every key but those within a value, with what it means."""
-    return BEGIN_YAML + "".join(
-        f"\n{_yaml_of(key, own)}" for key, own in whole["properties"].items()
-    )
+    keys = (f"\n{_yaml_of(key, own)}" for key, own in whole["properties"].items())
+    return BEGIN_YAML + "".join(keys)
 
 
 def _yaml_of(key: str, own: dict, indent: str = "") -> str:
@@ -102,15 +95,13 @@ def _yaml_of(key: str, own: dict, indent: str = "") -> str:
         inner = (_yaml_of(name, one, "  ") for name, one in own["properties"].items())
         return f"{key}:\n{''.join(inner)}"
     words = [*own["description"].split("\n\n"), allowed_words(own)]
-    lines = [
-        f"# {line}"
-        for text in words
-        for line in textwrap.wrap(text, 98 - len(indent), break_on_hyphens=False)
-    ]
+    width = 98 - len(indent)
+    lines = [line for text in words for line in textwrap.wrap(text, width, break_on_hyphens=False)]
+    if "default" not in own:
+        lines += written(key, own["examples"][0]).splitlines()
+    lines = [f"# {line}" for line in lines]
     if "default" in own:
         lines.append(written(key, own["default"]))
-    else:
-        lines += [f"# {line}" for line in written(key, own["examples"][0]).splitlines()]
     return textwrap.indent("\n".join(lines) + "\n", indent)
 
 
@@ -120,12 +111,8 @@ def allowed_words(own: dict) -> str:
     return f"Allowed: {allowed(own)}.{absent}"
 
 
-def page(whole: dict) -> str:
-    """Return docs/configuration.md."""
-    return BEGIN_PAGE + "".join(_page_of(whole))
-
-
 def _page_of(part: dict, above: str = "") -> Iterator[str]:
+    """Yield what docs/configuration.md says of each key."""
     for key, own in part.get("properties", {}).items():
         name = f"{above}{key}"
         if own.get("readOnly"):
@@ -147,7 +134,7 @@ def files() -> dict[Path, str]:
     return {
         PROJECT / "config.yaml": config_yaml(whole),
         PROJECT / "schemas" / "config.schema.json": json.dumps(whole, indent=2) + "\n",
-        PROJECT / "docs" / "configuration.md": page(whole),
+        PROJECT / "docs" / "configuration.md": BEGIN_PAGE + "".join(_page_of(whole)),
     }
 
 

@@ -105,20 +105,18 @@ def check(config: dict, *, defaults: bool = True) -> dict:
     from l2study.core.config_model import Config
 
     try:
-        normal = _normal(config, read_schema(), defaults)
-        try:
-            Config.model_validate(normal)
-            errors = []
-        except ValidationError as error:
-            errors = error.errors()
+        normal, errors = _normal(config, read_schema(), defaults), []
+        Config.model_validate(normal)
+    except ValidationError as error:
+        errors = error.errors()
     except (RecursionError, ValueError):
         message = "the configuration is nested too deeply or has a number of too many digits"
         raise ConfigError(message) from None
     errors += [{"type": "missing", "loc": path} for path in _missing(normal, read_schema())]
+    # An unknown key first: a misspelt key is also a missing one.
+    errors.sort(key=lambda error: error["type"] not in ("extra_forbidden", "invalid_key"))
     if errors:
-        # An unknown key first: a misspelt key is also a missing one.
-        known = [error["type"] not in ("extra_forbidden", "invalid_key") for error in errors]
-        raise ConfigError(fault(errors[known.index(min(known))], config, read_schema()))
+        raise ConfigError(fault(errors[0], config, read_schema()))
     return _canonical(normal)
 
 

@@ -4,7 +4,6 @@ config.yaml, schemas/config.schema.json and docs/configuration.md are made from 
 scripts/configuration.py (`make config`). Only a check loads this module, and pydantic with it.
 """
 
-import inspect
 from collections import Counter
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
@@ -61,7 +60,7 @@ def key(
     """
     more = {"allowed": allowed, "absent": absent, "examples": example and [example]}
     more = {name: value for name, value in more.items() if value}
-    text = inspect.cleandoc(text)
+    text = "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
     return Field(default, description=text, json_schema_extra=more or None, **limits)
 
 

@@ -21,11 +21,8 @@ from l2study.core.factors import Level, changed, combinations, number_of_setups,
 from l2study.core.paths import BASE, LEDGERS, place
 from l2study.core.seeds import SOURCES, USUAL, label_of, level_in
 
-_NETWORK_OF_THE_EXERCISE = {
-    "hidden_units": [128],
-    "activation": "relu",
-    "regularize_output": False,
-}
+_EXERCISE = {"hidden_units": [128], "activation": "relu", "regularize_output": False}
+"""The network of the exercise."""
 
 MOST_RUNS = 100_000
 """A study of more runs needs `allow_large: true`."""
@@ -176,7 +173,7 @@ class Setup:
         """
         dataset = self.config["dataset"]
         same_data = dataset.get("name") == "mnist" and "label_noise" not in dataset
-        same = same_data and self.config["model"] == _NETWORK_OF_THE_EXERCISE
+        same = same_data and self.config["model"] == _EXERCISE
         return self.config.get("claims", "exercise" if same else "general")
 
     @property
