@@ -9,7 +9,6 @@ Example:
     python scripts/adopt.py mine.yaml
 """
 
-import argparse
 import itertools
 import os
 import subprocess
@@ -21,6 +20,7 @@ from l2study.core.code import fingerprint
 from l2study.core.config import ConfigError, check, read_config, read_keys
 from l2study.core.design import Design, Setup
 from l2study.core.paths import run_folder
+from l2study.core.program import parser
 from l2study.core.runs import DamagedRunError, read_run, read_weights
 from l2study.data.preparation import prepare
 from l2study.data.prepared import DataError, checksum
@@ -64,7 +64,7 @@ def adopt(study: dict, file: Path) -> str:
         design = design.in_round(rounds["max_seeds"])
     manifests = {place: Path(f"{results}{place}", "data.json") for place in design.data}
     for place, setup in design.data.items():
-        prepare(setup.config, manifests[place])
+        prepare(setup, manifests[place])
     there, kept = 0, []
     for setup in design.setups:
         for l2, seed in itertools.product(setup.lambdas, setup.seeds):
@@ -130,17 +130,10 @@ def tell_snakemake(file: Path, made: Iterable[Path]) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Adopt the runs of a study; exit with one line if that is not possible."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "file",
-        type=Path,
-        nargs="?",
-        default=CONFIG,
-        help="a YAML file; a missing key has its value in config.yaml (config.yaml)",
-    )
-    file = parser.parse_args(arguments).file
+    options = parser(__doc__)
+    words = "a YAML file; a missing key has its value in config.yaml (config.yaml)"
+    options.add_argument("file", type=Path, nargs="?", default=CONFIG, help=words)
+    file = options.parse_args(arguments).file
     try:
         read_config(file)  # for faults of this file alone
         study = check(merged(read_keys(CONFIG), read_keys(file)), defaults=False)

@@ -18,8 +18,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from l2study.core.files import write_text
-from l2study.core.table_files import write_table
+from l2study.core.files import write_table, write_text
 from l2study.data.prepared import reason
 from l2study.report import comparison
 from l2study.report.comparison import ComparisonError

@@ -24,9 +24,8 @@ from datetime import date
 from pathlib import Path
 
 from l2study.core.config import ConfigError, read_config
-from l2study.core.files import read_json, write_json
+from l2study.core.files import read_json, write_json, write_table
 from l2study.core.labels import l2_label
-from l2study.core.table_files import write_table
 from l2study.core.wording import percent
 from l2study.data.prepared import reason
 from l2study.report.study import ReportError, environments, read_package, read_tables

@@ -4,38 +4,29 @@ Reads the prepared data and writes three files to the output folder: history.csv
 evaluated epoch with epoch 0 the model before any step; weights.npz, the final weights; and
 run.json, the record of what ran, where, how long it took and how it ended. A line is printed after
 every epoch.
+
+Example:
+    python scripts/train.py --config config.yaml --data results/mnist/data.json \\
+        --l2 1e-4 --seed 0 --output one-run
 """
 
-import argparse
 import sys
+from argparse import Namespace
 from pathlib import Path
 
+from l2study.core.program import faults_in_one_line, parser_of_stage
 from l2study.training import preload
 
 
-def parse_arguments(arguments: list[str]) -> argparse.Namespace:
+def parse_arguments(arguments: list[str]) -> Namespace:
     """Return the command line, checked as far as it can be without loading anything."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example:\n  python scripts/train.py --config config.yaml --data "
-        "results/mnist/data.json \\\n      --l2 1e-4 --seed 0 --output one-run",
-    )
-    parser.add_argument(
-        "--config",
-        required=True,
-        help="a study's configuration (YAML or JSON file, or the JSON itself); "
-        "its keys model and training are used",
-    )
-    parser.add_argument("--data", required=True, type=Path, help="data.json of prepare.py")
-    parser.add_argument("--l2", required=True, help="the regularisation coefficient, 0 or more")
+    parser = parser_of_stage(__doc__, "model and training")
     parser.add_argument("--seed", required=True, type=int, help="the seed of the run, its name")
     parser.add_argument(
         "--sources",
         help="the seed of every source that varies, such as weights=3,order=2,split=1 "
         "(left out: weights and order have the seed of the run)",
     )
-    parser.add_argument("--threads", type=int, default=1, help="threads to compute with (1)")
     parser.add_argument("--output", required=True, type=Path, help="folder to write to")
     parser.add_argument(
         "--leave",
@@ -62,25 +53,20 @@ def main(arguments: list[str]) -> None:
     from l2study.core.labels import l2_label
     from l2study.training.one_run import train
 
-    try:
-        config, l2 = read_config(options.config), l2_label(options.l2)
+    with faults_in_one_line("train.py", options.output):
         train(
-            config,
+            read_config(options.config),
             options.data,
-            l2,
+            l2_label(options.l2),
             options.seed,
             sources_of(options),
             options.output,
             threads=options.threads,
             shorter=options.leave,
         )
-    except ValueError as error:
-        sys.exit(f"train.py: {error}")
-    except OSError as error:  # above all, a full disk
-        sys.exit(f"train.py: {options.output}: {' '.join(str(error).split())}")
 
 
-def sources_of(options: argparse.Namespace) -> dict[str, int]:
+def sources_of(options: Namespace) -> dict[str, int]:
     """Return the seed of every source that varies in the run.
 
     Raises:
@@ -93,26 +79,24 @@ def sources_of(options: argparse.Namespace) -> dict[str, int]:
     return read_sources(options.sources)
 
 
-def take(options: argparse.Namespace) -> bool:
+def take(options: Namespace) -> bool:
     """Take the run that a longer one has left, and return whether there was one."""
     from l2study.core.code import fingerprint
-    from l2study.core.config import ConfigError, read_config
+    from l2study.core.config import read_config
     from l2study.core.files import read_json
     from l2study.core.labels import l2_label
     from l2study.core.runs import take_left
 
     try:
         config = read_config(options.config)
-        l2, promised = (
-            l2_label(options.l2),
-            {
-                "sources": sources_of(options),
-                "config": {part: config[part] for part in ("model", "training")},
-                "data_sha256": read_json(options.data)["sha256"],
-                "code": fingerprint("train"),
-            },
-        )
-    except (ConfigError, OSError, ValueError, KeyError):
+        promised = {
+            "sources": sources_of(options),
+            "config": {part: config[part] for part in ("model", "training")},
+            "data_sha256": read_json(options.data)["sha256"],
+            "code": fingerprint("train"),
+        }
+        l2 = l2_label(options.l2)
+    except (OSError, ValueError, KeyError):
         return False  # training says what is wrong
     taken = take_left(options.take_from, options.output, l2, options.seed, promised)
     if taken:

@@ -10,7 +10,7 @@ import pandas as pd
 import set_ups
 from aggregate import write_tables
 from l2study.core.config import check
-from l2study.core.table_files import read_table, write_table
+from l2study.core.files import read_table, write_table
 from l2study.report.study import Study, read_study
 from synthetic import write_study
 from tiny import PROJECT

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from l2study.core.config import check
+from l2study.core.design import Setup
+
 PROJECT = Path(__file__).resolve().parents[1]
 CONFIG = {
     "model": {"hidden_units": [8]},
@@ -27,6 +30,11 @@ def write_npz(path, rows=300, test_rows=90, seed=0):
         images[:, 4, 3:] = 0
         arrays |= {f"x_{part}": images.astype(np.uint8), f"y_{part}": labels.astype(np.uint8)}
     np.savez(path, **arrays)
+
+
+def set_up(**config):
+    """Return the base set-up of a configuration with these keys; the others have their defaults."""
+    return Setup.of(check(config))
 
 
 def train_command(data, output, l2="0.001", seed=0, config=CONFIG, **others):

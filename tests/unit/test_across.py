@@ -13,9 +13,8 @@ from statsmodels.stats.multitest import multipletests
 import synthetic
 from l2study.core.config import ConfigError
 from l2study.core.design import Design, Setup
-from l2study.core.files import write_json
+from l2study.core.files import read_table, write_json, write_table
 from l2study.core.scope_rows import widest
-from l2study.core.table_files import read_table, write_table
 from l2study.report.study import verdicts
 from l2study.tables import across, build, datapackage
 from l2study.tables.ledger import LedgerError, read_ledger

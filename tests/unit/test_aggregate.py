@@ -14,11 +14,10 @@ from statsmodels.stats.weightstats import ttost_paired
 import aggregate as command
 import synthetic
 from l2study.core import runs as run_files
-from l2study.core import table_files
 from l2study.core.design import Setup
+from l2study.core.files import read_table
 from l2study.core.measures import RUN_MEASURES
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds
-from l2study.core.table_files import read_table, write_table
 from l2study.tables import build, choice, statistics
 from l2study.tables.derived import measured_at, with_derived
 
@@ -77,23 +76,6 @@ class TestHistories:
         )
         expected.insert(0, "setup", "base")
         pd.testing.assert_frame_equal(tables["histories"], expected, check_exact=True)
-
-    def test_every_kind_of_cell_is_written_as_pandas_writes_it(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(table_files, "_ROWS", 2)
-        table = pd.DataFrame(
-            {
-                "float": [0.1, 1e-7, math.nan, -0.0, 1e22],
-                "whole": [1, 2, 3, 4, 5],
-                "perhaps": pd.array([1, None, 3, None, 2**60], "Int64"),
-                "text": ["a", 'with "quotes", and a comma', "", None, "two\nlines"],
-                "truth": [True, False, True, True, False],
-                "mixed": [1.0, math.nan, "a", None, 2],
-            }
-        )
-        for part in (table, table[:0]):
-            write_table(part, tmp_path / "t.csv")
-            expected = part.to_csv(index=False, lineterminator="\n")
-            assert (tmp_path / "t.csv").read_text() == expected
 
     def test_runs_that_are_not_promised_are_ignored(self, study, tmp_path):
         folder, config, _ = study

@@ -12,8 +12,8 @@ import pytest
 
 import browsing
 import compare as command
+from l2study.core.files import read_table
 from l2study.core.scope_rows import for_seeds
-from l2study.core.table_files import read_table
 from l2study.core.wording import fixed
 from l2study.report import comparison, style
 from reported import write_results

@@ -9,9 +9,9 @@ import yaml
 from frictionless import Package, validate
 
 import aggregate as command
+from l2study.core.files import read_table
 from l2study.core.measures import GAPS, MEASURES, RUN_MEASURES
 from l2study.core.seeds import SOURCES
-from l2study.core.table_files import read_table
 from l2study.tables import choice, datapackage, judge, study_tables
 from l2study.tables.derived import DERIVED_MEASURES
 from reported import EDGE_CASES, write_results

@@ -3,9 +3,17 @@ import math
 import os
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from l2study.core.files import read_json, replacing, write_json, write_text
+from l2study.core.files import (
+    read_json,
+    read_table,
+    replacing,
+    write_json,
+    write_table,
+    write_text,
+)
 
 
 def names(folder):
@@ -60,18 +68,6 @@ def test_content_is_on_disk_before_the_rename(tmp_path, monkeypatch):
     assert calls == ["fsync", "replace"]
 
 
-def test_the_suffix_is_kept_for_writers_that_look_at_it(tmp_path):
-    with replacing(tmp_path / "data.images.npy") as unfinished:
-        np.save(unfinished, np.arange(3))
-    assert names(tmp_path) == ["data.images.npy"]
-    assert np.load(tmp_path / "data.images.npy").tolist() == [0, 1, 2]
-
-
-def test_text_is_utf8(tmp_path):
-    write_text(tmp_path / "a.txt", "λ = 0\n")
-    assert (tmp_path / "a.txt").read_bytes() == b"\xce\xbb = 0\n"
-
-
 def test_json_comes_back_as_it_was(tmp_path):
     value = {"b": [1, 2.5, None, True], "a": {"λ": "0.0001"}}
     write_json(tmp_path / "a.json", value)
@@ -87,3 +83,24 @@ def test_json_has_no_number_that_is_not_finite(tmp_path, number):
         write_json(path, {"a": number})
     assert read_json(path) == {"a": 1}
     assert names(tmp_path) == ["a.json"]
+
+
+def test_a_table_keeps_every_number_and_has_labels_of_lambdas(tmp_path):
+    numbers = [0.1, 1e-7, math.nan, -0.0, 1e22, 1 / 3]
+    table = pd.DataFrame(
+        {
+            "l2": [0.0, 1e-5, 0.001, 10.0, math.nan, 0.001],
+            "float": numbers,
+            "perhaps": pd.array([1, None, 3, None, 2**60, 0], "Int64"),
+            "text": ["a", 'with "quotes", and a comma', "b", None, "two\nlines", "c"],
+        }
+    )
+    write_table(table, tmp_path / "t.csv")
+    assert (tmp_path / "t.csv").read_text().splitlines()[1:3] == [
+        "0,0.1,1,a",
+        '1e-5,1e-07,,"with ""quotes"", and a comma"',
+    ]
+    found = read_table(tmp_path / "t.csv")
+    np.testing.assert_array_equal(found["float"], numbers)
+    assert found["perhaps"].dropna().astype(int).tolist() == [1, 3, 2**60, 0]
+    assert found["l2"].isna().tolist() == [False] * 4 + [True, False]

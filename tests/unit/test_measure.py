@@ -2,17 +2,17 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from l2study.core.config import check
 from l2study.core.measures import names
 from l2study.core.paths import measures_file, predictions_file, run_folder
 from l2study.core.predictions import PARTS, read_predictions
 from l2study.core.runs import DamagedRunError
 from l2study.data.preparation import prepare
-from tiny import CONFIG, history, train_command, write_npz
+from tiny import CONFIG, history, set_up, train_command, write_npz
 
 SEEDS = [0, 3]
 
@@ -32,7 +32,7 @@ def trained(tmp_path_factory):
     """Two runs of a lambda, trained but not measured."""
     folder = tmp_path_factory.mktemp("results")
     write_npz(folder / "tiny.npz")
-    prepare(check({"dataset": {"path": str(folder / "tiny.npz")}}), folder / "data.json")
+    prepare(set_up(dataset={"path": str(folder / "tiny.npz")}), folder / "data.json")
     for seed in SEEDS:
         train(folder, seed, seed)
     return folder
@@ -46,8 +46,9 @@ def results(trained, tmp_path):
 def measure(results, seeds=SEEDS):
     from l2study.measuring.one_lambda import measure_lambda
 
-    config = check(CONFIG)
-    measure_lambda(config, results / "data.json", "0.001", seeds, results, 1)
+    setup = set_up(**CONFIG)
+    setup = replace(setup, config=setup.config | {"seeds": seeds})
+    measure_lambda(setup, results / "data.json", "0.001", results, 1)
     return json.loads(measures_file(results, "0.001").read_text())
 
 
@@ -137,15 +138,6 @@ def test_a_kill_between_the_two_files_leaves_nothing_that_looks_valid(results, m
     assert list(content["runs"]) == ["0"]
     measure(results)
     assert measured_anew(capsys.readouterr().out) == ["0", "3", "0", "3"]
-
-
-def test_no_run_is_completed(results):
-    measure(results)
-    for seed in SEEDS:
-        (run_folder(results, "0.001", seed) / "run.json").unlink()
-    shutil.rmtree(results / "measures")
-    assert measure(results)["runs"] == {}
-    assert predictions(results) == {}
 
 
 def test_only_what_is_new_is_measured(results, capsys):

@@ -6,12 +6,12 @@ import json
 import numpy as np
 import pytest
 
-from l2study.core.config import ConfigError, check
+from l2study.core.config import ConfigError
 from l2study.data.preparation import check_against_data, prepare
 from l2study.data.prepared import DataError, load
 from l2study.data.rows import chosen_rows, split_rows
 from l2study.data.streams import source_stream, stream
-from tiny import write_npz
+from tiny import set_up, write_npz
 
 STRATIFIED = {"split": "stratified", "fraction": 0.2}
 SOURCES = ("weights", "order", "split", "sample")
@@ -27,7 +27,8 @@ def prepared(folder, variation=None, validation=STRATIFIED, **dataset):
         write_npz(folder / "tiny.npz")
     dataset["path"] = str(folder / "tiny.npz")
     config = {"dataset": dataset, "validation": validation}
-    prepare(check(config | ({"variation": variation} if variation else {})), folder / "data.json")
+    config |= {"variation": variation} if variation else {}
+    prepare(set_up(**config), folder / "data.json")
     return folder / "data.json"
 
 
@@ -200,7 +201,7 @@ def test_there_must_be_something_to_sample(tmp_path):
         dataset = {"path": str(tmp_path / "tiny.npz"), "train_size": size}
         training = {"batch_size": 9}
         config = {"dataset": dataset, "validation": STRATIFIED, "training": training}
-        check_against_data(check(config | seeds))
+        check_against_data(set_up(**config, **seeds))
 
     check_size(239, variation=["sample"])
     check_size(240)

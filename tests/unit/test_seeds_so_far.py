@@ -4,7 +4,7 @@ import pytest
 
 import aggregate
 from l2study.core.design import Design, Setup
-from l2study.core.table_files import read_table
+from l2study.core.files import read_table
 from l2study.report import page, round_text
 from l2study.report.study import read_results
 from l2study.tables.rounds import rounds

@@ -8,14 +8,9 @@ from l2study.core.code import WORK, code_of, fingerprint
 from tiny import PROJECT
 
 L2STUDY = "scripts/l2study/"
-CONFIG = f"{L2STUDY}core/config.py"
 
 HARMLESS = {
-    "an error message of the configuration": (
-        f"{L2STUDY}core/config.py",
-        "; allowed: ",
-        "; possible: ",
-    ),
+    "a message on the configuration": (f"{L2STUDY}core/config_faults.py", "missing;", "lacking;"),
     "the reader of runs": (f"{L2STUDY}core/runs.py", "delete the folder", "remove the folder"),
     "a path helper": (f"{L2STUDY}core/paths.py", "def run_folder(", "def folder_of_run("),
     "a docstring": (f"{L2STUDY}tables/statistics.py", '"""', '"""In other words: '),

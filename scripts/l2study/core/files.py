@@ -1,4 +1,4 @@
-"""Files that are either complete under their final name or not there at all."""
+"""Files that are either complete under their final name or not there at all; and tables."""
 
 import glob
 import json
@@ -6,8 +6,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
+
+from l2study.core.labels import l2_label
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextmanager
@@ -66,3 +72,26 @@ def read_yaml(path: str | os.PathLike) -> object:
     # The loader in C is ten times as fast, where PyYAML has it.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     return yaml.load(Path(path).read_text(encoding="utf-8"), loader)
+
+
+def write_table(table: "pd.DataFrame", path: str | os.PathLike) -> None:
+    """Write `table` as CSV, whole or not at all.
+
+    Numbers keep their shortest spelling that reads back as the same number. Columns of lambdas,
+    which are `l2`, `against` and those that end in `_l2`, hold canonical labels. Missing values are
+    empty.
+    """
+    lambdas = [name for name in table if name in ("l2", "against") or name.endswith("_l2")]
+    labels = {
+        name: table[name].map({value: l2_label(value) for value in table[name].dropna().unique()})
+        for name in lambdas
+    }
+    with replacing(path) as unfinished:
+        table.assign(**labels).to_csv(unfinished, index=False, lineterminator="\n")
+
+
+def read_table(path: str | os.PathLike) -> "pd.DataFrame":
+    """Return the CSV at `path` with every number as it was written; lists of seeds are text."""
+    import pandas as pd  # late: training needs none of it
+
+    return pd.read_csv(path, dtype={"diverged_seeds": str, "by_seeds": str})

@@ -17,8 +17,9 @@ from l2study.data.rows import BY_SEED, chosen_rows, split_rows, training_rows
 from l2study.data.sources import RESOURCES
 
 
-def prepare(config: Mapping, output: str | os.PathLike, resources: Path = RESOURCES) -> None:
-    """Write the prepared data of a canonical configuration: a manifest at `output`, arrays beside.
+def prepare(setup: Setup, output: str | os.PathLike, resources: Path = RESOURCES) -> dict:
+    """Write the prepared data of a set-up, a manifest at `output` and arrays beside; return the
+    manifest.
 
     Only `dataset` and `validation` are read, and whether a seed changes the split or the sample.
     The same input gives the same bytes.
@@ -27,14 +28,17 @@ def prepare(config: Mapping, output: str | os.PathLike, resources: Path = RESOUR
         ConfigError: the data has too few rows for what the configuration asks.
         DataError: the data is absent, damaged, or not images with integer labels.
     """
-    arrays = sources.read_arrays(config["dataset"], resources)
-    checked_rows(arrays["y_train"], config)
-    by_seed = [source for source in Setup.of(config).varied if source in BY_SEED]
-    images, labels, manifest = arrange(arrays, config, by_seed)
+    dataset = setup.config["dataset"]
+    arrays = sources.read_arrays(dataset, resources)
+    checked_rows(arrays["y_train"], setup.config)
+    by_seed = [source for source in setup.varied if source in BY_SEED]
+    images, labels, manifest = arrange(arrays, setup.config, by_seed)
+    manifest = {"source": sources.source_name(dataset)} | manifest
     for path, array in zip(array_paths(output), (images, labels), strict=True):
         with replacing(path) as unfinished:
             np.save(unfinished, array)
-    write_json(output, {"source": sources.source_name(config["dataset"])} | manifest)
+    write_json(output, manifest)
+    return manifest
 
 
 def check_setups(setups: Iterable[Setup]) -> None:
@@ -47,15 +51,15 @@ def check_setups(setups: Iterable[Setup]) -> None:
             continue
         seen.append(about)
         try:
-            check_against_data(config)
+            check_against_data(setup)
         except (ConfigError, DataError) as error:
             if setup.name == BASE:
                 raise
             raise type(error)(f"set-up {setup.name}: {error}") from None
 
 
-def check_against_data(config: Mapping, resources: Path = RESOURCES) -> None:
-    """Raise an error if a canonical configuration does not fit its data, read but for the images.
+def check_against_data(setup: Setup, resources: Path = RESOURCES) -> None:
+    """Raise an error if a set-up does not fit its data, read but for the images.
 
     Meant for the moment before anything is started, so it is quick. Of a data set that Keras
     downloads nothing can be said.
@@ -65,12 +69,13 @@ def check_against_data(config: Mapping, resources: Path = RESOURCES) -> None:
             sample of all images, or the batch is larger than the training part.
         DataError: see `sources.read_labels`.
     """
+    config = setup.config
     labels = sources.read_labels(config["dataset"], resources)
     if labels is None:
         return
     train, held_out = checked_rows(labels["y_train"], config)
     rows, left = len(train), len(labels["y_train"]) - len(held_out)
-    if "sample" in Setup.of(config).varied and rows == left:
+    if "sample" in setup.varied and rows == left:
         raise ConfigError(
             f"dataset.train_size: {rows} is all that the validation split leaves for training, but"
             " a seed is to change which of them are used; allowed: fewer, or no sample in what a"

@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -24,22 +23,8 @@ LABELS = ("y_train", "y_test")
 """Those of the arrays that hold labels."""
 
 
-class Outline(NamedTuple):
-    """Numbers of rows, shape and number type of one image."""
-
-    train: int
-    test: int
-    shape: tuple[int, ...]
-    dtype: str
-    """Of the images once they are read: "uint8" or "float32"."""
-
-
-DOWNLOADS = {
-    "fashion_mnist": Outline(60000, 10000, (28, 28), "uint8"),
-    "cifar10": Outline(50000, 10000, (32, 32, 3), "uint8"),
-    "cifar100": Outline(50000, 10000, (32, 32, 3), "uint8"),
-}
-"""What the data sets that Keras downloads are known to be, before they are there."""
+DOWNLOADS = {"fashion_mnist": 60000, "cifar10": 50000, "cifar100": 50000}
+"""How many training images the data sets that Keras downloads are known to have."""
 
 
 def read_arrays(dataset: Mapping, resources: Path = RESOURCES) -> dict[str, np.ndarray]:
@@ -53,7 +38,7 @@ def read_arrays(dataset: Mapping, resources: Path = RESOURCES) -> dict[str, np.n
         DataError: the data are absent, damaged, or not images with integer labels, or the embedded
             file is not the original.
     """
-    location = _location(dataset, resources)
+    location = location_of(dataset, resources)
     where = str(location or dataset["name"])
     arrays = _downloaded(where) if location is None else _read(location, resources, ARRAYS)
     _check_images(arrays, where)
@@ -71,29 +56,25 @@ def read_labels(dataset: Mapping, resources: Path = RESOURCES) -> dict[str, np.n
         DataError: a file is absent, unreadable or cut short, labels are out of range, or the
             embedded file is not the original.
     """
-    location = _location(dataset, resources)
+    location = location_of(dataset, resources)
     if location is None:
         return None
     return _checked_labels(_read(location, resources, LABELS), str(location))
 
 
-def outline(dataset: Mapping) -> Outline | None:
-    """Return how many images a data set has, and of which kind; None where Keras downloads it.
+def training_images(dataset: Mapping) -> int:
+    """Return how many images the training file of a data set has.
 
     Raises:
-        DataError: as `read_arrays`.
+        DataError: a file is absent, unreadable or cut short.
     """
-    location = _location(dataset, RESOURCES)
-    return _outline(location) if location else None
+    location = location_of(dataset)
+    return _rows(location) if location else DOWNLOADS[dataset["name"]]
 
 
 @cache
-def _outline(location: Path) -> Outline:
-    arrays = _read(location, RESOURCES, ARRAYS)
-    _check_images(arrays, str(location))
-    train, test = arrays["x_train"], arrays["x_test"]
-    dtype = "uint8" if train.dtype == np.uint8 else "float32"
-    return Outline(len(train), len(test), train.shape[1:], dtype)
+def _rows(location: Path) -> int:
+    return len(_read(location, RESOURCES, ["y_train"])["y_train"])
 
 
 def source_fingerprint(dataset: Mapping, resources: Path = RESOURCES) -> list[str]:
@@ -102,7 +83,7 @@ def source_fingerprint(dataset: Mapping, resources: Path = RESOURCES) -> list[st
     Raises:
         DataError: a file is absent or cannot be read.
     """
-    location = _location(dataset, resources)
+    location = location_of(dataset, resources)
     if location is None:
         return []
     with reading(f"{location}: cannot be read"):
@@ -115,7 +96,7 @@ def source_name(dataset: Mapping) -> str:
     return Path(dataset["path"]).name if "path" in dataset else dataset["name"]
 
 
-def _location(dataset: Mapping, resources: Path) -> Path | None:
+def location_of(dataset: Mapping, resources: Path = RESOURCES) -> Path | None:
     """Return the file or folder of a data set, or None where Keras downloads it."""
     if "path" in dataset:
         return Path(os.path.expanduser(dataset["path"]))

@@ -5,11 +5,11 @@ from l2study.training.backend import configure, tf  # isort: skip  # sets what N
 import hashlib
 import json
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
 from l2study.core import runs
 from l2study.core.code import fingerprint
+from l2study.core.design import Setup
 from l2study.core.files import replacing, write_json
 from l2study.core.paths import measures_file, predictions_file, run_folder
 from l2study.core.predictions import write_predictions
@@ -23,14 +23,7 @@ _compiled = {}
 """The network that this process measured last, by what its programs depend on."""
 
 
-def measure_lambda(
-    config: dict,
-    data_path: Path,
-    l2: str,
-    seeds: Iterable[int],
-    results: Path,
-    threads: int,
-) -> None:
+def measure_lambda(setup: Setup, data_path: Path, l2: str, results: Path, threads: int) -> None:
     """Write the measures and the predictions of every run of `l2` to the two files of its lambda.
 
     A run that the files already have is not measured again, as long as its weights, the data, the
@@ -41,10 +34,9 @@ def measure_lambda(
     not belong together, for instance after a kill between the two, are of no use to anybody.
 
     Args:
-        config: a canonical configuration; only `model` and `training` are read.
+        setup: the set-up. Runs of its seeds that have no record are left out.
         data_path: the manifest of the prepared data.
         l2: the label of the coefficient.
-        seeds: of the runs; one that has no record is left out.
         results: the study's results folder.
         threads: threads to compute with.
 
@@ -54,6 +46,7 @@ def measure_lambda(
         OSError: a file cannot be written.
     """
     configure(threads)
+    config = setup.config
     checksum, data = prepared.checksum(data_path), None
     measured_with = {
         "code": fingerprint("measure"),
@@ -66,7 +59,7 @@ def measure_lambda(
     if before.get("measured_with") != measured_with:
         before, predicted = {"runs": {}}, {}
     found = before["runs"]
-    for seed in seeds:
+    for seed in setup.seeds:
         folder = run_folder(results, l2, seed)
         if not (folder / "run.json").exists():
             continue

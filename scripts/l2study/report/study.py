@@ -15,12 +15,11 @@ from docutils.core import publish_doctree, publish_parts
 
 from l2study.core.config import read_config
 from l2study.core.design import Design, Setup
-from l2study.core.files import read_json
+from l2study.core.files import read_json, read_table
 from l2study.core.labels import l2_label
 from l2study.core.paths import BASE, place, run_folder
 from l2study.core.runs import DamagedRunError, read_record, weights_checksum
 from l2study.core.scope_rows import for_seeds, widest
-from l2study.core.table_files import read_table
 from l2study.report.setup_names import COUNTS, words
 
 _HOW = "run the study to its end first"

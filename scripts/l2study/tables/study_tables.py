@@ -5,10 +5,9 @@ from pathlib import Path
 import pandas as pd
 
 from l2study.core.design import Design, Setup
-from l2study.core.files import read_json, write_json
+from l2study.core.files import read_json, write_json, write_table
 from l2study.core.measures import RUN_MEASURES, names
 from l2study.core.runs import DamagedRunError, Run, read_runs, weights_checksum
-from l2study.core.table_files import write_table
 from l2study.tables import across, build, datapackage
 from l2study.tables.choice import choice_table, power_table
 from l2study.tables.claims import claims_table

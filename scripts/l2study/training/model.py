@@ -114,11 +114,13 @@ def dense_layers(model: keras.Model) -> list[keras.layers.Dense]:
 
 
 def regularized_kernels(model: keras.Model) -> list[keras.Variable]:
-    """Return the kernels that carry the regulariser, from the input to the output."""
-    return [layer.kernel for layer in dense_layers(model) if layer.kernel_regularizer is not None]
+    """Return the weights that carry the regulariser, from the input to the output."""
+    return [
+        one for one in model.trainable_variables if isinstance(one.regularizer, (L2, Decoupled))
+    ]
 
 
 def coefficients(model: keras.Model) -> list[tf.Variable]:
     """Return the variables through which lambda is fed to the compiled programs of `model`."""
-    found = [layer.kernel_regularizer for layer in dense_layers(model)]
-    return [one.decay if isinstance(one, Decoupled) else one.l2 for one in found if one is not None]
+    found = [kernel.regularizer for kernel in regularized_kernels(model)]
+    return [one.decay if isinstance(one, Decoupled) else one.l2 for one in found]

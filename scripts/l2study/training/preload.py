@@ -29,6 +29,7 @@ import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -179,62 +180,89 @@ def serve(listener: socket.socket, owner: int) -> None:
         import l2study.training.backend  # noqa: F401  # once, for all children
     except ImportError:
         return  # training has an environment of its own
-    waiting = selectors.DefaultSelector()
-    waiting.register(owner, selectors.EVENT_READ, ("owner", None))
-    waiting.register(listener, selectors.EVENT_READ, ("request", None))
-    idle: list[_Child] = []
+    _Server(listener).run(owner)
 
-    def finished(child: _Child, status: int) -> None:
-        waiting.unregister(child.job)
+
+class _Server:
+    """The children of the preloaded process, and what it waits for.
+
+    Each file that is waited for is registered with the method that answers to it, and the child
+    that it is about.
+    """
+
+    def __init__(self, listener: socket.socket):
+        self._idle: list[_Child] = []
+        self._waiting = selectors.DefaultSelector()
+        self._wait(listener, self._request, None)
+
+    def run(self, owner: int) -> None:
+        """Answer until the process of the descriptor `owner` ends."""
+        self._waiting.register(owner, selectors.EVENT_READ)
+        while True:
+            events = self._waiting.select(_IDLE_SECONDS if self._idle else None)
+            if not events:
+                _dismiss(self._idle)
+            for key, _ in events:
+                if key.fileobj == owner:
+                    return
+                answer, child = key.data
+                answer(child, key.fileobj)
+
+    def _wait(self, file: socket.socket | int, answer: Callable, child: _Child | None) -> None:
+        self._waiting.register(file, selectors.EVENT_READ, (answer, child))
+
+    def _request(self, _: None, listener: socket.socket) -> None:
+        """Give a job that has connected to a child, or decline."""
+        job, _ = listener.accept()
+        child = _accept(job, self._idle)
+        if child is None:
+            job.close()
+            return
+        self._wait(job, self._job_ended, child)
+        if child.ended not in self._waiting.get_map():
+            self._wait(child.ended, self._child_ended, child)
+            self._wait(child.channel, self._done, child)
+
+    def _done(self, child: _Child, channel: socket.socket) -> None:
+        """Let a child that has run a program wait for the next one."""
+        said = b""
+        with contextlib.suppress(ConnectionResetError):  # it was killed
+            said = channel.recv(1)
+        if not said:  # it ends, or goes on as another program
+            self._waiting.unregister(channel)
+            channel.close()
+            return
+        self._answer(child, 0)
+        child.runs += 1
+        self._idle.append(child)
+        if child.runs == _RUNS_PER_CHILD:
+            _dismiss(self._idle)
+
+    def _job_ended(self, child: _Child, job: socket.socket) -> None:
+        """Kill the child whose job has ended, unless it has just answered that job."""
+        if child.job is job:
+            # The child is not reaped yet, so its number is still its own.
+            os.kill(child.pid, signal.SIGKILL)
+            self._waiting.unregister(job)
+            job.close()
+            child.job = None
+
+    def _child_ended(self, child: _Child, ended: int) -> None:
+        """Forget a child that has ended, and tell its job if it still has one."""
+        self._waiting.unregister(ended)
+        os.close(ended)
+        _, status = os.waitpid(child.pid, 0)
+        if child.job is not None:
+            self._answer(child, status)
+        if child in self._idle:
+            self._idle.remove(child)
+
+    def _answer(self, child: _Child, status: int) -> None:
+        """Tell the job of a child how its program has ended."""
+        self._waiting.unregister(child.job)
         with child.job, contextlib.suppress(OSError):  # the job may have ended
             child.job.sendall(struct.pack("!i", status))
         child.job = None
-
-    while True:
-        events = waiting.select(_IDLE_SECONDS if idle else None)
-        if not events:
-            _dismiss(idle)
-        for key, _ in events:
-            match key.data:
-                case ("owner", _):
-                    return
-                case ("request", _):
-                    job, _ = listener.accept()
-                    child = _accept(job, idle)
-                    if child is None:
-                        job.close()
-                        continue
-                    waiting.register(job, selectors.EVENT_READ, ("left", child))
-                    if child.ended not in waiting.get_map():
-                        waiting.register(child.ended, selectors.EVENT_READ, ("ended", child))
-                        waiting.register(child.channel, selectors.EVENT_READ, ("done", child))
-                case ("done", child):
-                    said = b""
-                    with contextlib.suppress(ConnectionResetError):  # it was killed
-                        said = child.channel.recv(1)
-                    if said:
-                        finished(child, 0)
-                        child.runs += 1
-                        idle.append(child)
-                        if child.runs == _RUNS_PER_CHILD:
-                            _dismiss(idle)
-                    else:  # it ends, or goes on as another program
-                        waiting.unregister(child.channel)
-                        child.channel.close()
-                case ("left", child) if child.job is key.fileobj:
-                    # The child is not reaped yet, so its number is still its own.
-                    os.kill(child.pid, signal.SIGKILL)
-                    waiting.unregister(child.job)
-                    child.job.close()
-                    child.job = None
-                case ("ended", child):
-                    waiting.unregister(child.ended)
-                    os.close(child.ended)
-                    _, status = os.waitpid(child.pid, 0)
-                    if child.job is not None:
-                        finished(child, status)
-                    if child in idle:
-                        idle.remove(child)
 
 
 def _dismiss(idle: list[_Child]) -> None:

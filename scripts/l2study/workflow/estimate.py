@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import math
 import os
 import statistics
 import subprocess
@@ -18,6 +17,7 @@ from l2study.core.epochs import evaluated_epochs
 from l2study.core.files import read_json
 from l2study.core.paths import MEASURES, RUN, left_folder
 from l2study.data import sources
+from l2study.data.rows import training_rows
 from l2study.workflow.jobs import Job, Jobs
 
 JOB_SECONDS = 0.5
@@ -28,9 +28,10 @@ TIMING_SECONDS = 40
 
 _TIMED = """
 import json, sys, train, measure
+from l2study.core.design import Setup
 from l2study.data.preparation import prepare
 config, data, runs, measures = json.loads(sys.argv[1])
-prepare(config, data)
+prepare(Setup.of(config), data)
 for arguments in runs:
     train.main(arguments)
 measure.main(measures)
@@ -67,8 +68,7 @@ def images(config: Mapping) -> int:
     dataset = config["dataset"]
     if "train_size" in dataset:
         return dataset["train_size"]
-    known = sources.outline(dataset) or sources.DOWNLOADS[dataset["name"]]
-    return math.floor(known.train * (1.0 - config["validation"]["fraction"]))
+    return training_rows(sources.training_images(dataset), config["validation"]["fraction"])
 
 
 def kind(config: Mapping) -> str:
@@ -135,7 +135,7 @@ def time_short_runs(setup: Setup) -> Cost | None:
     None where that takes too long or fails, for instance without TensorFlow, and for data that
     would be downloaded.
     """
-    if sources.outline(setup.config["dataset"]) is None:
+    if sources.location_of(setup.config["dataset"]) is None:
         return None
     training = setup.config["training"] | {"epochs": 2, "evaluate_at": "all"}
     short = Setup(setup.name, {}, setup.config | {"training": training, "seeds": [0, 1]}, {})
