@@ -6,21 +6,19 @@ Example:
     python scripts/check_config.py mine.yaml
 """
 
-import argparse
 import sys
 from pathlib import Path
 
 from l2study.core.config import ConfigError, read_config
+from l2study.core.program import parser
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Check the file; exit with one line if it is of no use."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("file", type=Path, help="a YAML file; a missing key has its default")
+    options = parser(__doc__)
+    options.add_argument("file", type=Path, help="a YAML file; a missing key has its default")
     try:
-        read_config(parser.parse_args(arguments).file)
+        read_config(options.parse_args(arguments).file)
     except ConfigError as error:
         sys.exit(f"config: {error}")
 

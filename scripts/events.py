@@ -10,7 +10,6 @@ Example:
     tensorboard --logdir results/mnist/tensorboard
 """
 
-import argparse
 import shutil
 import sys
 from datetime import datetime
@@ -26,6 +25,7 @@ from l2study.core.config import ConfigError, read_config
 from l2study.core.design import Design
 from l2study.core.labels import l2_label
 from l2study.core.paths import run_folder
+from l2study.core.program import add_config, parser
 from l2study.core.runs import DamagedRunError, Run, read_run
 
 SECTIONS = {
@@ -71,18 +71,14 @@ def write_events(run: Run, folder: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; exit with one line for each thing that is wrong."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--config", required=True, help="YAML or JSON file, or the JSON itself; its seeds are used"
-    )
-    parser.add_argument("--l2", required=True, help="the regularisation coefficient of the runs")
-    parser.add_argument(
+    command = parser(__doc__)
+    add_config(command, "; its seeds are used")
+    command.add_argument("--l2", required=True, help="the regularisation coefficient of the runs")
+    command.add_argument(
         "--results", required=True, type=Path, help="the study's folder, which holds runs/"
     )
-    parser.add_argument("--output", required=True, type=Path, help="folder to write to")
-    options = parser.parse_args(arguments)
+    command.add_argument("--output", required=True, type=Path, help="folder to write to")
+    options = command.parse_args(arguments)
     try:
         seeds = Design.of(read_config(options.config)).base.seeds
         l2 = l2_label(options.l2)

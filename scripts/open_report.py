@@ -7,7 +7,6 @@ Example:
     python scripts/open_report.py mine.yaml
 """
 
-import argparse
 import os
 import sys
 import webbrowser
@@ -15,17 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from l2study.core.config import ConfigError, read_config
+from l2study.core.program import parser
 
 CONFIG = Path(__file__).resolve().parents[1] / "config.yaml"
-
-
-def page_of(file: Path) -> Path:
-    """Return the page of the study that a configuration file is about, whether or not it is there.
-
-    Raises:
-        ConfigError: the file is of no use.
-    """
-    return Path("results", read_config(file)["study"], "report", "report.html")
 
 
 def has_display(environment: Mapping[str, str], platform: str) -> bool:
@@ -43,16 +34,15 @@ def has_display(environment: Mapping[str, str], platform: str) -> bool:
 
 def main(arguments: list[str] | None = None) -> None:
     """Open the page, or say where it is; exit with one line if there is none."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
+    options = parser(__doc__)
+    options.add_argument(
         "file", type=Path, nargs="?", default=CONFIG, help="its configuration (config.yaml)"
     )
     try:
-        page = page_of(parser.parse_args(arguments).file)
+        study = read_config(options.parse_args(arguments).file)["study"]
     except ConfigError as error:
         sys.exit(f"config: {error}")
+    page = Path("results", study, "report", "report.html")
     if not page.exists():
         sys.exit(f"{page} is not there yet: make study makes it")
     if not has_display(os.environ, sys.platform) or not webbrowser.open(page.resolve().as_uri()):
