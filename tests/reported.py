@@ -70,13 +70,16 @@ def add_across(folder, factors, full=False, **made) -> str:
     table = set_ups.setups_table(factors, full, **made)
     tables = set_ups.across_tables(table)
     del tables["all_claims"]
+    made_up = tables.pop("verdicts").set_index(["setup", "id"])["verdict"]
     own = read_table(folder / "tables" / "claims.csv")
-    first = own[own["decides"] == "yes"].drop_duplicates("id").index
-    own = own.assign(decisive=["yes" if row in first else "no" for row in own.index])
-    tables["claims"] = pd.concat(
-        own.assign(setup=name, estimate=own["estimate"] * (1 + 0.1 * rank))
-        for rank, name in enumerate(table.loc[table["completed"] > 0, "setup"])
-    )
+    claims = []
+    for rank, name in enumerate(table.loc[table["completed"] > 0, "setup"]):
+        rows = own.assign(setup=name, estimate=own["estimate"] * (1 + 0.1 * rank))
+        if rank:
+            whole = rows["estimand"] == "overall"
+            rows.loc[whole, "verdict"] = [made_up[name, claim] for claim in rows.loc[whole, "id"]]
+        claims.append(rows)
+    tables["claims"] = pd.concat(claims)
     for name in ("runs", "histories", "gap", "contrasts", "choice", "power", "weight_histogram",
                  "means", "one_seed"):  # fmt: skip
         rows = read_table(folder / "tables" / f"{name}.csv")

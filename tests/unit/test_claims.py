@@ -1,5 +1,4 @@
 import math
-import re
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -16,8 +15,7 @@ from l2study.tables import build, choice, claims, judge, ranks, statistics
 from l2study.tables.derived import expected_square_norm, with_derived
 from l2study.tables.ledger import LedgerError, read_ledger
 from l2study.tables.statistics import Estimate
-from l2study.tables.verdict_text import reason
-from synthetic import HARMFUL, HELPFUL, NOTHING, Effects, read_study
+from synthetic import HARMFUL, HELPFUL, NOTHING, Effects
 
 ROOT = Path(__file__).parents[2]
 LEDGER = ROOT / "reports" / "claims" / "exercise.yaml"
@@ -54,14 +52,10 @@ def ledger_as_read():
     return read_ledger(LEDGER)
 
 
-def table(folder, **options):
-    """Return the claims table of a made-up study, and its histories and runs."""
-    return claims_of(synthetic.write_study(folder, **options), folder)
-
-
-def claims_of(config, folder):
+def table(**options):
+    """Return the claims table of a made-up study without predictions, its histories and runs."""
+    config, found = synthetic.made_study(**options)
     epochs, confidence = evaluated_epochs(config["training"]), config["confidence"]
-    found = read_study(folder, config)
     histories = build.histories_table(found)
     runs = with_derived(histories, build.runs_table(found), build.regularised_kernels(found))
     chosen = choice.choice_table(runs, 0.0, confidence)
@@ -75,18 +69,14 @@ def again(histories, runs, epochs=8):
     return claims.claims_table(ledger_as_read(), histories, runs, chosen, range(epochs + 1), 0.95)
 
 
-def sample(confidence):
-    return judge.Sample({}, {}, confidence, frozenset({1}), {})
-
-
 VERDICTS = {}
 
 
-def overall(folder, **options):
+def overall(**options):
     """Return the verdict on every claim; what was made up once is not made up again."""
     key = repr(options)
     if key not in VERDICTS:
-        ledger, _, _ = table(folder, **options)
+        ledger, _, _ = table(**options)
         whole = ledger[ledger["estimand"] == "overall"]
         VERDICTS[key] = whole.set_index("id")["verdict"].to_dict()
     return dict(VERDICTS[key])
@@ -107,8 +97,8 @@ def whole(ledger, claim):
 
 
 @pytest.fixture(scope="module")
-def default(tmp_path_factory):
-    return table(tmp_path_factory.mktemp("default"))
+def default():
+    return table()
 
 
 class TestVerdicts:
@@ -166,21 +156,21 @@ class TestVerdicts:
             ("takeaway", "not judged", {"lambdas": [0.0001, 0.01]}),
         ],
     )
-    def test_come_out_each_way(self, tmp_path, claim, verdict, options):
-        assert overall(tmp_path, **options)[claim] == verdict
+    def test_come_out_each_way(self, claim, verdict, options):
+        assert overall(**options)[claim] == verdict
 
-    def test_a_lambda_that_the_exercise_had_not_does_not_decide(self, tmp_path):
+    def test_a_lambda_that_the_exercise_had_not_does_not_decide(self):
         # at 1e-6 the made-up world is as without L2
         effects = replace(HELPFUL, spread=0.2)
-        verdicts = overall(tmp_path, effects=effects, lambdas=[0, 1e-6, 0.0001, 0.01])
+        verdicts = overall(effects=effects, lambdas=[0, 1e-6, 0.0001, 0.01])
         assert verdicts["sensitivity"] == "supported"
         # but the conclusion names no lambda, so all of them decide
         assert verdicts["takeaway"] == "contradicted"
 
-    def test_lambdas_of_the_study_decide_if_it_has_none_of_the_exercise(self, tmp_path):
+    def test_lambdas_of_the_study_decide_if_it_has_none_of_the_exercise(self):
         effects = replace(HELPFUL, spread=0.2)
-        one = overall(tmp_path / "a", effects=effects, lambdas=[0, 0.001])
-        both = overall(tmp_path / "b", effects=effects, lambdas=[0, 1e-6, 0.001])
+        one = overall(effects=effects, lambdas=[0, 0.001])
+        both = overall(effects=effects, lambdas=[0, 1e-6, 0.001])
         assert (one["sensitivity"], both["sensitivity"]) == ("supported", "contradicted")
 
     @pytest.mark.parametrize(
@@ -199,8 +189,8 @@ class TestVerdicts:
             {"reference_lambda": 0.01},
         ],
     )
-    def test_odd_studies_have_an_overall_verdict_on_all(self, tmp_path, options):
-        verdicts = overall(tmp_path, **options)
+    def test_odd_studies_have_an_overall_verdict_on_all(self, options):
+        verdicts = overall(**options)
         assert list(verdicts) == IDS
         assert set(verdicts.values()) <= {
             "supported",
@@ -210,8 +200,8 @@ class TestVerdicts:
             "not judged",
         }
 
-    def test_nothing_is_supported_by_runs_that_diverged(self, tmp_path):
-        verdicts = overall(tmp_path, diverged=dict.fromkeys(ALL, 2))
+    def test_nothing_is_supported_by_runs_that_diverged(self):
+        verdicts = overall(diverged=dict.fromkeys(ALL, 2))
         # the penalty is checked at the epochs that were kept
         assert verdicts.pop("penalty") == "supported"
         assert set(verdicts.values()) == {"not resolved"}
@@ -236,17 +226,8 @@ class TestRows:
         assert (found["l2"], found["epoch"], found["n"]) == (0.01, 8, 6)
         assert (found["above"], found["below"]) == (-0.001, 0.001)
 
-    def test_parts_add_up_to_the_reported_gap(self, default):
-        ledger, _, _ = default
-        reported, generalisation, both, lag, split = (
-            row(ledger, "negative-gap", "mean", f"gap_{kind}")["estimate"]
-            for kind in ("reported", "generalisation", "lag_split", "lag", "split")
-        )
-        assert reported == pytest.approx(lag + generalisation + split)
-        assert both == pytest.approx(lag + split)
-
-    def test_gaps_are_those_of_the_epoch_in_the_ledger(self, tmp_path):
-        ledger, histories, _ = table(tmp_path, epochs=11)
+    def test_gaps_are_those_of_the_epoch_in_the_ledger(self):
+        ledger, histories, _ = table(epochs=11)
         at = histories.query("l2 == 0.01 and epoch == 8")
         found = row(ledger, "negative-gap", "mean", "gap_reported")
         gap = at["train_accuracy_running"] - at["val_accuracy"]
@@ -259,31 +240,24 @@ class TestRows:
         wide = histories.query("epoch == 8").pivot_table("test_accuracy", "seed", "l2")
         assert found["estimate"] == pytest.approx((wide[0.01] - wide[0.0]).mean())
 
-    def test_too_few_epochs_for_the_figures(self, tmp_path):
-        ledger, _, _ = table(tmp_path, epochs=7, lambdas=[0.0001, 0.01])
-        found = row(ledger, "negative-gap", "mean", "gap_reported")
-        assert found["verdict"] == "not judged"
-        advice = "To judge this, train for 8 epochs or more."
-        assert found["note"] == advice
-        assert whole(ledger, "negative-gap")["decided_by"].startswith(advice)
-
     @pytest.mark.parametrize(("claim", "epoch"), [("negative-gap", 8), ("start", 1)])
-    def test_an_epoch_that_was_not_evaluated(self, tmp_path, claim, epoch):
+    def test_an_epoch_that_was_not_evaluated(self, claim, epoch):
         """`start` compares the running loss of epoch 1 without naming the epoch."""
-        ledger, _, _ = table(tmp_path, epochs=11, evaluate_at=[2, 7, 9], lambdas=[0, 1e-4, 0.01])
-        advice = f"To judge this, evaluate epoch {epoch} (training.evaluate_at)."
+        ledger, _, _ = table(epochs=11, evaluate_at=[2, 7, 9], lambdas=[0, 1e-4, 0.01])
         assert whole(ledger, claim)["verdict"] == "not judged"
-        assert whole(ledger, claim)["decided_by"] == advice
-        assert advice in set(ledger.loc[ledger["id"] == claim, "note"])
+        lacking = ledger[(ledger["id"] == claim) & (ledger["note"] == "epoch_not_evaluated")]
+        assert epoch in set(lacking["note_epoch"])
+        too_short, _, _ = table(epochs=7)
+        found = row(too_short, "negative-gap", "mean", "gap_reported")
+        assert (found["note"], found["note_epoch"]) == ("epochs_too_few", 8)
 
-    def test_an_epoch_that_was_chosen_has_the_value_of_a_full_history(self, tmp_path):
+    def test_an_epoch_that_was_chosen_has_the_value_of_a_full_history(self):
         chosen = {}
         for name, at in {"all": None, "chosen": [1, 4, 8]}.items():
-            config = synthetic.write_study(tmp_path / name, epochs=11, evaluate_at=at)
-            chosen[name], _, _ = claims_of(config, tmp_path / name)
+            chosen[name], _, _ = table(epochs=11, evaluate_at=at)
         for claim in ("negative-gap", "start", "small-gap"):
             first, second = (t[t["id"] == claim].reset_index(drop=True) for t in chosen.values())
-            pd.testing.assert_frame_equal(first, second, check_exact=True)
+            pd.testing.assert_frame_equal(first, second, check_exact=True, check_dtype=False)
 
     def test_difference(self, default):
         ledger, histories, _ = default
@@ -333,14 +307,10 @@ class TestRows:
         judged = again(histories, runs)
         further = row(judged, "sensitivity", "ratio", "boundary_distance", against=0.0001)
         assert (further["verdict"], further["decides"]) == ("contradicted", "no")
-        verdict = whole(judged, "sensitivity")
-        assert verdict["verdict"] == "supported"
-        mean = np.log(runs.pivot_table("softmax_jacobian_norm", "seed", "l2")).mean()
-        jacobian = " and ".join(f"{math.exp(mean[l2] - mean[0.0]):.3f}" for l2 in (0.0001, 0.01))
-        assert f"of the probabilities is {jacobian} times that" in verdict["decided_by"]
+        assert whole(judged, "sensitivity")["verdict"] == "supported"
 
-    def test_trend(self, tmp_path):
-        ledger, _, runs = table(tmp_path, effects=NOTHING)
+    def test_trend(self):
+        ledger, _, runs = table(effects=NOTHING)
         wide = runs.pivot_table("weight_norm", "seed", "l2")
         each = [stats.spearmanr(wide.columns, values).statistic for values in wide.to_numpy()]
         found = row(ledger, "small-weights", "trend", "weight_norm")
@@ -349,25 +319,24 @@ class TestRows:
         page = stats.page_trend_test(wide.to_numpy()[:, ::-1]).pvalue
         assert found["p"] == pytest.approx(page)
 
-    def test_trend_both_ways(self, tmp_path):
-        up, _, _ = table(tmp_path / "up", effects=HARMFUL)
-        down, _, _ = table(tmp_path / "down")
+    def test_trend_both_ways(self):
+        up, _, _ = table(effects=HARMFUL)
+        down, _, _ = table()
         norm = ("small-weights", "trend", "weight_norm")
         assert row(up, *norm)["verdict"] == "contradicted"
         assert row(down, *norm)["verdict"] == "supported"
         assert row(up, "start", "trend", "first_running_loss")["verdict"] == "supported"
 
-    def test_trend_leaves_out_what_diverged(self, tmp_path):
+    def test_trend_leaves_out_what_diverged(self):
         diverged = {(0.01, s): 2 for s in range(6)} | {(0.001, 0): 2}
-        ledger, _, _ = table(tmp_path, diverged=diverged)
+        ledger, _, _ = table(diverged=diverged)
         found = row(ledger, "small-weights", "trend", "weight_norm")
         assert (found["estimate"], found["verdict"]) == (-1, "supported")
         lost = "lambda 0.001 seed 0; lambda 0.01 seeds 0 to 5"
         assert found["diverged_runs"] == lost
 
-    def test_penalty_error_is_seen_in_one_epoch_of_one_run(self, tmp_path):
-        config = synthetic.write_study(tmp_path, lambdas=[0, 0.001, 0.01], epochs=3)
-        found = read_study(tmp_path, config)
+    def test_penalty_error_is_seen_in_one_epoch_of_one_run(self):
+        _, found = synthetic.made_study(lambdas=[0, 0.001, 0.01], epochs=3)
         histories, runs = build.histories_table(found), build.runs_table(found)
         histories.loc[(histories["l2"] == 0.01) & (histories["seed"] == 4), "val_loss"] += [
             0,
@@ -390,7 +359,7 @@ class TestRows:
         found = row(ledger, "penalty", "mean", "penalty_start_ratio", l2=0.01)
         assert found["estimate"] == pytest.approx(penalty.mean() / (0.01 * 220.07), rel=1e-4)
         assert found["verdict"] == "supported"
-        other, _, _ = table(tmp_path, kernels=((784, 32), (32, 10)))
+        other, _, _ = table(kernels=((784, 32), (32, 10)))
         assert row(other, "penalty", "mean", "penalty_start_ratio", l2=0.01)["verdict"] == (
             "supported"
         )
@@ -409,8 +378,8 @@ class TestRows:
         assert math.isnan(found["estimate"])
         assert found["verdict"] == "not resolved"
 
-    def test_val_loss_hides_creep(self, tmp_path):
-        ledger, histories, _ = table(tmp_path, effects=RISING_CE, lambdas=[0, 0.01])
+    def test_val_loss_hides_creep(self):
+        ledger, histories, _ = table(effects=RISING_CE, lambdas=[0, 0.01])
         rows = histories.query("l2 == 0.01 and epoch > 0")
         rises = {
             column: statistics.rise_after_minimum(
@@ -424,35 +393,16 @@ class TestRows:
         assert found["verdict"] == "supported"
 
     @pytest.mark.parametrize(("epochs", "estimate"), [(1, math.nan), (3, 0)])
-    def test_too_short_to_creep(self, tmp_path, epochs, estimate):
-        ledger, _, _ = table(tmp_path, epochs=epochs)
+    def test_too_short_to_creep(self, epochs, estimate):
+        ledger, _, _ = table(epochs=epochs)
         found = row(ledger, "creep", "mean", "val_ce_rise")
         assert found["verdict"] == "not resolved"
         assert found["estimate"] == pytest.approx(estimate, nan_ok=True)
-        assert found["note"].endswith("Train for longer.")
+        assert (found["note"], found["note_lambdas"]) == ("lowest_at_end", "0")
 
-    def test_one_run_that_creeps_does_not_make_a_study_long_enough(self, tmp_path):
-        config = synthetic.write_study(tmp_path, effects=Effects(creep=(0, 0), spread=0))
-        runs = [tmp_path / f"runs/l2~0/seed~{seed}/history.csv" for seed in (0, 1, 2, 3)]
-        for path, long_enough in zip(runs, (False, True), strict=False):
-            history = pd.read_csv(path, dtype={"l2": str})
-            history.loc[8, ["val_ce", "val_loss"]] += 0.1
-            history.to_csv(path, index=False)
-            synthetic.sign_history(path.parent)
-            judged, _, _ = claims_of(config, tmp_path)
-            found = row(judged, "creep", "mean", "val_ce_rise")
-            assert ("Train for longer" not in found["note"]) == long_enough
-
-    def test_nothing_is_said_of_how_long_runs_that_diverged_would_take(self, tmp_path):
-        ledger, _, _ = table(tmp_path, diverged={(0, s): 2 for s in range(6)})
-        creep = ledger[ledger["id"] == "creep"]
-        for column in ("note", "decided_by"):
-            assert not creep[column].fillna("").str.contains("for longer").any()
-
-    def test_without_creep_there_is_none_to_prevent(self, tmp_path):
+    def test_without_creep_there_is_none_to_prevent(self):
         """A difference from runs that do not creep says nothing of what L2 does to creep."""
-        config = synthetic.write_study(tmp_path, effects=Effects(creep=(0, 0)))
-        found = read_study(tmp_path, config)
+        _, found = synthetic.made_study(effects=Effects(creep=(0, 0)))
         histories = build.histories_table(found)
         histories["val_ce"] += np.random.default_rng(1).normal(0, 0.002, len(histories))
         runs = with_derived(histories, build.runs_table(found), None)
@@ -463,7 +413,7 @@ class TestRows:
         for claim in ("creep", "takeaway"):
             found = row(ledger, claim, "difference", "val_ce_rise", l2=0.01)
             assert found["verdict"] == "not resolved"
-            assert found["note"] == "A rise without L2 is not shown."
+            assert found["note"] == "need_not_met"
 
     def test_what_may_happen_is_not_ruled_out_by_one_study(self, default):
         """A validation cross-entropy that falls to the end in some seeds and rises in none."""
@@ -473,61 +423,44 @@ class TestRows:
         first = row(again(histories, runs), "creep", "mean", "val_ce_rise")
         assert first["high"] < 0
         assert first["verdict"] == "not resolved"
-        assert first["note"].startswith("It is not seen in this set-up")
+        assert first["note"] == "not_seen_here"
 
-    def test_the_same_rules_after_other_epochs(self, tmp_path):
-        ledger, histories, _ = table(tmp_path, epochs=12, evaluate_at=[1, 4, 8])
+    def test_the_same_rules_after_other_epochs(self):
+        ledger, histories, _ = table(epochs=12, evaluate_at=[1, 4, 8])
         rows = ledger[ledger["estimand"].str.startswith(claims.ALSO)]
         assert rows["estimand"].unique().tolist() == [f"{claims.ALSO} epoch {e}" for e in (4, 12)]
         assert set(rows["decides"]) == {"no"}
         for claim, l2 in (("small-gap", 0.0001), ("negative-gap", 0.01)):
-            said = rows[rows["id"] == claim].set_index("epoch")["verdict"]
-            words = f"By the same rules it is {said[4]} after epoch 4, {said[12]} after epoch 12."
-            assert whole(ledger, claim)["decided_by"].endswith(words)
             first = rows[(rows["id"] == claim) & (rows["epoch"] == 4)].iloc[0]
             then = histories.query(f"l2 == {l2} and epoch == 4")
             if first["measure"] == "gap_reported":
                 gap = then["train_accuracy_running"] - then["val_accuracy"]
                 assert first["estimate"] == pytest.approx(gap.mean())
 
-    def test_what_is_missing_is_said(self, tmp_path):
-        ledger, _, _ = table(tmp_path / "a", lambdas=[0.001])
-        words = {
-            claim: ledger[ledger["id"] == claim]["note"].iloc[0].removeprefix("To judge this, ")
+    def test_what_is_missing_is_said(self):
+        ledger, _, _ = table(lambdas=[0.001])
+        lacking = {
+            claim: tuple(ledger.loc[ledger["id"] == claim, ["note", "note_lambdas"]].iloc[0])
             for claim in IDS
         }
-        assert words["start"] == "add lambda 0.0001 and 0.01 to the study."
-        assert words["small-weights"] == "add a second lambda to the study."
-        assert words["small-gap"] == "add lambda 0.0001 to the study."
-        assert words["negative-gap"] == "add lambda 0.01 to the study."
-        assert words["creep"] == "add lambda 0 to the study."
-        assert words["takeaway"] == "add lambda 0 to the study."
-        ledger, _, _ = table(tmp_path / "b", lambdas=[0])
+        assert lacking["start"] == ("lambdas_missing", "0.0001 0.01")
+        assert lacking["small-weights"] == ("one_lambda", "")
+        assert lacking["small-gap"] == ("lambdas_missing", "0.0001")
+        assert lacking["takeaway"] == ("lambdas_missing", "0")
+        ledger, _, _ = table(lambdas=[0])
         found = row(ledger, "penalty", "largest", "penalty_error")
-        assert found["note"] == "To judge this, add a lambda above 0 to the study."
+        assert found["note"] == "no_lambda_above_0"
         judged = ledger["verdict"] != "not judged"
         assert ledger[~judged]["estimate"].isna().all()
 
-    def test_seeds_left_out_are_named(self, tmp_path):
-        ledger, _, _ = table(tmp_path, diverged={(0.01, 3): 2, (0, 5): 1})
+    def test_seeds_left_out_are_named(self):
+        ledger, _, _ = table(diverged={(0.01, 3): 2, (0, 5): 1})
         found = row(ledger, "takeaway", "difference", "test_accuracy", l2=0.01)
         assert found["diverged_runs"] == "lambda 0.01 seed 3; lambda 0 seed 5"
 
-    def test_words_numbers_and_bounds_have_columns_of_their_own(self, default):
-        ledger, _, _ = default
-        found = row(ledger, "takeaway", "difference", "test_accuracy", l2=0.01)
-        assert found["estimand"] == "test accuracy at lambda 0.01 minus that without L2"
-        assert (found["against"], found["above"]) == (0, 0.001)
-        assert math.isnan(found["below"])
-        assert pd.isna(found["epoch"])
-        words = ["id", "claim", "estimand", "verdict", "decides", "table", "figure", "decided_by"]
-        numbers = ["l2", "against", "epoch", "estimate", "low", "high", "above", "below", "p", "n"]
-        assert all(pd.api.types.is_numeric_dtype(ledger[column]) for column in [*numbers, "given"])
-        assert not any(pd.api.types.is_numeric_dtype(ledger[column]) for column in words)
-
-    def test_confidence_widens_intervals(self, tmp_path):
-        narrow, _, _ = table(tmp_path, confidence=0.5)
-        wide, _, _ = table(tmp_path, confidence=0.999)
+    def test_confidence_widens_intervals(self):
+        narrow, _, _ = table(confidence=0.5)
+        wide, _, _ = table(confidence=0.999)
         width = (wide["high"] - wide["low"]) - (narrow["high"] - narrow["low"])
         rows = (wide["verdict"] != "not judged") & wide["statistic"].isin(["mean", "difference"])
         rows &= wide["l2"] != wide["against"]  # validation may choose the lambda compared with
@@ -633,10 +566,6 @@ def judged_as(verdict, estimand, estimate, holds, *, decides=True, **more):
 class TestDecisive:
     """Which row makes a verdict, and what is said of it."""
 
-    def test_only_the_verdict_on_the_whole_has_a_reason(self, default):
-        ledger, _, _ = default
-        assert ledger["decided_by"].notna().tolist() == (ledger["estimand"] == "overall").tolist()
-
     def test_of_several_the_least_clear_in_half_widths_decides(self):
         rows = [
             judged_as("supported", f"row {value}", (value, value - half, value + half, 5),
@@ -670,95 +599,11 @@ class TestDecisive:
 
     def test_what_is_not_judged_has_every_row_that_lacks_something(self):
         rows = [
-            judged_as("not judged", "x", (), {"above": 0}, note="To judge this, train."),
+            judged_as("not judged", "x", (), {"above": 0}, note=judge.Note("one_lambda")),
             judged_as("supported", "y", (2, 1, 3, 5), {"above": 0}),
-            judged_as("not judged", "z", (), {"above": 0}, note="To judge this, train."),
+            judged_as("not judged", "z", (), {"above": 0}, note=judge.Note("one_lambda")),
         ]
         assert judge.decisive(rows, "not judged") == [rows[0], rows[2]]
-        assert reason(rows, "not judged", sample(0.95)) == "To judge this, train."
-
-    def test_contradicted_has_the_estimate_in_points(self, default):
-        ledger, _, runs = default
-        text = whole(ledger, "takeaway")["decided_by"]
-        rows = ledger[(ledger["id"] == "takeaway") & (ledger["measure"] == "test_accuracy_best")]
-        words = (row.estimand for row in rows.itertuples() if text[1:].startswith(row.estimand[1:]))
-        (l2,) = rows.loc[rows["estimand"] == next(words), "l2"]
-        wide = runs.pivot_table("test_accuracy_best", "seed", "l2")
-        test = stats.ttest_rel(wide[l2], wide[0.0])
-        ends = test.confidence_interval(0.95)
-        numbers = [f"{100 * x:.2f}" for x in ((wide[l2] - wide[0.0]).mean(), *ends)]
-        value, low, high = (number.replace("-", "−") for number in numbers)
-        assert f"is {value} points (95 % interval {low} to {high})" in text
-
-    def test_start_tells_the_figures_from_the_start(self, default):
-        ledger, histories, _ = default
-        words = (
-            r"At lambda 0\.01 and 0\.0001 the loss starts at (\S+) and (\S+), and its running mean"
-            r" over epoch 1 is (\S+) and (\S+)\."
-        )
-        found = re.search(words, whole(ledger, "start")["decided_by"])
-        means = [
-            histories.query(f"epoch == {epoch} and l2 == {l2}")[column].mean()
-            for epoch, column in ((0, "train_loss"), (1, "train_loss_running"))
-            for l2 in (0.01, 0.0001)
-        ]
-        assert [float(number) for number in found.groups()] == pytest.approx(means, abs=0.005)
-
-    def test_what_is_not_there_is_not_spoken_of(self, tmp_path):
-        ledger, _, _ = table(tmp_path / "a", diverged={(0.01, s): 3 for s in range(6)})
-        assert "starts at" not in whole(ledger, "start")["decided_by"]
-        ledger, _, _ = table(tmp_path / "b", lambdas=[0.001])
-        advice = "To judge this, add lambda 0.0001 and 0.01 to the study."
-        assert whole(ledger, "start")["decided_by"] == advice
-
-    def test_the_text_of_every_verdict(self):
-        """The one snapshot of the sentences."""
-        interval = (2.0, 1.5, 2.5, 5)
-        supported = judged_as("supported", "gap at lambda {l2}", interval, {"above": 0})
-        low = judged_as("contradicted", "gap", (0.2, 0.1, 0.3, 5), {"above": 0.5})
-        negative = judged_as("contradicted", "gap", (-2, -3, -1, 5), {"above": 0})
-        unclear = judged_as("not resolved", "gap", (1, -1, 3, 5), {"above": 0, "below": 2})
-        because = unclear._replace(note="Train for longer.")
-        trend = judged_as("supported", "rank correlation", (1.0,), {"above": 0}, p=0.0046)
-        trend = trend._replace(row=trend.row | {"statistic": "trend"})
-        empty = judged_as("not resolved", "gap", (), {"above": 0})
-        reported = judged_as("supported", "figure", interval, {"above": 0}, as_reported=True)
-        source = judged_as(
-            "supported", "source", interval, {"above": 0}, decides=False, elsewhere=True
-        )
-        agrees = judged_as("supported", "other", (9.0, 8.9, 9.1, 5), {"above": 0})
-        assert [
-            reason([supported], "supported", sample(0.95)),
-            reason([supported, agrees], "supported", sample(0.95), "A note."),
-            reason([supported, agrees, agrees], "supported", sample(0.9)),
-            reason([low], "contradicted", sample(0.95)),
-            reason([negative], "contradicted", sample(0.95)),
-            reason([unclear], "not resolved", sample(0.95)),
-            reason([because], "not resolved", sample(0.95)),
-            reason([trend], "supported", sample(0.95)),
-            reason([empty], "not resolved", sample(0.95)),
-            reason([reported, source], "artefact", sample(0.95)),
-        ] == [
-            "Gap at lambda above 0 is 2.00 nats (95 % interval 1.50 to 2.50). The claim needs a"
-            " value above 0.",
-            "Gap at lambda above 0 is 2.00 nats (95 % interval 1.50 to 2.50). The claim needs a"
-            " value above 0. The other estimate that decides agrees at least as clearly. A note.",
-            "Gap at lambda above 0 is 2.00 nats (90 % interval 1.50 to 2.50). The claim needs a"
-            " value above 0. The other 2 estimates that decide agree at least as clearly.",
-            "Gap is 0.200 nats (95 % interval 0.100 to 0.300). The claim needs a value above 0.5"
-            " nats. It is above 0, but too small.",
-            "Gap is −2.00 nats (95 % interval −3.00 to −1.00). The claim needs a value above 0."
-            " That is ruled out.",
-            "Gap is 1.00 nats (95 % interval −1.00 to 3.00). The claim needs a value above 0 and"
-            " below 2 nats. This study cannot tell.",
-            "Gap is 1.00 nats (95 % interval −1.00 to 3.00). The claim needs a value above 0 and"
-            " below 2 nats. Train for longer.",
-            "Rank correlation is 1.00 (one-sided p-value of Page's test: 0.0046). The claim needs a"
-            " value above 0.",
-            "Gap has no estimate here. The claim needs a value above 0. This study cannot tell.",
-            "Figure is 2.00 nats (95 % interval 1.50 to 2.50), as the exercise reports. But"
-            " something else explains it. Source is 2.00 nats (95 % interval 1.50 to 2.50).",
-        ]
 
 
 class TestLedger:

@@ -5,8 +5,8 @@ import math
 import pytest
 
 from l2study.tables.choice import seeds_needed
-from l2study.tables.judge import CONTRADICTED, NOT_RESOLVED, SUPPORTED, Judged
-from l2study.tables.more_seeds import claim_seeds, row_seeds, words
+from l2study.tables.claims import claim_seeds, row_seeds
+from l2study.tables.judge import CONTRADICTED, NOT_RESOLVED, SUPPORTED, Judged, Note
 from l2study.tables.statistics import Estimate
 
 
@@ -51,7 +51,7 @@ def test_the_part_of_the_images_stays():
     "item",
     [
         row(1.0, 0.1, {"above": 0}, verdict=SUPPORTED),
-        row(1.0, 0.5, {"above": 0}, note="Train for longer."),
+        row(1.0, 0.5, {"above": 0}, note=Note("lowest_at_end", (0.0,))),
         row(1.0, math.nan, {"above": 0}),
     ],
 )
@@ -73,17 +73,9 @@ def test_one_row_outside_is_enough():
 
 
 def test_a_row_that_waits_for_something_else_leaves_a_claim_open():
-    waits = row(1.0, 0.5, {"above": 0}, note="Train for longer.")
+    waits = row(1.0, 0.5, {"above": 0}, note=Note("lowest_at_end", (0.0,)))
     assert math.isnan(claim_seeds([waits, row(1.0, 0.5, {"above": 0})], 0.95))
     assert math.isnan(claim_seeds([row(1.0, 0.1, {"above": 0}, verdict=SUPPORTED)], 0.95))
-
-
-def test_words():
-    rows = [row(1.0, 0.5, {"above": 0})]
-    assert words(math.nan, rows) == ""
-    assert "would not resolve it: the images" in words(math.inf, rows)
-    assert words(9, rows).startswith("With as many seeds as here")
-    assert "about 23 seeds in all" in words(23, rows)
 
 
 def test_contradicted_row_is_resolved():

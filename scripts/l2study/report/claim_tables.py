@@ -7,6 +7,7 @@ import pandas as pd
 from l2study.core.design import Setup
 from l2study.core.scope_rows import SEEDS_AND_IMAGES
 from l2study.core.wording import as_given, bounds, form_of, p_value, unit_of
+from l2study.report import claim_text
 from l2study.report.navigation import tables_folder
 from l2study.report.study import Study
 from l2study.report.table_cells import Evidence, Number, Rows, Verdict, Words
@@ -14,24 +15,22 @@ from l2study.report.table_cells import Evidence, Number, Rows, Verdict, Words
 
 def verdict_table(study: Study) -> Rows:
     """Return a row per claim: its words and figure, the verdict, what was found, and how sure."""
+    ledger = claim_text.ledger_of(study)
     claims = study.tables["claims"]
-    whole = claims[claims["estimand"] == "overall"]
-    figures = whole["given_words"].notna().any()
-    return [
-        {"Claim": row.claim}
-        | ({"Its figure": _figure(row.given_words)} if figures else {})
-        | {
-            "Verdict": Verdict(row.verdict),
-            "What we found": row.decided_by,
-            "How sure": row.how_sure,
+    rows = []
+    for name, own in claims.groupby("id", sort=False):
+        whole, claim = own[own["estimand"] == "overall"].iloc[0], ledger.get(name, {})
+        row = {"Claim": whole["claim"]}
+        if any("given" in claim for claim in ledger.values()):
+            # with a true minus sign
+            row["Its figure"] = re.sub(r"(?<!\w)-(?=\d)", "−", claim.get("given", ""))
+        row |= {
+            "Verdict": Verdict(whole["verdict"]),
+            "What we found": claim_text.found(own, claim, study),
+            "How sure": claim_text.sure(own),
         }
-        for row in whole.itertuples()
-    ]
-
-
-def _figure(words: str | float) -> str:
-    """Return the figure of a claim as the ledger has it, with a true minus sign."""
-    return "" if pd.isna(words) else re.sub(r"(?<!\w)-(?=\d)", "−", words)
+        rows.append(row)
+    return rows
 
 
 def claims_text(study: Study) -> str:
@@ -65,7 +64,7 @@ def _scopes(study: Study) -> str:
 
 def claim_table(study: Study, claim: str) -> Rows:
     """Return the rows of one claim: what is estimated, with interval, verdict and evidence."""
-    claims = study.tables["claims"]
+    claims, ledger = study.tables["claims"], claim_text.ledger_of(study)
     rows = claims[(claims["id"] == claim) & (claims["estimand"] != "overall")]
     table = []
     for row in rows.itertuples():
@@ -80,8 +79,8 @@ def claim_table(study: Study, claim: str) -> Rows:
             beneath.append(f"The one-sided p-value of Page's test is {p_value(row.p)}.")
         if pd.notna(row.diverged_runs):
             beneath.append(f"Diverged and left out: {row.diverged_runs}.")
-        if pd.notna(row.note):
-            beneath.append(row.note)
+        if note := claim_text.note(row, ledger.get(claim, {})):
+            beneath.append(note)
         table.append(
             {
                 "Estimand": Words(row.estimand, " ".join(beneath)),

@@ -42,6 +42,14 @@ class Sample(NamedTuple):
     """What the runs predict, with their final weights."""
 
 
+class Note(NamedTuple):
+    """What keeps a row from being judged or resolved, with the lambdas or the epoch it is about."""
+
+    key: str
+    lambdas: tuple[float, ...] = ()
+    epoch: int | None = None
+
+
 class Judged(NamedTuple):
     """A row of the ledger with its verdict, at one lambda unless the row is for all of them."""
 
@@ -59,8 +67,8 @@ class Judged(NamedTuple):
     diverged_runs: str = ""
     at_deciding: bool = True
     """Whether the row is at a lambda that decides, or not for every lambda."""
-    note: str = ""
-    """Sentences on why the row could not be judged, or could not be resolved."""
+    note: Note | None = None
+    """Why the row could not be judged or resolved, where its interval does not say that."""
     scope: str = SEEDS
     """What the interval is for."""
     error: float = math.nan
@@ -87,7 +95,7 @@ class _Result(NamedTuple):
     estimate: Estimate
     verdict: str = NOT_RESOLVED
     p: float = math.nan
-    note: str = ""
+    note: Note | None = None
     scope: str = SEEDS
     error: float = math.nan
     floor: float = 0.0
@@ -114,8 +122,8 @@ def judge_claim(claim: dict, sample: Sample, decided_at: Sequence[float] = ()) -
     strict = sample._replace(confidence=1 - (1 - sample.confidence) / deciding)
     judged = []
     for row, l2, decides, counts in cases:
-        if advice := _lacking(row, l2, sample):
-            found = wide = _Result(Estimate(), NOT_JUDGED, note=f"To judge this, {advice}.")
+        if lacking := _lacking(row, l2, sample):
+            found = wide = _Result(Estimate(), NOT_JUDGED, note=lacking)
         else:
             found, wide = _judge(row, l2, sample), _judge(row, l2, strict)
         judged.append(
@@ -213,25 +221,25 @@ def _lambdas(row: dict, sample: Sample) -> list[float | None]:
     return [l2 for l2 in present if l2 > 0] or [None]
 
 
-def _lacking(row: dict, l2: float | None, sample: Sample) -> str:
-    """Return what to do before a row can be judged; empty if nothing."""
+def _lacking(row: dict, l2: float | None, sample: Sample) -> Note | None:
+    """Return what the study lacks to judge a row; None if nothing."""
     present = list(sample.cells)
     needed = [l2, row.get("against"), row.get("needs_minimum_at"), row.get("needs", {}).get("at")]
     missing = sorted({float(value) for value in needed if value is not None} - set(present))
-    if missing:
-        return f"add lambda {' and '.join(l2_label(value) for value in missing)} to the study"
-    if row.get("at") == "chosen" and l2 is None:
-        return "have a lambda at which no run diverges"
-    if "at" in row and l2 is None:
-        return "add a lambda above 0 to the study"
-    if row["statistic"] == "trend" and len(present) < 2:
-        return "add a second lambda to the study"
     epoch = row.get("epoch", EPOCH_OF.get(row["measure"], 0))
+    if missing:
+        return Note("lambdas_missing", tuple(missing))
+    if row.get("at") == "chosen" and l2 is None:
+        return Note("no_lambda_chosen")
+    if "at" in row and l2 is None:
+        return Note("no_lambda_above_0")
+    if row["statistic"] == "trend" and len(present) < 2:
+        return Note("one_lambda")
     if epoch > max(sample.evaluated):
-        return f"train for {epoch} epochs or more"
+        return Note("epochs_too_few", epoch=epoch)
     if epoch not in sample.evaluated:
-        return f"evaluate epoch {epoch} (training.evaluate_at)"
-    return ""
+        return Note("epoch_not_evaluated", epoch=epoch)
+    return None
 
 
 def _diverged_runs(row: dict, l2: float | None, sample: Sample) -> str:
@@ -243,24 +251,21 @@ def _diverged_runs(row: dict, l2: float | None, sample: Sample) -> str:
     return "; ".join(f"lambda {label} {seed_list(seeds)}" for label, seeds in lost.items())
 
 
-def _too_little(row: dict, sample: Sample) -> str:
-    """Return why a row cannot be resolved although its lambdas are there; empty if it can."""
+def _too_little(row: dict, sample: Sample) -> Note | None:
+    """Return why a row cannot be resolved although its lambdas are there; None if it can."""
     if "needs_minimum_at" in row:
         place = float(row["needs_minimum_at"])
         cell = sample.cells[place]
         rises = cell.loc[cell["status"] == "completed", "val_ce_rise"]
         # it is exactly 0 where the other seeds are lowest at the end, and missing in short runs
         if not rises.empty and not rises.fillna(0).any():
-            return (
-                f"Validation cross-entropy at lambda {l2_label(place)} is lowest at the end."
-                " Train for longer."
-            )
+            return Note("lowest_at_end", (place,))
     if needs := row.get("needs"):
         values = sample.cells[float(needs["at"])][needs["measure"]]
         # an interval that is not there is not above anything either
         if not statistics.mean_interval(values, sample.confidence).low > needs["above"]:
-            return needs["otherwise"]
-    return ""
+            return Note("need_not_met")
+    return None
 
 
 def _judge(row: dict, l2: float | None, sample: Sample) -> _Result:
@@ -299,8 +304,7 @@ def _judge(row: dict, l2: float | None, sample: Sample) -> _Result:
         return found._replace(note=why)
     verdict = _verdict(found.estimate.low, found.estimate.high, holds)
     if verdict == CONTRADICTED and row.get("possible"):
-        seen = "It is not seen in this set-up, which does not rule it out in another."
-        return found._replace(note=seen)
+        return found._replace(note=Note("not_seen_here"))
     return found._replace(verdict=verdict)
 
 

@@ -93,9 +93,9 @@ def differences(first: ArrayLike, second: ArrayLike) -> np.ndarray:
 
 def mean_of(values: ArrayLike) -> Mean:
     """Return the mean with its standard error sd / sqrt(n), which has n - 1 degrees of freedom."""
-    n, mean, sd = _moments(values)
+    n, mean, variance = _moments(values)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return Mean(mean, n, sd / np.sqrt(n), n - 1)
+        return Mean(mean, n, np.sqrt(variance) / np.sqrt(n), n - 1)
 
 
 def mean_interval(values: ArrayLike, confidence: float) -> Estimate:
@@ -105,13 +105,13 @@ def mean_interval(values: ArrayLike, confidence: float) -> Estimate:
 
 def cohen_d_z(difference: ArrayLike) -> ArrayLike:
     """Return the mean of paired differences over their standard deviation; NaN without spread."""
-    _, mean, sd = _moments(difference)
+    _, mean, variance = _moments(difference)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(sd > 0, mean / sd, math.nan)[()]
+        return np.where(variance > 0, mean / np.sqrt(variance), math.nan)[()]
 
 
 def _moments(values: ArrayLike) -> tuple[ArrayLike, ArrayLike, ArrayLike]:
-    """Return count, mean and standard deviation (n - 1), exact for values that are all alike."""
+    """Return count, mean and variance (n - 1), exact for values that are all alike."""
     values = np.asarray(values, float)
     there = np.isfinite(values)
     n = there.sum(axis=-1)
@@ -122,8 +122,8 @@ def _moments(values: ArrayLike) -> tuple[ArrayLike, ArrayLike, ArrayLike]:
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = np.where(low == high, low, np.sum(values, axis=-1, where=there) / n)
         squares = np.sum((values - mean[..., None]) ** 2, axis=-1, where=there)
-        sd = np.where(n > 1, np.sqrt(squares / (n - 1)), math.nan)
-    return n, mean[()], sd[()]
+        variance = np.where(n > 1, squares / (n - 1), math.nan)
+    return n, mean[()], variance[()]
 
 
 def student(confidence: float, df: ArrayLike) -> ArrayLike:
@@ -150,7 +150,7 @@ def variance_interval(values: ArrayLike, confidence: float) -> Estimate:
     if n < 2:
         none = np.full(values.shape[:-1], math.nan)[()]
         return Estimate(none, none, none, n)
-    variance = _moments(values)[2] ** 2
+    variance = _moments(values)[2]
     z = float(special.ndtri((1 + confidence) / 2))
     if n <= max(4, 2 * z):
         upper, lower = stats.chi2.ppf([(1 + confidence) / 2, (1 - confidence) / 2], n - 1)
@@ -239,8 +239,8 @@ def correlation(first: ArrayLike, second: ArrayLike) -> ArrayLike:
     scores = []
     for side in (first, second):
         side = np.where(there, side, math.nan)
-        n, mean, sd = _moments(side)
-        sd = np.where((n > 2) & (_range(side) > ROUNDING), sd, math.nan)
+        n, mean, variance = _moments(side)
+        sd = np.sqrt(np.where((n > 2) & (_range(side) > ROUNDING), variance, math.nan))
         scores.append((side - mean[..., None]) / sd[..., None])
     with np.errstate(divide="ignore", invalid="ignore"):
         found = np.sum(scores[0] * scores[1], axis=-1, where=there) / (n - 1)
