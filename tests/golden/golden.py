@@ -46,7 +46,7 @@ CHANGES = {
     # columns that are new, or say by a key what a sentence said
     "new": {"claims": {"name", "note", "note_lambdas", "note_epoch", "explains", "clarity"}},
     "keys": {},  # the same for keys of run.json and of a file of measures
-    "words": {"verdicts.csv": b"claims.csv"},  # what a summary says otherwise
+    "words": {"verdicts.csv": "claims.csv"},  # what a summary says otherwise
     "figures": {  # why a figure of a study is drawn otherwise
         ("golden-diverging", "sensitivity"): "the key had other colours than the dots",
         ("golden-diverging", "benefit"): "a missing interval was an invisible line, now it is none",
