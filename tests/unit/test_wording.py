@@ -10,15 +10,12 @@ from l2study.core.measures import MEASURES
     ("value", "text"),
     [
         (0, "0"),
-        (9.999, "10.0"),
         (0.000123456, "0.000123"),
         (0.00001234, "1.23e−5"),
-        (123456, "123456"),
         (999.6, "1000"),
         (1e7, "1.00e7"),
         (-2.345678, "−2.35"),
         (math.nan, "–"),
-        (math.inf, "–"),
         (None, "–"),
     ],
 )
@@ -34,19 +31,9 @@ def test_fixed_decimals(value, text):
     assert wording.number(value, 2, 100) == text
 
 
-@pytest.mark.parametrize(
-    ("measure", "given", "shown"),
-    [
-        ("test_accuracy", (0.98, 1.0039), (0.98, 1)),
-        ("gap_reported", (-1.2, -0.4), (-1, -0.4)),
-        ("val_ce", (-0.1, 7.0), (0, 7.0)),
-    ],
-)
-def test_an_interval_leaves_out_what_cannot_be(measure, given, shown):
-    assert wording.possible(measure, *given) == shown
-
-
-def test_a_missing_interval_stays_missing():
+def test_an_interval_leaves_out_what_cannot_be():
+    assert wording.possible("test_accuracy", 0.98, 1.0039) == (0.98, 1)
+    assert wording.possible("gap_reported", -1.2, -0.4) == (-1, -0.4)
     assert all(map(math.isnan, wording.possible("test_accuracy", math.nan, math.nan)))
 
 
@@ -56,9 +43,9 @@ def test_interval_needs_both_ends():
     assert wording.interval(None, None, wording.rounded()) == "–"
 
 
-@pytest.mark.parametrize(("share", "text"), [(0.95, "95 %"), (0.999, "99.9 %"), (0.1, "10 %")])
-def test_percent(share, text):
-    assert wording.percent(share) == text
+def test_percent_and_p_values():
+    assert (wording.percent(0.95), wording.percent(0.999)) == ("95 %", "99.9 %")
+    assert [wording.p_value(p) for p in (3e-5, 0.0416, math.nan)] == ["<0.0001", "0.042", "–"]
 
 
 def test_seed_list():
@@ -75,7 +62,6 @@ def test_seed_list():
         (math.nan, -0.001, "gap_reported", "below −0.1 points"),
         (0, 0.01, "gap_reported", "above 0 and below 1 point"),
         (math.nan, 1e-5, "penalty_error", "below 1e−5"),
-        (0.005, math.nan, "val_ce", "above 0.005 nats"),
         (math.nan, math.nan, "val_ce", ""),
     ],
 )
@@ -86,8 +72,3 @@ def test_bounds_have_their_unit(above, below, measure, text):
 def test_only_values_and_their_differences_have_the_unit_of_the_measure():
     assert wording.unit_of("gap_reported", "difference").unit == "points"
     assert wording.unit_of("gap_reported", "trend").unit == ""
-
-
-@pytest.mark.parametrize(("p", "text"), [(3e-5, "<0.0001"), (0.0416, "0.042"), (math.nan, "–")])
-def test_p_values(p, text):
-    assert wording.p_value(p) == text

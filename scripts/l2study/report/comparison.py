@@ -173,9 +173,7 @@ def same_data(studies: Sequence[Study]) -> bool:
 
 
 def comparability(studies: Sequence[Study]) -> dict:
-    """Return what can be compared between these studies: whether they have the same data and seeds,
-    and the last epoch of each.
-    """
+    """Return whether the studies have the same data and seeds, and the last epoch of each."""
     return {
         "same_data": same_data(studies),
         "data_known": all("sha256" in study.data for study in studies),
@@ -243,10 +241,8 @@ def _shown(value: object, of_seeds: bool) -> str:
 
 def differences(studies: Sequence[Study]) -> list[tuple[str, list[str]]]:
     """Return a row for every setting that is not the same in all studies: key, and each value."""
-    found = [settings(study) for study in studies]
-    keys = dict.fromkeys(itertools.chain.from_iterable(found))
-    rows = [(key, [one.get(key, MISSING) for one in found]) for key in keys]
-    return [row for row in rows if len(set(row[1])) > 1]
+    rows = _side_by_side([settings(study) for study in studies])
+    return [(key, values) for key, values in rows if len(set(values)) > 1]
 
 
 def measure_rows(
@@ -285,13 +281,15 @@ def verdicts(studies: Sequence[Study]) -> list[tuple[str, list[str]]]:
 
     Claims of one id but other words are of other ledgers, with other rules, and are kept apart.
     """
-    found = []
-    for study in studies:
-        claims = study.tables["claims"]
-        whole = claims[claims["estimand"] == "overall"]
-        found.append(whole.set_index(["id", "claim"])["verdict"].to_dict())
+    claims = (study.tables["claims"].set_index(["id", "claim"]) for study in studies)
+    found = [rows[rows["estimand"] == "overall"]["verdict"].to_dict() for rows in claims]
+    return [(words, own) for (_, words), own in _side_by_side(found)]
+
+
+def _side_by_side(found: Sequence[Mapping]) -> list[tuple]:
+    """Return every key of mappings, and for each of them its value or a dash."""
     keys = dict.fromkeys(itertools.chain.from_iterable(found))
-    return [(key[1], [verdict.get(key, MISSING) for verdict in found]) for key in keys]
+    return [(key, [one.get(key, MISSING) for one in found]) for key in keys]
 
 
 # --- figures --------------------------------------------------------------------------------------

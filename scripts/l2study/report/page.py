@@ -18,9 +18,7 @@ from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
 from l2study.core.paths import BASE, place
 from l2study.core.wording import labelled, percent
-from l2study.report import (
-    answer as answering,
-)
+from l2study.report import answer as answering
 from l2study.report import (
     claim_tables,
     curve_picker,
@@ -244,9 +242,8 @@ def to_html(notebook: NotebookNode, templates: Path, title: str) -> str:
 
 def with_contents(page: str) -> str:
     """Return `page` with an anchor at every second-level heading and the list of contents."""
-    heads = re.findall(r"<h2>(.*?)</h2>", page)
-    entries = [f'<li><a href="#{slug(html.unescape(head))}">{head}</a></li>' for head in heads]
-    page = re.sub(
-        r"<h2>(.*?)</h2>", lambda m: f'<h2 id="{slug(html.unescape(m[1]))}">{m[1]}</h2>', page
-    )
-    return page.replace("<!-- contents -->", f"<ol>{''.join(entries)}</ol>")
+    places = {head: slug(html.unescape(head)) for head in re.findall(r"<h2>(.*?)</h2>", page)}
+    for head, at in places.items():
+        page = page.replace(f"<h2>{head}</h2>", f'<h2 id="{at}">{head}</h2>')
+    entries = "".join(f'<li><a href="#{at}">{head}</a></li>' for head, at in places.items())
+    return page.replace("<!-- contents -->", f"<ol>{entries}</ol>")

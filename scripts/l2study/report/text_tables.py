@@ -61,29 +61,27 @@ def lambda_table(study: Study) -> Rows:
     Accuracies are percentages, means over completed runs with the final weights. Gaps are points.
     """
     columns = {
-        "Training %": ("train_accuracy", POINTS, False),
-        "Validation %": ("val_accuracy", POINTS, False),
-        "Test %": ("test_accuracy", POINTS, False),
-        "Reported gap": ("gap_reported", POINTS, True),
-        "Its variance": None,
-        "Generalisation gap": ("gap_generalisation", POINTS, True),
-        "Norm, weights under L2": ("weight_norm", rounded(), False),
+        "Training %": _without_intervals(_means(study, "train_accuracy", POINTS)),
+        "Validation %": _without_intervals(_means(study, "val_accuracy", POINTS)),
+        "Test %": _without_intervals(_means(study, "test_accuracy", POINTS)),
+        "Reported gap": _means(study, "gap_reported", POINTS),
+        "Its variance": _variances(study, "reported"),
+        "Generalisation gap": _means(study, "gap_generalisation", POINTS),
+        "Norm, weights under L2": _without_intervals(_means(study, "weight_norm", rounded())),
     }
-    rows, variances = [], _variances(study, "reported")
-    found = {head: _means(study, *entry[:2]) for head, entry in columns.items() if entry}
-    runs = study.tables["runs"]
+    rows, runs = [], study.tables["runs"]
     # Of a crossed design, those that the means are of.
     for l2, group in runs[runs["seed"].isin(study.design.independent_seeds)].groupby("l2"):
         complete = int((group["status"] == "completed").sum())
         lost = len(group) - complete
         said = f"{complete}, {lost} diverged" if lost else f"{complete}"
         row = {"λ": _lambda(l2), "Runs": Number(complete, lambda _, said=said: said)}
-        for head, entry in columns.items():
-            number = found[head][l2] if entry else variances[l2]
-            with_interval = entry is None or entry[2]
-            row[head] = number if with_interval else Number(number.value, number.form)
-        rows.append(row)
+        rows.append(row | {head: numbers[l2] for head, numbers in columns.items()})
     return rows
+
+
+def _without_intervals(numbers: dict[float, Number]) -> dict[float, Number]:
+    return {l2: Number(number.value, number.form) for l2, number in numbers.items()}
 
 
 def _table_of_means(study: Study, columns: dict[str, tuple[str, Form]]) -> Rows:
