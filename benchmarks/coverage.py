@@ -1,0 +1,144 @@
+"""How often 95 % intervals cover the truth, and 5 % tests reject it: the methods used, and others.
+
+Made-up studies of which the truth is known. The methods of this project stand beside those that it
+does not use, some of which fail. The tests check the former alone, with fewer studies.
+
+    python benchmarks/coverage.py > benchmarks/results/coverage.txt
+"""
+
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+from scipy import special, stats
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+
+from l2study.tables import statistics
+from l2study.tables.image_intervals import spread_of, wide_mean
+from l2study.tables.rounds import rounds
+from l2study.tables.variance import component_sources, components
+
+STUDIES = 2000
+SHAPES = {"normal": stats.norm(), "t(5)": stats.t(5), "Laplace": stats.laplace(),
+          "gamma(4)": stats.gamma(4), "uniform": stats.uniform()}  # fmt: skip
+
+
+def covered(low: np.ndarray, high: np.ndarray, truth: float) -> float:
+    """Return the share of intervals that hold the truth."""
+    return float(np.mean((low <= truth) & (truth <= high)))
+
+
+def variances(n: int, shape: str) -> dict[str, float]:
+    """Return the coverage of intervals of a variance over n runs."""
+    table = SHAPES[shape].rvs(size=(STUDIES, n), random_state=2)
+    truth = SHAPES[shape].var()
+    bonett = statistics.variance_interval(table, 0.95)
+    squares = (n - 1) * table.var(axis=1, ddof=1)
+    upper, lower = stats.chi2.ppf([0.975, 0.025], n - 1)
+    logs = np.log(table.var(axis=1, ddof=1))
+    without = [np.delete(table, place, axis=1).var(axis=1, ddof=1) for place in range(n)]
+    pseudo = n * logs - (n - 1) * np.log(without)
+    half = stats.t.ppf(0.975, n - 1) * pseudo.std(axis=0, ddof=1) / math.sqrt(n)
+    centre = pseudo.mean(axis=0)
+    return {
+        "Bonett (used)": covered(bonett.low, bonett.high, truth),
+        "chi-square": covered(squares / upper, squares / lower, truth),
+        "jackknife": covered(centre - half, centre + half, math.log(truth)),
+    }
+
+
+def equal_variances(n: int, shape: str) -> dict[str, float]:
+    """Return the level of 5 % tests that paired values have equal variances, which they have."""
+    draw = SHAPES[shape].rvs(size=(3, STUDIES, n), random_state=6)
+    first, second = draw[:2] + 0.7 * draw[2]
+    p_t = stats.pearsonr(first + second, first - second, axis=1).pvalue
+    return {
+        "exchange (used)": float(np.mean(statistics.equal_variances(first, second) < 0.05)),
+        "Pitman and Morgan's t": float(np.mean(p_t < 0.05)),
+    }
+
+
+def right_answers(seeds: int, lower: float, studies: int = 300) -> dict[str, float]:
+    """Return the coverage of intervals of an accuracy for other seeds and other images.
+
+    Right and wrong answers to 5,000 images by a logistic model with the components of variance of
+    the default study without L2; with a `lower` logit at a second lambda, of a paired difference.
+    """
+    logit, difficulty, of_seed, images = 17.0, 8.0, 0.15, 5000
+    draw = np.random.default_rng([seeds, int(lower)])
+
+    def expected(mean: float) -> float:
+        points = np.linspace(-9, 9, 20_001)
+        right = special.expit(mean + math.hypot(difficulty, of_seed) * points)
+        return float(np.trapezoid(right * stats.norm.pdf(points), points))
+
+    truth = expected(logit) - (expected(logit - lower) if lower else 0.0)
+    found = {"seeds and images (used)": 0, "seeds alone": 0}
+    for _ in range(studies):
+        logits = logit + difficulty * draw.normal(size=images)
+        shifts = of_seed * draw.normal(size=(seeds, 1))
+        table = (draw.random((seeds, images)) < special.expit(logits + shifts)).astype(float)
+        if lower:
+            other = 0.5 * shifts + math.sqrt(0.75) * of_seed * draw.normal(size=(seeds, 1))
+            table -= draw.random((seeds, images)) < special.expit(logits - lower + other)
+        values = table.mean(axis=1)
+        means = wide_mean(values, [(1.0, spread_of(table))]), statistics.mean_of(values)
+        for name, mean in zip(found, means, strict=True):
+            ends = mean.interval(0.95)
+            found[name] += int(ends.low <= truth <= ends.high)
+    return {name: count / studies for name, count in found.items()}
+
+
+def two_sources(variances: tuple[float, float, float], studies: int = 500) -> dict[str, float]:
+    """Return the coverage of intervals of the components of a design of 4 x 4 runs."""
+    draw, sources = np.random.default_rng(11), ("weights", "order")
+    sds, counts = np.sqrt(variances), dict.fromkeys(component_sources(sources), 0)
+    truth = dict(zip(counts, (*variances, sum(variances)), strict=True))
+    for _ in range(studies):
+        values = sds[0] * draw.normal(size=(4, 1)) + sds[1] * draw.normal(size=4)
+        for part in components(values + sds[2] * draw.normal(size=(4, 4)), sources, 0.95):
+            counts[part.source] += int(part.low <= truth[part.source] <= part.high)
+    return {name: count / studies for name, count in counts.items()}
+
+
+def looking(needed: int) -> dict[str, float]:
+    """Return the coverage of intervals of a study whose seeds are added until one is narrow."""
+    half_width, held, student = 1.96 / math.sqrt(needed), 0, 0
+    for values in np.random.default_rng(0).standard_normal((STUDIES, 200)):
+        wanted, over = rounds({"a": values}, half_width, 200, 0.95)
+        last, own = over[-1].cells["a"], statistics.mean_interval(values[:wanted], 0.95)
+        held += int(abs(last.mean) <= last.half_width)
+        student += int(own.low <= 0 <= own.high)
+    return {"largest spread (used)": held / STUDIES, "Student": student / STUDIES}
+
+
+def show(what: str, found: dict[str, float]) -> None:
+    """Print a line of shares."""
+    print(f"{what:36}", "  ".join(f"{name} {share:.3f}" for name, share in found.items()))
+
+
+def main() -> None:
+    """Print every table; it takes some minutes."""
+    print("Intervals of a variance: share that covers it")
+    for n in (5, 7, 10, 30):
+        for shape in SHAPES:
+            show(f"  {n} values, {shape}", variances(n, shape))
+    print("Tests of equal variances of 10 pairs: share below 0.05 though they are equal")
+    for shape in ("normal", "t(5)", "Laplace"):
+        show(f"  {shape}", equal_variances(10, shape))
+    print("Intervals of an accuracy and of a paired difference of two: share that covers it")
+    for seeds in (5, 10):
+        for lower, name in ((0.0, "accuracy"), (1.0, "difference")):
+            show(f"  {seeds} seeds, {name}", right_answers(seeds, lower))
+    print("Intervals of components of variance of 4 x 4 runs: share that covers it")
+    for variances_of in ((0.7, 0.1, 0.2), (0.02, 0.02, 0.96), (0, 0.2, 0.8)):
+        show(f"  {variances_of}", two_sources(variances_of))
+    print("Intervals of a mean, of seeds added until they are narrow: share that covers it")
+    for needed in (12, 20, 40):
+        show(f"  {needed} seeds needed", looking(needed))
+
+
+if __name__ == "__main__":
+    main()
