@@ -78,6 +78,7 @@ def add_across(folder, factors, full=False, **made) -> str:
         if rank:
             whole = rows["estimand"] == "overall"
             rows.loc[whole, "verdict"] = [made_up[name, claim] for claim in rows.loc[whole, "id"]]
+            rows["explains"] = rows["decisive"].where(rows["decisive"] == "yes")
         claims.append(rows)
     tables["claims"] = pd.concat(claims)
     for name in ("runs", "histories", "gap", "contrasts", "choice", "power", "weight_histogram",
