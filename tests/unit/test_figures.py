@@ -259,8 +259,8 @@ def test_contrasts_draw_differences_and_fill_those_that_holm_keeps(study):
     assert [item.get_mfc() == "white" for item in lines] == [False, True]
 
 
-def test_contrasts_without_reference_say_so(edge_case):
-    drawing = figures.draw("contrasts", edge_case("reference not in the study"))
+def test_contrasts_of_one_lambda_say_so(edge_case):
+    drawing = figures.draw("contrasts", edge_case("one lambda, two seeds"))
     assert any("No contrasts" in text for text in texts(drawing))
 
 

@@ -34,7 +34,7 @@ def contrasts(study: Study) -> Figure:
     """
     contrasts, alpha = study.tables["contrasts"], 1 - study.config["confidence"]
     if contrasts.empty:
-        return style.message("No contrasts: the reference lambda has no partner in this study.")
+        return style.message("No contrasts: this study has no second lambda.")
     values = plot.lambdas_of(contrasts)
     rows = -(-len(CONTRASTS) // 2)
     height = rows * (0.19 * len(values) + 0.85) + 0.5
