@@ -80,26 +80,24 @@ def text(study: Study) -> list[str]:
     }
     if len(completed) == 1:
         measures = ("gap_generalisation", "weight_norm", "test_accuracy")
-        facts["only"] = {name: mean(study, name, completed[0]) for name in measures}
-        facts["only_n"] = len(
-            runs[
-                (runs["status"] == "completed") & runs["seed"].isin(study.design.independent_seeds)
-            ]
+        own = runs[runs["seed"].isin(study.design.independent_seeds)]
+        return paragraphs(
+            "answer",
+            **facts,
+            only={name: mean(study, name, completed[0]) for name in measures},
+            only_n=(own["status"] == "completed").sum(),
         )
-        return paragraphs("answer", **facts)
     base, extreme = compared(study)
-    strongest, best, reference = (
-        comparison(study, extreme, EFFECTS),
-        choice(study),
-        study.design.reference,
-    )
-    own = best["l2"] not in (None, base, extreme)
+    strongest, best = comparison(study, extreme, EFFECTS), choice(study)
+    reference = study.design.reference
     return paragraphs(
         "answer",
         **facts,
         choice=best,
         diverged=(runs["status"] == "diverged").any(),
-        chosen=comparison(study, best["l2"], WORTH) if own else None,
+        chosen=None
+        if best["l2"] in (None, base, extreme)
+        else comparison(study, best["l2"], WORTH),
         strongest=strongest,
         few=strongest.n < FEW_SEEDS,
         absent_reference=None if reference in set(runs["l2"]) else reference,
@@ -113,9 +111,9 @@ def choice(study: Study) -> dict:
     images are drawn again too; None where that is not known. `simplest` is a larger lambda that is
     nearly as good, or None.
     """
-    over_seeds = study.over_seeds["choice"].set_index("rule")
-    best, wide = over_seeds.loc["best"], study.shown["choice"].set_index("rule").loc["best"]
-    simplest = over_seeds.loc["one_standard_error", "l2"]
+    rules = study.over_seeds["choice"].set_index("rule")
+    best, wide = rules.loc["best"], study.shown["choice"].set_index("rule").loc["best"]
+    simplest = rules.loc["one_standard_error", "l2"]
     with_images = wide["scope"] == SEEDS_AND_IMAGES
     return {
         "l2": None if pd.isna(best["l2"]) else best["l2"],
