@@ -20,7 +20,8 @@ from l2study.report.templates import REPORTS, paragraphs
 
 def ledger_of(study: Study) -> Mapping[str, dict]:
     """Return the claims of the ledger that judges a study, by their ids."""
-    name = study.design.ledger
+    # the base's ledger judges every set-up
+    name = (study.setups[0] if study.setups else study.design).ledger
     return _claims(REPORTS / "claims" / f"{name}.yaml" if name in LEDGERS else Path(name))
 
 
