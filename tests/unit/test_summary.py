@@ -117,15 +117,6 @@ def test_lambda_table_repeats_the_tables(study):
             assert ends(row[head]) == wide.loc[kind, ["mean", "mean_low", "mean_high"]].tolist()
         columns = ["variance", "variance_low", "variance_high"]
         assert ends(row["Its variance"]) == last.loc["reported", columns].tolist()
-    assert table["0.0001"]["Runs"].text == "3, 1 diverged"
-
-
-def test_gap_table_has_the_parts_of_the_reported_gap(study):
-    for row in text_tables.gap_table(study):
-        reported, *parts = (
-            row[head].value for head in ("Reported", "= lag", "+ generalisation", "+ split")
-        )
-        assert reported == pytest.approx(sum(parts))
 
 
 def test_weight_table_tells_what_is_regularised(study):
@@ -133,14 +124,10 @@ def test_weight_table_tells_what_is_regularised(study):
     row = by_lambda(text_tables.weight_table(study))["0.01"]
     assert list(row)[1:] == heads
     cell = study.tables["runs"].query("l2 == 0.01")
-    for head, measure in zip(
-        heads, ("weight_norm", "output_kernel_norm", "norm_product"), strict=True
-    ):
+    measures = ("weight_norm", "output_kernel_norm", "norm_product")
+    for head, measure in zip(heads, measures, strict=True):
         low, high = stats.t.interval(0.9, 3, cell[measure].mean(), stats.sem(cell[measure]))
         assert ends(row[head]) == pytest.approx([cell[measure].mean(), low, high])
-    config = {**study.config, "model": {**study.config["model"], "regularize_output": True}}
-    table = text_tables.weight_table(dataclasses.replace(study, config=config))
-    assert list(table[0])[2] == "Output kernel (regularised)"
 
 
 def test_choice_is_that_of_the_table(study):
@@ -165,15 +152,6 @@ def test_contrasts_are_for_both_scopes(study):
         assert [row[head].value for row in table] == expected
 
 
-def test_power_table_has_a_column_per_difference(study):
-    power = study.tables["power"]
-    first = power[(power["l2"] == 1e-4) & (power["gap"] == "reported")]
-    row = text_tables.power_table(study)[0]
-    heads = list(row)[-3:]
-    assert heads == ["0.1 points", "0.2 points", "0.5 points"]
-    assert [row[head].value for head in heads] == first["seeds"].tolist()
-
-
 def test_claim_table_has_estimates_and_bounds_in_the_unit_of_the_reader(tmp_path):
     study = made_up(tmp_path, epochs=8, diverged={(1e-2, 3): 2})
     claims = study.tables["claims"]
@@ -181,10 +159,7 @@ def test_claim_table_has_estimates_and_bounds_in_the_unit_of_the_reader(tmp_path
     row = claim_tables.claim_table(study, "negative-gap")[0]
     assert row["Estimate"].value == expected["estimate"]
     assert row["Estimate"].text == f"{100 * expected['estimate']:.2f} points".replace("-", "−")
-    assert (row["The claim needs"], row["The exercise"].text) == ("below 0", "−1.4 points")
     assert "lambda 0.01 seed 3" in row["Estimand"].beneath
-    assert (row["Evidence"].table, row["Evidence"].figure) == ("gap.csv", "decomposition")
-    assert "The exercise" not in claim_tables.claim_table(study, "small-weights")[0]
 
 
 def test_markdown_table_escapes_bars_and_aligns_numbers():
@@ -197,66 +172,26 @@ def test_markdown_table_escapes_bars_and_aligns_numbers():
 
 
 def test_what_was_set_follows_the_configuration(study):
-    def setup(**parts):
-        changed = {name: study.config[name] | part for name, part in parts.items()}
-        rows = provenance.setup(dataclasses.replace(study, config=study.config | changed))
-        return {row["What"]: row["Value"] for row in rows}
-
-    plain = setup()
-    decoupled = setup(
-        model={"regularizer": "decoupled", "regularize_output": True, "hidden_units": [64, 32]},
-        dataset={"label_noise": 0.2, "train_size": 5000},
-        training={"momentum": 0.9},
-    )
-    assert "Label noise" not in plain and decoupled["Label noise"].startswith("20 %")
-    assert "L2(" in plain["Regulariser"] and "L2(" not in decoupled["Regulariser"]
-    assert "output kernel" in decoupled["Regulariser"]
-    assert "Dense(64, relu) → Dense(32, relu)" in decoupled["Model"]
-    assert "5,000" in decoupled["Training subset"] and "momentum 0.9" in decoupled["Training"]
-    assert plain["Seeds"] == "4: 0, 1, 2, 5"
+    parts = {
+        "model": {"regularizer": "decoupled", "regularize_output": True, "hidden_units": [64, 32]},
+        "dataset": {"label_noise": 0.2, "train_size": 5000},
+    }
+    config = study.config | {name: study.config[name] | part for name, part in parts.items()}
+    rows = provenance.setup(dataclasses.replace(study, config=config))
+    said = {row["What"]: row["Value"] for row in rows}
+    assert said["Label noise"].startswith("20 %") and "5,000" in said["Training subset"]
+    assert "L2(" not in said["Regulariser"] and "output kernel" in said["Regulariser"]
+    assert "Dense(64, relu) → Dense(32, relu)" in said["Model"]
 
 
-@pytest.mark.parametrize(
-    ("known", "words"),
-    [
-        ({}, ""),
-        ({"values": [0, 16], "scale": 1 / 255}, "; values 0 to 16, divided by 255"),
-        ({"values": [-0.5, 1.0], "scale": 1.0}, "; values −0.5 to 1"),
-    ],
-)
-def test_what_was_set_says_how_images_were_scaled(study, known, words):
-    data = {"source": "digits.npz", "counts": {"train": 1000, "test": 200}} | known
-    first = provenance.setup(dataclasses.replace(study, data=data))[0]
-    assert first == {"What": "Data", "Value": f"digits.npz: 1,000 train, 200 test images{words}"}
-
-
-def test_versions_differ_between_runs_and_lists_are_plain(study):
-    (row,) = provenance.versions(study)
-    assert (row["Runs"], row["Keras"]) == ("12", "3.0")
+def test_runs_are_counted_by_the_machine_that_made_them(study):
     environments = [({"devices": ["/physical_device:CPU:0", "GPU:0"]}, 3), ({"cpu": "x"}, 1)]
     table = provenance.versions(dataclasses.replace(study, environments=environments))
     assert [row["Devices"] for row in table] == ["CPU:0, GPU:0", "–"]
     assert [row["Runs"] for row in table] == ["3", "1"]
 
 
-def test_diverged_runs_are_counted_and_named_near_the_top(study):
-    text = summary.summary(study)
-    (line,) = provenance.diverged(study)
-    assert line.startswith("lambda 0.0001: 1 of 4") and "seed 5 after epoch 2" in line
-    sentence = provenance.runs_sentence(study)
-    assert "11 completed, 1 diverged" in sentence and "lambda 0.0001 seed 5" in sentence
-    assert text.index(sentence) < text.index("## Per lambda")
-
-
 # --- the whole ------------------------------------------------------------------------------------
-
-
-def test_every_figure_is_shown_once_with_alternative_text_and_caption(study):
-    pattern = r"!\[([^\]]+)\]\(figures/(\w+)\.png\)\n\n\*(.+?)\* (.+)"
-    images = re.findall(pattern, summary.summary(study))
-    assert sorted(name for _, name, _, _ in images) == sorted(study.captions)
-    assert all(alt == description and len(reading) > 50 for alt, _, description, reading in images)
-    assert images[0][1] == "decomposition"
 
 
 @pytest.mark.slow  # makes whole studies
