@@ -12,10 +12,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from l2study.core.config import ConfigError, check, read_keys
+from l2study.core.config import ConfigError, read_keys
 from l2study.core.design import Design, Setup
 from l2study.core.seeds import USUAL
 from l2study.core.wording import seed_list
@@ -26,7 +26,6 @@ from l2study.workflow.estimate import Cost, Expected
 def plan(
     jobs: Iterable[dict],
     cores: int,
-    finished: Iterable[str] = (),
     time_runs: Callable[[Setup], Cost | None] = estimate.time_short_runs,
 ) -> str:
     """Return the plan in words.
@@ -35,7 +34,6 @@ def plan(
         jobs: every job that would be done: its `rule`, its `output` as a list of paths, and its
             `params` by name.
         cores: how many runs are trained at a time.
-        finished: lines about a study in which there is nothing to do, see `notes.seeds_for_claims`.
         time_runs: returns what a run takes where none is there, or None.
 
     Raises:
@@ -45,8 +43,7 @@ def plan(
     for job in jobs:
         by_rule.setdefault(job["rule"], []).append(job)
     if not by_rule:
-        nothing = "Nothing to be done: every run is there, tables and report are up to date."
-        return "\n".join([nothing, *finished])
+        return "Nothing to be done: every run is there, tables and report are up to date."
     new = {job["params"]["folder"] for job in by_rule.get("train", [])}
     prepared = {job["output"][0] for job in by_rule.get("prepare", [])}
     lines = []
@@ -169,16 +166,7 @@ def main() -> None:
     )
     if done.returncode != 0:
         sys.exit(done.stderr.strip())
-    jobs = map(json.loads, done.stdout.splitlines())
-    finished = notes.seeds_for_claims(Path("results", _name(options.configfile, others)), cores)
-    print(plan(jobs, cores, finished))
-
-
-def _name(files: Sequence[str], others: Iterable[str]) -> str:
-    """Return the name of the study that these options of Snakemake are about."""
-    names = [other.removeprefix("study=") for other in others if other.startswith("study=")]
-    names += [(read_keys(file) or {}).get("study") for file in reversed(files)]
-    return next(filter(None, names), check({})["study"])
+    print(plan(map(json.loads, done.stdout.splitlines()), cores))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,12 @@
-"""What a person should know before a study starts, and when it is finished."""
+"""What a person should know before a study starts."""
 
-import csv
 import json
-import statistics
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from pathlib import Path
 
 from l2study.core.code import fingerprint
 from l2study.core.config import check
 from l2study.core.files import read_json
-from l2study.core.paths import BASE
 from l2study.workflow.estimate import Expected
 
 _OF_RUNS = ("dataset", "validation", "model", "training")
@@ -67,49 +63,3 @@ def unnamed(study: Mapping) -> str | None:
         f"this is not the study of config.yaml, but has its name: the results go to results/{name}."
         f" For a folder of its own, give it a name: study: mine"
     )
-
-
-def seeds_for_claims(results: Path, cores: int) -> list[str]:
-    """Return a line for every claim that is not resolved in the base, with seeds and time.
-
-    How many seeds that takes is read from claims.csv, and how long a run takes from runs.csv.
-
-    Args:
-        results: the folder of the study's results.
-        cores: how many runs are trained at a time.
-
-    Returns:
-        Nothing if all are resolved, or there are no tables.
-    """
-    try:
-        claims, runs = (_rows(results / "tables" / f"{name}.csv") for name in ("claims", "runs"))
-    except OSError:
-        return []
-    left = [
-        row for row in claims if row["estimand"] == "overall" and row["verdict"] == "not resolved"
-    ]
-    if not left or not runs:
-        return []
-    seeds, lambdas = (len({row[key] for row in runs}) for key in ("seed", "l2"))
-    each = statistics.fmean(
-        float(row["seconds_total"]) + float(row["seconds_measures"]) for row in runs
-    )
-    found = [
-        "Claims that are not resolved, and the seeds that would resolve them at a power of 80 %:"
-    ]
-    for row in left:
-        if not row["seeds_needed"]:
-            found.append(f"  {row['id']}: more seeds alone would not")
-            continue
-        more = max(int(row["seeds_needed"]) - seeds, 0)
-        minutes = max(round(more * lambdas * each / cores / 60), 1)
-        found.append(
-            f"  {row['id']}: {row['seeds_needed']} seeds, {more} more than now, about"
-            f" {minutes // 60}:{minutes % 60:02} (h:mm)"
-        )
-    return found
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    with open(path, newline="", encoding="utf-8") as file:
-        return [row for row in csv.DictReader(file) if row["setup"] == BASE]
