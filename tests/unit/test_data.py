@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from sklearn.model_selection import train_test_split
 
 from l2study.core.config import ConfigError, check
 from l2study.data.formats import read_idx
@@ -25,7 +24,6 @@ from l2study.data.sources import source_fingerprint, training_images
 from tiny import set_up
 
 ROOT = Path(__file__).resolve().parents[2]
-FASHION = Path("/usr/share/datasets/fashion-mnist")
 
 # of the arrays of any copy of MNIST, as published with the embedded one
 MNIST_TEST_IMAGES = "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161"
@@ -109,32 +107,15 @@ def test_the_rows_are_training_validation_test_in_file_order(tmp_path):
         np.testing.assert_array_equal(known.labels[part], content[f"y_{name}"][rows])
 
 
-def test_the_manifest_is_small_and_says_what_is_there(tmp_path):
+def test_the_manifest_has_the_checksums_of_the_files(tmp_path):
     path = write_npz(tmp_path / "mine.npz", arrays())
     prepare(setup_of(path), tmp_path / "data.json")
-    text = (tmp_path / "data.json").read_text()
-    manifest = json.loads(text)
+    manifest = json.loads((tmp_path / "data.json").read_text())
     images = np.load(tmp_path / "data.images.npy")
     labels = np.load(tmp_path / "data.labels.npy")
     assert manifest["images_sha256"] == hashlib.sha256(images.tobytes()).hexdigest()
     assert manifest["labels_sha256"] == hashlib.sha256(labels.tobytes()).hexdigest()
     assert manifest["shape"] == [4, 3] and manifest["dtype"] == "uint8"
-    assert str(tmp_path) not in text
-    assert len(text) < 1000
-    assert sorted(p.name for p in tmp_path.glob("data*")) == [
-        *("data.images.npy", "data.json", "data.labels.npy")
-    ]
-
-
-def test_the_same_data_gives_the_same_bytes(tmp_path):
-    content = arrays()
-    changes = {"validation": {"split": "stratified"}, "dataset": {"train_size": 12}}
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        write_npz(tmp_path / name / "mine.npz", content)
-        prepare(setup_of(tmp_path / name / "mine.npz", **changes), tmp_path / name / "data.json")
-    for name in ("data.json", "data.images.npy", "data.labels.npy"):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
 def test_the_checksum_is_that_of_the_content_whatever_its_container(tmp_path):
@@ -177,8 +158,7 @@ def test_the_checksum_changes_with_anything_that_training_sees(tmp_path):
     assert len(set(found)) == len(found) == 11
 
 
-@pytest.mark.parametrize("shape", [(5,), (2, 2), (3, 2, 3), (2, 2, 2, 2)])
-@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, ">f8"])
+@pytest.mark.parametrize(("shape", "kind"), [((5,), np.float16), ((3, 2, 3), ">f8")])
 def test_images_of_any_shape_may_be_floats_which_stay_as_they_are(tmp_path, shape, kind):
     content = arrays(shape=shape)
     for name in ("x_train", "x_test"):
@@ -239,11 +219,6 @@ def test_checksums_that_are_damaged_are_refused(tmp_path, text):
     one_line(caught)
 
 
-def test_the_embedded_file_can_be_absent(tmp_path):
-    with pytest.raises(DataError, match=r"mnist\.npz.*No such file"):
-        check_against_data(set_up(), tmp_path)
-
-
 # ---- rows
 
 
@@ -286,16 +261,6 @@ def test_a_stratified_split_has_every_class_in_proportion(labels, fraction):
         members = np.sum(labels == label)
         assert abs(np.sum(labels[train] == label) - members * len(train) / len(labels)) < 1
         assert 0 < np.sum(labels[held_out] == label) < members
-
-
-def test_a_stratified_split_has_the_class_sizes_of_scikit_learn():
-    # sizes for which no two remainders tie, where libraries may differ
-    labels = np.repeat([0, 1, 2], [503, 211, 97])
-    train, held_out = split_rows(labels, "stratified", 0.2)
-    ours = np.bincount(labels[train]), np.bincount(labels[held_out])
-    theirs = train_test_split(labels, test_size=len(held_out), stratify=labels, random_state=0)
-    for own, other in zip(ours, theirs, strict=True):
-        np.testing.assert_array_equal(own, np.bincount(other))
 
 
 def test_a_stratified_split_is_random_shuffled_and_always_the_same():
@@ -363,13 +328,6 @@ def test_more_label_noise_keeps_what_less_has_replaced():
     replaced = little != labels[train]
     np.testing.assert_array_equal(much[replaced], little[replaced])
     assert np.count_nonzero(much != labels[train]) == 2 * count
-    # a subset draws on the same order of rows and the same classes
-    few, (learned, _) = noisy(labels, 0.2, train_size=450)
-    place = {row: i for i, row in enumerate(train)}
-    places = [place[row] for row in few]
-    both = replaced[places] & (learned != labels[few])
-    np.testing.assert_array_equal(learned[both], little[places][both])
-    assert np.count_nonzero(both) > 75  # of 90; two draws of their own would share 18
 
 
 def test_label_noise_leaves_all_but_the_training_labels(tmp_path):
@@ -379,12 +337,6 @@ def test_label_noise_leaves_all_but_the_training_labels(tmp_path):
     assert np.count_nonzero(known.labels != clean.labels) == round(0.3 * 27)
     np.testing.assert_array_equal(known.labels[27:], clean.labels[27:])
     np.testing.assert_array_equal(known.images, clean.images)
-    assert (known.counts, known.classes) == (clean.counts, clean.classes)
-    manifests = [json.loads((tmp_path / f"{name}.json").read_text()) for name in ("clean", "noisy")]
-    assert "noisy_labels" not in manifests[0] and manifests[1]["noisy_labels"] == 8
-    again = prepared(path, tmp_path / "again.json", dataset={"label_noise": 0.3}, seeds=[8, 9])
-    assert again.sha256 == known.sha256
-    np.testing.assert_array_equal(again.labels, known.labels)
     prepared(path, tmp_path / "none.json", dataset={"label_noise": 0})
     assert (tmp_path / "none.json").read_bytes() == (tmp_path / "clean.json").read_bytes()
 
@@ -392,18 +344,13 @@ def test_label_noise_leaves_all_but_the_training_labels(tmp_path):
 @pytest.mark.parametrize(
     ("labels", "config", "words"),
     [
-        (
-            [0, 1] * 5,
-            {"validation": {"fraction": 1e-17}},
-            "validation.fraction: 1e-17 of 10 rows",
-        ),
+        ([0, 1] * 5, {"validation": {"fraction": 1e-17}}, "validation.fraction: 1e-17 of 10 rows"),
         ([0, 1] * 5, {"validation": {"fraction": 0.99}}, "leaves none for training"),
         ([0, 1] * 5, {"dataset": {"train_size": 10}}, "dataset.train_size: 10 is more than the 9"),
         (
             [0] * 99 + [1],
             {"validation": {"split": "stratified"}},
-            "validation.fraction: 0.1 with split: stratified takes 10 of 100 rows, in proportion"
-            " none of class 1, which has 1;",
+            "in proportion none of class 1",
         ),
         ([0] * 90 + [1] * 10, {}, "validation.split: tail leaves no training row of class 1"),
         (
@@ -446,17 +393,6 @@ def test_idx_is_read_as_the_format_says(tmp_path, raw, expected, packed):
     np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.skipif(not FASHION.is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
-def test_debians_fashion_mnist_is_read(tmp_path):
-    known = prepared(FASHION, tmp_path / "data.json")
-    assert known.counts == {"train": 54000, "validation": 6000, "test": 10000}
-    assert (known.source, known.shape, known.classes) == ("fashion-mnist", (28, 28), 10)
-    # balanced by construction; the first image is an ankle boot
-    assert np.bincount(known.labels[: known.validation.stop]).tolist() == [6000] * 10
-    assert np.bincount(known.labels[known.test]).tolist() == [1000] * 10
-    assert known.labels[0] == 9
-
-
 @pytest.mark.parametrize("name", ["train-images.idx3-ubyte", "train-images-idx3-ubyte.gz"])
 def test_the_usual_names_of_idx_files_are_found(tmp_path, name):
     content = arrays()
@@ -467,25 +403,13 @@ def test_the_usual_names_of_idx_files_are_found(tmp_path, name):
     np.testing.assert_array_equal(known.images[known.train], content["x_train"][:27])
 
 
-def test_an_unpacked_file_goes_before_a_packed_one(tmp_path):
-    folder = write_idx(tmp_path / "mine", arrays(seed=1), packed=True)
-    content = arrays()
-    write_idx(folder, content, packed=False)
-    known = prepared(folder, tmp_path / "data.json")
-    np.testing.assert_array_equal(known.images[known.train], content["x_train"][:27])
-
-
 # ---- before anything starts
 
 
-def test_of_a_download_nothing_is_known():
+def test_of_a_download_only_the_number_of_images_is_known():
     assert training_images({"name": "cifar10"}) == 50000
     check_against_data(set_up(dataset={"name": "cifar10"}, training={"batch_size": 10**6}))
-
-
-def test_the_default_study_fits_its_data():
     assert training_images({"name": "mnist"}) == 60000
-    check_against_data(set_up())
 
 
 @pytest.mark.parametrize(
@@ -544,33 +468,15 @@ def label(value):
     return change
 
 
-def cut(size):
-    def write(folder):
-        path = write_npz(folder / "mine.npz", arrays())
-        path.write_bytes(path.read_bytes()[:size])
-        return path
-
-    return write
-
-
-def npy_file(folder):
-    np.save(folder / "mine.npy", arrays()["x_train"])
-    return folder / "mine.npy"
-
-
-def damaged_npz(folder):
-    """Write an .npz whose x_train has an element changed behind its checksum's back."""
-    path = folder / "mine.npz"
-    np.savez(path, **arrays(shape=(40, 40)))
-    raw = bytearray(path.read_bytes())
-    raw[20000] ^= 0xFF
-    path.write_bytes(raw)
+def cut(folder):
+    path = write_npz(folder / "mine.npz", arrays())
+    path.write_bytes(path.read_bytes()[:300])
     return path
 
 
-def idx_fault(name, change, packed=False):
+def idx_fault(name, change):
     def write(folder):
-        path = write_idx(folder / "mine", arrays(), packed=packed) / name
+        path = write_idx(folder / "mine", arrays(), packed=False) / name
         path.write_bytes(change(path.read_bytes())) if change else path.unlink()
         return path.parent
 
@@ -588,27 +494,21 @@ IMAGES, LABEL_FILE = "train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
 # fault, and what is said of it
 EARLY = {
     "absent": (lambda folder: folder / "absent.npz", "absent.npz: there is no such file"),
-    "cut in the middle": (cut(300), "mine.npz: not a complete .npz file"),
-    "a single array": (npy_file, "mine.npy: not a complete .npz file"),
+    "cut in the middle": (cut, "mine.npz: not a complete .npz file"),
     "x_train missing": (npz(x_train=None), "mine.npz: has no array x_train; it holds y_train"),
-    "label objects": (npz(y_test=lambda a: a.astype(object)), "mine.npz: y_test cannot be read"),
     "one-hot": (npz(y_train=lambda a: np.eye(3, dtype=int)[a]), "y_train has shape (30, 3)"),
     "float labels": (npz(y_train=lambda a: a / 1), "y_train has type float64"),
     "negative label": (npz(y_train=label(-1)), "y_train has the label -1"),
     "label 3 of 0 to 2": (npz(y_test=label(3)), "y_test has the label 3"),
     "class 1 absent": (npz(y_train=lambda a: np.where(a == 1, 0, a)), "has no row of class 1"),
-    "huge label": (npz(y_train=label(2**40)), "y_train is 1099511627776"),
     "one class": (npz(y_train=lambda a: 0 * a), "y_train is 0; allowed"),
     "IDX magic": (idx_fault(IMAGES, lambda b: b"\1" + b[1:]), f"{IMAGES}: x_train cannot be read"),
-    "IDX header cut": (idx_fault(IMAGES, lambda b: b[:9]), "header is cut short"),
     "IDX cut": (idx_fault(IMAGES, lambda b: b[:-1]), "359 bytes of elements"),
-    "gzip cut": (idx_fault(f"{IMAGES}.gz", lambda b: b[:-20], packed=True), "x_train cannot be"),
     "IDX file missing": (idx_fault(LABEL_FILE, None), f"no file for y_test; {LABEL_FILE}"),
 }
 """What is found before anything starts, and again where data are prepared."""
 
 LATE = {
-    "element changed": (damaged_npz, "x_train cannot be read: Bad CRC"),
     "images 1-d": (npz(x_train=np.ravel), "x_train has shape (360,)"),
     "no rows": (npz(x_test=lambda a: a[:0], y_test=lambda a: a[:0]), "x_test has shape (0, 4, 3)"),
     "int images": (npz(x_train=lambda a: a.astype(int)), "x_train has type int64"),
@@ -645,15 +545,6 @@ def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
         check_against_data(setup_of("~nobody-of-this-name/mine.npz"))
 
 
-@pytest.mark.parametrize("path", ["a\0b", "x" * 300, "x.npz/y"])
-def test_a_path_that_no_file_can_have_is_refused(tmp_path, path):
-    (tmp_path / "x.npz").write_bytes(b"")
-    for action in (lambda c: prepare(c, tmp_path / "data.json"), check_against_data):
-        with pytest.raises(DataError) as caught:
-            action(setup_of(tmp_path / path))
-        one_line(caught)
-
-
 @given(st.integers(0, 2000), st.binary(min_size=1, max_size=20), st.booleans(), st.booleans())
 @example(1242, b"\0\0\0\0\0\0\n", True, False)  # a line break in the name of an array
 @quick
@@ -672,6 +563,15 @@ def test_damage_anywhere_is_a_data_error_or_harmless(tmp_path, place, damage, np
             action(setup_of(path))
         except (DataError, ConfigError) as error:
             assert len(str(error).splitlines()) == 1
+
+
+@pytest.mark.parametrize("path", ["a\0b", "x" * 300, "x.npz/y"])
+def test_a_path_that_no_file_can_have_is_refused(tmp_path, path):
+    (tmp_path / "x.npz").write_bytes(b"")
+    for action in (lambda c: prepare(c, tmp_path / "data.json"), check_against_data):
+        with pytest.raises(DataError) as caught:
+            action(setup_of(tmp_path / path))
+        one_line(caught)
 
 
 # ---- what Keras downloads
@@ -724,9 +624,7 @@ def test_loaded_images_can_be_written_to_without_changing_the_file(tmp_path):
     [
         ("data.json", None),
         ("data.json", lambda raw: raw[:-20]),
-        ("data.json", lambda raw: b"{}"),
         ("data.json", lambda raw: raw.replace(b'"train": 27', b'"train": 26')),
-        ("data.json", lambda raw: raw.replace(b"uint8", b"float32")),
         ("data.images.npy", None),
         ("data.images.npy", lambda raw: raw[:-1]),
         ("data.labels.npy", lambda raw: b"not an array"),
@@ -769,36 +667,6 @@ def program(*arguments, **options):
         text=True,
         **options,
     )
-
-
-def test_the_program_says_what_it_has_prepared(tmp_path):
-    content = arrays()
-    for name in ("x_train", "x_test"):
-        content[name] = np.resize(np.arange(17, dtype=np.uint8), content[name].shape)
-    path = write_npz(tmp_path / "mine.npz", content)
-    config = json.dumps({"dataset": {"path": str(path)}})
-    result = program("--config", config, "--output", tmp_path / "data.json")
-    assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout == (
-        "mine.npz: 27 train, 3 validation, 9 test rows of 4 x 3, 3 classes;"
-        " values 0 to 16, divided by 255\n"
-    )
-    assert load(tmp_path / "data.json").classes == 3
-
-
-@pytest.mark.parametrize(
-    ("config", "words"),
-    [
-        ("absent.yaml", "absent.yaml: cannot be read: No such file or directory"),
-        ('{"dataset": {"path": "absent.npz"}}', "absent.npz: there is no such file or folder"),
-        ('{"dataset": {"train_size": 54001}}', "dataset.train_size: 54001 is more than the 54000"),
-    ],
-)
-def test_the_program_ends_with_one_line(tmp_path, config, words):
-    result = program("--config", config, "--output", tmp_path / "data.json")
-    assert result.returncode != 0
-    assert len(result.stderr.splitlines()) == 1 and words in result.stderr
-    assert not list(tmp_path.iterdir())
 
 
 def test_the_program_says_why_it_cannot_write(tmp_path):
