@@ -63,21 +63,17 @@ def reproduce(results: Path, reference: Path) -> str:
     check_same_study(results, reference, ours, theirs)
     runs, runs_there = read_tables(results, ours)["runs"], read_tables(reference, theirs)["runs"]
     if lost := len(runs_there) - len(runs):
-        raise ReproductionError(
-            f"{results}: lacks {lost} of {len(runs_there)} runs: finish it first"
-        )
-    histories, histories_there = (
-        read_tables(folder, package, "parquet")["histories"]
-        for folder, package in ((results, ours), (reference, theirs))
-    )
+        raise ReproductionError(f"{results}: lacks {lost} of {len(runs_there)} runs")
+    histories = read_tables(results, ours, "parquet")["histories"]
+    histories_there = read_tables(reference, theirs, "parquet")["histories"]
     confidence = ours["config"]["confidence"]
     means = reproduction.compared_means(runs, runs_there, confidence)
     write_table(means, results / "reproduction.csv")
     differ = reproduction.different_histories(histories, histories_there)
     other = other_kind(read_json(reference / "made.json"), environments(results, ours, runs))
-    what = f"{results}: all {len(runs)} histories are equal to the reference's, byte for byte"
     if differ.empty and means["inside"].all():
-        return f"{what}{', although ' + other if other else ''}"
+        although = f", although {other}" if other else ""
+        return f"{results}: all {len(runs)} histories equal the reference's byte for byte{although}"
     if not differ.empty and not other:
         first = differ.iloc[0]
         where = f"l2 {l2_label(first['l2'])}, seed {first['seed']}, epoch {first['epoch']}"
@@ -107,30 +103,17 @@ def reproduce(results: Path, reference: Path) -> str:
 
 def check_same_study(results: Path, reference: Path, ours: dict, theirs: dict) -> None:
     """Raise a ReproductionError if two data packages are not of the same runs on the same data."""
-    configs = [
-        {key: value for key, value in package["config"].items() if key not in OF_NO_RUN}
-        for package in (ours, theirs)
-    ]
-    if configs[0] != configs[1]:
+    mine, other = ours["config"], theirs["config"]
+    keys = sorted({*mine, *other} - set(OF_NO_RUN))
+    if differ := [key for key in keys if mine.get(key) != other.get(key)]:
         raise ReproductionError(
-            f"{results}: is not the study of {reference}: {_first_difference(*configs)}"
+            f"{results}: is not the study of {reference}: they differ in {', '.join(differ)}"
         )
     for setup, manifest in theirs["data"].items():
         if ours["data"].get(setup, {}).get("sha256") != manifest.get("sha256"):
             raise ReproductionError(
                 f"{results}: does not have the data of {reference}, in the set-up {setup}"
             )
-
-
-def _first_difference(ours: object, theirs: object, key: str = "") -> str:
-    """Return in words where two configurations first differ."""
-    if not (isinstance(ours, dict) and isinstance(theirs, dict)):
-        return f"{key} is {ours} instead of {theirs}"
-    for name in dict.fromkeys([*theirs, *ours]):
-        pair = ours.get(name, "absent"), theirs.get(name, "absent")
-        if pair[0] != pair[1]:
-            return _first_difference(*pair, f"{key}.{name}" if key else str(name))
-    raise ValueError("they are equal")
 
 
 def other_kind(made: dict, found: list[tuple[dict, int]]) -> str:
@@ -142,16 +125,19 @@ def other_kind(made: dict, found: list[tuple[dict, int]]) -> str:
     """
     if not found:
         return "the runs are not here to tell on what they were made"
-    for key in OF_THE_KIND:
-        here = {str(environment.get(key)) for environment, _ in found}
-        there = {str(environment.get(key)) for environment in made["environments"]}
-        if here != there:
-            return f"{key} is {', '.join(sorted(here))} instead of {', '.join(sorted(there))}"
-    here = processor()
-    for key in dict.fromkeys([*here, *made["processor"]]):
-        if here.get(key) != made["processor"].get(key):
-            return f"the processor is another one, by its {key}"
+    here = _kind([environment for environment, _ in found], processor())
+    there = _kind(made["environments"], made["processor"])
+    for key in here:
+        if here[key] != there.get(key):
+            return f"{key} is {here[key]} instead of {there.get(key)}"
     return ""
+
+
+def _kind(environments: list[dict], machine: dict) -> dict[str, str]:
+    found = {key: sorted({str(one.get(key)) for one in environments}) for key in OF_THE_KIND}
+    return {key: ", ".join(values) for key, values in found.items()} | {
+        f"the processor's {key}": value for key, value in machine.items()
+    }
 
 
 def processor() -> dict[str, str]:
@@ -169,9 +155,6 @@ def processor() -> dict[str, str]:
     return {name: found[name] for name in names if name in found} | {
         "machine": platform.machine(),
         "flags": hashlib.sha256(flags.encode()).hexdigest()[:16],
-        "vectors": " ".join(
-            flag for flag in flags.split() if flag.startswith(("avx", "amx", "fma"))
-        ),
     }
 
 
@@ -224,16 +207,13 @@ def main(arguments: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--configfile", help="the configuration of the study (config.yaml)")
-    parser.add_argument("--results", type=Path, help="its folder (results/<study>)")
-    parser.add_argument("--reference", type=Path, help="the reference (reference/<study>)")
     parser.add_argument(
         "--keep", action="store_true", help="make the study the reference, in place of another"
     )
     options = parser.parse_args(arguments)
     try:
         study = read_config(options.configfile or PROJECT / "config.yaml")["study"]
-        results = options.results or Path("results", study)
-        reference = options.reference or Path(os.path.relpath(REFERENCE / study))
+        results, reference = Path("results", study), Path(os.path.relpath(REFERENCE / study))
         if not options.keep and not (reference / "made.json").exists():
             there = ", ".join(sorted(path.parent.name for path in REFERENCE.glob("*/made.json")))
             raise ReproductionError(f"{reference}: there is no such reference; there are {there}")

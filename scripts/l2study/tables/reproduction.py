@@ -47,11 +47,6 @@ def compared_means(ours: pd.DataFrame, reference: pd.DataFrame, confidence: floa
     mean_reference, difference, low, high, p_holm and inside. `low` and `high` are the joint
     interval of the difference, for means of two samples whose variances may differ (Welch 1947).
     A mean is inside if it holds 0. `p_holm` is Welch's p-value, adjusted over all rows.
-
-    Args:
-        ours: a table of runs.
-        reference: one of the same runs.
-        confidence: of the intervals, 0.95 for instance.
     """
     cells, names = ours.set_index(RUN[:2]).index.unique().sort_values(), _measures(ours, reference)
     first, second = _values(ours, names), _values(reference, names)
@@ -83,11 +78,6 @@ def outside_by_chance(ours: pd.DataFrame, reference: pd.DataFrame, confidence: f
     If it does not matter where a run was made, ours and the reference's can change places. All
     pairs do so at random, `SWAPS` times, each with all measures of the run, since these depend on
     one another. The result is the quantile `confidence` of how many means then lie outside.
-
-    Args:
-        ours: a table of runs.
-        reference: one of the same runs.
-        confidence: of the intervals, and of the quantile.
     """
     names = _measures(ours, reference)
     both = np.stack([_values(ours, names), _values(reference, names)])
@@ -123,10 +113,10 @@ def _outside(first: np.ndarray, second: np.ndarray, confidence: float) -> np.nda
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        n = [np.isfinite(values).sum(axis=-1) for values in (first, second)]
-        summaries = [
-            (np.nanmean(values, axis=-1), np.nanstd(values, axis=-1, ddof=1), count)
-            for values, count in zip((first, second), n, strict=True)
-        ]
-        p = stats.ttest_ind_from_stats(*summaries[0], *summaries[1], equal_var=False).pvalue
-    return (p < 1 - confidence) | ((n[0] == 0) != (n[1] == 0))
+        p = stats.ttest_ind_from_stats(*_summary(first), *_summary(second), equal_var=False).pvalue
+    return (p < 1 - confidence) | (np.isfinite(first).any(-1) != np.isfinite(second).any(-1))
+
+
+def _summary(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    n = np.isfinite(values).sum(axis=-1)
+    return np.nanmean(values, axis=-1), np.nanstd(values, axis=-1, ddof=1), n
