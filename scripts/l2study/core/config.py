@@ -31,17 +31,17 @@ def read_config(source: str | os.PathLike) -> dict:
     """Return the canonical configuration (see `check`) in a file or a text.
 
     Args:
-        source: path of a YAML file; or JSON text, which begins with `{`. Such text is of the
-            workflow, which has checked it, so it is not checked again.
+        source: path of a YAML file; or JSON text, which begins with `{`.
 
     Raises:
-        ConfigError: the file cannot be read, is not YAML, repeats a key, or is not valid.
+        ConfigError: it cannot be read, is not YAML or JSON, a file repeats a key, or it is not
+            valid.
     """
     text = str(source)
     if not text.lstrip().startswith("{"):
         return check(read_keys(source))
     try:
-        return checked_before(json.loads(text))
+        return check(json.loads(text))
     except json.JSONDecodeError as error:
         raise ConfigError(f"the configuration: not valid JSON: {error}") from None
 
@@ -99,7 +99,7 @@ def check(config: dict, *, defaults: bool = True) -> dict:
     Raises:
         ConfigError: the first fault found, in one line.
     """
-    # Imported late: a job reads a configuration that has been checked.
+    # Imported late: the Snakemake within a job of a cluster checks nothing.
     from pydantic import ValidationError
 
     from l2study.core.config_model import Config
