@@ -11,12 +11,12 @@ Example:
         --results results/mnist
 """
 
-import argparse
 import gc
 import sys
 from pathlib import Path
 
 from l2study.core.config import ConfigError, read_config
+from l2study.core.program import add_config, parser
 from l2study.core.runs import DamagedRunError
 from l2study.tables.datapackage import DescriptionError
 from l2study.tables.ledger import LedgerError
@@ -25,18 +25,16 @@ from l2study.tables.study_tables import write_tables
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; exit with one line for each thing that is wrong."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config", required=True, help="YAML or JSON file, or the JSON itself")
-    parser.add_argument("--claims", required=True, type=Path, help="the claims ledger, YAML")
-    parser.add_argument(
+    command = parser(__doc__)
+    add_config(command)
+    command.add_argument("--claims", required=True, type=Path, help="the claims ledger, YAML")
+    command.add_argument(
         "--results", required=True, type=Path, help="the study's folder: holds runs/, gets tables/"
     )
-    parser.add_argument(
+    command.add_argument(
         "--allow-missing", action="store_true", help="leave out runs that are missing"
     )
-    given = parser.parse_args(arguments)
+    given = command.parse_args(arguments)
     try:
         config = read_config(given.config)
         write_tables(config, given.claims, given.results, allow_missing=given.allow_missing)

@@ -13,12 +13,12 @@ Example:
     python scripts/compare.py results/mnist results/fashion --output comparison.html
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from l2study.core.files import write_table, write_text
+from l2study.core.program import parser
 from l2study.data.prepared import reason
 from l2study.report import comparison
 from l2study.report.comparison import ComparisonError
@@ -44,16 +44,14 @@ def compare(folders: Sequence[Path], output: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; exit with one line for what is wrong."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
+    command = parser(__doc__)
+    command.add_argument(
         "folders", nargs="+", type=Path, metavar="RESULTS", help="folder of a finished study"
     )
-    parser.add_argument(
+    command.add_argument(
         "--output", type=Path, default=Path("comparison.html"), help="the page (comparison.html)"
     )
-    options = parser.parse_args(arguments)
+    options = command.parse_args(arguments)
     try:
         compare(options.folders, options.output)
     except (ComparisonError, ReportError) as error:

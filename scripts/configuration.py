@@ -7,7 +7,6 @@ Example:
     python scripts/configuration.py
 """
 
-import argparse
 import json
 import textwrap
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import yaml
 
 from l2study.core.config_faults import allowed
 from l2study.core.config_model import Config
+from l2study.core.program import parser
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -140,9 +140,7 @@ def files() -> dict[Path, str]:
 
 def main() -> None:
     """Write the files."""
-    argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    ).parse_args()
+    parser(__doc__).parse_args()
     for path, content in files().items():
         path.write_text(content, encoding="utf-8")
 

@@ -7,11 +7,11 @@ Example:
     python scripts/findings.py
 """
 
-import argparse
 import sys
 from pathlib import Path
 
 from l2study.core.files import replacing, write_text
+from l2study.core.program import parser
 from l2study.data.prepared import reason
 from l2study.report.findings_page import FindingsError, findings
 from l2study.report.study import ReportError
@@ -21,13 +21,11 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; exit with one line for what is wrong."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
+    command = parser(__doc__)
+    command.add_argument(
         "--output", type=Path, default=PROJECT / "docs", help="folder to write to (docs)"
     )
-    folder = parser.parse_args(arguments).output
+    folder = command.parse_args(arguments).output
     try:
         page, pictures = findings(PROJECT)
         (folder / "findings").mkdir(parents=True, exist_ok=True)

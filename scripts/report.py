@@ -15,7 +15,6 @@ folder captions_across beside the notebook. If the sources of variation are cros
 figures whose captions are in the folder captions_crossed.
 """
 
-import argparse
 import dataclasses
 import gc
 import os
@@ -33,6 +32,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 from l2study.core.config import ConfigError
 from l2study.core.files import write_text
 from l2study.core.paths import BASE, place
+from l2study.core.program import add_config, parser
 from l2study.report import figures
 from l2study.report.study import ReportError, read_study
 
@@ -161,22 +161,20 @@ def relocate(notebook: nbformat.NotebookNode, old: Path, new: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; exit with one line for what is wrong."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config", required=True, help="YAML or JSON file, or the JSON itself")
-    parser.add_argument("--notebook", required=True, type=Path, help="the notebook template")
-    parser.add_argument(
+    command = parser(__doc__)
+    add_config(command)
+    command.add_argument("--notebook", required=True, type=Path, help="the notebook template")
+    command.add_argument(
         "--captions", required=True, type=Path, help="folder with one .rst file per figure"
     )
-    parser.add_argument(
+    command.add_argument(
         "--results",
         required=True,
         type=Path,
         help="the study's folder: tables/, runs/; gets report/",
     )
-    parser.add_argument("--setup", default=BASE, help="the name of the set-up (default: base)")
-    options = parser.parse_args(arguments)
+    command.add_argument("--setup", default=BASE, help="the name of the set-up (default: base)")
+    options = command.parse_args(arguments)
     # a stop request cleans up like an error does
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped before the report was complete"))
     try:

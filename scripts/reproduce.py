@@ -11,7 +11,6 @@ Example:
     python scripts/reproduce.py --configfile mine.yaml --keep
 """
 
-import argparse
 import hashlib
 import os
 import platform
@@ -26,6 +25,7 @@ from pathlib import Path
 from l2study.core.config import ConfigError, read_config
 from l2study.core.files import read_json, write_json, write_table
 from l2study.core.labels import l2_label
+from l2study.core.program import parser
 from l2study.core.wording import percent
 from l2study.data.prepared import reason
 from l2study.report.study import ReportError, environments, read_package, read_tables
@@ -203,14 +203,12 @@ def _commit() -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; exit with one line for what is wrong."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--configfile", help="the configuration of the study (config.yaml)")
-    parser.add_argument(
+    command = parser(__doc__)
+    command.add_argument("--configfile", help="the configuration of the study (config.yaml)")
+    command.add_argument(
         "--keep", action="store_true", help="make the study the reference, in place of another"
     )
-    options = parser.parse_args(arguments)
+    options = command.parse_args(arguments)
     try:
         study = read_config(options.configfile or PROJECT / "config.yaml")["study"]
         results, reference = Path("results", study), Path(os.path.relpath(REFERENCE / study))

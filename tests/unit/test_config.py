@@ -257,7 +257,7 @@ def test_the_canonical_form_can_be_passed_as_json_text():
     del config["dataset"]["name"]
     assert read_config(json.dumps(config)) == config
     assert read_config(json.dumps({"training": config["training"]})) == DEFAULT
-    with pytest.raises(ConfigError, match="^training.epoch: unknown key"):
+    with pytest.raises(ConfigError, match=r"^training\.epoch: unknown key"):
         read_config('{"training": {"epoch": 3}}')
 
 
