@@ -1,4 +1,4 @@
-LEDGER = STUDY.design.ledger
+LEDGER = STUDY.design.base.ledger
 
 
 rule aggregate:

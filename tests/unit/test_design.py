@@ -73,7 +73,7 @@ def test_a_further_round_adds_seeds_to_every_set_up():
     assert design.base.seeds == list(range(10)) and design.runs == 2 * 5 * 10
     more = design.in_round(12)
     assert [setup.seeds for setup in more.setups] == [list(range(12))] * 2
-    assert more.setup("batch_size~32").until == until | {"now": 12} == more.base.until
+    assert more.setups[1].until == until | {"now": 12} == more.base.until
 
 
 def test_a_job_resolves_a_design_as_it_was_checked():
@@ -102,7 +102,7 @@ def test_a_job_resolves_a_design_as_it_was_checked():
     ids=str,
 )
 def test_the_exercise_s_claims_are_for_its_own_data_and_network(changes, name):
-    assert Design.of(check(changes), checked=True).ledger == name
+    assert Design.of(check(changes), checked=True).base.ledger == name
 
 
 def test_a_ledger_that_is_not_there_is_refused(tmp_path):

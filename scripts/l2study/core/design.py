@@ -230,19 +230,6 @@ class Design:
         return self.setups[0]
 
     @property
-    def ledger(self) -> str:
-        """The ledger of claims that judges the study, as `Setup.ledger` of the base."""
-        return self.base.ledger
-
-    def setup(self, name: str) -> Setup:
-        """Return a set-up by its name.
-
-        Raises:
-            KeyError: there is no such set-up.
-        """
-        return {setup.name: setup for setup in self.setups}[name]
-
-    @property
     def factors(self) -> list[str]:
         """The names of the factors."""
         return list(self.base.levels)
