@@ -1,14 +1,11 @@
 """What the figures draw: the numbers of the tables, in their places, whatever the study is."""
 
-import itertools
 import multiprocessing
 import warnings
 from dataclasses import replace
 
-import matplotlib as mpl
 import numpy as np
 import pytest
-from matplotlib.colors import rgb_to_hsv
 from matplotlib.container import BarContainer
 from scipy import optimize
 
@@ -81,54 +78,20 @@ def test_the_files_of_a_figure_are_those_that_its_tables_are_made_from():
 # --- lambdas --------------------------------------------------------------------------------------
 
 
-def test_shades_darken_with_lambda_and_zero_has_another_hue():
-    colours = style.lambda_colours([0, 1e-5, 1e-4, 1e-3, 1e-2])
-    zero, *shades = (colours[v] for v in sorted(colours))
-    assert all(np.diff([np.dot(shade, [0.2126, 0.7152, 0.0722]) for shade in shades]) < -0.01)
-    assert all(abs(rgb_to_hsv(zero)[0] - rgb_to_hsv(shade)[0]) > 0.2 for shade in shades)
-
-
 def test_lambda_zero_has_a_place_left_of_the_logarithmic_axis():
     positions = style.lambda_positions([1e-2, 0, 1e-4])
     assert positions == {0: pytest.approx(-4.5), 1e-4: pytest.approx(-4), 1e-2: pytest.approx(-2)}
 
 
-def test_the_axis_of_lambda_is_labelled_and_broken_before_zero(study, edge_case):
-    def breaks(ax):
-        return [np.mean(item.get_xdata()) for item in ax.lines if item.get_gid() == "break"]
-
-    ax = panels("gap", study)[-1]
-    zero, first, _ = ax.get_xticks()
-    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["0", "0.0001", "0.01"]
-    assert breaks(ax) and all(zero < x < first for x in breaks(ax))
-    without = panels("gap", edge_case("no lambda 0"))[-1]
-    assert not breaks(without)
-    assert without.get_xlabel() == "λ (logarithmic)"
-
-
-def test_labels_that_would_overlap_are_turned(edge_case):
-    ax = panels("gap", edge_case("twelve lambdas"))[-1]
-    ax.figure.draw_without_rendering()
-    labels = ax.get_xticklabels()
-    assert {tick.get_rotation() for tick in labels} == {45}
-    assert min(np.diff([tick.get_window_extent().x1 for tick in labels])) > 8
-
-
 # --- what is drawn is what the tables say ---------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("name", "panel", "label"),
-    [("learning_curves", 1, "val_ce"), ("weight_norm", 0, "λ = 0"), ("creep", 1, "λ = 0")],
-)
-def test_curves_stand_at_the_evaluated_epochs_with_a_dot_where_some_are_left_out(
-    tmp_path, study, name, panel, label
-):
+def test_curves_stand_at_the_evaluated_epochs_with_a_dot_where_some_are_left_out(tmp_path, study):
     chosen = made_up(tmp_path, lambdas=[0, 1e-4], seeds=[0, 1], epochs=30, evaluate_at=[2, 9])
     for one, epochs, marker in ((chosen, [0, 2, 9, 30], "o"), (study, [0, 1, 2, 3, 4], "None")):
-        lines = {item.get_label(): item for item in panels(name, one)[panel].lines}
-        assert lines[label].get_xdata().tolist() == epochs
-        assert lines[label].get_marker() == marker
+        lines = {item.get_label(): item for item in panels("learning_curves", one)[1].lines}
+        assert lines["val_ce"].get_xdata().tolist() == epochs
+        assert lines["val_ce"].get_marker() == marker
 
 
 @pytest.mark.parametrize(
@@ -173,10 +136,6 @@ def test_decomposition_stacks_to_the_reported_gap(study):
     assert drawn(ax, "mean:reported") == pytest.approx(reported)
     for total, parts in zip(reported, zip(*bars, strict=True), strict=True):
         assert sum(part.get_height() for part in parts) == pytest.approx(total)
-        for sign in (1, -1):
-            ends = [(p.get_y(), p.get_y() + p.get_height()) for p in parts]
-            ends = sorted((sign * a, sign * b) for a, b in ends if sign * (b - a) > 0)
-            assert [a for a, _ in ends] == pytest.approx([0, *(b for _, b in ends)][: len(ends)])
 
 
 def test_learning_curves_draw_means_over_completed_runs_only(study):
@@ -204,9 +163,6 @@ def test_learning_curves_show_a_diverged_run_to_its_end(study):
         ("weight_norm", 1, {"weight_norm": 1, "weight_norm_lit": 1, "weight_norm_never_lit": 1}),
         ("creep", 2, {"val_ce_rise": 1, "val_loss_rise": 1}),
         ("calibration", 0, {"ece": 100}),
-        ("calibration", 1, {"brier": 1}),
-        ("robustness", 0, {"boundary_distance": 1}),
-        ("robustness", 1, {"test_accuracy_fgsm_0.05": 100}),
         ("robustness", 2, {"test_accuracy_pgd_0.05": 100}),
     ],
 )
@@ -219,63 +175,39 @@ def test_measures_are_drawn_against_lambda_in_their_unit(study, name, panel, mea
     assert dots(ax)[1] == pytest.approx(measures[first] * runs[first].to_numpy())
 
 
-def test_accuracies_under_attack_have_the_same_scale(study):
-    _, fgsm, pgd = panels("robustness", study)
-    assert fgsm.get_ylim() == pgd.get_ylim()
-
-
 def test_loss_parts_stack_cross_entropy_and_penalty(study):
     rows = histories_of(study)
-    others = {
-        1: ("running mean of epoch 1", "train_loss_running"),
-        4: ("validation loss", "val_loss"),
-    }
-    for ax, epoch, (at, (label, other)) in zip(
-        panels("loss_parts", study), (0, 4), others.items(), strict=True
-    ):
+    for ax, epoch in zip(panels("loss_parts", study), (0, 4), strict=True):
         ce, penalty = ax.containers
         tops = [bar.get_y() + bar.get_height() for bar in penalty]
         loss = rows[rows["epoch"] == epoch].groupby("l2")["train_loss"].mean()
         assert tops == pytest.approx(loss.to_numpy())
         assert [bar.get_y() for bar in penalty] == pytest.approx([bar.get_height() for bar in ce])
-        means = rows[rows["epoch"] == at].groupby("l2")[other].mean()
-        assert drawn(ax, label) == pytest.approx(means.to_numpy())
+    running = rows[rows["epoch"] == 1].groupby("l2")["train_loss_running"].mean()
+    first = panels("loss_parts", study)[0]
+    assert drawn(first, "running mean of epoch 1") == pytest.approx(running.to_numpy())
 
 
 def test_contrasts_draw_differences_and_fill_those_that_holm_keeps(study):
     rows = widest(study.tables["contrasts"], ["measure", "l2"])
     rows = rows.query("measure == 'test_accuracy'").sort_values("l2")
     p_holm = study.tables["contrasts"]["l2"].map({1e-4: 0.04, 1e-2: 0.06})
-    ax = panels(
-        "contrasts", changed(study, contrasts=study.tables["contrasts"].assign(p_holm=p_holm))
-    )[2]
+    corrected = changed(study, contrasts=study.tables["contrasts"].assign(p_holm=p_holm))
+    ax = panels("contrasts", corrected)[2]
     lines = [item for item in ax.lines if item.get_label().startswith("test_accuracy")]
     points = np.array([item.get_xydata()[0] for item in lines])
     assert points[:, 0] == pytest.approx(100 * rows["mean_difference"].to_numpy())
-    named = [ax.get_yticklabels()[round(y)].get_text() for y in points[:, 1]]
-    assert named == ["0.0001", "0.01"]
     ends = [bar.get_segments()[0][:, 0] for bar in ax.collections]
     assert ends == pytest.approx(100 * rows[["low", "high"]].to_numpy())
     assert [item.get_mfc() == "white" for item in lines] == [False, True]
 
 
-def test_contrasts_of_one_lambda_say_so(edge_case):
-    drawing = figures.draw("contrasts", edge_case("one lambda, two seeds"))
-    assert any("No contrasts" in text for text in texts(drawing))
-
-
-def test_sensitivity_draws_a_dot_per_run_in_the_colour_of_the_key(edge_case, study):
+def test_sensitivity_draws_a_dot_per_run(study):
     at = runs_of(study)[runs_of(study)["l2"] == LOST[0]]
     lost = 100 * (at["test_accuracy"] - at["test_accuracy_noise_0.3"])
     expected = [at["softmax_jacobian_norm"], at["jacobian_norm"], lost]
     for ax, values in zip(panels("sensitivity", study), expected, strict=True):
         assert drawn(ax, "λ = 0.0001") == pytest.approx(values.to_numpy())
-    drawing = figures.draw(
-        "sensitivity", edge_case("a lambda with every run diverged, another with one left")
-    )
-    colours = {line.get_label(): line.get_color() for line in drawing.axes[0].lines}
-    keys = {line.get_label(): line.get_color() for line in drawing.legends[0].legend_handles}
-    assert keys == {name: colours[name] for name in ("λ = 0", "λ = 0.001")}
 
 
 def test_creep_is_the_distance_from_each_runs_own_minimum(study):
@@ -286,28 +218,7 @@ def test_creep_is_the_distance_from_each_runs_own_minimum(study):
         assert drawn(ax, "λ = 0.01") == pytest.approx(expected)
 
 
-def test_creep_that_is_mere_rounding_does_not_fill_the_panel(study):
-    rises = ["val_ce_rise", "val_loss_rise"]
-    runs, means = study.tables["runs"], study.tables["means"].copy()
-    means.loc[means["measure"].isin(rises), ["mean", "low", "high"]] = 2e-17
-    tiny = changed(study, runs=runs.assign(**dict.fromkeys(rises, 4e-17)), means=means)
-    low, high = panels("creep", tiny)[2].get_ylim()
-    assert high - low > 0.01 * runs["val_ce_min"].median()
-
-
 # --- any study ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", sorted(figures.FIGURES))
-def test_axes_are_labelled_and_diverged_runs_named(study, name):
-    drawing = figures.draw(name, study)
-    assert any("λ = 0.0001 seed 5" in text for text in texts(drawing))
-    assert all(
-        ax.get_ylabel() or ax.get_title(loc="left")
-        for ax in drawing.axes
-        if ax.get_subplotspec().is_first_row()
-    )
-    assert drawing.get_size_inches()[0] == style.WIDTH
 
 
 @pytest.mark.parametrize("case", sorted(EDGE_CASES))
@@ -338,37 +249,7 @@ def test_labels_are_moved_as_little_as_isotonic_regression_moves_them():
         assert isotonic(values) == pytest.approx(optimize.isotonic_regression(values).x, abs=1e-12)
 
 
-def test_labels_at_the_ends_of_curves_do_not_overlap(edge_case):
-    drawing = figures.draw("creep", edge_case("twelve lambdas"))
-    drawing.draw_without_rendering()
-    for ax in drawing.axes[:2]:
-        boxes = [mpl.text.Text.get_window_extent(text) for text in ax.texts]
-        heights = sorted((box.y0, box.y1) for box in boxes)
-        assert len(boxes) == 12
-        assert max(a[1] - b[0] for a, b in itertools.pairwise(heights)) < 2
-
-
-def test_colours_are_those_of_seaborn():
-    import seaborn
-
-    there = seaborn.color_palette("crest", as_cmap=True)(np.linspace(0, 1, 256))
-    assert np.abs(style.CREST(np.linspace(0, 1, 256)) - there).max() < 2 / 255
-
-
 # --- files ----------------------------------------------------------------------------------------
-
-
-def test_equal_tables_give_equal_bytes_as_matplotlib_saves_them(study, tmp_path):
-    files = figures.render(figures.draw("gap_variance", study))
-    drawing = figures.draw("gap_variance", study)
-    unsigned = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
-    with mpl.rc_context(style.STYLE):
-        for kind, metadata in unsigned.items():
-            drawing.savefig(tmp_path / f"x.{kind}", dpi=192, metadata=metadata)
-            assert (tmp_path / f"x.{kind}").read_bytes() == files[kind]
-            drawing.set_layout_engine("none")  # the second has the layout of the first
-    assert b"<dc:date>" not in files["svg"]
-    assert b"<text" not in files["svg"]
 
 
 def test_picture_writes_both_kinds_and_shows_what_is_there(study, tmp_path):
