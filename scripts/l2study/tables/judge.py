@@ -56,10 +56,10 @@ class Judged(NamedTuple):
     row: dict
     l2: float | None
     estimate: Estimate
-    verdict: str
-    strict_verdict: str
+    verdict: str = NOT_RESOLVED
+    strict_verdict: str = NOT_RESOLVED
     """The verdict with an interval widened for the number of rows that decide the claim."""
-    decides: bool
+    decides: bool = True
     as_reported: bool = False
     elsewhere: bool = False
     p: float = math.nan
@@ -91,16 +91,6 @@ class Judged(NamedTuple):
         return self.row.get(key, "").format(l2=name, epoch=self.row.get("epoch"))
 
 
-class _Result(NamedTuple):
-    estimate: Estimate
-    verdict: str = NOT_RESOLVED
-    p: float = math.nan
-    note: Note | None = None
-    scope: str = SEEDS
-    error: float = math.nan
-    floor: float = 0.0
-
-
 def judge_claim(claim: dict, sample: Sample, decided_at: Sequence[float] = ()) -> list[Judged]:
     """Return every row of a claim, judged at every lambda that it is for.
 
@@ -122,27 +112,15 @@ def judge_claim(claim: dict, sample: Sample, decided_at: Sequence[float] = ()) -
     strict = sample._replace(confidence=1 - (1 - sample.confidence) / deciding)
     judged = []
     for row, l2, decides, counts in cases:
-        if lacking := _lacking(row, l2, sample):
-            found = wide = _Result(Estimate(), NOT_JUDGED, note=lacking)
-        else:
-            found, wide = _judge(row, l2, sample), _judge(row, l2, strict)
+        found = _judge(row, l2, sample)
         judged.append(
-            Judged(
-                row,
-                l2,
-                found.estimate,
-                found.verdict,
-                wide.verdict,
-                decides,
+            found._replace(
+                strict_verdict=_judge(row, l2, strict).verdict,
+                decides=decides,
                 as_reported=counts and row.get("as_reported", False),
                 elsewhere=counts and row.get("elsewhere", False),
-                p=found.p,
                 diverged_runs=_diverged_runs(row, l2, sample),
                 at_deciding=counts,
-                note=found.note,
-                scope=found.scope,
-                error=found.error,
-                floor=found.floor,
             )
         )
     return judged
@@ -268,38 +246,44 @@ def _too_little(row: dict, sample: Sample) -> Note | None:
     return None
 
 
-def _judge(row: dict, l2: float | None, sample: Sample) -> _Result:
-    """Return what a row comes to, once the study has its lambdas."""
+def _judge(row: dict, l2: float | None, sample: Sample) -> Judged:
+    """Return what a row comes to, before it is known whether it decides."""
     measure, holds = row["measure"], row["holds"]
     cells, confidence = sample.cells, sample.confidence
+    found = Judged(row, l2, Estimate())
+    if lacking := _lacking(row, l2, sample):
+        return found._replace(verdict=NOT_JUDGED, strict_verdict=NOT_JUDGED, note=lacking)
     if "epoch" in row:
         cells = sample.at_epoch[row["epoch"]]
     match row["statistic"]:
         case "trend":
-            return _trend(cells, measure, holds, confidence)
+            return found._replace(**_trend(cells, measure, holds, confidence))
         case "largest":
             values = statistics.finite(cells[l2][measure])
             value = float(values.max()) if values.size else math.nan
-            return _Result(Estimate(value, n=values.size), _verdict(value, value, holds))
+            verdict = _verdict(value, value, holds)
+            return found._replace(estimate=Estimate(value, n=values.size), verdict=verdict)
         case "mean":
-            found = _mean(cells[l2][measure], row, l2, sample)
+            result = _mean(cells[l2][measure], row, l2, sample)
         case "difference":
             values = paired_differences(cells, measure, l2, float(row["against"]))
-            found = _mean(values, row, l2, sample)
+            result = _mean(values, row, l2, sample)
         case "ratio":
             first, second = cells[l2][measure].align(cells[float(row["against"])][measure])
             with np.errstate(divide="ignore", invalid="ignore"):
                 ratio = statistics.mean_of(np.log(first / second))
             estimate = ratio.interval(confidence)
-            found = _Result(Estimate(*np.exp(estimate[:3]), estimate.n), error=ratio.error)
+            estimate = Estimate(*np.exp(estimate[:3]), estimate.n)
+            result = {"estimate": estimate, "error": ratio.error}
         case "association":
             runs = pd.concat(cells.values())
             values = runs[row["with"]], runs[measure]
-            found = _Result(ranks.kendall(*values, runs.index, confidence))
+            result = {"estimate": ranks.kendall(*values, runs.index, confidence)}
         case "within":
             runs = pd.concat(cells.values())
             values = runs[row["with"]], runs[measure], runs["l2"]
-            found = _Result(ranks.kendall_within(*values, runs.index, confidence))
+            result = {"estimate": ranks.kendall_within(*values, runs.index, confidence)}
+    found = found._replace(**result)
     if why := _too_little(row, sample):
         return found._replace(note=why)
     verdict = _verdict(found.estimate.low, found.estimate.high, holds)
@@ -308,8 +292,8 @@ def _judge(row: dict, l2: float | None, sample: Sample) -> _Result:
     return found._replace(verdict=verdict)
 
 
-def _mean(values: pd.Series, row: dict, l2: float, sample: Sample) -> _Result:
-    """Return the mean over seeds with its interval, and what that is for, without a verdict.
+def _mean(values: pd.Series, row: dict, l2: float, sample: Sample) -> dict:
+    """Return estimate, scope, error and floor of a mean over seeds, as fields of `Judged`.
 
     It is for other images too if the measure is a mean over images, at the last epoch.
     """
@@ -317,19 +301,17 @@ def _mean(values: pd.Series, row: dict, l2: float, sample: Sample) -> _Result:
     if row.get("epoch", last) == last:
         against = float(row["against"]) if "against" in row else None
         if wide := sample.images.mean(row["measure"], values, l2, against):
-            return _Result(
-                wide.interval(sample.confidence),
-                scope=SEEDS_AND_IMAGES,
-                error=wide.error,
-                floor=max(wide.error**2 - narrow.error**2, 0.0),
-            )
-    return _Result(narrow.interval(sample.confidence), error=narrow.error)
+            return {
+                "estimate": wide.interval(sample.confidence),
+                "scope": SEEDS_AND_IMAGES,
+                "error": wide.error,
+                "floor": max(wide.error**2 - narrow.error**2, 0.0),
+            }
+    return {"estimate": narrow.interval(sample.confidence), "error": narrow.error}
 
 
-def _trend(
-    cells: dict[float, pd.DataFrame], measure: str, holds: dict, confidence: float
-) -> _Result:
-    """Return the mean rank correlation of a measure with lambda, judged by Page's test.
+def _trend(cells: dict[float, pd.DataFrame], measure: str, holds: dict, confidence: float) -> dict:
+    """Return estimate, verdict and p-value of Page's test of a measure's trend over lambda.
 
     A lambda without a value is left out, and a seed without a value at one of the others.
     """
@@ -337,7 +319,7 @@ def _trend(
     table = table.dropna(axis=1, how="all").dropna().to_numpy()
     page = ranks.page_trend(table)
     if math.isnan(page.correlation):
-        return _Result(Estimate())
+        return {}
     estimate, level = Estimate(page.correlation, n=page.n), (1 - confidence) / 2
     agrees, differs = page.p_increasing, page.p_decreasing
     if "below" in holds:
@@ -345,7 +327,7 @@ def _trend(
     verdict = NOT_RESOLVED
     if min(agrees, differs) < level:
         verdict = SUPPORTED if agrees < level else CONTRADICTED
-    return _Result(estimate, verdict, agrees)
+    return {"estimate": estimate, "verdict": verdict, "p": agrees}
 
 
 def _verdict(low: float, high: float, holds: dict) -> str:
