@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -45,7 +45,6 @@ DEFAULT = {
     "confidence": 0.95,
 }
 STRATIFIED = {"validation": {"split": "stratified"}}
-SAMPLED = {"dataset": {"train_size": 100}}
 UNTIL = {"measure": "gap_generalisation", "half_width": 0.001, "max_seeds": 60}
 
 
@@ -80,54 +79,33 @@ def test_the_defaults_are_the_default_study():
     assert list(check(dict(reversed(DEFAULT.items())))) == list(DEFAULT)
 
 
-def test_the_studies_that_come_with_the_project_are_what_they_say():
-    config = check(merged(file_of("config.yaml"), file_of("studies/quick.yaml")), defaults=False)
-    assert config["study"] == "quick" and "0" in config["lambdas"]
-    assert len(config["lambdas"]) <= 3 and len(config["seeds"]) <= 3
-    assert config["dataset"]["train_size"] <= 5000 and config["training"]["epochs"] <= 8
-    config = check(merged(file_of("config.yaml"), file_of("studies/exercise.yaml")), defaults=False)
-    changes = {"study": "exercise", "lambdas": ["0.0001", "0.01"], "reference_lambda": "0.0001"}
-    assert config == merged(DEFAULT, changes | {"training": {"epochs": 8, "evaluate_at": "all"}})
-
-
 @pytest.mark.parametrize(
     ("change", "canonical"),
     [
         ({"lambdas": [0.01, "1e-4", 0]}, {"lambdas": ["0", "0.0001", "0.01"]}),
-        ({"lambdas": ["1e-10", -0.0, 10]}, {"lambdas": ["0", "1e-10", "10"]}),
-        ({"reference_lambda": "1.0e-4"}, {"reference_lambda": "0.0001"}),
         ({"seeds": 2}, {"seeds": [0, 1]}),
         ({"seeds": [7, 0, 4294967295]}, {"seeds": [0, 7, 4294967295]}),
-        ({"seeds": {"weights": 2}}, {"seeds": {"weights": [0, 1]}}),
         (
             STRATIFIED | {"seeds": {"split": [7, 3], "order": 1, "weights": [99]}},
             STRATIFIED | {"seeds": {"weights": [99], "order": [0], "split": [3, 7]}},
         ),
-        ({"seeds": {"until": UNTIL}}, {"seeds": {"until": UNTIL | {"now": 10}}}),
         (
             {"seeds": {"until": UNTIL | {"max_seeds": 4, "half_width": "1e-3"}}},
             {"seeds": {"until": UNTIL | {"max_seeds": 4, "now": 4}}},
         ),
-        ({"variation": ["order", "weights"]}, {}),
         (
             merged(STRATIFIED, {"variation": ["split", "order"]}),
             merged(STRATIFIED, {"variation": ["order", "split"]}),
         ),
         ({"training": {"learning_rate": 1}}, {"training": {"learning_rate": 1.0}}),
-        ({"validation": {"fraction": "2e-1"}}, {"validation": {"fraction": 0.2}}),
         ({"dataset": {"train_size": None, "path": None}}, {}),
-        ({"dataset": {"label_noise": "2e-1"}}, {"dataset": {"label_noise": 0.2}}),
-        ({"dataset": {"label_noise": "0.0"}}, {}),
         ({"model": {"regularizer": "l2"}}, {}),
-        ({"training": {"momentum": None}}, {}),
         (
             {"training": {"optimizer": "sgd", "momentum": 0}},
             {"training": {"optimizer": "sgd", "momentum": 0.0}},
         ),
         ({"training": {"evaluate_at": [20, 3, 1]}}, {"training": {"evaluate_at": [1, 3, 20]}}),
-        ({"allow_missing": "true"}, {"allow_missing": True}),
         ({"model": {"regularize_output": "false"}}, {}),
-        ({"model": {"hidden_units": [], "regularize_output": True}},) * 2,
         ({"factors": {1: [2]}}, {"factors": {"1": [2]}}),
     ],
     ids=str,
@@ -144,10 +122,9 @@ def test_what_is_allowed_gets_its_canonical_form(change, canonical, defaults):
     assert found == check(found) == checked_before(config, defaults=defaults)
 
 
-@pytest.mark.parametrize("name", [{}, {"name": "mnist"}, {"name": "cifar10"}, {"name": None}])
 @pytest.mark.parametrize("defaults", [True, False])
-def test_a_path_takes_the_place_of_a_name(name, defaults):
-    dataset = {**name, "path": "mine.npz", "train_size": 9}
+def test_a_path_takes_the_place_of_a_name(defaults):
+    dataset = {"name": "cifar10", "path": "mine.npz", "train_size": 9}
     config = check(DEFAULT | {"dataset": dataset}, defaults=defaults)
     assert config["dataset"] == {"path": "mine.npz", "train_size": 9}
 
@@ -159,22 +136,14 @@ def test_a_path_takes_the_place_of_a_name(name, defaults):
     ("change", "message"),
     [
         ({"trainings": {}}, "trainings: unknown key (value {}); did you mean training? allowed"),
-        ({1: 2}, "1: unknown key (value 2); allowed here: study, dataset, "),
         ({"seeds": {"wieghts": 2}}, "seeds.wieghts: unknown key (value 2); did you mean weights?"),
-        (
-            {"seeds": {"list": 2}},
-            "seeds.list: unknown key (value 2); did you mean split? allow",
-        ),
         (
             {"seeds": {"until": {**UNTIL, "at_most": 9}}},
             "seeds.until.at_most: has another name since version 2.0; write seeds.until.max_seeds",
         ),
         ({"study": "a\n"}, r'study: "a\n" is not allowed; allowed: text of 1 to 100 letters, di'),
-        ({"study": None}, "study: no value is given; allowed: text of 1 to 100 letters, digits"),
-        ({"dataset": "mnist"}, 'dataset: "mnist" is not allowed; allowed: a mapping with the key'),
         ({"dataset": {"name": "mnits"}}, 'dataset.name: "mnits" is not allowed; did you mean mn'),
         ({"dataset": {"name": "imdb"}}, 'dataset.name: "imdb" is word sequences of unequal leng'),
-        ({"dataset": {"train_size": 1e3}}, "dataset.train_size: 1000.0 is not allowed; allowed: a"),
         ({"validation": {"fraction": math.nan}}, "validation.fraction: NaN is not allowed; allo"),
         ({"model": {"hidden_units": [8, True]}}, "model.hidden_units[1]: true is not allowed; al"),
         ({"model": {"hidden_units": []}}, "model.hidden_units: [] leaves no kernel to regularise"),
@@ -183,24 +152,16 @@ def test_a_path_takes_the_place_of_a_name(name, defaults):
             'model.regularizer: "decoupled" is given, but the optimizer adamw decays all weights',
         ),
         ({"training": {"momentum": "9e-1"}}, "training.momentum: 0.9 is given, but the optimizer "),
-        ({"training": {"epochs": 2.0}}, "training.epochs: 2.0 is not allowed; allowed: a whole nu"),
-        ({"training": {"evaluate_at": 5}}, "training.evaluate_at: 5 is not allowed; allowed: all"),
-        ({"training": {"evaluate_at": [5, "9"]}}, 'training.evaluate_at[1]: "9" is not allowed; '),
         ({"training": {"evaluate_at": [51, 3]}}, "training.evaluate_at: epoch 51 is after the la"),
-        ({"lambdas": []}, "lambdas: [] is not allowed; allowed: a list of 1 or more numbers of at"),
         ({"lambdas": [0, "1e-4", 0.0001]}, "lambdas: 0.0001 is given more than once; allowed: ea"),
         ({"seeds": 1}, "seeds: 1 is not allowed; allowed: a count of at least 2 and at most 10000"),
         ({"seeds": [0, 2**32]}, "seeds[1]: 4294967296 is not allowed; allowed: a whole number of"),
-        ({"seeds": {"order": [3, 3]}}, "seeds.order: 3 is given more than once; allowed: each on"),
         ({"seeds": {"order": 1, "weights": [4]}}, "seeds: weights, order with one level each is "),
-        ({"seeds": {}}, "seeds: {} with one level each is a single run of every lambda; allowed"),
         ({"seeds": {"weights": 2}, "variation": ["order"]}, "variation: order is given, but seed"),
         ({"seeds": {"until": UNTIL, "order": 2}}, "seeds: until is given with order; allowed: un"),
         ({"seeds": {"until": {"measure": "val_ce"}}}, "seeds.until.half_width: missing; allowed:"),
-        ({"variation": ["wieghts"]}, 'variation[0]: "wieghts" is not allowed; did you mean weig'),
         ({"variation": ["split"]}, "validation.split: tail keeps the same images for every seed,"),
         ({"variation": ["sample"]}, "dataset.train_size: missing, but a seed is to change which "),
-        ({"factors": {"training.epochs": 3}}, "factors.training.epochs: 3 is not allowed; allowe"),
         ({"factors": {}}, "factors: {} is not allowed; allowed: a mapping of one factor or more,"),
     ],
     ids=str,
@@ -230,7 +191,7 @@ def test_a_missing_key_is_refused_where_defaults_are_not_wanted(path):
     assert f"{path[-1]}x: unknown key" in refusal(config, defaults=False)
 
 
-@pytest.mark.parametrize("config", [None, [], 3, "text", True, {1, 2}])
+@pytest.mark.parametrize("config", [None, "text"])
 def test_only_a_mapping_is_a_configuration(config):
     assert "a mapping with the keys study" in refusal(config)
 
@@ -241,12 +202,7 @@ def test_a_value_that_cannot_be_shown_is_refused_all_the_same():
     assert refusal({"seeds": endless}).startswith("the configuration is nested too deeply")
     assert refusal({"seeds": [10**5000, 1]}).startswith("seeds[0]: a value of type int is not")
     assert refusal({"study": "\ud800\u2028"}).startswith(r'study: "\ud800\u2028" is not')
-    assert r"\ud800" in refusal({"\ud800\n": 1})
     assert len(refusal({"study": "a b" * 1000})) < 200
-    deep = {}
-    for _ in range(10**5):
-        deep = {"a": deep}
-    assert refusal({"factors": {"a": deep}})
 
 
 # ---- files and texts
@@ -268,8 +224,6 @@ def test_the_canonical_form_can_be_passed_as_json_text():
         ("seeds: 2\nlambdas: [1]\nseeds: 3", '"seeds" is given twice'),
         ('{"training": {"epochs": 2, "epochs": 3}}', '"epochs" is given twice'),
         ("seeds: !!int x", "not valid YAML"),
-        ("? [a]\n: 1", "not valid YAML"),
-        ("a: &a\n  b: *a", "not valid YAML"),
         ("a: " + "[" * 2000, "not valid YAML"),
         ("", "the configuration is null"),
         (b"study: \xff", "not UTF-8"),
@@ -310,17 +264,6 @@ def test_junk_is_refused_in_one_line_or_has_a_final_canonical_form(lambdas, spel
         else:
             assert check(canonical) == check(canonical, defaults=False) == canonical
             assert read_config(json.dumps(canonical)) == canonical
-
-
-@given(st.text() | JUNK.map(yaml.safe_dump) | st.binary())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_any_file_is_valid_or_refused_in_one_line(tmp_path, content):
-    path = tmp_path / "config.yaml"
-    path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "replace"))
-    try:
-        read_config(path)
-    except ConfigError as error:
-        assert len(str(error).splitlines()) == 1
 
 
 # ---- what is made from the keys
@@ -370,7 +313,6 @@ def test_the_measures_of_rounds_are_measures_of_the_last_epoch():
     ("content", "words"),
     [
         (None, "mine.yaml: cannot be read: No such file or directory"),
-        (b"study: caf\xe9", "mine.yaml: cannot be read: it is not UTF-8 text"),
         (b"seeds: 2\nseeds: 3", 'mine.yaml: "seeds" is given twice'),
     ],
 )
