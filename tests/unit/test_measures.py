@@ -98,50 +98,24 @@ def measures_of(network):
     return {name: function(network) for name, function in FUNCTIONS.items()}
 
 
-def measured(model, data):
-    from l2study.measuring.network import Network
-
-    return measures_of(Network(model, data))
-
-
 def test_every_measure_has_an_entry_in_the_registry(found):
     assert list(found) == names("weights")
 
 
 def test_another_run_s_weights_leave_no_trace(trained, network, found):
+    from l2study.measuring.network import Network
+
     model, data, *_ = trained
     own = model.get_weights()
     try:
         network.set_weights([3 * np.flip(w) for w in own])
         other = measures_of(network)
-        assert other == measured(model, data)
+        assert other == measures_of(Network(model, data))
     finally:
         network.set_weights(own)
     assert measures_of(network) == found
     for name in ("jacobian_norm", "boundary_distance", "test_accuracy_pgd_0.05", "brier"):
         assert other[name] != found[name]
-
-
-def test_other_data_are_measured_as_by_a_new_network(trained, network, found):
-    """Other rows of the same shapes, and other limits: nothing is traced again."""
-    from l2study.measuring.network import Network
-
-    model, data, images, labels, _ = trained
-    random = np.random.default_rng(8)
-    other = images // 2 + random.integers(0, 9, images.shape).astype(np.uint8)
-    changed = replace(data, images=other, labels=labels[::-1].copy())
-    before, new = network.predicted(), Network(model, changed)
-    try:
-        network.set_data(changed)
-        assert measures_of(network) == measures_of(new) != found
-        for part, expected in new.predicted().items():
-            for ours, theirs in zip(network.predicted()[part], expected, strict=True):
-                assert ours.tolist() == theirs.tolist()
-            assert (network.predicted()[part].probability != before[part].probability).any()
-    finally:
-        network.set_data(data)
-    for name in ("sensitivity", "noise", "attack", "activity", "probability"):
-        assert getattr(network, f"_{name}_program").experimental_get_tracing_count() == 1, name
 
 
 def test_predictions_of_many_images_are_those_of_each(trained, monkeypatch):
@@ -175,28 +149,6 @@ def test_sensitivity_is_exact(trained, found):
     )
 
 
-def test_a_layer_before_the_first_dense_one_is_part_of_the_sensitivity(trained, network, found):
-    """A layer that changes nothing leaves all measures as they are, one that doubles does not."""
-    from l2study.measuring.network import Network
-    from l2study.training.backend import keras
-
-    model, data, *_, weights = trained
-    flatten, *dense = model.layers
-
-    def after(factor):
-        layers = [keras.Input(SHAPE), flatten, keras.layers.Rescaling(factor), *dense]
-        return Network(keras.Sequential(layers), data)
-
-    assert measures_of(after(1.0)) == pytest.approx(found, rel=1e-5)
-    doubled = after(2.0).sensitivities[0]
-    try:
-        network.set_weights([2 * weights[0], *weights[1:]])
-        assert doubled == pytest.approx(network.sensitivities[0], rel=1e-5)
-    finally:
-        network.set_weights(weights)
-    assert doubled != pytest.approx(network.sensitivities[0], rel=1e-2)
-
-
 def test_boundary_distance_is_the_smallest_margin_over_its_gradient(trained, network, found):
     _, _, images, labels, weights = trained
     x, y = images[150:].reshape(110, 12) / 255, labels[150:]
@@ -215,27 +167,6 @@ def test_boundary_distance_is_the_smallest_margin_over_its_gradient(trained, net
     assert found["boundary_distance"] == pytest.approx(np.median(expected), rel=1e-3)
 
 
-def test_boundary_distance_of_a_linear_network_is_that_to_a_line():
-    """The line is 3 a + 4 b = 5. Distances: (3, 4): 4; (0, 0), on the wrong side: -1; (1, 3): 2."""
-    from l2study.measuring.functions import FUNCTIONS
-
-    images = np.array([[0, 0], [1, 1], [3, 4], [0, 0], [1, 3]], np.float32)
-    labels = np.array([0, 1, 1, 1, 1], np.int32)
-    kernel, bias = np.array([[-1, 2], [-1, 3]], np.float32), np.array([3, -2], np.float32)
-    network = linear(kernel, bias, images, labels, 2)
-    assert network.sensitivities[3] == pytest.approx(np.array([4, -1, 2]), rel=1e-6)
-    assert FUNCTIONS["boundary_distance"](network) == pytest.approx(2)
-
-
-def test_a_network_that_ignores_its_input_has_no_boundary_distance():
-    from l2study.measuring.functions import FUNCTIONS
-
-    images, labels = np.ones((5, 2), np.float32), np.array([0, 1, 1, 1, 0], np.int32)
-    network = linear(np.zeros((2, 2), np.float32), np.array([0, 1], np.float32), images, labels, 2)
-    assert network.sensitivities[3].tolist() == [np.inf, np.inf, -np.inf]
-    assert FUNCTIONS["boundary_distance"](network) is None
-
-
 def attacked(weights, x, labels, radius, size, steps, largest):
     """Return `x` of shape (rows, 12) attacked in double precision, in the range 0 to `largest`."""
     changed, y = x, np.eye(CLASSES)[labels]
@@ -245,28 +176,6 @@ def attacked(weights, x, labels, radius, size, steps, largest):
         changed = np.clip(changed + size * np.sign(gradient), x - radius, x + radius)
         changed = np.clip(changed, 0, largest)
     return changed
-
-
-@pytest.mark.parametrize("radius", [0.02, 0.05])
-@pytest.mark.parametrize(("attack", "relative_size", "steps"), [("fgsm", 1, 1), ("pgd", 0.25, 10)])
-def test_attacks_are_those_written_out_in_numpy(
-    trained, found, attack, relative_size, steps, radius
-):
-    import tensorflow as tf
-
-    from l2study.measuring.network import Network
-
-    model, data, images, labels, weights = trained
-    x, y = images[150:].reshape(110, 12) / 255, labels[150:]
-    size, largest = relative_size * radius, images[:140].max() / 255
-    expected = attacked(weights, x, y, radius, size, steps, largest)
-    given = tf.constant(images[150:] / 255, tf.float32)
-    network = Network(model, data)
-    changed = network.adversarial(given, tf.constant(y), radius, network.limits)
-    changed = changed[("fgsm", "pgd").index(attack)].numpy()
-    assert changed.reshape(110, 12) == pytest.approx(expected, abs=1e-6)
-    right = forward(weights, expected)[2].argmax(1) == y
-    assert found[f"test_accuracy_{attack}_{radius}"] == pytest.approx(right.mean())
 
 
 def test_attacks_stay_in_the_ball_and_in_the_range_of_the_training_images():
@@ -295,22 +204,6 @@ def test_an_attack_does_not_weaken_where_the_network_is_sure():
     assert one.attacks == before
 
 
-def test_a_part_of_many_test_images_is_attacked(trained, monkeypatch):
-    """With a large radius, ten steps lead elsewhere than one."""
-    from l2study.measuring import network
-
-    model, data, images, labels, weights = trained
-    monkeypatch.setattr(network, "ATTACKED_IMAGES", 40)
-    monkeypatch.setattr(network, "ATTACK_RADII", (0.2,))
-    x, y = images[150::3].reshape(-1, 12) / 255, labels[150::3]
-    expected = {}
-    for attack, size, steps in (("fgsm", 0.2, 1), ("pgd", 0.05, 10)):
-        changed = attacked(weights, x, y, 0.2, size, steps, images[:140].max() / 255)
-        expected[attack] = {0.2: (forward(weights, changed)[2].argmax(1) == y).mean()}
-    assert network.Network(model, data).attacks == expected
-    assert expected["pgd"] != expected["fgsm"]
-
-
 def test_noise_is_the_same_for_every_run_and_of_the_size_asked_for(trained, found):
     from l2study.data.streams import stream
 
@@ -323,44 +216,6 @@ def test_noise_is_the_same_for_every_run_and_of_the_size_asked_for(trained, foun
         assert found[f"test_accuracy_noise_{sd}"] == pytest.approx(right.mean(), abs=1e-9)
 
 
-def test_weight_norm_is_split_by_what_training_data_lights(trained, found):
-    first = trained[4][0]
-    assert found["weight_norm_never_lit"] == pytest.approx(np.linalg.norm(first[:2]), rel=1e-6)
-    assert found["weight_norm_lit"] == pytest.approx(np.linalg.norm(first[2:]), rel=1e-6)
-
-
-def test_norms_of_all_kernels(trained, found):
-    w1, _, w2, _, w3, _ = trained[4]
-    assert found["output_kernel_norm"] == pytest.approx(np.linalg.norm(w3), rel=1e-6)
-    product = np.linalg.norm(w1) * np.linalg.norm(w2) * np.linalg.norm(w3)
-    assert found["norm_product"] == pytest.approx(product, rel=1e-6)
-
-
-def test_inactive_share_counts_units_that_no_training_image_activates(trained, monkeypatch):
-    from l2study.measuring import network
-    from l2study.measuring.functions import FUNCTIONS
-    from l2study.measuring.network import Network
-    from l2study.training.backend import keras
-
-    model, data, images, _, weights = trained
-    model.layers[1].bias.assign(model.layers[1].bias + np.eye(8)[2] * -100)
-    try:
-        changed = [w.astype(float) for w in model.get_weights()]
-        h1, h2, _ = forward(changed, images[:140].reshape(140, 12) / 255)
-        dead = (h1.max(0) <= 0).sum() + (h2.max(0) <= 0).sum()
-        assert dead >= 1
-        assert FUNCTIONS["inactive_share"](Network(model, data)) == pytest.approx(dead / 14)
-        # a unit that is active in the last batch alone counts as active
-        monkeypatch.setattr(network, "_ROWS", 10)
-        assert FUNCTIONS["inactive_share"](Network(model, data)) == pytest.approx(dead / 14)
-        flatten, *hidden, output = model.layers
-        layers = [keras.Input(SHAPE), flatten, *hidden, keras.layers.Rescaling(-1.0), output]
-        behind = Network(keras.Sequential(layers), data)
-        assert FUNCTIONS["inactive_share"](behind) == pytest.approx(dead / 14)
-    finally:
-        model.set_weights([w.astype(np.float32) for w in weights])
-
-
 def test_expected_calibration_error_by_hand():
     """Two bins: (0.6, 2/3] with 0.62 right and 0.66 wrong, (0.8, 0.8667] with 0.85 right."""
     from l2study.measuring.functions import expected_calibration_error
@@ -368,27 +223,6 @@ def test_expected_calibration_error_by_hand():
     p = np.array([[0.62, 0.38], [0.66, 0.34], [0.85, 0.15]])
     expected = 2 / 3 * abs(0.5 - 0.64) + 1 / 3 * abs(1 - 0.85)
     assert expected_calibration_error(p, np.array([0, 1, 0])) == pytest.approx(expected)
-
-
-def test_brier_score_against_scikit_learn():
-    from sklearn.metrics import brier_score_loss
-
-    from l2study.measuring.functions import brier_score
-
-    random = np.random.default_rng(0)
-    p = random.dirichlet([1, 1, 1], 50)
-    labels = random.integers(0, 3, 50)
-    expected = brier_score_loss(labels, p, labels=[0, 1, 2], scale_by_half=False)
-    assert brier_score(p, labels) == pytest.approx(expected)
-
-
-def test_calibration_is_of_the_test_set(trained, found):
-    from l2study.measuring.functions import brier_score, expected_calibration_error
-
-    _, _, images, labels, weights = trained
-    p = forward(weights, images[150:].reshape(110, 12) / 255)[2]
-    assert found["brier"] == pytest.approx(brier_score(p, labels[150:]), rel=1e-5)
-    assert found["ece"] == pytest.approx(expected_calibration_error(p, labels[150:]), rel=1e-4)
 
 
 def test_weight_histogram_counts_every_regularised_weight(trained):
@@ -404,22 +238,109 @@ def test_weight_histogram_counts_every_regularised_weight(trained):
     assert found["counts"][middle] == ((all_weights >= 0) & (all_weights < 0.02)).sum()
 
 
-def test_a_model_without_hidden_units_is_measured():
-    from l2study.training.model import build_model
+def test_other_data_are_measured_as_by_a_new_network(trained, network, found):
+    """Other rows of the same shapes, and other limits: nothing is traced again."""
+    from l2study.measuring.network import Network
 
-    random = np.random.default_rng(1)
-    images, labels = random.random((30, 4), np.float32), random.integers(0, 2, 30).astype(np.int32)
-    model = build_model(
-        {"hidden_units": [], "activation": "relu", "regularize_output": True},
-        {"optimizer": "adam", "learning_rate": 0.01},
-        l2=0.01,
-        seed=0,
-        input_shape=(4,),
-        classes=2,
+    model, data, images, labels, _ = trained
+    changed = replace(data, images=images // 2, labels=labels[::-1].copy())
+    try:
+        network.set_data(changed)
+        assert measures_of(network) == measures_of(Network(model, changed)) != found
+    finally:
+        network.set_data(data)
+    for name in ("sensitivity", "noise", "attack", "activity"):
+        assert getattr(network, f"_{name}_program").experimental_get_tracing_count() == 1, name
+
+
+def test_a_layer_before_the_first_dense_one_is_part_of_the_sensitivity(trained, network):
+    """A layer that doubles the images has the effect of doubled first weights."""
+    from l2study.measuring.network import Network
+    from l2study.training.backend import keras
+
+    model, data, *_, weights = trained
+    flatten, *dense = model.layers
+    layers = [keras.Input(SHAPE), flatten, keras.layers.Rescaling(2.0), *dense]
+    doubled, before = (
+        Network(keras.Sequential(layers), data).sensitivities[0],
+        network.sensitivities,
     )
-    counts = {"train": 20, "validation": 0, "test": 10}
-    found = measured(model, Prepared(images, labels, counts, 2, 1.0, "", ""))
-    assert found["inactive_share"] is None
-    kernel = model.get_weights()[0]
-    assert found["jacobian_norm"] == pytest.approx(np.linalg.norm(kernel), rel=1e-6)
-    assert found["weight_norm_never_lit"] == 0
+    try:
+        network.set_weights([2 * weights[0], *weights[1:]])
+        assert doubled == pytest.approx(network.sensitivities[0], rel=1e-5)
+    finally:
+        network.set_weights(weights)
+    assert doubled != pytest.approx(before, rel=1e-2)
+
+
+def test_a_linear_network_that_ignores_its_input_is_measured():
+    images, labels = np.ones((5, 2), np.float32), np.array([0, 1, 1, 1, 0], np.int32)
+    network = linear(np.zeros((2, 2), np.float32), np.array([0, 1], np.float32), images, labels, 2)
+    assert network.sensitivities[3].tolist() == [np.inf, np.inf, -np.inf]
+    found = measures_of(network)
+    assert found["boundary_distance"] is None and found["inactive_share"] is None
+    assert found["jacobian_norm"] == found["weight_norm_never_lit"] == 0
+
+
+def test_attacks_are_those_written_out_in_numpy(trained, monkeypatch):
+    """On a part of many test images. With a large radius, ten steps lead elsewhere than one."""
+    from l2study.measuring import network
+
+    model, data, images, labels, weights = trained
+    monkeypatch.setattr(network, "ATTACKED_IMAGES", 40)
+    radii = (0.02, 0.05, 0.2)
+    monkeypatch.setattr(network, "ATTACK_RADII", radii)
+    x, y = images[150::3].reshape(-1, 12) / 255, labels[150::3]
+    largest = images[:140].max() / 255
+    expected = {}
+    for attack, size, steps in (("fgsm", 1, 1), ("pgd", 0.25, 10)):
+        expected[attack] = {}
+        for radius in radii:
+            changed = attacked(weights, x, y, radius, size * radius, steps, largest)
+            right = forward(weights, changed)[2].argmax(1) == y
+            expected[attack][radius] = right.mean()
+    assert network.Network(model, data).attacks == expected
+    assert expected["pgd"] != expected["fgsm"]
+
+
+def test_norms_of_all_kernels(trained, found):
+    w1, _, w2, _, w3, _ = trained[4]
+    product = np.linalg.norm(w1) * np.linalg.norm(w2) * np.linalg.norm(w3)
+    expected = {
+        "weight_norm_never_lit": np.linalg.norm(w1[:2]),
+        "weight_norm_lit": np.linalg.norm(w1[2:]),
+        "output_kernel_norm": np.linalg.norm(w3),
+        "norm_product": product,
+    }
+    assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-6)
+
+
+def test_inactive_share_counts_units_that_no_training_image_activates(trained, monkeypatch):
+    from l2study.measuring import network
+    from l2study.measuring.functions import FUNCTIONS
+
+    model, data, images, _, weights = trained
+    model.layers[1].bias.assign(model.layers[1].bias + np.eye(8)[2] * -100)
+    # a unit that is active in the last batch alone counts as active
+    monkeypatch.setattr(network, "_ROWS", 10)
+    try:
+        changed = [w.astype(float) for w in model.get_weights()]
+        h1, h2, _ = forward(changed, images[:140].reshape(140, 12) / 255)
+        dead = (h1.max(0) <= 0).sum() + (h2.max(0) <= 0).sum()
+        assert dead >= 1
+        share = FUNCTIONS["inactive_share"](network.Network(model, data))
+        assert share == pytest.approx(dead / 14)
+    finally:
+        model.set_weights([w.astype(np.float32) for w in weights])
+
+
+def test_calibration_is_of_the_test_set(trained, found):
+    from sklearn.metrics import brier_score_loss
+
+    from l2study.measuring.functions import expected_calibration_error
+
+    _, _, images, labels, weights = trained
+    p, labels = forward(weights, images[150:].reshape(110, 12) / 255)[2], labels[150:]
+    brier = brier_score_loss(labels, p, labels=[0, 1, 2], scale_by_half=False)
+    assert found["brier"] == pytest.approx(brier, rel=1e-5)
+    assert found["ece"] == pytest.approx(expected_calibration_error(p, labels), rel=1e-4)
