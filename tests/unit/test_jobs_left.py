@@ -45,11 +45,6 @@ def record():
 
 
 def test_they_are_cancelled_before_the_next_holder_begins(queue):
-    queue.write_text("")
-    leave()
-    assert lock.hold("lock") is None
-    lock._held.clear()
-    queue.write_text("11\n12\n")
     leave()
     assert lock.hold("lock", jobs="next").startswith("2 jobs ")
     assert queue.read_text() == ""
@@ -77,13 +72,9 @@ def test_those_that_do_not_end_are_refused(queue, tmp_path):
         slurm.end("mine", cancel=True, seconds=0.1)
 
 
-@pytest.mark.parametrize("why", ["no answer", "no squeue"])
-def test_not_knowing_is_a_reason_to_refuse(queue, tmp_path, monkeypatch, why):
+def test_not_knowing_is_a_reason_to_refuse(queue, tmp_path):
     leave()
-    if why == "no squeue":
-        monkeypatch.setenv("PATH", "/nowhere")
-    else:
-        (tmp_path / "bin" / "squeue").write_text("#!/bin/sh\necho no\nexit 1\n")
+    (tmp_path / "bin" / "squeue").write_text("#!/bin/sh\necho no\nexit 1\n")
     with pytest.raises(lock.OwnedError):
         lock.hold("lock", jobs="next")
     assert record()["jobs"] == "mine"
@@ -180,8 +171,6 @@ BEGUN = f"Config file config.yaml\n{snakemake_compat.BEGUN}\nout of luck\n"
     [
         ("FAILED|n2", "python: command not found\n", "n2"),
         ("FAILED|n2", BEGUN, None),
-        ("CANCELLED by 0|n2", "", "n2"),
-        ("CANCELLED by 0|None assigned", None, None),
         ("NODE_FAIL|n2", BEGUN, "n2"),
         ("TIMEOUT|n2", None, None),
         ("", None, None),
@@ -226,8 +215,6 @@ def test_a_submission_that_raises_is_one_that_fails(ended):
     executor = Submitter()
     executor.run_job("another")
     assert executor.failed == [("A job cannot be submitted: no such account", {})]
-    executor.run_job("job")
-    assert len(executor.failed) == 1
 
 
 def test_nothing_is_submitted_when_the_study_is_at_its_end(ended):

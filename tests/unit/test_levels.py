@@ -77,12 +77,7 @@ def test_full_is_every_combination_named_by_the_levels_that_are_not_the_base_s()
         changed = [f"{f}~{level}" for f, level in setup.levels.items() if level != own[f]]
         assert setup.name == (",".join(changed) or "base")
         assert setup.config["training"]["batch_size"] == int(setup.levels["batch_size"])
-        assert setup.config["dataset"].get("train_size", "all") in ("all", 1000)
-        assert setup.config["training"]["optimizer"] == (
-            "sgd" if setup.levels["optimizer"] == "sgd" else "adam"
-        )
-    data = {setup.data for setup in found}
-    assert data == {"", "train_size~1000"}
+    assert {setup.data for setup in found} == {"", "train_size~1000"}
 
 
 def test_what_is_there_keeps_its_name_and_its_configuration_when_more_is_added():
@@ -134,13 +129,9 @@ def test_runs_are_shared_by_set_ups_that_differ_in_epochs_alone():
     ("factors", "words"),
     [
         ({"training.batch": [1]}, "factors.training.batch: level 1: training.batch: unknown key"),
-        ({"training.batch_size": [32, 0]}, "factors.training.batch_size: level 0: "),
         ({"training.momentum": [0.5]}, "level 0.5: training.momentum: 0.5 is given, but"),
         ({"seeds": [3]}, "factors.seeds: level 3: seeds changes nothing in what is trained"),
-        ({"confidence": [0.9]}, "confidence changes nothing"),
-        ({"training.evaluate_at": ["all"]}, "training.evaluate_at changes nothing"),
         ({"training.epochs": [3, 3]}, "level 3: is the same set-up as level 3"),
-        ({"training.epochs": [50, "50"]}, "level 50: training.epochs: \"50\" is not allowed"),
         (
             {"size": {"a": {"dataset": {"train_size": None}}, "b": {"model": {}}}},
             "factors.size: level b: is the same set-up as level a (both equal the base)",
@@ -151,9 +142,7 @@ def test_runs_are_shared_by_set_ups_that_differ_in_epochs_alone():
         ),
         ({"epochs": {"x": SGD}, "training.epochs": [4]}, "two factors with the name epochs"),
         ({"dataset.path": ["a/b.npz"]}, "'a/b.npz' cannot be part of a folder's name"),
-        ({"an optimizer": {"sgd": SGD}}, "'an optimizer' cannot be part of a folder's name"),
         ({"optimizer": {"s,g~d": SGD}}, "'s,g~d' cannot be part of a folder's name"),
-        ({"optimizer": {"sgd": 3}}, "factors.optimizer: level sgd: gives no keys to change"),
         ({"optimizer": {"sgd": {}}}, "gives no keys to change"),
         ({f"f{'x' * 50}{i}": {"y" * 50: {"training": {k: v}}} for i, (k, v) in enumerate(
             {"epochs": 3, "batch_size": 32, "learning_rate": 0.1}.items())},

@@ -4,7 +4,6 @@ That real Snakemakes write such records is seen in workflow/test_screen.py and t
 """
 
 import io
-import json
 import logging
 import re
 import signal
@@ -25,7 +24,6 @@ from l2study.workflow.jobs import reason
         ([10] * 3, [6, 2], 2, 19),
         # nothing left to share: as long as the last one takes
         ([], [6, 2], 2, 6),
-        ([30, 2], [], 2, 30),
         ([], [], 1, 0),
     ],
 )
@@ -118,20 +116,6 @@ def test_counts_and_time_left_from_real_durations(monkeypatch):
     assert "as Snakemake puts it" not in told.said()
 
 
-def test_finished_runs_that_are_trained_again_are_announced(monkeypatch, tmp_path):
-    there = [run(tmp_path / str(n), 1.0, new=False) for n in range(3)]
-    for one in there:
-        one.setup.config["training"] = {"epochs": 4}
-        (tmp_path / str(one.folder)).mkdir()
-        record = {"config": {"training": {"epochs": 2}}, "code": "old"}
-        (tmp_path / str(one.folder) / "run.json").write_text(json.dumps(record))
-    runs = [*there, run(tmp_path / "more", 1.0)]
-    assert "replaced" not in Told(monkeypatch, 1, runs=runs).said()
-    said = Told(monkeypatch, 3, runs=runs).said()
-    assert "2 finished runs are trained again and replaced: training.epochs was 2 and is 4" in said
-    assert "3 runs to train, 1 kept" in said
-
-
 def test_time_left_where_runs_differ(monkeypatch):
     """Runs 0 to 3 are expected to take 5, 5, 1 and 20 seconds; all take twice as long."""
     runs = [run(number, seconds) for number, seconds in enumerate([5, 5, 1, 20])]
@@ -146,13 +130,6 @@ def test_time_left_where_runs_differ(monkeypatch):
     told.end(2, after=20)
     # 10 for 5, 11 for 5, 21 for 1: the median is 2.2
     assert told.left() == 24
-
-
-def test_runs_that_are_trained_again_are_not_known_but_counted(monkeypatch):
-    told = Told(monkeypatch, 2, cores=1, runs=[run(n, 5, new=False) for n in range(4)])
-    told.begin(0)
-    told.end(0, after=10)
-    assert (told.counts(), told.left()) == ((1, 0, 0), 10)
 
 
 def test_runs_of_before_say_how_long_it_takes_until_they_are_wrong(monkeypatch):
