@@ -43,7 +43,7 @@ def history(study, seed):
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_tensorboard_reads_the_history(study, seed):
     found, rows = read(study, seed), history(study, seed)
     assert len(rows) == (2 if seed == 1 else 5)
@@ -54,13 +54,6 @@ def test_tensorboard_reads_the_history(study, seed):
         expected = {int(row["epoch"]): float(row[column]) for row in rows if row[column]}
         assert points == {epoch: np.float32(value) for epoch, value in expected.items()}, tag
     assert "cross-entropy/val_ce" in by_column.values()
-
-
-def test_chosen_epochs_have_their_own_steps(tmp_path):
-    write_study(tmp_path, lambdas=[1e-3], seeds=[0, 1], epochs=9, evaluate_at=[2, 5])
-    write(tmp_path, tmp_path / "tensorboard" / "l2~0.001", config='{"seeds": 2}')
-    points = read(tmp_path, 1).Scalars("cross-entropy/val_ce")
-    assert [point.step for point in points] == [0, 2, 5, 9]
 
 
 def test_an_epoch_has_the_time_at_which_it_ended(study):
