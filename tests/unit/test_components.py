@@ -47,13 +47,6 @@ def shares_within(rows, low, high, truth):
     return np.mean((rows[:, low] <= truth) & (truth <= rows[:, high]))
 
 
-def test_mean_squares_are_those_that_were_published():
-    squares = mean_squares(RATINGS)
-    assert squares.sets == [(0,), (1,), (0, 1)]
-    assert squares.df.tolist() == [5, 3, 15]
-    assert squares.mean == pytest.approx([11.24, 32.49, 1.02], abs=0.005)
-
-
 def test_the_share_is_the_intraclass_correlation_that_was_published():
     target, judge, rest, total = components(RATINGS, ["target", "judge"], 0.95)
     assert target.share == pytest.approx(0.29, abs=0.005)

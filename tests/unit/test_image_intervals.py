@@ -10,7 +10,6 @@ from statsmodels.stats.anova import anova_lm
 
 from l2study.tables import statistics
 from l2study.tables.image_intervals import spread_of, wide_mean
-from l2study.tables.statistics import Mean
 
 
 def crossed(seeds, images, *, seed=0.0, image=0.0, rest=1.0, mean=0.0, random_state=0):
@@ -54,16 +53,6 @@ class TestCrossedMean:
         assert found.df == pytest.approx((of_seed + of_image - rest) ** 2 / sum(squares), rel=1e-9)
         assert found.n == seeds
 
-    def test_is_that_of_the_pigeonhole_bootstrap(self):
-        # Owen 2007: its expectation is s2_seed / S + s2_image / N + 3 s2_rest / (S N)
-        table = crossed(25, 300, seed=0.2, image=1.0, rest=0.5)
-        draw = np.random.default_rng(1)
-        means = [
-            table[draw.integers(0, 25, 25)][:, draw.integers(0, 300, 300)].mean()
-            for _ in range(2000)
-        ]
-        assert one_part(table).error == pytest.approx(np.std(means), rel=0.06)
-
     def test_parts_and_what_is_no_mean_over_images_add_up(self):
         test, val = crossed(6, 50, image=1.0), crossed(6, 20, image=2.0, random_state=1)
         training = crossed(6, 1, seed=0.3, random_state=2)[:, 0]
@@ -105,13 +94,6 @@ class TestCrossedMean:
         found = one_part(table + of_images + 0.001 * np.arange(3)[:, None])
         assert found.error**2 == pytest.approx(1e-6 / 3 + 0.001 * rest / 3 / 500, rel=1e-6)
         assert found.df == 2
-        # with fewer images than seeds, these have the fewest degrees
-        table = crossed(9, 3)
-        table -= table.mean(axis=0)
-        table -= table.mean(axis=1, keepdims=True)
-        rest = (table**2).sum() / (8 * 2)
-        of_images = math.sqrt(1.001 * rest / 9) * np.array([-1, 0, 1])
-        assert one_part(table + of_images).df == 2
 
     def test_overlapping_training_sets_widen_the_share_of_the_seeds(self):
         # Nadeau and Bengio 2003, equation 9: (1 / J + n2 / n1) times the variance
@@ -148,26 +130,10 @@ class TestCrossedMean:
         assert found.error**2 == pytest.approx(1 / 3 / 4)
         assert found.df == pytest.approx(3)
 
-    def test_p_values_go_with_the_interval(self):
-        found = Mean(0.3, 7, 0.1, 6.0)
-        confidence = 1 - found.p_value()
-        assert found.interval(confidence).low == pytest.approx(0)
-        level = found.equivalence(0.5)
-        assert found.interval(1 - 2 * level).high == pytest.approx(0.5)
-        assert found.equivalence(0.3) == pytest.approx(0.5)
-
 
 def _rest(table):
     rest = table - table.mean(axis=0) - table.mean(axis=1, keepdims=True) + table.mean()
     return (rest**2).sum() / np.prod(np.array(table.shape) - 1)
-
-
-"""Half of MNIST's test images. The seeds' variance is twice as large to keep the proportions."""
-LOGIT, DIFFICULTY = 17.0, 8.0
-"""Mean and standard deviation over images of the logit of a right answer: 98 % of answers are
-right, most images are always right or always wrong, and the variance of images is 2.3 times that of
-the rest, as the default study has them at lambda 0 (.0139 and .0057 of a right answer squared)."""
-"""Standard deviation over seeds of all logits of a run."""
 
 
 @pytest.mark.parametrize("random_state", range(5))
