@@ -11,8 +11,8 @@ Example:
 
 With --setup, all of this is for another set-up than the base, in RESULTS/setups/SETUP. The report
 of the base of several set-ups has an overview of all, with figures whose captions are in the
-folder captions_across beside the notebook. If the sources of variation are crossed, there are
-figures whose captions are in the folder captions_crossed.
+folder captions_across beside the others. If the sources of variation are crossed, there are figures
+whose captions are in the folder captions_crossed.
 """
 
 import dataclasses
@@ -42,20 +42,13 @@ def write_report(
 ) -> None:
     """Write the report of a set-up to the folder `results`/report, or below `results`/setups.
 
-    Args:
-        config: path of the configuration, or its JSON text.
-        notebook: the notebook to execute; its folder holds the page's template, page/, and the
-            captions of the figures across set-ups, captions_across/.
-        captions: folder of one .rst file per figure.
-        results: the study's results folder.
-        setup: the name of the set-up.
+    For `config` and `captions` see `read_study`. Beside the notebook is the page's template, page/.
 
     Raises:
         ConfigError: the configuration is not valid.
         ReportError: something that the report needs is missing or damaged, or the notebook failed.
     """
-    across = notebook.parent / "captions_across"
-    study = read_study(config, results, captions, setup, across)
+    study = read_study(config, results, captions, setup)
     if unknown := sorted(set(study.captions) - set(figures.ALL)):
         raise ReportError(f"{captions / unknown[0]}.rst: there is no figure of this name")
     in_order = {name: study.captions[name] for name in figures.ALL if name in study.captions}
@@ -72,13 +65,13 @@ def write_report(
             "captions": str(captions),
             "figures": str(drawn),
             "setup": setup,
-            "across": str(across),
         }
         with figures.drawing_ahead(list(in_order), study, drawn):
             from l2study.report import page, summary  # takes long, and no figure needs it
 
             executed = execute(notebook, parameters, list(in_order), Path(folder))
-        relocate(executed, drawn, report / "figures")
+        for cell in executed.cells:
+            cell.source = cell.source.replace(str(drawn), str(report / "figures"))
         texts = {
             "report.ipynb": nbformat.writes(executed),
             "report.html": page.to_html(executed, notebook.parent, study.title),
@@ -153,12 +146,6 @@ def without_traces(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
-def relocate(notebook: nbformat.NotebookNode, old: Path, new: Path) -> None:
-    """Let the parameters that `notebook` shows name the folder `new` instead of `old`."""
-    for cell in notebook.cells:
-        cell.source = cell.source.replace(str(old), str(new))
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; exit with one line for what is wrong."""
     command = parser(__doc__)
@@ -178,9 +165,7 @@ def main(arguments: list[str] | None = None) -> None:
     # a stop request cleans up like an error does
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped before the report was complete"))
     try:
-        write_report(
-            options.config, options.notebook, options.captions, options.results, options.setup
-        )
+        write_report(**vars(options))
     except (ConfigError, ReportError) as error:
         sys.exit(str(error))
 

@@ -7,7 +7,7 @@ from reported import CAPTIONS, made_up, write_results
 def test_reads_tables_captions_and_environments(tmp_path):
     study = made_up(tmp_path, lambdas=[0, 1e-3], seeds=[0, 1], epochs=2)
     written = {path.stem for path in (tmp_path / "tables").glob("*.csv")}
-    assert set(study.tables) == {*written, "all_claims"}
+    assert set(study.tables) == {*written, "all_claims", "verdicts"}
     assert study.name == tmp_path.name
     assert study.config["lambdas"] == ["0", "0.001"]
     ((environment, count),) = study.environments

@@ -249,8 +249,8 @@ def written(tmp_path_factory):
 def test_study_is_read_with_the_rows_of_its_set_up(written):
     folder, config = written
     name = "train_size~500,learning_rate~0.01"
-    base = read_study(config, folder, CAPTIONS, across=ACROSS)
-    other = read_study(config, folder, CAPTIONS, name, ACROSS)
+    base = read_study(config, folder, CAPTIONS)
+    other = read_study(config, folder, CAPTIONS, name)
     assert set(base.captions) - set(other.captions) == set(figures.ACROSS)
     assert len(base.tables["runs"]) == len(other.tables["runs"]) == 6
     assert len(other.tables["all_claims"]) == 12 * len(other.tables["claims"])

@@ -28,7 +28,6 @@ from tiny import PROJECT
 
 GOLDEN = Path(__file__).with_name("golden_texts")
 LEDGER = PROJECT / "reports" / "claims" / "exercise.yaml"
-ACROSS = CAPTIONS.with_name("captions_across")
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +74,7 @@ def odd(folder):
 @pytest.mark.parametrize("made", [plain, factors, crossed, odd])
 def test_the_summary_is_the_golden_text(made, tmp_path, monkeypatch):
     monkeypatch.setattr(provenance, "version", lambda package: "1.0")
-    study = read_study(made(tmp_path), tmp_path, CAPTIONS, across=ACROSS)
+    study = read_study(made(tmp_path), tmp_path, CAPTIONS)
     if made is factors:  # the claims of the made-up set-ups are all alike
         study.tables["verdicts"] = set_ups.across_tables(study.tables["setups"])["verdicts"]
     text = summary.summary(study)

@@ -12,7 +12,7 @@ from IPython.utils.capture import capture_output
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 from papermill.engines import Engine, NotebookExecutionManager, papermill_engines
-from traitlets import Type
+from traitlets.config import Config
 
 NAME = "in-process"
 """The name of the engine."""
@@ -29,20 +29,6 @@ class _Hook(DisplayHook):
         self.shell.display_pub.publish(format_dict, md_dict)
 
 
-class _Shell(InteractiveShell):
-    """IPython without a terminal: no colours in tracebacks, and no history."""
-
-    displayhook_class = Type(_Hook)
-
-    def __init__(self, **settings: object):
-        super().__init__(colors="nocolor", user_module=ModuleType("notebook"), **settings)
-
-    def init_history(self) -> None:
-        """Keep the history out of the file that all of IPython shares."""
-        self.config.HistoryManager.enabled = False
-        super().init_history()
-
-
 class InProcess(Engine):
     """Executes the cells of a notebook one by one, up to the first that fails."""
 
@@ -50,17 +36,19 @@ class InProcess(Engine):
     def execute_managed_notebook(
         cls, nb_man: NotebookExecutionManager, kernel_name: str, *, ipython_dir: str, **_: object
     ) -> None:
-        """Execute the notebook of `nb_man`, which must be in Python.
-
-        Args:
-            nb_man: papermill's record of the notebook.
-            kernel_name: has no effect.
-            ipython_dir: where IPython puts its files.
+        """Execute the notebook of `nb_man`, which must be in Python; IPython has `ipython_dir`.
 
         Raises:
             BaseException: what is no Exception and ends a cell, such as a request to stop.
         """
-        shell = _Shell.instance(ipython_dir=ipython_dir)
+        # without history, which would go to a file that all of IPython shares
+        shell = InteractiveShell.instance(
+            config=Config(HistoryManager={"enabled": False}),
+            displayhook_class=_Hook,
+            ipython_dir=ipython_dir,
+            user_module=ModuleType("notebook"),
+            colors="nocolor",
+        )
         try:
             for index, cell in enumerate(nb_man.nb.cells):
                 if cell.cell_type != "code":
@@ -71,10 +59,10 @@ class InProcess(Engine):
                 if not completed:
                     break
         finally:
-            _Shell.clear_instance()
+            InteractiveShell.clear_instance()
 
 
-def _execute(shell: _Shell, cell: NotebookNode) -> bool:
+def _execute(shell: InteractiveShell, cell: NotebookNode) -> bool:
     """Execute a cell, put its outputs into it, and return whether it came to its end."""
     with capture_output() as shown:
         result = shell.run_cell(cell.source, store_history=True)

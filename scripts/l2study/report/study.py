@@ -159,10 +159,7 @@ def read_package(folder: Path) -> dict:
 def read_tables(folder: Path, package: dict, kind: str = "csv") -> dict[str, pd.DataFrame]:
     """Return the tables of a study by their names, with the rows of all set-ups.
 
-    Args:
-        folder: of the study.
-        package: of `read_package`.
-        kind: csv for all tables; parquet for those that are there as such.
+    `kind` is csv for all tables, or parquet for those that are there as such.
 
     Raises:
         ReportError: a table is missing, or is not the one that the package describes.
@@ -177,12 +174,7 @@ def read_tables(folder: Path, package: dict, kind: str = "csv") -> dict[str, pd.
 
 def environments(folder: Path, package: dict, runs: pd.DataFrame) -> list[tuple[dict, int]]:
     """Return the distinct environments of runs, the most frequent first, with how many runs each
-    had; none where there are tables without any run.
-
-    Args:
-        folder: of the study.
-        package: of `read_package`.
-        runs: rows of the table of runs.
+    had; none where there are tables without any run. `runs` are rows of the table of runs.
 
     Raises:
         ReportError: the record of a run is damaged, or the tables are not of the runs beside them.
@@ -220,18 +212,12 @@ def _setups(path: Path) -> pd.DataFrame:
     return table.astype(dict.fromkeys(COUNTS, int))
 
 
-def read_study(
-    config: str, results: Path, captions: Path, setup: str = BASE, across: Path | None = None
-) -> Study:
+def read_study(config: str, results: Path, captions: Path, setup: str = BASE) -> Study:
     """Return the study of `config` with all that the report of one of its set-ups needs.
 
-    Args:
-        config: path of the configuration, or its JSON text.
-        results: the study's results folder, with tables/ and runs/.
-        captions: folder of one .rst file per figure. Beside it, a folder of the same name with
-            _crossed at its end has those of the figures of crossed designs.
-        setup: the name of the set-up.
-        across: folder of one .rst file per figure across set-ups, for the base of several.
+    `config` is the path of the configuration, or its JSON text, and `captions` a folder of one .rst
+    file per figure. Beside it, folders of the same name with _across and _crossed at the end have
+    those of the figures across set-ups, for the base of several, and of crossed designs.
 
     Raises:
         ConfigError: the configuration is not valid.
@@ -243,8 +229,8 @@ def read_study(
     if setup not in named:
         raise ReportError(f"{setup}: there is no such set-up; there are {', '.join(named)}")
     study, given = read_results(results, setup), read_captions(captions)
-    if len(found) > 1 and setup == BASE and across is not None:
-        given = read_captions(across) | given
+    if len(found) > 1 and setup == BASE:
+        given = read_captions(Path(f"{captions}_across")) | given
     if named[setup].crossed:
         given |= read_captions(Path(f"{captions}_crossed"))
     return replace(study, config=named[setup].config, captions=given, setups=list(found))
