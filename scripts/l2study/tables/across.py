@@ -31,12 +31,8 @@ def setups_table(design: Design, studied: Studied, ledger: dict) -> pd.DataFrame
     """Return every set-up with its levels and its runs.
 
     For every factor there is a column, named after it, with the label of its level. `missing` are
-    the promised runs that are neither completed nor diverged.
-
-    Args:
-        design: of the study.
-        studied: the tables `runs` and `claims` of every set-up that has any.
-        ledger: from `read_ledger`; what it names in `recognised_by` makes `close_to_given`.
+    the promised runs that are neither completed nor diverged. `close_to_given` is by what
+    the ledger names in `recognised_by`.
     """
     promised, rows = len(design.base.lambdas) * design.base.seed_count, []
     for setup in design.setups:
@@ -60,13 +56,8 @@ def setups_table(design: Design, studied: Studied, ledger: dict) -> pd.DataFrame
 def close_to_given(ledger: dict, claims: pd.DataFrame) -> str:
     """Return whether a set-up comes close to the figures by which the ledger recognises its own.
 
-    Args:
-        ledger: from `read_ledger`.
-        claims: from `claims_table`, of the set-up.
-
-    Returns:
-        yes if the estimate of every row in `recognised_by` lies within the bounds that the row
-        holds, else no; empty if the ledger has no such rows, or an estimate is missing.
+    yes if the estimate of every row in `recognised_by` lies within the bounds that the row holds,
+    else no; empty if the ledger has no such rows, or an estimate is missing.
     """
     within = []
     for row in recognising_rows(ledger):

@@ -35,10 +35,8 @@ def read_descriptions(factors: Sequence[str] = ()) -> dict[str, dict]:
 
     A table is a mapping with `description`, `parquet` (whether it is written as Parquet too),
     `schema`, a Frictionless Table Schema whose fields are in the order of the columns, and
-    perhaps more. A field has, beyond the standard, a `unit` where it is a number with one.
-
-    Args:
-        factors: the names of the study's factors, each a column of the table of set-ups.
+    perhaps more. A field has, beyond the standard, a `unit` where it is a number with one. Each of
+    `factors`, the names of the study's factors, is a column of the table of set-ups.
     """
     content = read_yaml(SCHEMA)
     shared = content["columns"] | {
@@ -92,10 +90,6 @@ def as_described(
 
     A column that a table lacks is empty in all its rows.
 
-    Args:
-        tables: all tables of a study, by name.
-        factors: the names of its factors.
-
     Raises:
         DescriptionError: the tables are not those described, a table has a column that is not, or
             lacks one that must not be empty.
@@ -124,12 +118,7 @@ def write_parquet(table: pd.DataFrame, fields: list[dict], path: str | os.PathLi
     """Write `table` as Parquet, whole or not at all; equal tables give equal bytes.
 
     Numbers are float64, whole numbers int64, missing values null. Every column carries its
-    description and unit.
-
-    Args:
-        table: with the columns that `fields` describes.
-        fields: of a Table Schema, see `read_descriptions`.
-        path: the file to write.
+    description and unit. `fields` are those of a Table Schema, see `read_descriptions`.
     """
     schema = pa.schema(
         pa.field(
@@ -205,11 +194,7 @@ def file_hash(path: Path) -> str:
 
 
 def predictions(setups: Iterable[str]) -> dict:
-    """Return where the files of predictions are and what their arrays are.
-
-    Args:
-        setups: the names of the study's set-ups.
-    """
+    """Return where the predictions of set-ups are, by their names, and what the arrays are."""
     return {
         "description": "What every completed run predicts for each validation and test image, with"
         " its final weights. The images are in the order of the prepared data. There is one file"

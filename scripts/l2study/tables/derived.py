@@ -35,11 +35,7 @@ def with_derived(
 
     A diverged run has none of them but `penalty_error`, which needs no last epoch. Without a row of
     its epoch, a measure of `EPOCH_OF` is NaN.
-
-    Args:
-        histories: all rows of all runs.
-        runs: one row per run.
-        kernels: the shapes of the regularised kernels. Without them, `penalty_start_ratio` is NaN.
+    Without the shapes of the regularised `kernels`, `penalty_start_ratio` is NaN.
     """
     table = runs.set_index(["l2", "seed"])
     histories = histories.set_index(["l2", "seed"])
@@ -82,12 +78,7 @@ def with_derived(
 
 
 def _rise(histories: pd.DataFrame, column: str) -> pd.Series:
-    """Return the rise of `column` after its minimum, by (l2, seed), without epoch 0.
-
-    Args:
-        histories: of the completed runs, indexed by (l2, seed), at the epochs that are recorded.
-        column: a column of them.
-    """
+    """Return the rise of `column` after its minimum, by (l2, seed), without epoch 0."""
     trained = histories[histories["epoch"] > 0].reset_index()
     rises = [pd.Series(dtype=float)]
     for l2, cell in trained.groupby("l2"):

@@ -217,10 +217,6 @@ def images_of(
     Where the split varies with the seed, only the test images are the same for every seed, and
     training sets overlap: see `correction` of `wide_mean`. In a crossed design with one level of
     the split, all runs share it.
-
-    Args:
-        setup: whose runs they are.
-        predictions: of every completed run, by lambda and seed.
     """
     if not predictions or "split" not in setup.differing:
         return Images(predictions)

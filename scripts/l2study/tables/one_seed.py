@@ -31,12 +31,6 @@ def one_seed_table(
     `opposite sign` counts the seeds whose difference of the measure, at `l2` minus at the
     reference, has the sign that the mean difference has not. A seed without a difference is not
     among them. There is no row where the mean has no sign, or where the study lacks the reference.
-
-    Args:
-        runs: the table of all runs.
-        choice: from `choice_table`.
-        reference: the study's reference lambda.
-        confidence: of the intervals, see `statistics.share_interval`.
     """
     cells, picks, chosen = by_lambda(runs), _picks(runs), chosen_lambda(choice)
     lambdas = list(cells) if len(cells) > 1 and not picks.empty else []

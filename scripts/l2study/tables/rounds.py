@@ -112,12 +112,7 @@ def rounds_table(
 
     No rows for a study whose seeds do not come in rounds. `low` to `high` is the interval that
     holds in spite of the looking, `half_width` half of its width, and `wanted` how wide that may
-    be.
-
-    Args:
-        until: of the set-up, see `Setup.until`.
-        confidence: of the intervals.
-        runs: the table `runs` of every set-up, by its name.
+    be: in `until`, see `Setup.until`. `runs` are the tables of every set-up, by its name.
     """
     if until is None:
         return pd.DataFrame()
