@@ -19,29 +19,8 @@ from synthetic import HARMFUL, HELPFUL, NOTHING, Effects
 
 ROOT = Path(__file__).parents[2]
 LEDGER = ROOT / "reports" / "claims" / "exercise.yaml"
-IDS = [
-    "penalty",
-    "start",
-    "small-weights",
-    "small-gap",
-    "negative-gap",
-    "sensitivity",
-    "creep",
-    "takeaway",
-]
-FIGURES = {
-    "learning_curves",
-    "gap",
-    "gap_variance",
-    "decomposition",
-    "weight_norm",
-    "loss_parts",
-    "contrasts",
-    "sensitivity",
-    "robustness",
-    "creep",
-    "calibration",
-}
+IDS = ["penalty", "start", "small-weights", "small-gap", "negative-gap"]
+IDS += ["sensitivity", "creep", "takeaway"]
 ALL = [(l2, seed) for l2 in (0, 0.0001, 0.001, 0.01) for seed in range(6)]
 RISING_CE = Effects(creep=(0.03, 0.033))
 EASY_SPLIT = Effects(generalisation=(0.02, 0.02), split=(-0.013, -0.013))
@@ -106,7 +85,6 @@ class TestVerdicts:
         ("claim", "verdict", "options"),
         [
             ("penalty", "supported", {}),
-            ("penalty", "contradicted", {"effects": Effects(penalty_factor=0.5)}),
             ("penalty", "contradicted", {"effects": Effects(penalty_factor=1.001)}),
             ("penalty", "not judged", {"lambdas": [0]}),
             ("start", "supported", {}),
@@ -114,7 +92,6 @@ class TestVerdicts:
             ("start", "not resolved", {"diverged": {(0.01, s): 3 for s in range(6)}}),
             ("start", "not judged", {"lambdas": [0, 0.01]}),
             ("small-weights", "supported", {}),
-            ("small-weights", "supported", {"lambdas": [0.001, 0.01]}),
             ("small-weights", "contradicted", {"effects": HARMFUL}),
             ("small-weights", "not resolved", {"effects": NOTHING}),
             ("small-weights", "not judged", {"lambdas": [0.01]}),
@@ -123,7 +100,6 @@ class TestVerdicts:
             ("small-gap", "artefact", {"effects": EASY_SPLIT}),
             ("small-gap", "not resolved", {"effects": Effects(spread=20), "seeds": [0, 1]}),
             ("small-gap", "not judged", {"lambdas": [0, 0.01]}),
-            ("small-gap", "not judged", {"epochs": 7}),
             ("negative-gap", "artefact", {}),
             (
                 "negative-gap",
@@ -135,12 +111,10 @@ class TestVerdicts:
                 "contradicted",
                 {"effects": replace(HELPFUL, generalisation=(0.01, 0.005))},
             ),
-            ("negative-gap", "not resolved", {"effects": Effects(test_accuracy=(0.97, 0.97))}),
             ("negative-gap", "not resolved", {"effects": Effects(spread=20), "seeds": [0, 1]}),
             ("negative-gap", "not judged", {"lambdas": [0, 0.0001]}),
             ("sensitivity", "supported", {}),
             ("sensitivity", "contradicted", {"effects": HARMFUL}),
-            ("sensitivity", "contradicted", {"effects": NOTHING}),
             ("sensitivity", "not resolved", {"effects": Effects(spread=20), "seeds": [0, 1]}),
             ("sensitivity", "not judged", {"lambdas": [0.0001, 0.01]}),
             ("creep", "supported", {}),
@@ -151,7 +125,6 @@ class TestVerdicts:
             ("creep", "not judged", {"lambdas": [0.0001, 0.01]}),
             ("takeaway", "supported", {"effects": HELPFUL}),
             ("takeaway", "contradicted", {}),
-            ("takeaway", "contradicted", {"effects": NOTHING}),
             ("takeaway", "not resolved", {"effects": Effects(spread=20), "seeds": [0, 1]}),
             ("takeaway", "not judged", {"lambdas": [0.0001, 0.01]}),
         ],
@@ -167,20 +140,12 @@ class TestVerdicts:
         # but the conclusion names no lambda, so all of them decide
         assert verdicts["takeaway"] == "contradicted"
 
-    def test_lambdas_of_the_study_decide_if_it_has_none_of_the_exercise(self):
-        effects = replace(HELPFUL, spread=0.2)
-        one = overall(effects=effects, lambdas=[0, 0.001])
-        both = overall(effects=effects, lambdas=[0, 1e-6, 0.001])
-        assert (one["sensitivity"], both["sensitivity"]) == ("supported", "contradicted")
-
     @pytest.mark.parametrize(
         "options",
         [
             {"lambdas": [0]},
             {"lambdas": [0.01]},
-            {"lambdas": [0.5, 1]},
             {"seeds": [0, 1], "epochs": 1},
-            {"diverged": dict.fromkeys(ALL, 1)},
             {"diverged": dict.fromkeys(ALL, 0)},
             {"diverged": {case: 2 for case in ALL if case[0] == 0}},
             {"diverged": {case: 2 for case in ALL if case[1] > 0}},
@@ -206,26 +171,14 @@ class TestVerdicts:
         assert verdicts.pop("penalty") == "supported"
         assert set(verdicts.values()) == {"not resolved"}
 
+    def test_lambdas_of_the_study_decide_if_it_has_none_of_the_exercise(self):
+        effects = replace(HELPFUL, spread=0.2)
+        one = overall(effects=effects, lambdas=[0, 0.001])
+        both = overall(effects=effects, lambdas=[0, 1e-6, 0.001])
+        assert (one["sensitivity"], both["sensitivity"]) == ("supported", "contradicted")
+
 
 class TestRows:
-    def test_columns_ids_and_order(self, default):
-        ledger, _, _ = default
-        assert list(dict.fromkeys(ledger["id"])) == IDS
-        assert (ledger.groupby("id")["estimand"].last() == "overall").all()
-
-    def test_mean_at_a_lambda(self, default):
-        ledger, _, runs = default
-        gap = runs[runs["l2"] == 0.01]["gap_lag"]
-        found = row(ledger, "negative-gap", "mean", "gap_lag")
-        low, high = stats.t.interval(0.95, 5, gap.mean(), stats.sem(gap))
-        assert (found["estimate"], found["low"], found["high"]) == pytest.approx(
-            (gap.mean(), low, high)
-        )
-        assert found["verdict"] == "contradicted"
-        assert (found["table"], found["figure"]) == ("gap.csv", "decomposition")
-        assert (found["l2"], found["epoch"], found["n"]) == (0.01, 8, 6)
-        assert (found["above"], found["below"]) == (-0.001, 0.001)
-
     def test_gaps_are_those_of_the_epoch_in_the_ledger(self):
         ledger, histories, _ = table(epochs=11)
         at = histories.query("l2 == 0.01 and epoch == 8")
@@ -259,30 +212,6 @@ class TestRows:
             first, second = (t[t["id"] == claim].reset_index(drop=True) for t in chosen.values())
             pd.testing.assert_frame_equal(first, second, check_exact=True, check_dtype=False)
 
-    def test_difference(self, default):
-        ledger, histories, _ = default
-        start = histories[histories["epoch"] == 0].pivot_table("train_loss", "seed", "l2")
-        found = row(ledger, "start", "difference", "start_loss")
-        test = stats.ttest_rel(start[0.01], start[0.0001])
-        low, high = test.confidence_interval(0.95)
-        assert (found["low"], found["high"]) == pytest.approx((low, high))
-
-    def test_the_start_is_not_the_figure(self, default):
-        ledger, _, _ = default
-        found = row(ledger, "start", "mean", "start_loss", l2=0.01)
-        assert found["given"] == 0.9991
-        assert found["estimate"] == pytest.approx(math.log(10) + 0.01 * 220.07, abs=0.02)
-        assert found["verdict"] == "contradicted"
-
-    def test_ratio_is_a_geometric_mean(self, default):
-        ledger, _, runs = default
-        wide = runs.pivot_table("jacobian_norm", "seed", "l2")
-        found = row(ledger, "sensitivity", "ratio", "jacobian_norm", l2=0.001)
-        assert found["estimate"] == pytest.approx(stats.gmean(wide[0.001] / wide[0.0]))
-        log = np.log(wide[0.001] / wide[0.0])
-        low, high = np.exp(stats.t.interval(0.95, 5, log.mean(), stats.sem(log)))
-        assert (found["low"], found["high"]) == pytest.approx((low, high))
-
     def test_association(self, default):
         ledger, _, runs = default
         lost = runs["test_accuracy"] - runs["test_accuracy_noise_0.1"]
@@ -309,16 +238,6 @@ class TestRows:
         assert (further["verdict"], further["decides"]) == ("contradicted", "no")
         assert whole(judged, "sensitivity")["verdict"] == "supported"
 
-    def test_trend(self):
-        ledger, _, runs = table(effects=NOTHING)
-        wide = runs.pivot_table("weight_norm", "seed", "l2")
-        each = [stats.spearmanr(wide.columns, values).statistic for values in wide.to_numpy()]
-        found = row(ledger, "small-weights", "trend", "weight_norm")
-        assert found["estimate"] == pytest.approx(np.mean(each))
-        assert np.isnan([found["low"], found["high"]]).all()
-        page = stats.page_trend_test(wide.to_numpy()[:, ::-1]).pvalue
-        assert found["p"] == pytest.approx(page)
-
     def test_trend_both_ways(self):
         up, _, _ = table(effects=HARMFUL)
         down, _, _ = table()
@@ -338,12 +257,8 @@ class TestRows:
     def test_penalty_error_is_seen_in_one_epoch_of_one_run(self):
         _, found = synthetic.made_study(lambdas=[0, 0.001, 0.01], epochs=3)
         histories, runs = build.histories_table(found), build.runs_table(found)
-        histories.loc[(histories["l2"] == 0.01) & (histories["seed"] == 4), "val_loss"] += [
-            0,
-            0.002,
-            0,
-            0,
-        ]
+        one = (histories["l2"] == 0.01) & (histories["seed"] == 4) & (histories["epoch"] == 1)
+        histories.loc[one, "val_loss"] += 0.002
         runs = with_derived(histories, runs, [(784, 128)])
         ledger = again(histories, runs, 3)
         bad = row(ledger, "penalty", "largest", "penalty_error", l2=0.01)
@@ -377,20 +292,6 @@ class TestRows:
         found = row(ledger, "penalty", "mean", "penalty_start_ratio", l2=0.01)
         assert math.isnan(found["estimate"])
         assert found["verdict"] == "not resolved"
-
-    def test_val_loss_hides_creep(self):
-        ledger, histories, _ = table(effects=RISING_CE, lambdas=[0, 0.01])
-        rows = histories.query("l2 == 0.01 and epoch > 0")
-        rises = {
-            column: statistics.rise_after_minimum(
-                rows.pivot_table(column, "seed", "epoch").to_numpy()
-            )
-            for column in ("val_ce", "val_loss")
-        }
-        hidden = rises["val_ce"] - rises["val_loss"]
-        found = row(ledger, "creep", "mean", "creep_hidden", l2=0.01)
-        assert found["estimate"] == pytest.approx(hidden.mean())
-        assert found["verdict"] == "supported"
 
     @pytest.mark.parametrize(("epochs", "estimate"), [(1, math.nan), (3, 0)])
     def test_too_short_to_creep(self, epochs, estimate):
@@ -458,14 +359,19 @@ class TestRows:
         found = row(ledger, "takeaway", "difference", "test_accuracy", l2=0.01)
         assert found["diverged_runs"] == "lambda 0.01 seed 3; lambda 0 seed 5"
 
-    def test_confidence_widens_intervals(self):
-        narrow, _, _ = table(confidence=0.5)
-        wide, _, _ = table(confidence=0.999)
-        width = (wide["high"] - wide["low"]) - (narrow["high"] - narrow["low"])
-        rows = (wide["verdict"] != "not judged") & wide["statistic"].isin(["mean", "difference"])
-        rows &= wide["l2"] != wide["against"]  # validation may choose the lambda compared with
-        assert rows.any()
-        assert (width[rows] > 0).all()
+    def test_val_loss_hides_creep(self):
+        ledger, histories, _ = table(effects=RISING_CE, lambdas=[0, 0.01])
+        rows = histories.query("l2 == 0.01 and epoch > 0")
+        rises = {
+            column: statistics.rise_after_minimum(
+                rows.pivot_table(column, "seed", "epoch").to_numpy()
+            )
+            for column in ("val_ce", "val_loss")
+        }
+        hidden = rises["val_ce"] - rises["val_loss"]
+        found = row(ledger, "creep", "mean", "creep_hidden", l2=0.01)
+        assert found["estimate"] == pytest.approx(hidden.mean())
+        assert found["verdict"] == "supported"
 
 
 class TestRules:
@@ -503,10 +409,6 @@ class TestRules:
             ("supported", "supported", True, False), ("contradicted", "contradicted", True, False)
         )
         assert judge.overall(strong, []) == "contradicted"
-
-    def test_support_needs_no_wider_intervals(self):
-        rows = self.judged(*[("supported", "not resolved", True, False)] * 5)
-        assert judge.overall(rows, []) == "supported"
 
     @pytest.mark.parametrize(
         ("fair", "elsewhere", "verdict"),
@@ -607,29 +509,16 @@ class TestDecisive:
 
 
 class TestLedger:
-    def test_covers_the_claims_and_names_known_figures(self):
-        ledger = ledger_as_read()
-        assert [claim["id"] for claim in ledger["claims"]] == IDS
-        rows = [r for claim in ledger["claims"] for r in claim["rows"]]
-        assert {r["evidence"]["figure"] for r in rows} <= FIGURES
-        assert all(len(r["because"]) > 10 for r in rows)
-        for claim in ledger["claims"]:
-            assert any(r.get("decides", True) for r in claim["rows"]), claim["id"]
-
     @pytest.mark.parametrize(
         ("change", "message"),
         [
             (lambda c: c["rows"][0].pop("holds"), "claims.0.rows.0: 'holds' is a required"),
-            (lambda c: c["rows"][0].update(at=None), "claims.0.rows.0.at"),
             (lambda c: c["rows"][0].update(verdict="supported"), "'verdict' was unexpected"),
-            (lambda c: c["rows"][0].update(statistic="median"), "'median' is not one of"),
             (lambda c: c["rows"][0].update(measure="happiness"), "'happiness' is not one of"),
             (lambda c: c["rows"][0].update(statistic="ratio"), "'against' is a required"),
             (lambda c: c["rows"][1].update(epoch=8), "is not one of"),
             (lambda c: c["rows"][0].update(needs={"at": 0}), "is a required"),
             (lambda c: c["rows"][0].update(statistic="trend"), "0 was expected"),
-            (lambda c: c.pop("claim"), "'claim' is a required"),
-            (lambda c: c.update(artefact_if=["maybe"]), "'maybe' is not one of"),
         ],
     )
     def test_faults_are_one_line(self, tmp_path, change, message):
