@@ -154,12 +154,7 @@ def comparison(study: Study, l2: float, measures: tuple[str, ...]) -> Comparison
 
 
 def difference(row: pd.Series, level: float) -> Difference:
-    """Return what a row of a comparison shows.
-
-    Args:
-        row: a difference, its interval, and the p-value of a test that it is within its margin.
-        level: of that test.
-    """
+    """Return what a row of contrasts shows; `level` is that of the test of equivalence."""
     measure = MEASURES[row["measure"]]
     value, low, high = row["mean_difference"], row["low"], row["high"]
     margin = ""
@@ -210,12 +205,7 @@ def sign(number: Number) -> int:
 
 
 def coverage(design: Setup, images_too: bool) -> dict:
-    """Return what the intervals cover.
-
-    Args:
-        design: what a seed changes in it is read.
-        images_too: whether predictions are kept, so that there are intervals for other images.
-    """
+    """Return what the intervals cover; `images_too` says that some are for other images."""
     return {
         "images_too": images_too,
         "sources": design.differing,

@@ -33,10 +33,7 @@ def _claims(path: Path) -> dict[str, dict]:
 def found(rows: pd.DataFrame, claim: Mapping, study: Study) -> str:
     """Return why a claim has its verdict: the decisive estimate and what the claim needs it to be.
 
-    Args:
-        rows: of the table of claims, those of the claim.
-        claim: its entry in the ledger.
-        study: the study.
+    `rows` are those of the claim in the table of claims, and `claim` is its entry in the ledger.
     """
     whole = rows[rows["estimand"] == "overall"].iloc[0]
     deciding = rows[rows["decides"] == "yes"]

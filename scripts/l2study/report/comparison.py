@@ -10,9 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
-import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from l2study.core.labels import l2_label
@@ -130,13 +128,7 @@ def lambdas_of(studies: Iterable[Study]) -> list[float]:
 
 
 def to_html(studies: Sequence[Study], table: pd.DataFrame, csv: str) -> str:
-    """Return the page.
-
-    Args:
-        studies: those to compare.
-        table: of `comparison_table`.
-        csv: the name of the file that has this table.
-    """
+    """Return the page; `csv` is the name of the file that has the table of `comparison_table`."""
     lost = {study.name: diverged_text(study.tables["runs"]) for study in studies}
     return TEMPLATES.get_template("comparison.html.j2").render(
         names=[study.name for study in studies],
@@ -187,10 +179,6 @@ def in_short(study: Study, table: pd.DataFrame) -> dict | None:
 
     `ends` are these lambdas, and `changes` has for each measure its label, its value at both, and
     its unit. None if fewer than two lambdas have completed runs.
-
-    Args:
-        study: one study.
-        table: of `comparison_table`.
     """
     rows = table[(table["study"] == study.name) & (table["n"] > 0)]
     ends = [rows["l2"].min(), rows["l2"].max()]
@@ -301,11 +289,6 @@ def draw(studies: Sequence[Study], table: pd.DataFrame, measure: str) -> Figure:
     The studies share a panel, each with its own colour and marker, and set beside one another; but
     a measure whose level depends on the data has a panel for each where the data differ. Thin
     lines join the lambdas above 0 of a study. A lambda that a study lacks has no mark of it.
-
-    Args:
-        studies: those to draw, at most as many as `STUDY_MARKS`.
-        table: of `comparison_table`.
-        measure: one of `COMPARED`.
     """
     positions = lambda_positions(lambdas_of(studies))
     apart = measure in OF_THE_DATA and not same_data(studies)
@@ -321,7 +304,11 @@ def draw(studies: Sequence[Study], table: pd.DataFrame, measure: str) -> Figure:
                 shift = (rank - (len(group) - 1) / 2) * 1.6
                 own = rows[rows["study"] == study.name].sort_values("l2")
                 x = beside(positions, own["l2"], shift)
-                _draw_study(ax, own, x, measure, *marks[study.name])
+                colour, marker = marks[study.name]
+                scale, above = MEASURES[measure].scale, (own["l2"] > 0).to_numpy()
+                line = {"color": colour, "lw": 0.9, "alpha": 0.6, "label": "_line"}
+                ax.plot(x[above], scale * own["mean"][above], **line)
+                draw_means(ax, x, own, scale, colour, marker, study.name)
             if apart:
                 ax.set_title(group[0].name)
             lambda_axis(ax, positions, label=ax is axes[-1])
@@ -332,11 +319,3 @@ def draw(studies: Sequence[Study], table: pd.DataFrame, measure: str) -> Figure:
         columns = 70 // (max(map(len, marks)) + 6)
         figure_key(drawing, keys, min(len(keys), max(1, columns)))
         return drawing
-
-
-def _draw_study(
-    ax: Axes, rows: pd.DataFrame, x: np.ndarray, measure: str, colour: str, marker: str
-) -> None:
-    scale, above = MEASURES[measure].scale, (rows["l2"] > 0).to_numpy()
-    ax.plot(x[above], scale * rows["mean"][above], color=colour, lw=0.9, alpha=0.6, label="_line")
-    draw_means(ax, x, rows, scale, colour, marker, rows["study"].iloc[0])

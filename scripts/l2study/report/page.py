@@ -54,12 +54,7 @@ def header(study: Study) -> HTML:
 
 
 def overview(study: Study, folder: str | Path = "") -> HTML | None:
-    """Return what the study says across its set-ups, on the page of the base; else nothing.
-
-    Args:
-        study: the study.
-        folder: where to write its figures, see `figure`.
-    """
+    """Return what the study says across its set-ups, on the page of the base; else nothing."""
     if not setups_text.has_overview(study):
         return None
     return _shown(
@@ -81,14 +76,10 @@ def answer(study: Study) -> HTML:
 
 
 def table(rows: Rows, about: str, kind: str = "cards", note: str = "") -> HTML:
-    """Return a table as HTML.
+    """Return a table as HTML, with a note below it; `about` is for readers who do not see it.
 
-    Args:
-        rows: cells, typed as in `table_cells`.
-        about: what the table is, for readers who do not see it.
-        kind: a stack of `cards` where the screen is narrow, to be sorted by its columns; or a
-            `list` of few columns that are not to be sorted.
-        note: sentences below it.
+    Its kind is a stack of `cards` where the screen is narrow, to be sorted by its columns; or a
+    `list` of few columns that are not to be sorted.
     """
     return _shown("table_or_none", rows, about, kind, note)
 
@@ -130,10 +121,7 @@ def setup(study: Study) -> HTML:
 def figure(study: Study, name: str, folder: str | Path = "") -> HTML:
     """Return a figure with its caption and links to its data.
 
-    Args:
-        study: the study to draw.
-        name: the figure, one of `figures.ALL` that has a caption.
-        folder: where the figure is, or is to be written, as .png and .svg; nowhere if empty.
+    `folder` is where the figure is, or is to be written, as .png and .svg; nowhere if empty.
     """
     return _shown("figure", _drawn(study, name, folder))
 
@@ -151,27 +139,15 @@ def _drawn(study: Study, name: str, folder: str | Path) -> dict:
 
 
 def sources(study: Study, folder: str | Path = "") -> HTML | None:
-    """Return where the variance comes from, if the sources of variation are crossed; else nothing.
-
-    Args:
-        study: the study.
-        folder: where to write the figure, see `figure`.
-    """
+    """Return where the variance comes from, if its sources are crossed; else nothing."""
     if not study.design.crossed:
         return None
-    labels = {
-        measure: f"{MEASURES[measure].label}: standard deviations and shares by source"
-        for measure in variance_figures.SHOWN
-    }
-    return _shown(
-        "sources",
-        texts=variance_text.text(study),
-        drawn=_drawn(study, "variance", folder),
-        tables=[
-            (label, label, variance_text.source_table(study, measure))
-            for measure, label in labels.items()
-        ],
-    )
+    tables = []
+    for measure in variance_figures.SHOWN:
+        label = f"{MEASURES[measure].label}: standard deviations and shares by source"
+        tables.append((label, label, variance_text.source_table(study, measure)))
+    drawn = _drawn(study, "variance", folder)
+    return _shown("sources", texts=variance_text.text(study), drawn=drawn, tables=tables)
 
 
 def one_seed(study: Study) -> HTML:
@@ -216,10 +192,7 @@ def _shown(macro: str, *facts: object, **more: object) -> HTML:
 def to_html(notebook: NotebookNode, templates: Path, title: str) -> str:
     """Return an executed notebook as one HTML page with its code folded and a table of contents.
 
-    Args:
-        notebook: with its outputs.
-        templates: the folder that holds the page's template, in a folder `page`.
-        title: of the page.
+    `templates` is the folder that holds the page's template, in a folder `page`.
     """
     settings = Config(
         HTMLExporter={

@@ -87,12 +87,8 @@ def by_lambda(
 ) -> Figure:
     """Return a figure with a panel for each measure: seeds as dots, beside them mean and interval.
 
-    Args:
-        study: its tables means and runs are drawn.
-        labels: what is written beside the panel of each measure.
-        height: of a panel, in inches.
-        zero: whether a line marks the value 0.
-        alike: how many panels, the last ones, have the same scale.
+    `labels` are written beside the panels, each `height` inches high. `zero` draws a line at 0. The
+    last panels, so many as `alike`, have the same scale.
     """
     means, runs = study.tables["means"], study.tables["runs"]
     positions = lambda_positions(runs["l2"])
@@ -209,15 +205,8 @@ def curve(
 ) -> None:
     """Draw the mean of `column` over seeds by epoch, with a band from the lowest to the highest.
 
-    Where epochs are left out, small dots show which ones have a value.
-
-    Args:
-        ax: where to draw.
-        rows: histories of the runs of one lambda.
-        column: what to draw.
-        scale: what its numbers are multiplied by.
-        band: whether to draw the band.
-        line: the look of the line, for matplotlib; its colour is also the band's.
+    `rows` are histories of the runs of one lambda. `line` is the look of the line; its colour is
+    also the band's. Where epochs are left out, small dots show which ones have a value.
     """
     # seaborn.lineplot draws the same pixels, and takes seven times as long
     by_epoch = scale * rows.dropna(subset=column).groupby("epoch")[column].agg(

@@ -50,9 +50,7 @@ def overview(study: Study) -> list[str]:
 def lost(setups: pd.DataFrame, kind: str) -> list[tuple[str, int, int]]:
     """Return the set-ups of which runs are lost: the name in words, how many runs, and of how many.
 
-    Args:
-        setups: the table of set-ups.
-        kind: "diverged" or "missing".
+    `kind` is "diverged" or "missing".
     """
     some = setups[setups[kind] > 0]
     return list(zip(some["setup"].map(words), some[kind], some["runs"], strict=True))

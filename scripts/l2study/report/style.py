@@ -89,12 +89,8 @@ def panels(
 ) -> tuple[Figure, np.ndarray]:
     """Return a figure of small multiples and its axes, as a list if there is one column.
 
-    Args:
-        height: of the whole figure, in inches.
-        rows: how many panels stand below each other.
-        columns: how many stand side by side.
-        pads: the inches above and beside every panel, and the share of its height between two.
-        shared: further arguments of `Figure.subplots`.
+    `height` is that of the whole figure, in inches. `pads` are the inches above and beside every
+    panel, and the share of its height between two; `shared` is for `Figure.subplots`.
     """
     drawing = Figure(figsize=(WIDTH, height), layout="constrained")
     drawing.get_layout_engine().set(h_pad=pads[0], w_pad=pads[1], hspace=pads[2])
@@ -102,14 +98,12 @@ def panels(
     return drawing, axes[:, 0] if columns == 1 else axes
 
 
-def stacked_panels(
-    rows: int, height: float, share: bool = True, extra: float = 0.5
-) -> tuple[Figure, np.ndarray]:
+def stacked_panels(rows: int, height: float, share: bool = True) -> tuple[Figure, np.ndarray]:
     """Return a figure of `rows` panels below each other, each `height` inches high, and its axes.
 
-    `extra` inches are for what the panels share: the axis label, a key, a note.
+    Half an inch is for what the panels share: the axis label, a key, a note.
     """
-    return panels(rows * height + extra, rows, sharex=share)
+    return panels(rows * height + 0.5, rows, sharex=share)
 
 
 def message(text: str) -> Figure:
