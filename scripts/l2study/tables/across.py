@@ -137,22 +137,15 @@ def _interactions(setups: tuple[Setup, Setup], runs: list[pd.DataFrame]) -> pd.D
         "high": ends.high,
         "p_t": difference.p_value(),
     }
-    lost = {
-        l2: " ".join(
-            sorted(
-                {seed for t in runs for seed in diverged_seeds(t, l2, base.reference).split()},
-                key=int,
-            )
-        )
-        for l2 in others
-    }
+    both = pd.concat(runs)
+    lost = [diverged_seeds(both, l2, base.reference) for l2 in others]
     rows = pd.MultiIndex.from_product([compared, others], names=["measure", "l2"])
     return rows.to_frame(index=False).assign(
         setup=setup.name,
         factor=",".join(setup.changes),
         level=",".join(setup.levels[factor] for factor in setup.changes),
         reference_l2=base.reference,
-        diverged_seeds=np.tile(np.array(list(lost.values()), object), len(compared)),
+        diverged_seeds=lost * len(compared),
         **{name: numbers.ravel() for name, numbers in found.items()},
     )
 
