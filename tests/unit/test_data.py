@@ -403,6 +403,14 @@ def test_the_usual_names_of_idx_files_are_found(tmp_path, name):
     np.testing.assert_array_equal(known.images[known.train], content["x_train"][:27])
 
 
+def test_an_unpacked_file_goes_before_a_packed_one(tmp_path):
+    folder = write_idx(tmp_path / "mine", arrays(seed=1), packed=True)
+    content = arrays()
+    write_idx(folder, content, packed=False)
+    known = prepared(folder, tmp_path / "data.json")
+    np.testing.assert_array_equal(known.images[known.train], content["x_train"][:27])
+
+
 # ---- before anything starts
 
 

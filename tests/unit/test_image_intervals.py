@@ -94,6 +94,13 @@ class TestCrossedMean:
         found = one_part(table + of_images + 0.001 * np.arange(3)[:, None])
         assert found.error**2 == pytest.approx(1e-6 / 3 + 0.001 * rest / 3 / 500, rel=1e-6)
         assert found.df == 2
+        # with fewer images than seeds, these have the fewest degrees
+        table = crossed(9, 3)
+        table -= table.mean(axis=0)
+        table -= table.mean(axis=1, keepdims=True)
+        rest = (table**2).sum() / (8 * 2)
+        of_images = math.sqrt(1.001 * rest / 9) * np.array([-1, 0, 1])
+        assert one_part(table + of_images).df == 2
 
     def test_overlapping_training_sets_widen_the_share_of_the_seeds(self):
         # Nadeau and Bengio 2003, equation 9: (1 / J + n2 / n1) times the variance
