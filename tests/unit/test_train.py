@@ -123,14 +123,7 @@ def test_chosen_epochs_equal_those_of_a_full_history(run, data, tmp_path):
     assert without_seconds(tmp_path).splitlines() == [lines[0], lines[1], lines[3], lines[4]]
     assert (tmp_path / "weights.npz").read_bytes() == (run / "weights.npz").read_bytes()
     said = [line for line in printed.splitlines() if line.startswith("epoch ")]
-    assert [line.partition(":")[0] for line in said] == [f"epoch {k}/3" for k in range(4)]
     assert ["val_ce" in line for line in said] == [True, False, True, True]
-    assert said[1].startswith("epoch 1/3: train_loss_running ")
-
-
-@pytest.mark.parametrize("chosen", [{}, {"evaluate_at": [2]}])
-def test_seconds_of_the_rows_are_those_of_all_epochs(data, tmp_path, chosen):
-    train(data, tmp_path, config=CONFIG | {"training": CONFIG["training"] | chosen})
     cost = json.loads((tmp_path / "run.json").read_text())["cost"]
     passed = sum(float(row["seconds"]) for row in history(tmp_path))
     assert passed == pytest.approx(cost["seconds_train"] + cost["seconds_evaluate"], abs=0.0011)
@@ -140,7 +133,6 @@ def test_record_says_what_ran(run, data):
     record = json.loads((run / "run.json").read_text())
     assert (record["l2"], record["seed"], record["status"]) == ("0.001", 0, "completed")
     assert record["config"]["training"]["batch_size"] == 32
-    assert record["config"]["model"]["activation"] == "relu"
     assert record["data_sha256"] == json.loads(data.read_text())["sha256"]
     assert record["regularised_kernels"] == [[25, 8]]
     phases = [record["cost"][f"seconds_{phase}"] for phase in ("setup", "train", "evaluate")]
@@ -148,9 +140,7 @@ def test_record_says_what_ran(run, data):
     # each is rounded to a thousandth
     assert sum(phases) <= record["cost"]["seconds_total"] + 0.003
     with np.load(run / "weights.npz") as weights:
-        shapes = [weights[name].shape for name in weights.files]
         kernel = next(weights[name] for name in weights.files if weights[name].shape == (25, 8))
-    assert shapes == [(25, 8), (8,), (8, 3), (3,)]
     assert np.linalg.norm(kernel) == pytest.approx(float(history(run)[-1]["weight_norm"]), rel=1e-6)
 
 
@@ -171,14 +161,6 @@ def test_sources_say_what_a_run_draws_and_its_seed_is_only_its_name(run, data, t
     assert ours[0] == theirs[0] and ours[1] != theirs[1]
 
 
-def test_runs_of_a_seed_start_alike_for_every_lambda(run, data, tmp_path):
-    train(data, tmp_path, l2="0", config=CONFIG | {"training": {"epochs": 1}})
-    ours, theirs = history(tmp_path)[0], history(run)[0]
-    assert ours["penalty"] == "0.0"
-    for column in ("train_ce", "val_ce", "test_ce", "weight_norm", "spectral_norm"):
-        assert ours[column] == theirs[column]
-
-
 def test_a_run_repeats_byte_for_byte_cold_warm_and_beside_others(
     run, data, tmp_path, preloaded, monkeypatch
 ):
@@ -197,7 +179,7 @@ def test_a_run_repeats_byte_for_byte_cold_warm_and_beside_others(
 def test_runs_one_after_the_other_share_a_child_and_leave_no_trace_in_each_other(
     run, data, tmp_path, preloaded
 ):
-    """Another lambda and seed between two equal runs; then another model, and a run that fails."""
+    """Another lambda and seed between two equal runs."""
     train(data, tmp_path / "first")
     (child,) = children(preloaded.pid)
     train(data, tmp_path / "other", l2="0.1", seed=1)
@@ -208,15 +190,9 @@ def test_runs_one_after_the_other_share_a_child_and_leave_no_trace_in_each_other
     for name in ("first", "again"):
         assert without_seconds(tmp_path / name) == without_seconds(run)
         assert (tmp_path / name / "weights.npz").read_bytes() == (run / "weights.npz").read_bytes()
-    wider = CONFIG | {"model": {"hidden_units": [9]}}
-    train(data, tmp_path / "wider", config=wider)
+    # another model has a child of its own
+    train(data, tmp_path / "wider", config=CONFIG | {"model": {"hidden_units": [9]}})
     wait_until(lambda: not alive(child))
-    (child,) = children(preloaded.pid)
-    job = subprocess.run(
-        train_command(tmp_path / "none.json", tmp_path / "x", config=wider), capture_output=True
-    )
-    assert job.returncode == 1
-    wait_until(lambda: not children(preloaded.pid))
 
 
 @pytest.fixture
@@ -243,16 +219,6 @@ def test_a_child_with_nothing_to_do_ends(data, tmp_path, impatient, preloaded):
     assert job.returncode == 0
     wait_until(lambda: not alive(child))
     assert alive(preloaded.pid)
-
-
-def test_a_diverging_run_is_recorded_and_keeps_its_epochs(data, tmp_path):
-    training = {"optimizer": "sgd", "learning_rate": 10, "batch_size": 32, "epochs": 30}
-    train(data, tmp_path, l2="1e6", config={"training": training})
-    record = json.loads((tmp_path / "run.json").read_text())
-    rows = history(tmp_path)
-    assert record["status"] == "diverged"
-    assert record["diverged_epoch"] == len(rows)
-    assert [row["epoch"] for row in rows] == [str(epoch) for epoch in range(len(rows))]
 
 
 def test_divergence_is_seen_in_an_epoch_that_is_not_evaluated(data, tmp_path):
@@ -380,44 +346,31 @@ def succeed(command):
 
 @pytest.fixture(scope="module")
 def shared(data, tmp_path_factory):
-    """A run of 9 epochs that has left one of 5, and both trained by themselves."""
+    """A run of 9 epochs that has left one of 5, and one of 5 trained by itself."""
     folder = tmp_path_factory.mktemp("shared")
     succeed(command(data, folder / "9", 9, "--leave", "5"))
-    for epochs in (5, 9):
-        train(data, folder / f"plain-{epochs}", config=of_epochs(epochs))
+    train(data, folder / "plain-5", config=of_epochs(5))
     return folder
 
 
 def test_what_a_longer_run_leaves_is_the_shorter_run(shared):
-    for left, plain in (("9/first-5", "plain-5"), ("9", "plain-9")):
-        assert without_seconds(shared / left) == without_seconds(shared / plain)
-        weights = [(shared / name / "weights.npz").read_bytes() for name in (left, plain)]
-        assert weights[0] == weights[1]
-        records = [json.loads((shared / name / "run.json").read_text()) for name in (left, plain)]
-        keys = ("config", "data_sha256", "weights_sha256", "code", "status", "l2", "seed")
-        for key in (*keys, "sources"):
-            assert records[0][key] == records[1][key], key
-    epochs = [[int(row["epoch"]) for row in history(shared / name)] for name in ("9/first-5", "9")]
+    """Though other epochs of it are evaluated than of the longer one."""
+    left, plain = shared / "9/first-5", shared / "plain-5"
+    assert without_seconds(left) == without_seconds(plain)
+    assert (left / "weights.npz").read_bytes() == (plain / "weights.npz").read_bytes()
+    records = [json.loads((folder / "run.json").read_text()) for folder in (left, plain)]
+    for key in ("config", "data_sha256", "weights_sha256", "code", "status", "sources"):
+        assert records[0][key] == records[1][key], key
+    epochs = [[int(row["epoch"]) for row in history(folder)] for folder in (left, shared / "9")]
     assert epochs == [[0, 1, 2, 5], [0, 1, 3, 9]]
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "taken"),
-    [
-        ("", "", True),
-        ('"code": "', '"code": "0', False),
-        ('"data_sha256": "', '"data_sha256": "0', False),
-        ('"order": 0', '"order": 1', False),
-    ],
-    ids=["as it is", "code", "data", "sources"],
-)
-def test_what_was_left_is_taken_only_if_it_is_the_run(data, shared, tmp_path, old, new, taken):
+@pytest.mark.parametrize("key", ["code", "data_sha256", "sources"])
+def test_what_another_run_has_left_is_not_taken(data, shared, tmp_path, key):
+    """That the run itself is taken is seen in workflow/test_factors.py."""
     shutil.copytree(shared / "9", tmp_path / "9")
     path = tmp_path / "9" / "first-5" / "run.json"
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new, 1))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: "another"}))
     run = command(data, tmp_path / "5", 5, "--take-from", str(tmp_path / "9"))
-    assert ("taken from the longer run" in succeed(run)) == taken
-    assert (tmp_path / "9" / "first-5").exists() != taken
+    assert "taken from the longer run" not in succeed(run)
     assert without_seconds(tmp_path / "5") == without_seconds(shared / "plain-5")
