@@ -1,4 +1,3 @@
-import copy
 import math
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from statsmodels.stats.multitest import multipletests
 import synthetic
 from l2study.core.config import ConfigError
 from l2study.core.design import Design, Setup
-from l2study.core.files import read_table, write_json, write_table
+from l2study.core.files import write_json, write_table
 from l2study.core.scope_rows import widest
 from l2study.report.study import verdicts
 from l2study.tables import across, build, datapackage
@@ -117,9 +116,7 @@ class TestSetups:
             ({}, "yes"),
             ({"high": 1.098, "low": 0.416}, "yes"),
             ({"high": 1.1}, "no"),
-            ({"high": 0.89}, "no"),
             ({"low": 0.4155}, "no"),
-            ({"low": math.nan}, ""),
             ({"low": math.nan, "high": 2.0}, ""),
         ],
     )
@@ -127,65 +124,38 @@ class TestSetups:
         claims = close(study[1]["base"]["claims"], **found)
         assert across.close_to_given(LEDGER, claims) == expected
 
-    def test_other_rows_of_the_claim_do_not_count(self, study):
-        claims = close(study[1]["base"]["claims"])
-        claims.loc[claims["measure"] == "start_loss", "estimate"] = 99.0
-        claims.loc[claims["statistic"] != "mean", "estimate"] = math.nan
-        assert across.close_to_given(LEDGER, claims) == "yes"
-
     @pytest.mark.parametrize(
         "other",
         [
             {"estimand": "the same rules after epoch 2"},
-            {"statistic": "largest"},
             {"measure": "start_loss"},
             {"l2": 0.001},
-            {"against": 0.0},
             {"epoch": 2},
-            {"given": 0.5},
             {"id": "penalty"},
         ],
     )
     def test_a_row_that_differs_in_one_thing_does_not_count(self, study, other):
         claims = close(study[1]["base"]["claims"])
         own = claims[(claims["given"] == 0.9991) & (claims["measure"] == "first_running_loss")]
-        assert len(own) == 1
         claims = pd.concat([claims, own.assign(estimate=99.0, **other)], ignore_index=True)
         assert across.close_to_given(LEDGER, claims) == "yes"
 
-    def test_a_ledger_that_recognises_nothing(self, study):
-        ledger = {key: LEDGER[key] for key in LEDGER if key != "recognised_by"}
-        assert across.close_to_given(ledger, study[1]["base"]["claims"]) == ""
-
-    def test_a_study_without_these_lambdas(self):
-        _, tables = synthetic.made_tables(lambdas=[0, 0.001], seeds=[0, 1])
-        assert across.close_to_given(LEDGER, tables["claims"]) == ""
-
-    @pytest.mark.parametrize("name", ["setup", "missing", "l2", "best_l2"])
+    @pytest.mark.parametrize("name", ["setup", "best_l2"])
     def test_a_factor_does_not_have_the_name_of_another_column(self, name):
         levels = {"a": {"training": {"batch_size": 32}}}
         config = synthetic.study_config([0], [0, 1], 3)
-        assert len(Design.of(config | {"factors": {"mine": levels}}).setups) == 2
-        with pytest.raises(ConfigError, match="another column") as error:
+        with pytest.raises(ConfigError, match="another column"):
             Design.of(config | {"factors": {name: levels}})
-        assert "\n" not in str(error.value)
 
     @pytest.mark.parametrize(
         "wrong",
-        [
-            {"claim": "start", "rows": ["running_high", "middling"]},
-            {"claim": "no-such", "rows": ["running_high"]},
-            {"claim": "start", "rows": []},
-            {"claim": "start"},
-        ],
+        [{"claim": "start", "rows": ["running_high", "middling"]}, {"claim": "start", "rows": []}],
     )
     def test_a_ledger_that_names_what_it_does_not_have(self, tmp_path, wrong):
-        ledger = copy.deepcopy(LEDGER) | {"recognised_by": wrong}
         path = tmp_path / "ledger.yaml"
-        path.write_text(yaml.safe_dump(ledger))
-        with pytest.raises(LedgerError, match="recognised_by") as error:
+        path.write_text(yaml.safe_dump(LEDGER | {"recognised_by": wrong}))
+        with pytest.raises(LedgerError, match="recognised_by"):
             read_ledger(path)
-        assert "\n" not in str(error.value)
 
 
 class TestVerdicts:
@@ -198,8 +168,6 @@ class TestVerdicts:
             expected += [[name, *row] for row in whole[["id", "claim", "verdict"]].to_numpy()]
         found = table[["setup", "id", "claim", "verdict"]].to_numpy().tolist()
         assert found == expected
-        assert set(table["scope"]) == {"seeds", "seeds and images"}
-        assert table["verdict"].nunique() >= 4
 
     def test_what_is_not_judged_has_no_estimate(self):
         _, tables = synthetic.made_tables(lambdas=[0, 0.001], seeds=[0, 1])
@@ -207,31 +175,9 @@ class TestVerdicts:
         row = table.loc["negative-gap"]
         assert row["verdict"] == "not judged"
         assert math.isnan(row["estimate"])
-        assert row["estimand"]
-
-    def test_every_claim_has_one_decisive_row(self, study):
-        for tables in study[1].values():
-            claims = tables["claims"]
-            assert (
-                claims.groupby("id")["decisive"].agg(list).map(lambda d: d.count("yes")) == 1
-            ).all()
-            assert (claims["decisive"].isna() == (claims["estimand"] == "overall")).all()
 
 
 class TestInteractions:
-    def test_rows(self, study, table):
-        names = ["batch_size~32", "batch_size~32,noise~0.2"]
-        expected = [
-            (name, measure, l2)
-            for name in names
-            for measure in COMPARED
-            for l2 in (0.0001, 0.001, 0.01)
-        ]
-        assert list(table[["setup", "measure", "l2"]].itertuples(index=False)) == expected
-        said = table.drop_duplicates("setup")[["factor", "level"]].to_numpy().tolist()
-        assert said == [["batch_size", "32"], ["batch_size,noise", "32,0.2"]]
-        assert (table["reference_l2"] == 0).all()
-
     def test_against_scipy(self, study, table):
         _, studied = study
         wide = {
@@ -256,6 +202,7 @@ class TestInteractions:
             assert found == pytest.approx(expected, rel=1e-9, abs=1e-12), row
             compared += 1
         assert compared > 50
+        assert set(table["reference_l2"]) == {0}
 
     def test_seeds_that_diverged_in_either(self, table):
         first = table[table["setup"] == "batch_size~32"].drop_duplicates("l2").set_index("l2")
@@ -267,15 +214,8 @@ class TestInteractions:
     def test_holm_over_the_setups(self, table):
         wide = table.pivot(index=["measure", "l2"], columns="setup", values=["p_t", "p_holm"])
         wide = wide.dropna()
-        assert len(wide) > 100
-        p = wide["p_t"]
-        smaller, larger = p.min(axis=1), p.max(axis=1)
-        first = (2 * smaller).clip(upper=1)
-        expected = p.eq(smaller, axis=0).mul(first, axis=0)
-        expected = expected.where(expected > 0, np.maximum(first, larger), axis=0)
-        np.testing.assert_allclose(wide["p_holm"], expected, rtol=1e-12, atol=1e-300)
         for place in (0, 50, 100):
-            again = multipletests(p.iloc[place], method="holm")[1]
+            again = multipletests(wide["p_t"].iloc[place], method="holm")[1]
             np.testing.assert_allclose(wide["p_holm"].iloc[place], again)
 
     def test_the_base_against_itself_differs_in_nothing(self, study):
@@ -287,32 +227,16 @@ class TestInteractions:
         assert (some[["difference", "low", "high"]] == 0).all(axis=None)
         assert (some[["p_t", "p_holm"]] == 1).all(axis=None)
 
-    def test_one_seed_and_none(self, study):
-        of_study, studied = study
-        for seeds, n in (([1], 1), ([5], 0)):
-            runs = studied["batch_size~32"]["runs"]
-            other = {"runs": runs[runs["seed"].isin(seeds)]}
-            studied_now = {"base": studied["base"], "batch_size~32": other}
-            table = across.interactions_table(first(of_study, 2), studied_now)
-            assert table["low"].isna().all()
-            assert table["p_t"].isna().all()
-            accuracy = table[table["measure"] == "test_accuracy"]
-            assert accuracy["n"].tolist() == [n] * 3
-            assert accuracy["difference"].notna().tolist() == [n == 1] * 3
-
     def test_no_rows_where_there_is_nothing_to_compare(self, study, lost):
         of_study, studied = study
         base, other = studied["base"], studied["batch_size~32"]
         runs = other["runs"]
         without = {"runs": runs[runs["l2"] > 0]}
-        only = {"runs": runs[runs["l2"] == 0]}
         for now in (
-            {},
             {"base": base},
             {"batch_size~32": other},
             {"base": base, "batch_size~32": without},
             {"base": without, "batch_size~32": other},
-            {"base": base, "batch_size~32": only},
         ):
             assert across.interactions_table(of_study, now).empty
         table = across.interactions_table(of_study, {"base": base, "batch_size~32": lost[1]})
@@ -334,19 +258,16 @@ class TestBest:
         for measure in ("test_accuracy", "test_ce"):
             wide = runs.pivot(index="seed", columns="l2", values=measure)
             test = stats.ttest_rel(wide[0.01], wide[0.0])
-            difference, low, high = (
-                row[f"{measure}_{part}"] for part in ("difference", "low", "high")
-            )
+            difference = row[f"{measure}_difference"]
             assert difference == pytest.approx((wide[0.01] - wide[0.0]).mean())
             # they are for other images, too
             ends = test.confidence_interval(0.95)
-            assert low <= ends.low and high >= ends.high
+            assert row[f"{measure}_low"] <= ends.low and row[f"{measure}_high"] >= ends.high
 
     @pytest.mark.parametrize(
         ("low", "high", "expected"),
-        [(0.1, 0.3, "yes"), (-0.1, 0.3, "no"), (-0.3, -0.1, "yes"), (0.0, 0.3, "no"),
-         (math.nan, math.nan, "no")],
-    )  # fmt: skip
+        [(0.1, 0.3, "yes"), (-0.3, -0.1, "yes"), (0.0, 0.3, "no"), (math.nan, math.nan, "no")],
+    )
     def test_resolved_if_the_interval_of_accuracy_excludes_0(self, chosen, low, high, expected):
         contrasts = chosen["contrasts"].copy()
         contrasts.loc[contrasts["measure"] == "test_accuracy", ["low", "high"]] = [low, high]
@@ -358,7 +279,6 @@ class TestBest:
         row = across.best_table({"base": tables}).iloc[0]
         assert row["best_l2"] == row["reference_l2"] == 0
         assert (row["test_accuracy_difference"], row["test_ce_difference"]) == (0, 0)
-        assert not {"test_accuracy_low", "test_ce_high"} & set(row.index)
         assert (row["resolved"], row["n"]) == ("no", 6)
 
     def test_a_reference_without_a_completed_run_is_not_compared_with(self):
@@ -371,25 +291,12 @@ class TestBest:
         row = across.best_table({"base": lost[1]}).iloc[0]
         assert row.to_dict() == {"setup": "base", "n": 0}
 
-    def test_a_setup_without_runs_has_no_row(self, study):
-        table = across.best_table(study[1])
-        assert table["setup"].tolist() == list(study[1])
-
 
 class TestDescriptions:
-    def test_of_a_factor_names_it(self):
-        fields = datapackage.read_descriptions(FACTORS)["setups"]["schema"]["fields"]
-        assert fields[2] == {
-            "name": "noise",
-            "type": "string",
-            "description": "The level of the factor noise in this set-up.",
-        }
-
     @pytest.mark.slow  # Frictionless reads every row
     @pytest.mark.parametrize("which", ["study", "lost", "nothing"])
     def test_frictionless_finds_nothing(self, study, lost, tmp_path, which):
         of_study, studied = study
-        config = of_study.config
         studied = {"study": studied, "lost": {"base": lost[1]}, "nothing": {}}[which]
         own = {
             "setups": across.setups_table(of_study, studied, LEDGER),
@@ -401,10 +308,7 @@ class TestDescriptions:
             write_table(table, tmp_path / f"{name}.csv")
             fields = datapackage.read_descriptions(FACTORS)[name]["schema"]["fields"]
             datapackage.write_parquet(table, fields, tmp_path / f"{name}.parquet")
-            again = read_table(tmp_path / f"{name}.csv")
-            assert list(again) == list(table)
-            assert len(again) == len(table)
-        package = datapackage.data_package(config, {}, {}, tmp_path, FACTORS)
+        package = datapackage.data_package(of_study.config, {}, {}, tmp_path, FACTORS)
         write_json(tmp_path / "datapackage.json", package)
         assert validate(str(tmp_path / "datapackage.json")).flatten(["type", "message"]) == []
 

@@ -11,7 +11,6 @@ from statsmodels.stats.proportion import proportion_confint
 
 import crossed
 from l2study.core.labels import l2_label
-from l2study.core.scope_rows import for_seeds
 from l2study.report import one_seed_text, page
 from l2study.tables import build, statistics
 from l2study.tables.choice import choice_table
@@ -81,7 +80,7 @@ class TestTable:
         assert another["count"].tolist() == [(lowest != best).sum()]
         assert 0 < another["count"].iloc[0] < 12
 
-    @pytest.mark.parametrize("reference", LAMBDAS)
+    @pytest.mark.parametrize("reference", [0, 1e-4])
     def test_opposite_signs_are_counted_seed_by_seed(self, random_runs, reference):
         table = counted(random_runs, reference)
         signs = table[table["says"] == "opposite sign"]
@@ -102,11 +101,6 @@ class TestTable:
             assert row["share"] == row["count"] / row["n"]
             ends = proportion_confint(row["count"], row["n"], 1 - confidence, method="wilson")
             assert [row["low"], row["high"]] == pytest.approx(ends, abs=1e-12)
-        z, p, n = 1.959963984540054, 2 / 7, 7
-        middle, half = p + z * z / 2 / n, z * math.sqrt(p * (1 - p) / n + (z / 2 / n) ** 2)
-        by_hand = [(middle + side * half) / (1 + z * z / n) for side in (-1, 1)]
-        share = statistics.share_interval(2, 7, 0.95)
-        assert [share.value, share.low, share.high] == pytest.approx([p, *by_hand])
         assert statistics.share_interval(0, 0, 0.95).n == 0
 
     def test_the_larger_of_a_tie_is_picked(self):
@@ -140,13 +134,6 @@ class TestTable:
         signs = said(counted(runs), "opposite sign")
         assert signs["by_seeds"].tolist() == ["2"] * 3 and set(signs["n"]) == {4}
 
-    def test_a_mean_without_a_sign_has_no_row(self):
-        runs = runs_of(np.full((4, 2), 0.1), **dict.fromkeys(ONE_SEED_MEASURES, 0.5))
-        assert set(counted(runs)["says"]) == {"picks", "picks another"}
-
-    def test_without_the_reference_there_are_no_signs(self, random_runs):
-        assert set(counted(random_runs, 3e-2)["says"]) == {"picks", "picks another"}
-
     def test_one_lambda_or_no_completed_run_has_no_rows(self):
         assert counted(runs_of([[0.1], [0.2]])).empty
         assert counted(runs_of(np.full((2, 3), math.nan))).empty
@@ -161,33 +148,16 @@ class TestTable:
 
 
 class TestWords:
-    def test_the_table_has_the_counts(self, study):
-        rows = one_seed_text.counts_table(study)
-        assert [str(row["λ"]) for row in rows] == ["0", "0.0001", "0.01"]
-        picks = said(study.tables["one_seed"], "picks")
-        for row, l2 in zip(rows, LAMBDAS, strict=True):
-            assert row["Picked by"].text == f"{picks.loc[l2, 'count']} of 5"
-            assert row["Picked by"].beneath.endswith(" %")
-        head = "Generalisation gap, opposite sign"
-        assert rows[0][head] == "–" and rows[1][head].text.endswith(" of 4")
-
-    @pytest.mark.parametrize(
-        ("count", "low", "words"),
-        [
-            (2, 1e-6, "least sure in the reported gap at lambda 0.0001. Alone, 2 of 4 seeds"),
-            (2, -1.0, "All seeds together do not resolve this sign."),
-            (0, 1e-6, "No seed alone shows the opposite sign"),
-        ],
-    )
-    def test_the_least_sure_sign_is_named(self, study, count, low, words):
+    @pytest.mark.parametrize("low", [1e-6, -1.0])
+    def test_the_least_sure_sign_is_named(self, study, low):
         counts, contrasts = study.tables["one_seed"].copy(), study.tables["contrasts"].copy()
         row = (counts["measure"] == "gap_reported") & (counts["l2"] == 1e-4)
         counts.loc[counts["says"] == "opposite sign", ["count", "share"]] = 0, 0.0
-        counts.loc[row, ["count", "share"]] = count, count / 4
+        counts.loc[row, ["count", "share"]] = 2, 0.5
         contrasts.loc[contrasts["measure"] == "gap_reported", ["low", "high"]] = low, 1.0
         tables = {**study.tables, "one_seed": counts, "contrasts": contrasts}
         text = " ".join(one_seed_text.text(dataclasses.replace(study, tables=tables)))
-        assert words in text
+        assert "reported gap at lambda 0.0001" in text and "2 of 4 seeds" in text
         assert ("do not resolve" in text) == (low < 0)
 
     @pytest.mark.parametrize("case", ["one lambda, two seeds", "every run diverged"])
@@ -196,12 +166,6 @@ class TestWords:
         assert one_seed_text.drawing(study) is None
         (text,) = one_seed_text.text(study)
         assert text in page.one_seed(study).data and "<button" not in page.one_seed(study).data
-
-    @pytest.mark.parametrize("case", ["no lambda 0", "reference not in the study"])
-    def test_other_references(self, edge_case, case):
-        rows = one_seed_text.drawing(edge_case(case))["rows"]
-        there = case == "no lambda 0"
-        assert any("less λ 0.0001" in row["what"] for row in rows) == there
 
 
 class TestDrawing:
@@ -215,17 +179,12 @@ class TestDrawing:
         assert data["seeds"] == [0, 1, 2, 5, 7]
         assert len(names) == len(data["said"]) == len(data["other"]) == 7
         at = names.index("Generalisation gap (points): λ 0.01 less λ 0")
-        counts = said(study.tables["one_seed"], "opposite sign")
-        counts = counts[counts["measure"] == "gap_generalisation"]
-        for seed, text, other in zip(
-            data["seeds"], data["said"][at], data["other"][at], strict=True
-        ):
-            gap = runs["gap_generalisation"]
-            expected = 100 * (gap[0.01, seed] - gap[0, seed])
-            assert float(text.replace("−", "-")) == pytest.approx(expected, rel=0.01)
-            mean = for_seeds(study.tables["contrasts"]).set_index(["measure", "l2"])
-            mean = mean.loc[("gap_generalisation", 0.01), "mean_difference"]
-            assert other == (expected * mean < 0)
+        gap = runs["gap_generalisation"]
+        expected = [gap[0.01, seed] - gap[0, seed] for seed in data["seeds"]]
+        texts = [float(text.replace("−", "-")) for text in data["said"][at]]
+        assert texts == pytest.approx(100 * np.array(expected), rel=0.01)
+        opposite = (np.array(expected) * np.mean(expected) < 0).tolist()
+        assert list(map(bool, data["other"][at])) == opposite
         lost = names.index("Test accuracy (points): λ 0.0001 less λ 0")
         assert data["said"][lost][3] == "–" and data["other"][lost][3] == 0
 
@@ -233,10 +192,3 @@ class TestDrawing:
         data, _ = self.content(study)
         ce = study.tables["runs"].pivot(index="seed", columns="l2", values="val_ce")
         assert data["said"][0] == [l2_label(l2) for l2 in ce.idxmin(axis=1)]
-
-    def test_many_seeds_are_cut_and_it_says_so(self, study, monkeypatch):
-        assert "draws from" not in page.one_seed(study).data
-        monkeypatch.setattr(one_seed_text, "MOST_CELLS", 15)
-        drawn = one_seed_text.drawing(study)
-        assert (drawn["seeds"], drawn["all"]) == ([0, 1], 5)
-        assert "It draws from the first 2 seeds." in page.one_seed(study).data

@@ -59,8 +59,6 @@ def test_marks_stand_at_the_shares_and_lines_reach_over_their_intervals(study):
     drawing = draw(study)
     table = study.tables["variance"].set_index(["measure", "source", "l2"])
     sources = table.index.get_level_values("source").unique().tolist()
-    named = [text.get_text() for text in drawing.axes[0].get_yticklabels()]
-    assert named[2:4] == ["split", "weights ×\u00a0order"]
     for ax, measure in zip(drawing.axes, SHOWN, strict=True):
         marks = {line.get_label(): line for line in ax.lines}
         lines = [c.get_segments()[0] for c in ax.collections]
@@ -72,15 +70,6 @@ def test_marks_stand_at_the_shares_and_lines_reach_over_their_intervals(study):
             assert ends[:, 0] == pytest.approx([100 * row["share_low"], 100 * row["share_high"]])
             assert round(mark.get_ydata()[0]) == sources.index(source)
             assert (mark.get_markerfacecolor() == "white") == (row["negative"] == "yes")
-        shapes = {l2: marks[f"split {l2}"].get_marker() for l2 in ("0", "0.0001", "0.01")}
-        assert len(set(shapes.values())) == 3
-
-
-@pytest.mark.parametrize("negative", ["yes", "no"])
-def test_the_key_explains_hollow_marks_where_there_are_some(study, negative):
-    drawing = draw(with_variance(study, negative=negative))
-    key = [text.get_text() for text in drawing.legends[0].get_texts()]
-    assert ("below 0, set to 0" in key) == (negative == "yes")
 
 
 def test_a_study_without_estimates_is_drawn_and_says_so(study):
@@ -93,7 +82,6 @@ def test_a_study_without_estimates_is_drawn_and_says_so(study):
     for one, known in ((empty, False), (alike, True)):
         rows = variance_text.largest_sources(one, "gap_reported")
         assert [(row["source"], row["alike"]) for row in rows] == [(None, known)] * 3
-    assert "too few runs completed to tell" in variance_text.text(empty)[1]
     assert str(variance_text.source_table(empty, "gap_reported")[0]["Share (%)"]) == "–"
 
 
@@ -104,25 +92,11 @@ def test_the_largest_source_is_named_with_its_interval(study):
     found = variance_text.largest_sources(study, "gap_reported")[2]
     assert (found["l2"], found["source"]) == (0.01, "split")
     share = found["share"]
-    assert [share.value, share.low, share.high] == row[
-        ["share", "share_low", "share_high"]
-    ].tolist()
-    texts = variance_text.text(study)
-    assert "the validation split (4 levels)" in texts[0]
-    assert f"the validation split makes {share.text} % ({share.interval} %)." in texts[1]
+    expected = row[["share", "share_low", "share_high"]].tolist()
+    assert [share.value, share.low, share.high] == expected
     negative = (table[table["measure"].isin(SHOWN)]["negative"] == "yes").sum()
-    assert negative > 0 and texts[-1].startswith(f"{negative} of these {7 * 3 * 4} estimates")
-    assert len(variance_text.text(with_variance(study, negative="no"))) == 1 + len(SHOWN)
-
-
-@pytest.mark.parametrize("source", ["order x split", "rest"])
-def test_an_interaction_or_the_rest_may_be_the_largest(study, source):
-    table = study.tables["variance"]
-    share = table["share"].where(table["source"] != source, 0.9).clip(upper=0.9)
-    share = share.where(table["source"] == source, share / 2)
-    changed = with_variance(study, share=share)
-    assert {row["source"] for row in variance_text.largest_sources(changed, SHOWN[0])} == {source}
-    assert source.partition(" ")[0] in variance_text.text(changed)[1]
+    last = variance_text.text(study)[-1]
+    assert negative > 0 and last.startswith(f"{negative} of these {7 * 3 * 4} estimates")
 
 
 def test_the_table_has_standard_deviations_in_points(study):
@@ -132,9 +106,6 @@ def test_the_table_has_standard_deviations_in_points(study):
     cell = rows[0]["Standard deviation (points)"]
     assert cell.text == f"{100 * first['variance'] ** 0.5:#.2g}"
     assert (cell.low, cell.high) == pytest.approx((first["low"] ** 0.5, first["high"] ** 0.5))
-    assert [row["Source"] for row in rows[3:8]] == [
-        "weights × order", "weights × split", "order × split", "rest", "total",
-    ]  # fmt: skip
 
 
 def test_the_page_shows_it_for_crossed_studies_alone(study, plain, tmp_path):
