@@ -49,7 +49,7 @@ def setups_table(factors: dict, full: bool = False, missing=(), diverged=None) -
         rows.append(
             {"setup": name, **own, **change, "runs": 10, "completed": 0 if gone else 10 - lost,
              "diverged": lost, "missing": 10 if gone else 0,
-             "close_to_given": "" if gone else "yes" if rank < 3 else "no"}
+             "matches_exercise": "" if gone else "yes" if rank < 3 else "no"}
         )  # fmt: skip
     return pd.DataFrame(rows)
 

@@ -272,7 +272,7 @@ def made_run(
         "regularised_kernels": [list(shape) for shape in kernels],
         "weights_sha256": "1" * 64,
         "cost": {
-            "seconds_setup": 1.0,
+            "seconds_startup": 1.0,
             "seconds_train": 0.5 * epochs,
             "seconds_evaluate": 0.2 * epochs,
             "seconds_total": 1.5 + 0.7 * epochs,

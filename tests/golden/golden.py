@@ -42,6 +42,10 @@ CHANGES = {
         ("claims", "how_sure"): None,
         ("claims", "given_words"): None,
         ("claims", "note"): None,
+        ("runs", "seconds_setup"): "seconds_startup",
+        ("setups", "close_to_given"): "matches_exercise",
+        ("one_seed", "says"): "finding",
+        ("one_seed", "by_seeds"): "which_seeds",
     },
     # columns that are new, or say by a key what a sentence said
     "new": {"claims": {"name", "note", "note_lambdas", "note_epoch", "explains", "clarity"}},

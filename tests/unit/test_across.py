@@ -95,7 +95,7 @@ class TestSetups:
     def test_levels_and_runs(self, study):
         table = across.setups_table(*study, LEDGER)
         assert list(table) == [
-            "setup", *FACTORS, "runs", "completed", "diverged", "missing", "close_to_given",
+            "setup", *FACTORS, "runs", "completed", "diverged", "missing", "matches_exercise",
         ]  # fmt: skip
         assert table.to_numpy().tolist() == [
             ["base", "200", "none", 24, 22, 2, 0, "no"],
@@ -122,7 +122,7 @@ class TestSetups:
     )
     def test_close_to_the_figures_given(self, study, found, expected):
         claims = close(study[1]["base"]["claims"], **found)
-        assert across.close_to_given(LEDGER, claims) == expected
+        assert across.matches_exercise(LEDGER, claims) == expected
 
     @pytest.mark.parametrize(
         "other",
@@ -138,7 +138,7 @@ class TestSetups:
         claims = close(study[1]["base"]["claims"])
         own = claims[(claims["given"] == 0.9991) & (claims["measure"] == "first_running_loss")]
         claims = pd.concat([claims, own.assign(estimate=99.0, **other)], ignore_index=True)
-        assert across.close_to_given(LEDGER, claims) == "yes"
+        assert across.matches_exercise(LEDGER, claims) == "yes"
 
     @pytest.mark.parametrize("name", ["setup", "best_l2"])
     def test_a_factor_does_not_have_the_name_of_another_column(self, name):
@@ -153,8 +153,8 @@ class TestSetups:
     )
     def test_a_ledger_that_names_what_it_does_not_have(self, tmp_path, wrong):
         path = tmp_path / "ledger.yaml"
-        path.write_text(yaml.safe_dump(LEDGER | {"recognised_by": wrong}))
-        with pytest.raises(LedgerError, match="recognised_by"):
+        path.write_text(yaml.safe_dump(LEDGER | {"exercise_check": wrong}))
+        with pytest.raises(LedgerError, match="exercise_check"):
             read_ledger(path)
 
 

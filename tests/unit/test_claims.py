@@ -376,7 +376,7 @@ class TestRows:
 
 class TestRules:
     @pytest.mark.parametrize(
-        ("low", "high", "holds", "verdict"),
+        ("low", "high", "expect", "verdict"),
         [
             (1, 2, {"above": 0}, "supported"),
             (0, 2, {"above": 0}, "not resolved"),
@@ -393,8 +393,8 @@ class TestRules:
             (math.nan, math.nan, {"above": 0}, "not resolved"),
         ],
     )
-    def test_of_an_interval(self, low, high, holds, verdict):
-        assert judge._verdict(low, high, holds) == verdict
+    def test_of_an_interval(self, low, high, expect, verdict):
+        assert judge._verdict(low, high, expect) == verdict
 
     def judged(self, *rows):
         """Return rows given as (verdict, strict verdict, decides, as reported, elsewhere)."""
@@ -459,9 +459,9 @@ class TestRules:
         assert wrong / 200 < 0.06
 
 
-def judged_as(verdict, estimand, estimate, holds, *, decides=True, **more):
+def judged_as(verdict, estimand, estimate, expect, *, decides=True, **more):
     """Return a judged row of the mean of the validation cross-entropy."""
-    row = {"statistic": "mean", "measure": "val_ce", "estimand": estimand, "holds": holds}
+    row = {"statistic": "mean", "measure": "val_ce", "estimand": estimand, "expect": expect}
     return judge.Judged(row, None, Estimate(*estimate), verdict, verdict, decides, **more)
 
 
@@ -492,10 +492,10 @@ class TestDecisive:
         assert judge.decisive([agrees, near, far], "contradicted") == [far]
 
     def test_an_artefact_has_the_figure_and_where_it_comes_from(self):
-        figure = judged_as("supported", "x", (1, 0.5, 1.5, 5), {"above": 0}, as_reported=True)
+        figure = judged_as("supported", "x", (1, 0.5, 1.5, 5), {"above": 0}, reproduces_figure=True)
         fair = judged_as("contradicted", "y", (-1, -1.5, -0.5, 5), {"above": 0})
         source = judged_as(
-            "supported", "z", (2, 1, 3, 5), {"above": 0}, decides=False, elsewhere=True
+            "supported", "z", (2, 1, 3, 5), {"above": 0}, decides=False, alternative_cause=True
         )
         assert judge.decisive([figure, fair, source], "artefact") == [figure, source]
 
@@ -512,7 +512,8 @@ class TestLedger:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            (lambda c: c["rows"][0].pop("holds"), "claims.0.rows.0: 'holds' is a required"),
+            (lambda c: c["rows"][0].pop("expect"), "claims.0.rows.0: 'expect' is a required"),
+            (lambda c: c["rows"][0].update(holds={"above": 0}), "holds: is called expect"),
             (lambda c: c["rows"][0].update(verdict="supported"), "'verdict' was unexpected"),
             (lambda c: c["rows"][0].update(measure="happiness"), "'happiness' is not one of"),
             (lambda c: c["rows"][0].update(statistic="ratio"), "'against' is a required"),

@@ -246,7 +246,7 @@ def ledger_of(**row):
         "statistic": "mean",
         "measure": "test_accuracy",
         "at": [0],
-        "because": "x",
+        "rationale": "x",
         "evidence": {"table": "runs.csv", "figure": "gap"},
     }
     return {"claims": [{"id": "a", "claim": "the claim", "rows": [usual | row]}]}
@@ -310,7 +310,7 @@ def test_more_seeds_make_the_part_of_the_images_no_smaller(made):
     cells = build.by_lambda(tables["runs"])
     last = frozenset(setup.epochs)
     sample = judge.Sample(cells, {}, 0.95, last, {}, images=images)
-    row = {"statistic": "mean", "measure": "test_accuracy", "at": [0], "holds": {"above": 0.5}}
+    row = {"statistic": "mean", "measure": "test_accuracy", "at": [0], "expect": {"above": 0.5}}
     (item,) = judge.judge_claim({"rows": [row]}, sample)
     of_seeds = statistics.mean_of(cells[0.0]["test_accuracy"]).error
     assert item.scope == SEEDS_AND_IMAGES

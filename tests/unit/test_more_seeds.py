@@ -10,9 +10,9 @@ from l2study.tables.judge import CONTRADICTED, NOT_RESOLVED, SUPPORTED, Judged, 
 from l2study.tables.statistics import Estimate
 
 
-def row(value, error, holds, *, n=10, verdict=NOT_RESOLVED, statistic="mean", **more):
+def row(value, error, expect, *, n=10, verdict=NOT_RESOLVED, statistic="mean", **more):
     estimate = Estimate(value, value - 2.26 * error, value + 2.26 * error, n)
-    given = {"holds": holds, "statistic": statistic, "measure": "val_ce"}
+    given = {"expect": expect, "statistic": statistic, "measure": "val_ce"}
     more = {"decides": True} | more
     return Judged(given, 0.01, estimate, verdict, verdict, error=error, **more)
 

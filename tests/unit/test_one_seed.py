@@ -46,11 +46,11 @@ def counted(runs, reference=0.0, confidence=0.95):
 
 
 def said(table, what):
-    return table[table["says"] == what].set_index("l2")
+    return table[table["finding"] == what].set_index("l2")
 
 
 def picked_by(table):
-    return {l2: row["by_seeds"] for l2, row in said(table, "picks").iterrows()}
+    return {l2: row["which_seeds"] for l2, row in said(table, "picks").iterrows()}
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ class TestTable:
         for rank, l2 in enumerate(LAMBDAS):
             row = said(table, "picks").loc[l2]
             assert (row["count"], row["n"]) == ((lowest == rank).sum(), 12)
-            assert row["by_seeds"] == " ".join(map(str, np.flatnonzero(lowest == rank)))
+            assert row["which_seeds"] == " ".join(map(str, np.flatnonzero(lowest == rank)))
         another = said(table, "picks another")
         assert another.index.tolist() == [LAMBDAS[best]]
         assert another["count"].tolist() == [(lowest != best).sum()]
@@ -83,7 +83,7 @@ class TestTable:
     @pytest.mark.parametrize("reference", [0, 1e-4])
     def test_opposite_signs_are_counted_seed_by_seed(self, random_runs, reference):
         table = counted(random_runs, reference)
-        signs = table[table["says"] == "opposite sign"]
+        signs = table[table["finding"] == "opposite sign"]
         assert len(signs) == 6 and set(signs["reference_l2"]) == {reference}
         base = LAMBDAS.index(reference)
         for row in signs.itertuples():
@@ -91,7 +91,7 @@ class TestTable:
             difference = values[LAMBDAS.index(row.l2)] - values[base]
             opposite = difference * difference.mean() < 0
             assert row.count == opposite.sum()
-            assert row.by_seeds == " ".join(map(str, np.flatnonzero(opposite)))
+            assert row.which_seeds == " ".join(map(str, np.flatnonzero(opposite)))
         assert signs["count"].max() > 2
 
     @pytest.mark.parametrize("confidence", [0.9, 0.95])
@@ -123,7 +123,7 @@ class TestTable:
         left = random_runs[(random_runs["seed"] != 4) | (random_runs["l2"] != 1e-2)]
         table = counted(left)
         assert set(said(table, "picks")["n"]) == {11}
-        assert "4" not in " ".join(said(table, "picks")["by_seeds"]).split()
+        assert "4" not in " ".join(said(table, "picks")["which_seeds"]).split()
         signs = said(table, "opposite sign")
         assert set(signs.loc[1e-4, "n"]) == {12} and set(signs.loc[1e-2, "n"]) == {11}
 
@@ -132,7 +132,7 @@ class TestTable:
         for name in ONE_SEED_MEASURES:
             runs[name] = [0.5] * 4 + [0.5, 0.5, 0.4, 0.7]
         signs = said(counted(runs), "opposite sign")
-        assert signs["by_seeds"].tolist() == ["2"] * 3 and set(signs["n"]) == {4}
+        assert signs["which_seeds"].tolist() == ["2"] * 3 and set(signs["n"]) == {4}
 
     def test_one_lambda_or_no_completed_run_has_no_rows(self):
         assert counted(runs_of([[0.1], [0.2]])).empty
@@ -143,7 +143,7 @@ class TestTable:
         runs = crossed.runs(setup, {"split": 0.002, "rest": 0.002})
         table = counted(build.independent(runs, setup))
         assert set(table["n"]) == {3}
-        asked = " ".join(said(table, "picks")["by_seeds"]).split()
+        asked = " ".join(said(table, "picks")["which_seeds"]).split()
         assert sorted(map(int, asked)) == sorted(setup.independent_seeds)
 
 
@@ -152,7 +152,7 @@ class TestWords:
     def test_the_least_sure_sign_is_named(self, study, low):
         counts, contrasts = study.tables["one_seed"].copy(), study.tables["contrasts"].copy()
         row = (counts["measure"] == "gap_reported") & (counts["l2"] == 1e-4)
-        counts.loc[counts["says"] == "opposite sign", ["count", "share"]] = 0, 0.0
+        counts.loc[counts["finding"] == "opposite sign", ["count", "share"]] = 0, 0.0
         counts.loc[row, ["count", "share"]] = 2, 0.5
         contrasts.loc[contrasts["measure"] == "gap_reported", ["low", "high"]] = low, 1.0
         tables = {**study.tables, "one_seed": counts, "contrasts": contrasts}

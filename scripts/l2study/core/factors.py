@@ -18,7 +18,7 @@ STUDIED = ("dataset", "validation", "model", "training")
 _ABSENT = {"train_size": "all", "label_noise": "0", "regularizer": "l2", "momentum": "0"}
 """The label of an optional key that a configuration does not have."""
 
-_TAKEN = ("setup", "runs", "completed", "diverged", "missing", "close_to_given", "l2", "against")
+_TAKEN = ("setup", "runs", "completed", "diverged", "missing", "matches_exercise", "l2", "against")
 """Columns of the tables, where a factor has a column of its name; so have all that end in _l2."""
 
 _NAME = re.compile(r"[A-Za-z0-9_.+-]{1,60}")

@@ -94,4 +94,4 @@ def read_table(path: str | os.PathLike) -> "pd.DataFrame":
     """Return the CSV at `path` with every number as it was written; lists of seeds are text."""
     import pandas as pd  # late: training needs none of it
 
-    return pd.read_csv(path, dtype={"diverged_seeds": str, "by_seeds": str, "note_lambdas": str})
+    return pd.read_csv(path, dtype={"diverged_seeds": str, "which_seeds": str, "note_lambdas": str})

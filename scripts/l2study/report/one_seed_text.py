@@ -26,13 +26,13 @@ def text(study: Study) -> list[str]:
     """Return how often a seed would have picked another lambda, or shown the opposite sign."""
     counts, design = study.tables["one_seed"], study.design
     counts = counts.assign(share_interval=list(map(_share, counts.itertuples())))
-    signs = counts[counts["says"] == "opposite sign"]
+    signs = counts[counts["finding"] == "opposite sign"]
     least_sure = signs.loc[signs["share"].idxmax()] if len(signs) else None
     return paragraphs(
         "one_seed",
         level=design.confidence,
         asked=len(counts),
-        picks=counts[counts["says"] == "picks another"].to_dict("records"),
+        picks=counts[counts["finding"] == "picks another"].to_dict("records"),
         measures_shown=signs["measure"].unique().tolist(),
         least_sure=least_sure,
         resolved=least_sure is not None and _resolved(study, least_sure),
@@ -49,10 +49,12 @@ def _resolved(study: Study, row: pd.Series) -> bool:
 def counts_table(study: Study) -> Rows:
     """Return a row per lambda: how many seeds pick it, and how many show the opposite sign."""
     counts, rows = study.tables["one_seed"], {}
-    for row in counts[counts["says"] != "picks another"].itertuples():
+    for row in counts[counts["finding"] != "picks another"].itertuples():
         cells = rows.setdefault(row.l2, {"λ": Number(row.l2, l2_label)})
         head = (
-            "Picked by" if row.says == "picks" else f"{MEASURES[row.measure].label}, opposite sign"
+            "Picked by"
+            if row.finding == "picks"
+            else f"{MEASURES[row.measure].label}, opposite sign"
         )
         cells[head] = Words(f"{row.count} of {row.n}", _share(row))
     heads = dict.fromkeys(head for cells in rows.values() for head in cells)
@@ -68,7 +70,7 @@ def drawing(study: Study) -> dict | None:
     text and `other`, whether that is counted in the table.
     """
     counts = study.tables["one_seed"]
-    shown = counts[counts["says"] != "picks"]
+    shown = counts[counts["finding"] != "picks"]
     if shown.empty:
         return None
     runs = study.tables["runs"]
@@ -78,10 +80,10 @@ def drawing(study: Study) -> dict | None:
     contrasts = _contrasts(study)
     rows, said, other = [], [], []
     for row in shown.itertuples():
-        if row.says == "picks another":
+        if row.finding == "picks another":
             what = "Lambda with the lowest validation cross-entropy"
             of_all, ends = l2_label(row.l2), ""
-            picks = counts[counts["says"] == "picks"].itertuples()
+            picks = counts[counts["finding"] == "picks"].itertuples()
             own = {seed: l2_label(one.l2) for one in picks for seed in _seeds(one)}
         else:
             measure, whole = MEASURES[row.measure], contrasts.loc[(row.measure, row.l2)]
@@ -91,7 +93,7 @@ def drawing(study: Study) -> dict | None:
             ends = interval(whole["low"], whole["high"], form)
             own = _differences(runs, row.measure, row.l2, row.reference_l2, form)
         rows.append(
-            {"what": what, "opposite": _OPPOSITE[row.says], "of_all": of_all, "interval": ends}
+            {"what": what, "opposite": _OPPOSITE[row.finding], "of_all": of_all, "interval": ends}
         )
         said.append([own.get(seed, "–") for seed in drawn])
         other.append([int(seed in _seeds(row)) for seed in drawn])
@@ -112,7 +114,7 @@ def _differences(
 
 
 def _seeds(row: tuple) -> set[int]:
-    return set() if pd.isna(row.by_seeds) else set(map(int, row.by_seeds.split()))
+    return set() if pd.isna(row.which_seeds) else set(map(int, row.which_seeds.split()))
 
 
 def _share(row: tuple) -> str:

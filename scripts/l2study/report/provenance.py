@@ -13,7 +13,7 @@ PACKAGES = ("numpy", "pandas", "scipy", "matplotlib", "seaborn")
 """The packages, beyond those of training, whose versions tables and figures depend on."""
 
 COSTS = {
-    "seconds_setup": "Set-up (s)",
+    "seconds_startup": "Set-up (s)",
     "seconds_train": "Training (s)",
     "seconds_evaluate": "Evaluation (s)",
     "seconds_measures": "Measures at the end (s)",

@@ -15,7 +15,7 @@ from l2study.core.paths import BASE
 COUNTS = ("runs", "completed", "diverged", "missing")
 """The columns of the table of set-ups that are numbers."""
 
-CLOSE = "close_to_given"
+CLOSE = "matches_exercise"
 """The column that says whether the first losses of a set-up are near the exercise's figures."""
 
 STAR = "★"

@@ -41,7 +41,7 @@ def overview(study: Study) -> list[str]:
         count=len(setups),
         verdicts=study.tables["verdicts"],
         close=close(setups),
-        others=(setups["close_to_given"] == "no").any(),
+        others=(setups["matches_exercise"] == "no").any(),
         interactions=interactions(study),
         lost={kind: lost(setups, kind) for kind in ("diverged", "missing")},
     )

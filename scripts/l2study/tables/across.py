@@ -31,14 +31,14 @@ def setups_table(design: Design, studied: Studied, ledger: dict) -> pd.DataFrame
     """Return every set-up with its levels and its runs.
 
     For every factor there is a column, named after it, with the label of its level. `missing` are
-    the promised runs that are neither completed nor diverged. `close_to_given` is by what
-    the ledger names in `recognised_by`.
+    the promised runs that are neither completed nor diverged. `matches_exercise` is by what
+    the ledger names in `exercise_check`.
     """
     promised, rows = len(design.base.lambdas) * design.base.seed_count, []
     for setup in design.setups:
         tables = studied.get(setup.name)
         status = pd.Series(dtype=str) if tables is None else tables["runs"]["status"]
-        close = "" if tables is None else close_to_given(ledger, tables["claims"])
+        close = "" if tables is None else matches_exercise(ledger, tables["claims"])
         rows.append(
             {
                 "setup": setup.name,
@@ -47,24 +47,24 @@ def setups_table(design: Design, studied: Studied, ledger: dict) -> pd.DataFrame
                 "completed": int((status == "completed").sum()),
                 "diverged": int((status == "diverged").sum()),
                 "missing": promised - len(status),
-                "close_to_given": close,
+                "matches_exercise": close,
             }
         )
     return pd.DataFrame(rows)
 
 
-def close_to_given(ledger: dict, claims: pd.DataFrame) -> str:
+def matches_exercise(ledger: dict, claims: pd.DataFrame) -> str:
     """Return whether a set-up comes close to the figures by which the ledger recognises its own.
 
-    yes if the estimate of every row in `recognised_by` lies within the bounds that the row holds,
+    yes if the estimate of every row in `exercise_check` lies within the bounds that the row holds,
     else no; empty if the ledger has no such rows, or an estimate is missing.
     """
     within = []
     for row in recognising_rows(ledger):
-        found = _of_row(row, claims[claims["id"] == ledger["recognised_by"]["claim"]])
+        found = _of_row(row, claims[claims["id"] == ledger["exercise_check"]["claim"]])
         if found.empty or found.isna().any():
             return ""
-        above, below = row["holds"].get("above", -math.inf), row["holds"].get("below", math.inf)
+        above, below = row["expect"].get("above", -math.inf), row["expect"].get("below", math.inf)
         within.append(bool(((found > above) & (found < below)).all()))
     if not within:
         return ""

@@ -143,8 +143,8 @@ def _row(item: Judged) -> dict:
         "estimate": estimate.value,
         "low": estimate.low,
         "high": estimate.high,
-        "above": row["holds"].get("above"),
-        "below": row["holds"].get("below"),
+        "above": row["expect"].get("above"),
+        "below": row["expect"].get("below"),
         "p": item.p,
         "n": estimate.n,
         "given": row.get("given"),
@@ -234,7 +234,7 @@ def _to_bound(item: Judged) -> tuple[float, bool]:
     On the scale on which its interval is symmetric: logarithms for a ratio.
     """
     value = item.estimate.value
-    above, below = (item.row["holds"].get(key, math.nan) for key in ("above", "below"))
+    above, below = (item.row["expect"].get(key, math.nan) for key in ("above", "below"))
     if item.row["statistic"] == "ratio":
         value, above, below = (math.log(number) for number in (value, above, below))
     distances = [d for d in (value - above, below - value) if not math.isnan(d)]

@@ -60,8 +60,8 @@ class Judged(NamedTuple):
     strict_verdict: str = NOT_RESOLVED
     """The verdict with an interval widened for the number of rows that decide the claim."""
     decides: bool = True
-    as_reported: bool = False
-    elsewhere: bool = False
+    reproduces_figure: bool = False
+    alternative_cause: bool = False
     p: float = math.nan
     """Of a trend: the one-sided p-value in the direction that the claim needs."""
     diverged_runs: str = ""
@@ -103,7 +103,7 @@ def judge_claim(claim: dict, sample: Sample, decided_at: Sequence[float] = ()) -
     deciding_lambdas = {l2 for l2 in sample.cells if l2 in decided_at} or set(sample.cells)
     cases = []
     for row in claim["rows"]:
-        beside = row.get("elsewhere", False) or not row.get("decides", True)
+        beside = row.get("alternative_cause", False) or not row.get("decides", True)
         for l2 in _lambdas(row, sample):
             counts = row.get("at") != "every" or l2 is None or l2 in deciding_lambdas
             cases.append((row, l2, counts and not beside, counts))
@@ -117,8 +117,8 @@ def judge_claim(claim: dict, sample: Sample, decided_at: Sequence[float] = ()) -
             found._replace(
                 strict_verdict=_judge(row, l2, strict).verdict,
                 decides=decides,
-                as_reported=counts and row.get("as_reported", False),
-                elsewhere=counts and row.get("elsewhere", False),
+                reproduces_figure=counts and row.get("reproduces_figure", False),
+                alternative_cause=counts and row.get("alternative_cause", False),
                 diverged_runs=_diverged_runs(row, l2, sample),
                 at_deciding=counts,
             )
@@ -135,11 +135,11 @@ def after(claim: dict, epoch: int) -> dict:
 def overall(judged: Iterable[Judged], artefact_if: Iterable[str]) -> str:
     """Return the verdict on a whole claim from its rows, as the ledger explains it."""
     judged = list(judged)
-    reported = [row for row in judged if row.as_reported]
-    elsewhere = [row for row in judged if row.elsewhere]
+    reported = [row for row in judged if row.reproduces_figure]
+    other_cause = [row for row in judged if row.alternative_cause]
     deciding = [row for row in judged if row.decides]
-    if reported and elsewhere and all(row.verdict == SUPPORTED for row in reported + elsewhere):
-        fair = _all_of([row for row in deciding if not row.as_reported])
+    if reported and other_cause and all(row.verdict == SUPPORTED for row in reported + other_cause):
+        fair = _all_of([row for row in deciding if not row.reproduces_figure])
         if fair in artefact_if:
             return ARTEFACT
     return _all_of(deciding)
@@ -166,7 +166,10 @@ def decisive(judged: Iterable[Judged], verdict: str) -> list[Judged]:
     if verdict == NOT_JUDGED:
         return [item for item in deciding if item.verdict == NOT_JUDGED]
     candidates = {
-        ARTEFACT: ([r for r in judged if r.as_reported], [r for r in judged if r.elsewhere]),
+        ARTEFACT: (
+            [r for r in judged if r.reproduces_figure],
+            [r for r in judged if r.alternative_cause],
+        ),
         CONTRADICTED: ([r for r in deciding if r.strict_verdict == CONTRADICTED],),
         SUPPORTED: (deciding,),
         NOT_RESOLVED: ([r for r in deciding if r.verdict != SUPPORTED],),
@@ -179,8 +182,8 @@ def clearance(item: Judged) -> tuple[float, float]:
 
     Without an interval the first is infinite.
     """
-    value, holds = item.estimate.value, item.row["holds"]
-    within = min(value - holds.get("above", -math.inf), holds.get("below", math.inf) - value)
+    value, expect = item.estimate.value, item.row["expect"]
+    within = min(value - expect.get("above", -math.inf), expect.get("below", math.inf) - value)
     half = (item.estimate.high - item.estimate.low) / 2
     if math.isnan(within):
         return -math.inf, -math.inf
@@ -248,7 +251,7 @@ def _too_little(row: dict, sample: Sample) -> Note | None:
 
 def _judge(row: dict, l2: float | None, sample: Sample) -> Judged:
     """Return what a row comes to, before it is known whether it decides."""
-    measure, holds = row["measure"], row["holds"]
+    measure, expect = row["measure"], row["expect"]
     cells, confidence = sample.cells, sample.confidence
     found = Judged(row, l2, Estimate())
     if lacking := _lacking(row, l2, sample):
@@ -257,11 +260,11 @@ def _judge(row: dict, l2: float | None, sample: Sample) -> Judged:
         cells = sample.at_epoch[row["epoch"]]
     match row["statistic"]:
         case "trend":
-            return found._replace(**_trend(cells, measure, holds, confidence))
+            return found._replace(**_trend(cells, measure, expect, confidence))
         case "largest":
             values = statistics.finite(cells[l2][measure])
             value = float(values.max()) if values.size else math.nan
-            verdict = _verdict(value, value, holds)
+            verdict = _verdict(value, value, expect)
             return found._replace(estimate=Estimate(value, n=values.size), verdict=verdict)
         case "mean":
             result = _mean(cells[l2][measure], row, l2, sample)
@@ -286,7 +289,7 @@ def _judge(row: dict, l2: float | None, sample: Sample) -> Judged:
     found = found._replace(**result)
     if why := _too_little(row, sample):
         return found._replace(note=why)
-    verdict = _verdict(found.estimate.low, found.estimate.high, holds)
+    verdict = _verdict(found.estimate.low, found.estimate.high, expect)
     if verdict == CONTRADICTED and row.get("possible"):
         return found._replace(note=Note("not_seen_here"))
     return found._replace(verdict=verdict)
@@ -310,7 +313,7 @@ def _mean(values: pd.Series, row: dict, l2: float, sample: Sample) -> dict:
     return {"estimate": narrow.interval(sample.confidence), "error": narrow.error}
 
 
-def _trend(cells: dict[float, pd.DataFrame], measure: str, holds: dict, confidence: float) -> dict:
+def _trend(cells: dict[float, pd.DataFrame], measure: str, expect: dict, confidence: float) -> dict:
     """Return estimate, verdict and p-value of Page's test of a measure's trend over lambda.
 
     A lambda without a value is left out, and a seed without a value at one of the others.
@@ -322,7 +325,7 @@ def _trend(cells: dict[float, pd.DataFrame], measure: str, holds: dict, confiden
         return {}
     estimate, level = Estimate(page.correlation, n=page.n), (1 - confidence) / 2
     agrees, differs = page.p_increasing, page.p_decreasing
-    if "below" in holds:
+    if "below" in expect:
         agrees, differs = differs, agrees
     verdict = NOT_RESOLVED
     if min(agrees, differs) < level:
@@ -330,9 +333,9 @@ def _trend(cells: dict[float, pd.DataFrame], measure: str, holds: dict, confiden
     return {"estimate": estimate, "verdict": verdict, "p": agrees}
 
 
-def _verdict(low: float, high: float, holds: dict) -> str:
+def _verdict(low: float, high: float, expect: dict) -> str:
     """Return the verdict of an interval on where the estimand must lie."""
-    above, below = holds.get("above", -math.inf), holds.get("below", math.inf)
+    above, below = expect.get("above", -math.inf), expect.get("below", math.inf)
     if math.isnan(low) or math.isnan(high):
         return NOT_RESOLVED
     if low > above and high < below:

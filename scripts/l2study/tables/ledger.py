@@ -1,5 +1,6 @@
 """Read a ledger of claims, such as reports/claims/exercise.yaml, and check it."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
@@ -17,6 +18,16 @@ class LedgerError(ValueError):
     """The claims ledger is not as it should be. The message is one line."""
 
 
+RENAMED = {
+    "recognised_by": "exercise_check",
+    "holds": "expect",
+    "because": "rationale",
+    "as_reported": "reproduces_figure",
+    "elsewhere": "alternative_cause",
+}
+"""The keys of version 1.0 that are called otherwise now."""
+
+
 def read_ledger(path: str | Path) -> dict:
     """Return the ledger in the YAML file at `path`.
 
@@ -29,6 +40,8 @@ def read_ledger(path: str | Path) -> dict:
         raise LedgerError(f"{path}: cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise LedgerError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if former := next((key for key in _keys(ledger) if key in RENAMED), None):
+        raise LedgerError(f"{path}: {former}: is called {RENAMED[former]} since version 2.0")
     schema = read_yaml(SCHEMA)
     schema["$defs"] |= {
         "measure": {"enum": [*RUN_MEASURES, *DERIVED_MEASURES]},
@@ -38,18 +51,27 @@ def read_ledger(path: str | Path) -> dict:
         place = ".".join(str(step) for step in error.absolute_path) or "the ledger"
         raise LedgerError(f"{path}: {place}: {error.message[:300]}")
     named = recognising_rows(ledger)
-    for name in ledger.get("recognised_by", {}).get("rows", []):
+    for name in ledger.get("exercise_check", {}).get("rows", []):
         if not any(row["name"] == name for row in named):
-            claim = ledger["recognised_by"]["claim"]
+            claim = ledger["exercise_check"]["claim"]
             raise LedgerError(
-                f"{path}: recognised_by: the claim {claim} has no row with the name {name}"
+                f"{path}: exercise_check: the claim {claim} has no row with the name {name}"
             )
     return ledger
 
 
+def _keys(value: object) -> Iterator[str]:
+    """Yield the keys of all mappings within `value`."""
+    children = value.values() if isinstance(value, dict) else value
+    if isinstance(value, dict):
+        yield from value
+    for child in children if isinstance(value, (dict, list)) else ():
+        yield from _keys(child)
+
+
 def recognising_rows(ledger: dict) -> list[dict]:
     """Return the rows by whose figures a set-up is recognised; none if the ledger names none."""
-    wanted = ledger.get("recognised_by", {"claim": None, "rows": []})
+    wanted = ledger.get("exercise_check", {"claim": None, "rows": []})
     return [
         row
         for claim in ledger["claims"]

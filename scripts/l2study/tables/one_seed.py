@@ -50,7 +50,7 @@ def one_seed_table(
         share = statistics.share_interval(count, len(by_seed), confidence)
         rows.append(
             {
-                "says": says,
+                "finding": says,
                 "measure": measure,
                 "l2": l2,
                 "reference_l2": against,
@@ -59,7 +59,7 @@ def one_seed_table(
                 "share": share.value,
                 "low": share.low,
                 "high": share.high,
-                "by_seeds": " ".join(map(str, by_seed.index[by_seed])),
+                "which_seeds": " ".join(map(str, by_seed.index[by_seed])),
                 "diverged_seeds": diverged_seeds(runs, *of),
             }
         )

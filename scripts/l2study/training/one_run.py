@@ -59,7 +59,7 @@ def train(
     configure(threads)
     data = prepared.load(data_path, sources)
     engine = loop.engine_of(config, data, l2, sources)
-    seconds = {"setup": time.perf_counter() - clock, "train": 0.0, "evaluate": 0.0}
+    seconds = {"startup": time.perf_counter() - clock, "train": 0.0, "evaluate": 0.0}
     about = {
         "sources": dict(sources),
         "data_sha256": data.sha256,
