@@ -103,6 +103,7 @@ def test_finished_studies_beside_it_count_where_they_have_runs_of_the_kind(data,
 
 @pytest.mark.slow
 def test_short_runs_are_made_where_there_are_none(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(estimate, "TIMING_SECONDS", 600)
     cost = estimate.time_short_runs(Design.of(study(data)).base)
     assert cost.runs == 2 and min(cost.train, cost.evaluate, cost.measure) > 0
     assert 2000 < cost.size < 20000
