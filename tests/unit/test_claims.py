@@ -16,6 +16,7 @@ from l2study.tables.derived import expected_square_norm, with_derived
 from l2study.tables.ledger import LedgerError, read_ledger
 from l2study.tables.statistics import Estimate
 from synthetic import HARMFUL, HELPFUL, NOTHING, Effects
+from tiny import PROJECT
 
 ROOT = Path(__file__).parents[2]
 LEDGER = ROOT / "reports" / "claims" / "exercise.yaml"
@@ -509,6 +510,13 @@ class TestDecisive:
 
 
 class TestLedger:
+    def test_rows_name_figures_and_tables_that_there_are(self):
+        for path in sorted((PROJECT / "reports" / "claims").glob("*.yaml")):
+            for row in [row for claim in read_ledger(path)["claims"] for row in claim["rows"]]:
+                figure, table = (row["evidence"][key] for key in ("figure", "table"))
+                assert (PROJECT / "reports" / "captions" / f"{figure}.rst").exists(), figure
+                assert (PROJECT / "reports" / "tables" / table).with_suffix(".rst").exists(), table
+
     @pytest.mark.parametrize(
         ("change", "message"),
         [

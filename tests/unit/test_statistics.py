@@ -160,6 +160,11 @@ class TestPairs:
     def test_rounding_is_no_difference(self):
         assert statistics.differences([0.3, 2], [0.1 + 0.2, 1]).tolist() == [0, 1]
 
+    def test_paired_t_of_sleep(self):
+        # published by R's t.test(paired = TRUE): t = 4.0621, p = 0.002833
+        p = statistics.mean_of(statistics.differences(*SLEEP)).p_value()
+        assert p == pytest.approx(0.002833, abs=5e-7)
+
     def test_paired_t_without_spread_takes_the_limit(self):
         assert statistics.mean_of([0, 0, 0]).p_value() == 1
         assert statistics.mean_of([0.1, 0.1, 0.1]).p_value() == 0
@@ -318,6 +323,13 @@ class TestPageTrend:
         assert trend.p_decreasing == pytest.approx((totals <= observed).mean())
         correlations = [stats.spearmanr([1, 2, 3], row).statistic for row in table]
         assert trend.correlation == pytest.approx(np.mean(correlations))
+
+    def test_two_columns_are_the_sign_test(self):
+        trend = ranks.page_trend([[1, 2], [1, 3], [5, 6], [2, 1], [4, 4]])
+        assert trend.correlation == pytest.approx((3 - 1) / 5)
+        # of four signs, at least three: 5 / 16; at most three: 15 / 16
+        assert (trend.p_increasing, trend.p_decreasing) == pytest.approx((5 / 16, 15 / 16))
+        assert ranks.page_trend([[1, 1]]) == (0, 1, 1, 1)
 
     def test_incomplete_rows_are_left_out(self):
         table = np.vstack([self.RATINGS, [math.nan, 1, 2]])
