@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from l2study.core.config import ConfigError, read_keys
+from l2study.core.config import ConfigError, read_config, read_keys
 from l2study.core.design import Design, Setup
 from l2study.core.seeds import USUAL
 from l2study.core.wording import seed_list
@@ -49,7 +49,7 @@ def plan(
     lines = []
     # Where a run is trained for the report, tables are made, and that job has the whole study.
     for made in [job["params"] for job in by_rule.get("aggregate", []) if new]:
-        design, results = Design.of(json.loads(made["config"]), checked=True), made["results"]
+        design, results = Design.of(read_config(made["config"]), checked=True), made["results"]
         anew = {
             setup.data
             for setup in design.setups

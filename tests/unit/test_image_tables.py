@@ -265,7 +265,7 @@ class TestClaims:
         return (rows.loc[SEEDS, "low"] + rows.loc[SEEDS_AND_IMAGES, "low"]) / 2
 
     def test_a_mean_over_images_is_judged_for_other_images(self, made):
-        row, whole = self.judged(made, holds={"above": self.between(made)}).iloc
+        row, whole = self.judged(made, expect={"above": self.between(made)}).iloc
         means = made[3]["means"].set_index(["measure", "l2", "scope"]).sort_index()
         expected = means.loc[("test_accuracy", 0.0, SEEDS_AND_IMAGES), ["low", "high"]]
         assert row[["low", "high"]].tolist() == expected.tolist()
@@ -274,7 +274,7 @@ class TestClaims:
         assert pd.isna(whole["scope"])
 
     def test_nothing_is_said_where_both_scopes_agree(self, made):
-        _, whole = self.judged(made, holds={"above": 0.1}).iloc
+        _, whole = self.judged(made, expect={"above": 0.1}).iloc
         assert whole["verdict"] == whole["verdict_seeds"] == "supported"
 
     @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ class TestClaims:
         ],
     )
     def test_scope_of_a_row(self, made, row, scope):
-        assert self.judged(made, holds={"above": 0}, **row).iloc[0]["scope"] == scope
+        assert self.judged(made, expect={"above": 0}, **row).iloc[0]["scope"] == scope
 
 
 @pytest.mark.slow  # makes a whole study

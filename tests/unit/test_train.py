@@ -135,7 +135,7 @@ def test_record_says_what_ran(run, data):
     assert record["config"]["training"]["batch_size"] == 32
     assert record["data_sha256"] == json.loads(data.read_text())["sha256"]
     assert record["regularised_kernels"] == [[25, 8]]
-    phases = [record["cost"][f"seconds_{phase}"] for phase in ("setup", "train", "evaluate")]
+    phases = [record["cost"][f"seconds_{phase}"] for phase in ("startup", "train", "evaluate")]
     assert all(seconds > 0 for seconds in phases)
     # each is rounded to a thousandth
     assert sum(phases) <= record["cost"]["seconds_total"] + 0.003
