@@ -1,7 +1,7 @@
-import json
 import math
 import shutil
-from pathlib import Path
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -9,79 +9,87 @@ import pytest
 from scipy import stats
 from statsmodels.stats.weightstats import ttost_paired
 
-import aggregate as command
 import synthetic
 from l2study.core import runs as run_files
-from l2study.core.design import Setup
+from l2study.core.columns import HISTORY_COLUMNS
+from l2study.core.design import Design, Setup
 from l2study.core.files import read_table
 from l2study.core.measures import RUN_MEASURES
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds
-from l2study.tables import build, choice, statistics
+from l2study.tables import across, build, choice, statistics
 from l2study.tables.derived import with_derived
+from l2study.tables.ledger import read_ledger
+from l2study.tables.study_tables import tables_of, write_tables
+from tiny import PROJECT
 
-ROOT = Path(__file__).parents[2]
-LEDGER = ROOT / "reports" / "claims" / "exercise.yaml"
+LEDGER_FILE = PROJECT / "reports" / "claims" / "exercise.yaml"
+LEDGER = read_ledger(LEDGER_FILE)
+LEDGER["claims"] = LEDGER["claims"][:2]  # judging all takes long, and is tested elsewhere
 COSTS = ["seconds_train", "seconds_measures", "cpu_seconds", "peak_memory_mb"]
 LOST = {(0.01, 3): 2, (0.001, 0): 1}
 CHOSEN = [1, 3, 7]
 CROSSED = {"weights": [0, 2], "order": [1, 2, 3], "split": [0]}
-TABLES = sorted(path.stem for path in (ROOT / "reports" / "tables").glob("*.rst"))
 
 
-def raw(folder, l2, seed):
-    return pd.read_csv(folder / "runs" / f"l2~{l2}" / f"seed~{seed}" / "history.csv")
+class Made(NamedTuple):
+    """A made-up study in memory: its set-up, its runs by (label of lambda, seed), its tables."""
 
+    setup: Setup
+    runs: dict
+    tables: dict
 
-def last(folder, l2, seeds, column):
-    return np.array([raw(folder, l2, seed)[column].iloc[-1] for seed in seeds])
+    @classmethod
+    def of(cls, **options):
+        config, runs = synthetic.made_study(**options)
+        setup = Design.of(config, checked=True).base
+        by_name = {(run.l2, run.seed): run for run in runs}
+        return cls(setup, by_name, tables_of(setup, LEDGER, runs))
+
+    def history(self, l2, seed):
+        return pd.DataFrame(self.runs[l2, seed].history, columns=HISTORY_COLUMNS)
+
+    def last(self, l2, seeds, column):
+        return np.array([self.history(l2, seed)[column].iloc[-1] for seed in seeds])
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    """The folder of a study with two diverged runs, its config, and its tables as read back."""
-    folder = tmp_path_factory.mktemp("study")
-    config = synthetic.write_study(folder, diverged=LOST)
-    command.write_tables(config, LEDGER, folder)
-    tables = {name: read_table(folder / "tables" / f"{name}.csv") for name in TABLES}
-    return folder, config, tables
+def study():
+    """A study with two diverged runs."""
+    return Made.of(diverged=LOST)
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory):
+def both():
     """The tables of a study with chosen epochs, and of the same with every epoch."""
-    tables = []
-    for at in (CHOSEN, None):
-        folder = tmp_path_factory.mktemp("study")
-        config = synthetic.write_study(folder, epochs=12, evaluate_at=at, diverged={(0.01, 3): 5})
-        command.write_tables(config, LEDGER, folder)
-        tables.append({n: read_table(folder / "tables" / f"{n}.csv") for n in TABLES})
-    return tables
+    made = {"lambdas": [0, 0.01], "epochs": 12, "diverged": {(0.01, 3): 5}}
+    return [Made.of(**made, evaluate_at=at).tables for at in (CHOSEN, None)]
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """A study of two lambdas, two seeds and two epochs, to be copied and damaged."""
+    """The folder of a study of two lambdas, two seeds and two epochs, with its tables."""
     folder = tmp_path_factory.mktemp("small")
-    return folder, synthetic.write_study(folder, lambdas=[0, 0.01], seeds=[0, 7], epochs=2)
+    config = synthetic.write_study(folder, lambdas=[0, 0.01], seeds=[0, 7], epochs=2)
+    write_tables(config, LEDGER_FILE, folder)
+    return folder, config
 
 
-class TestHistories:
-    def test_runs_that_are_not_promised_are_ignored(self, study, tmp_path):
-        folder, config, _ = study
+class TestFiles:
+    def test_runs_that_are_not_promised_are_ignored(self, small, tmp_path):
+        folder, config = small
         shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
         (tmp_path / "runs" / "l2~0.5" / "seed~0").mkdir(parents=True)
         (tmp_path / "runs" / "l2~0" / "seed~99").mkdir()
         (tmp_path / "runs" / "l2~0" / "seed~99" / "history.csv").write_text("nonsense")
-        command.write_tables(config, LEDGER, tmp_path)
-        for name in TABLES:
-            again = (tmp_path / "tables" / f"{name}.csv").read_bytes()
-            assert again == (folder / "tables" / f"{name}.csv").read_bytes()
+        write_tables(config, LEDGER_FILE, tmp_path)
+        written = sorted((folder / "tables").glob("*.csv"))
+        assert len(written) > 10
+        for path in written:
+            assert (tmp_path / "tables" / path.name).read_bytes() == path.read_bytes()
 
-
-class TestRuns:
-    def test_columns_and_order(self, study):
-        _, config, tables = study
-        runs = tables["runs"]
+    def test_runs_name_the_seed_of_every_source_first(self, small):
+        folder, config = small
+        runs = read_table(folder / "tables" / "runs.csv")
         sources = ["seed_weights", "seed_order", "seed_split", "seed_sample"]
         assert list(runs)[1:9] == ["l2", "seed", *sources, "status", "epochs"]
         assert (runs["seed_weights"] == runs["seed"]).all()
@@ -90,11 +98,11 @@ class TestRuns:
         expected = [(float(l2), seed) for l2 in config["lambdas"] for seed in config["seeds"]]
         assert list(zip(runs["l2"], runs["seed"], strict=True)) == expected
 
+
+class TestRuns:
     def test_measures_of_a_completed_run(self, study):
-        folder, _, tables = study
-        runs = tables["runs"].set_index(["l2", "seed"])
-        history = raw(folder, "0.0001", 4)
-        record = json.loads((folder / "runs/l2~0.0001/seed~4/run.json").read_text())
+        runs = study.tables["runs"].set_index(["l2", "seed"])
+        history, run = study.history("0.0001", 4), study.runs["0.0001", 4]
         row = runs.loc[(0.0001, 4)]
         end = history.iloc[-1]
         assert (row["status"], row["epochs"]) == ("completed", 8)
@@ -107,13 +115,11 @@ class TestRuns:
         assert row["generalisation_loss"] == pytest.approx(prechelt, rel=1e-10)
         assert row["gap_reported"] == end["train_accuracy_running"] - end["val_accuracy"]
         assert row["gap_ce"] == end["val_ce"] - end["train_ce"]
-        found = json.loads((folder / "measures/l2~0.0001.json").read_text())["runs"]["4"]
-        for name, value in {**found["measures"], **record["cost"]}.items():
+        for name, value in {**run.measured["measures"], **run.record["cost"]}.items():
             assert row[name] == value
 
     def test_rise_where_only_some_epochs_are_recorded(self, study):
-        folder, config, tables = study
-        found = synthetic.read_study(folder, config)
+        found = list(study.runs.values())
         histories = build.histories_table(found)
         kept = histories[histories["epoch"].isin([0, 1, 2, 5, 8])].copy()
         # epoch 0 does not count, however low it is
@@ -124,42 +130,34 @@ class TestRuns:
         )
         expected = statistics.rise_after_minimum(curves.to_numpy())
         assert runs.loc[0.0, "val_ce_rise"].tolist() == pytest.approx(expected.tolist())
-        assert not np.allclose(expected, tables["runs"].query("l2 == 0")["val_ce_rise"])
+        assert not np.allclose(expected, study.tables["runs"].query("l2 == 0")["val_ce_rise"])
 
     def test_a_diverged_run_has_status_and_cost_only(self, study):
-        _, _, tables = study
-        runs = tables["runs"].set_index(["l2", "seed"])
+        runs = study.tables["runs"].set_index(["l2", "seed"])
         row = runs.loc[(0.01, 3)]
         assert (row["status"], row["epochs"]) == ("diverged", 1)
         assert row[RUN_MEASURES].isna().all()
         assert row[COSTS].notna().all()
         assert (runs["status"] == "diverged").sum() == 2
-        assert len(tables["histories"].query("l2 == 0.01 and seed == 3")) == 2
+        assert len(study.tables["histories"].query("l2 == 0.01 and seed == 3")) == 2
 
-    def test_measures_may_be_null_or_the_history_empty(self, tmp_path):
-        config = synthetic.write_study(
-            tmp_path, lambdas=[0], seeds=[0, 1], epochs=1, diverged={(0, 0): 0}
-        )
-        path = tmp_path / "measures/l2~0.json"
-        content = json.loads(path.read_text())
-        content["runs"]["1"]["measures"]["inactive_share"] = None
-        path.write_text(json.dumps(content))
-        command.write_tables(config, LEDGER, tmp_path)
-        runs = read_table(tmp_path / "tables" / "runs.csv")
+    def test_measures_may_be_null_or_the_history_empty(self):
+        made = {"lambdas": [0], "seeds": [0, 1], "epochs": 1, "diverged": {(0, 0): 0}}
+        config, found = synthetic.made_study(**made)
+        found[1].measured["measures"]["inactive_share"] = None
+        runs = tables_of(Design.of(config, checked=True).base, LEDGER, found)["runs"]
         assert runs["inactive_share"].isna().all()
-        assert math.isnan(runs.loc[0, "epochs"])
+        assert pd.isna(runs.loc[0, "epochs"])
 
 
 class TestGap:
     def test_against_arithmetic(self, study):
-        folder, _, tables = study
-        gap = for_seeds(tables["gap"]).set_index(["l2", "epoch", "gap"])
+        gap = for_seeds(study.tables["gap"]).set_index(["l2", "epoch", "gap"])
         seeds = [0, 1, 2, 4, 5]
         values = np.array(
             [
-                raw(folder, "0.01", s).loc[6, "train_accuracy"]
-                - raw(folder, "0.01", s).loc[6, "test_accuracy"]
-                for s in seeds
+                history.loc[6, "train_accuracy"] - history.loc[6, "test_accuracy"]
+                for history in (study.history("0.01", seed) for seed in seeds)
             ]
         )
         row = gap.loc[(0.01, 6, "generalisation")]
@@ -181,30 +179,23 @@ class TestGap:
         assert row["diverged_seeds"] == "3"
 
     def test_rows(self, study):
-        _, config, tables = study
-        gap = tables["gap"]
+        lambdas, gap = study.setup.config["lambdas"], study.tables["gap"]
         # six kinds at epochs 1 to 8 and four of them at epoch 0
-        assert len(for_seeds(gap)) == len(config["lambdas"]) * (6 * 8 + 4)
+        assert len(for_seeds(gap)) == len(lambdas) * (6 * 8 + 4)
         at_start = {"generalisation", "split", "endpoint", "ce"}
         assert set(gap[gap["epoch"] == 0]["gap"]) == at_start
         # for other images too: all but the lag, at the last epoch
         wide = gap[gap["scope"] == SEEDS_AND_IMAGES]
-        assert len(wide) == len(gap) - len(for_seeds(gap)) == len(config["lambdas"]) * 5
+        assert len(wide) == len(gap) - len(for_seeds(gap)) == len(lambdas) * 5
         assert set(wide["gap"]) == {"reported", *at_start}
         assert (wide["epoch"] == 8).all()
         assert gap["l2"].is_monotonic_increasing
         assert not gap.duplicated(["l2", "epoch", "gap", "scope"]).any()
 
-    def test_one_run_or_none(self, tmp_path):
-        config = synthetic.write_study(
-            tmp_path,
-            lambdas=[0, 0.01],
-            seeds=[3, 7],
-            epochs=2,
-            diverged={(0, 3): 1, (0.01, 3): 1, (0.01, 7): 2},
-        )
-        command.write_tables(config, LEDGER, tmp_path)
-        gap = read_table(tmp_path / "tables" / "gap.csv")
+    def test_one_run_or_none(self):
+        diverged = {(0, 3): 1, (0.01, 3): 1, (0.01, 7): 2}
+        made = Made.of(lambdas=[0, 0.01], seeds=[3, 7], epochs=2, diverged=diverged)
+        gap = made.tables["gap"]
         alone, nobody = gap[gap["l2"] == 0], gap[gap["l2"] == 0.01]
         assert len(for_seeds(alone)) == len(nobody) == 2 * 6 + 4
         # one run says how right each image is, but nothing of other seeds
@@ -243,25 +234,18 @@ class TestChosenEpochs:
 
     @pytest.mark.parametrize(("end", "kept"), [(4, 3), (3, 2), (0, 0)])
     def test_a_diverged_run_keeps_the_evaluated_epochs_before(self, tmp_path, end, kept):
-        config = synthetic.write_study(
-            tmp_path,
-            lambdas=[0],
-            seeds=[0, 1],
-            epochs=12,
-            evaluate_at=CHOSEN,
-            diverged={(0, 1): end},
-        )
+        made = {"lambdas": [0], "seeds": [0, 1], "epochs": 12, "evaluate_at": CHOSEN}
+        config = synthetic.write_study(tmp_path, **made, diverged={(0, 1): end})
         run = synthetic.read_study(tmp_path, config)[1]
         assert run.history[:, 2].tolist() == [0, 1, 3, 7][:kept]
 
 
 class TestContrasts:
     def test_against_scipy(self, study):
-        folder, _, tables = study
-        rows = for_seeds(tables["contrasts"]).set_index(["measure", "l2"])
+        rows = for_seeds(study.tables["contrasts"]).set_index(["measure", "l2"])
         seeds = [0, 1, 2, 4, 5]
-        first = last(folder, "0.01", seeds, "test_accuracy")
-        second = last(folder, "0", seeds, "test_accuracy")
+        first = study.last("0.01", seeds, "test_accuracy")
+        second = study.last("0", seeds, "test_accuracy")
         row = rows.loc[("test_accuracy", 0.01)]
         test = stats.ttest_rel(first, second)
         low, high = test.confidence_interval(0.95)
@@ -280,10 +264,9 @@ class TestContrasts:
         assert row["diverged_seeds"] == "3"
         assert row["reference_l2"] == 0
 
-    def test_improvement_is_higher_accuracy_and_lower_cross_entropy(self, tmp_path):
-        config = synthetic.write_study(tmp_path, lambdas=[0, 0.01], effects=synthetic.HELPFUL)
-        command.write_tables(config, LEDGER, tmp_path)
-        table = read_table(tmp_path / "tables" / "contrasts.csv")
+    def test_improvement_is_higher_accuracy_and_lower_cross_entropy(self):
+        made = Made.of(lambdas=[0, 0.01], seeds=range(3), epochs=3, effects=synthetic.HELPFUL)
+        table = made.tables["contrasts"]
         assert table.loc[table["scope"] == SEEDS_AND_IMAGES, "probability_improvement"].isna().all()
         share = for_seeds(table).set_index("measure")["probability_improvement"]
         assert (share[["train_accuracy", "test_accuracy", "test_accuracy_noise_0.3"]] == 1).all()
@@ -296,23 +279,19 @@ class TestContrasts:
     def test_a_reference_that_has_all_diverged(self):
         lost = {(0, 0): 1, (0, 1): 1}
         made = {"lambdas": [0, 0.001, 0.01], "seeds": [0, 1], "epochs": 2}
-        table = synthetic.made_tables(**made, diverged=lost)[1]["contrasts"]
+        table = Made.of(**made, diverged=lost).tables["contrasts"]
         assert set(table["reference_l2"]) == {0.001}
         none = table[table["l2"] == 0]
         assert (none["n"] == 0).all() and (none["diverged_seeds"] == "0 1").all()
         assert none[["mean_difference", "p_t", "p_sign_flip", "p_holm"]].isna().all(axis=None)
         lost |= {(0.001, 0): 1, (0.001, 1): 1, (0.01, 0): 1, (0.01, 1): 1}
-        every = synthetic.made_tables(**made, diverged=lost)[1]["contrasts"]
+        every = Made.of(**made, diverged=lost).tables["contrasts"]
         assert (every["n"] == 0).all() and set(every["reference_l2"]) == {0}
 
-    def test_identical_runs_are_no_evidence(self, tmp_path):
-        nothing = synthetic.Effects(
-            **{k: (v[0],) * 2 for k, v in vars(synthetic.NOTHING).items() if isinstance(v, tuple)},
-            spread=0,
-        )
-        config = synthetic.write_study(tmp_path, lambdas=[0, 0.01], effects=nothing)
-        command.write_tables(config, LEDGER, tmp_path)
-        table = read_table(tmp_path / "tables" / "contrasts.csv")
+    def test_identical_runs_are_no_evidence(self):
+        nothing = replace(synthetic.NOTHING, spread=0)
+        table = Made.of(lambdas=[0, 0.01], seeds=range(3), epochs=2, effects=nothing).tables
+        table = table["contrasts"]
         both = table[table["measure"] == "test_accuracy"].set_index("scope")
         assert len(both) == 2
         for _, row in both.iterrows():
@@ -322,8 +301,7 @@ class TestContrasts:
         assert row[["d_z", "p_variance"]].isna().all()
 
     def test_a_measure_without_a_margin_is_not_shown_to_be_equivalent(self, study):
-        _, _, tables = study
-        rows = tables["contrasts"].set_index("measure")
+        rows = study.tables["contrasts"].set_index("measure")
         assert rows.loc["test_ce", ["margin", "p_equivalent"]].isna().all(axis=None)
         margins = rows["margin"].dropna()
         assert set(margins) == {0.001}
@@ -393,18 +371,16 @@ class TestChoice:
 
 class TestOtherTables:
     def test_power(self, study):
-        folder, _, tables = study
-        power = tables["power"]
+        power = study.tables["power"]
         assert len(power) == 3 * 3 * 3
         row = power.query("l2 == 0.0001 and gap == 'endpoint' and difference == 0.001").iloc[0]
         gaps = [
-            last(folder, l2, range(6), "train_accuracy")
-            - last(folder, l2, range(6), "val_accuracy")
+            study.last(l2, range(6), "train_accuracy") - study.last(l2, range(6), "val_accuracy")
             for l2 in ("0.0001", "0")
         ]
         assert row["sd_difference"] == pytest.approx((gaps[0] - gaps[1]).std(ddof=1))
         assert row["n"] == 6
-        assert pd.isna(row["diverged_seeds"])
+        assert row["diverged_seeds"] == ""
         lost = power.query("l2 == 0.01")
         assert set(lost["n"]) == {5}
         assert set(lost["diverged_seeds"]) == {"3"}
@@ -428,7 +404,7 @@ class TestMissing:
         (tmp_path / "runs/l2~0/seed~7/run.json").unlink()
         found = synthetic.read_study(tmp_path, config, allow_missing=True)
         assert [(run.l2, run.seed) for run in found] == [("0", 0), ("0.01", 0), ("0.01", 7)]
-        command.write_tables(config, LEDGER, tmp_path, allow_missing=True)
+        write_tables(config, LEDGER_FILE, tmp_path, allow_missing=True)
         contrasts = pd.read_csv(tmp_path / "tables" / "contrasts.csv")
         risen = contrasts["measure"].isin(["val_ce_rise", "creep_hidden"])
         assert set(contrasts.loc[~risen, "n"]) == {1}  # seed 0 is the one pair
@@ -436,53 +412,42 @@ class TestMissing:
         assert set(contrasts.loc[risen, "n"]) == {0}
         (tmp_path / "runs/l2~0.01/seed~7/history.csv").write_text("")
         with pytest.raises(run_files.DamagedRunError, match="seed~7"):
-            command.write_tables(config, LEDGER, tmp_path, allow_missing=True)
+            write_tables(config, LEDGER_FILE, tmp_path, allow_missing=True)
 
     @pytest.mark.parametrize("l2", ["0", "0.01"])
     def test_a_lambda_may_be_missing_altogether(self, small, tmp_path, l2):
         folder, config = small
         shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
         shutil.rmtree(tmp_path / f"runs/l2~{l2}")
-        command.write_tables(config, LEDGER, tmp_path, allow_missing=True)
+        write_tables(config, LEDGER_FILE, tmp_path, allow_missing=True)
         assert len(pd.read_csv(tmp_path / "tables" / "runs.csv")) == 2
         assert pd.read_csv(tmp_path / "tables" / "contrasts.csv").empty
 
     def test_nothing_at_all_is_too_little(self, small, tmp_path):
         _, config = small
         with pytest.raises(run_files.DamagedRunError, match="none of the runs"):
-            command.write_tables(config, LEDGER, tmp_path, allow_missing=True)
+            write_tables(config, LEDGER_FILE, tmp_path, allow_missing=True)
 
 
 @pytest.fixture(scope="module")
-def crossed(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("crossed")
+def crossed():
+    """A crossed study, and one of its independent runs alone."""
     made = {"lambdas": [0, 0.01], "epochs": 2, "split": "stratified"}
-    found = []
-    for name, seeds in (("all", CROSSED), ("alone", [100, 202])):
-        config = synthetic.write_study(folder / name, seeds=seeds, **made)
-        command.write_tables(config, LEDGER, folder / name)
-        tables = folder / name / "tables"
-        found.append({table: read_table(tables / f"{table}.csv") for table in TABLES})
-    return found
+    return [Made.of(seeds=seeds, **made) for seeds in (CROSSED, [100, 202])]
 
 
 @pytest.fixture(scope="module")
-def by_split(tmp_path_factory):
-    found = {}
-    for split in ("tail", "stratified"):
-        folder = tmp_path_factory.mktemp(split)
-        config = synthetic.write_study(folder, lambdas=[0, 0.01], epochs=2, split=split)
-        command.write_tables(config, LEDGER, folder)
-        tables = folder / "tables"
-        found[split] = {name: read_table(tables / f"{name}.csv") for name in TABLES}
-    return found
+def by_split():
+    made = {"lambdas": [0, 0.01], "seeds": range(3), "epochs": 2}
+    return {split: Made.of(**made, split=split).tables for split in ("tail", "stratified")}
 
 
 class TestCrossed:
     """Of a crossed study, the tables of statistics are those of its independent runs."""
 
     def test_all_runs_are_there_with_the_seeds_of_their_sources(self, crossed):
-        runs = crossed[0]["runs"]
+        tables = crossed[0].tables
+        runs = tables["runs"]
         seeds = [100, 102, 200, 202, 300, 302]
         assert runs["seed"].tolist() == seeds * 2
         assert runs["seed_weights"].tolist() == [0, 2] * 6
@@ -490,13 +455,14 @@ class TestCrossed:
         assert runs["seed_split"].tolist() == [0] * 12
         assert runs["seed_sample"].isna().all()
         for name in ("histories", "weight_histogram"):
-            assert crossed[0][name]["seed"].unique().tolist() == seeds
-        assert crossed[0]["setups"][["runs", "missing"]].to_numpy().tolist() == [[12, 0]]
+            assert tables[name]["seed"].unique().tolist() == seeds
+        setups = across.setups_table(Design.of(crossed[0].setup.config), {"base": tables}, LEDGER)
+        assert setups[["runs", "missing"]].to_numpy().tolist() == [[12, 0]]
 
     def test_all_else_is_as_if_the_independent_runs_were_alone(self, crossed):
-        every, alone = crossed
+        every, alone = (made.tables for made in crossed)
         assert (every["means"]["n"] <= 2).all()
-        for name in set(TABLES) - {"histories", "runs", "weight_histogram", "setups", "variance"}:
+        for name in set(every) - {"histories", "runs", "weight_histogram", "variance"}:
             pd.testing.assert_frame_equal(every[name], alone[name])
 
 

@@ -115,7 +115,7 @@ def judge_claim(claim: dict, sample: Sample, decided_at: Sequence[float] = ()) -
         found = _judge(row, l2, sample)
         judged.append(
             found._replace(
-                strict_verdict=_judge(row, l2, strict).verdict,
+                strict_verdict=(_judge(row, l2, strict) if decides else found).verdict,
                 decides=decides,
                 reproduces_figure=counts and row.get("reproduces_figure", False),
                 alternative_cause=counts and row.get("alternative_cause", False),
