@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 
 from l2study.core.config import ConfigError, check
 from l2study.data.formats import read_idx
-from l2study.data.preparation import check_against_data, checked_rows, prepare
+from l2study.data.parts import Parts
+from l2study.data.preparation import check_against_data, checked_rows, prepare, training_count
 from l2study.data.prepared import DataError, load
 from l2study.data.rows import chosen_rows, noisy_labels, split_rows, training_rows
-from l2study.data.sources import source_fingerprint, training_images
+from l2study.data.sources import source_fingerprint
 from tiny import set_up
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -158,8 +159,10 @@ def test_the_checksum_changes_with_anything_that_training_sees(tmp_path):
     assert len(set(found)) == len(found) == 11
 
 
-@pytest.mark.parametrize(("shape", "kind"), [((5,), np.float16), ((3, 2, 3), ">f8")])
-def test_images_of_any_shape_may_be_floats_which_stay_as_they_are(tmp_path, shape, kind):
+@pytest.mark.parametrize(
+    ("shape", "kind"), [((5,), np.float16), ((3, 2, 3), ">f8"), ((7,), np.int8), ((7,), bool)]
+)
+def test_numbers_of_any_shape_and_type_but_uint8_stay_as_they_are(tmp_path, shape, kind):
     content = arrays(shape=shape)
     for name in ("x_train", "x_test"):
         content[name] = (content[name] / 16 - 3).astype(kind)
@@ -250,7 +253,7 @@ LABELS = st.lists(st.integers(0, 5), min_size=30, max_size=300).map(np.array)
 def test_a_stratified_split_has_every_class_in_proportion(labels, fraction):
     try:
         config = {"dataset": {}, "validation": {"split": "stratified", "fraction": fraction}}
-        train, held_out = checked_rows(labels, config)
+        train, held_out = checked_rows(Parts({"y_train": labels}, 0, 0, None), config)
     except ConfigError as error:
         assert np.bincount(labels)[np.unique(labels)].min() < 1 / min(fraction, 1 - fraction) + 1
         assert "in proportion none of class" in str(error)
@@ -362,7 +365,7 @@ def test_label_noise_leaves_all_but_the_training_labels(tmp_path):
 )
 def test_rows_that_cannot_be_chosen_are_refused(labels, config, words):
     with pytest.raises(ConfigError) as caught:
-        checked_rows(np.array(labels), check(config))
+        checked_rows(Parts({"y_train": np.array(labels)}, 0, 0, None), check(config))
     message = one_line(caught)
     assert message.startswith(words) or words in message
     assert "allowed: " in message
@@ -415,9 +418,9 @@ def test_an_unpacked_file_goes_before_a_packed_one(tmp_path):
 
 
 def test_of_a_download_only_the_number_of_images_is_known():
-    assert training_images({"name": "cifar10"}) == 50000
+    assert training_count(check({"dataset": {"name": "cifar10"}})) == 45000
     check_against_data(set_up(dataset={"name": "cifar10"}, training={"batch_size": 10**6}))
-    assert training_images({"name": "mnist"}) == 60000
+    assert training_count(check({})) == 54000
 
 
 @pytest.mark.parametrize(
@@ -444,7 +447,7 @@ def test_validation_images_of_one_class_alone_are_refused(tmp_path):
         check_against_data(setup_of(path))
     highest = given["y_train"].max()
     assert one_line(caught).startswith(
-        f"validation.split: tail takes images of class {highest} alone; allowed: stratified"
+        f"validation.split: tail takes rows of class {highest} alone; allowed: stratified"
     )
     check_against_data(setup_of(path, validation={"split": "stratified"}))
 
@@ -506,26 +509,28 @@ EARLY = {
     "x_train missing": (npz(x_train=None), "mine.npz: has no array x_train; it holds y_train"),
     "one-hot": (npz(y_train=lambda a: np.eye(3, dtype=int)[a]), "y_train has shape (30, 3)"),
     "float labels": (npz(y_train=lambda a: a / 1), "y_train has type float64"),
-    "negative label": (npz(y_train=label(-1)), "y_train has the label -1"),
-    "label 3 of 0 to 2": (npz(y_test=label(3)), "y_test has the label 3"),
-    "class 1 absent": (npz(y_train=lambda a: np.where(a == 1, 0, a)), "has no row of class 1"),
-    "one class": (npz(y_train=lambda a: 0 * a), "y_train is 0; allowed"),
+    "label 3 of 0 to 2": (npz(y_test=label(3)), "y_test has the label 3, in row 2 counted from 0"),
+    "one class": (npz(y_train=lambda a: 0 * a), "all labels in y_train are 0; allowed"),
     "IDX magic": (idx_fault(IMAGES, lambda b: b"\1" + b[1:]), f"{IMAGES}: x_train cannot be read"),
     "IDX cut": (idx_fault(IMAGES, lambda b: b[:-1]), "359 bytes of elements"),
     "IDX file missing": (idx_fault(LABEL_FILE, None), f"no file for y_test; {LABEL_FILE}"),
+    "images 1-d": (npz(x_train=np.ravel), "x_train has shape (360,)"),
+    "no rows": (npz(x_test=lambda a: a[:0], y_test=lambda a: a[:0]), "y_test has shape (0,)"),
+    "complex": (npz(x_train=lambda a: a + 1j), "x_train has type complex128"),
+    "mixed": (npz(x_test=lambda a: a / 255), "x_test has type float64"),
+    "other shape": (npz(x_test=lambda a: a[:, :2]), "a row of x_test has shape (2, 3)"),
+    "fewer images": (npz(x_train=lambda a: a[1:]), "x_train has shape (29, 4, 3) and y_train (30"),
 }
 """What is found before anything starts, and again where data are prepared."""
 
 LATE = {
-    "images 1-d": (npz(x_train=np.ravel), "x_train has shape (360,)"),
-    "no rows": (npz(x_test=lambda a: a[:0], y_test=lambda a: a[:0]), "x_test has shape (0, 4, 3)"),
-    "int images": (npz(x_train=lambda a: a.astype(int)), "x_train has type int64"),
-    "mixed": (npz(x_test=lambda a: a / 255), "x_test has type float64"),
-    "other shape": (npz(x_test=lambda a: a[:, :2]), "images of x_test have shape"),
-    "fewer images": (npz(x_train=lambda a: a[1:]), "x_train has shape (29, 4, 3) and y_train (30"),
     "not finite": (npz(x_train=nan, x_test=nan), "x_train has a value that is not finite"),
+    "beyond 2^24": (
+        npz(x_train=lambda a: a + np.int64(2**24), x_test=lambda a: a.astype(int)),
+        "x_train has a whole number beyond 16777216, not exact as a 32-bit float, in row 0",
+    ),
 }
-"""What is found where data are prepared: the images are not read before."""
+"""What is found where data are prepared: the numbers in images are not read before."""
 
 
 @pytest.mark.filterwarnings("error")

@@ -87,34 +87,85 @@ OF_KIND = Discriminator(lambda value: {dict: "mapping", list: "list"}.get(type(v
 Value, List, Mapping = Tag("value"), Tag("list"), Tag("mapping")
 
 
-class Dataset(Keys):
-    """Where images and labels come from."""
+Size = Annotated[
+    Annotated[int, Count, Value]
+    | Annotated[list[Annotated[int, Count]], Field(min_length=2, max_length=2), List],
+    OF_KIND,
+]
 
-    name: Literal["mnist", "fashion_mnist", "cifar10", "cifar100"] | None = key(
-        """A data set that Keras knows. mnist is part of the project. Keras downloads the others on
-        first use. fashion_mnist is read from Debian's package dataset-fashion-mnist if that is
-        installed.""",
+
+Named = Literal[
+    "mnist", "fashion_mnist", "cifar10", "cifar100", "digits", "breast_cancer", "wine", "iris"
+]
+
+
+class Dataset(Keys):
+    """What a network is trained on, and which class it is to find."""
+
+    name: Named | None = key(
+        """A data set by its name. mnist is part of the project. Keras downloads fashion_mnist,
+        cifar10 and cifar100 on first use; fashion_mnist is read from Debian's package
+        dataset-fashion-mnist if that is installed. digits, breast_cancer, wine and iris come with
+        scikit-learn, and have no test part.""",
         "mnist",
     )
     path: Annotated[str, Some] | None = key(
         """Data of your own, in place of `name`: an .npz file with the arrays x_train, y_train,
-        x_test and y_test, or a folder of IDX files (train-images-idx3-ubyte and so on, gzipped or
-        not). A relative path starts from the folder in which you start the study.""",
-        allowed="the path of an .npz file or of a folder",
+        x_test and y_test, or with those of MedMNIST; a table (.csv, .csv.gz or .parquet); a folder
+        with a folder of PNG or JPEG images for each class; or a folder of IDX files. A relative
+        path starts from the folder in which you start the study (docs/data-and-models.md).""",
+        allowed="the path of a file or of a folder",
         example="data/mine.npz",
     )
+    label: Annotated[str, Some] | None = key(
+        """The column of a table that has the class of each row. All others are the input, and must
+        be numbers.""",
+        allowed="the name of a column; needed for a table, and for nothing else",
+        example="species",
+    )
+    image_size: Size | None = key(
+        """The height and width that images of a folder are scaled to, in pixels. One number is
+        both. The proportions of an image are not kept.""",
+        allowed="a whole number of at least 1, or a list of two: height, width",
+        absent="as they are, which must be of one size",
+        example=[32, 48],
+    )
+    color: Literal["rgb", "grayscale"] | None = key(
+        """Whether images of a folder are read with three colours, or in shades of gray. Their shape
+        is then (height, width, 3), or (height, width).""",
+        absent="rgb",
+        example="grayscale",
+    )
+    test_fraction: float | None = key(
+        """The share of the rows to set aside for the test, where the data have no test part. They
+        are drawn at random so that every class keeps its share, and are the same for every seed
+        and in every set-up.""",
+        allowed="a number above 0 and below 1; needed where the data have no test part, and only"
+        " there",
+        example=0.2,
+        gt=0,
+        lt=1,
+    )
+    scale: Literal["pixels", "standardize", "none"] | None = key(
+        """What is done to the numbers of the input. pixels: they are divided by 255. standardize:
+        each number of an input, such as a column of a table, has its mean subtracted and is divided
+        by its standard deviation, both over the training rows of the run; one that never varies is
+        divided by 1. none: nothing.""",
+        absent="pixels for unsigned 8-bit integers, none for all else",
+        example="standardize",
+    )
     train_size: int | None = key(
-        """Use only this many training images, to study small data. They are drawn after the
-        validation images are set aside, and every class keeps its share. Validation and test images
+        """Use only this many training rows, to study small data. They are drawn after the
+        validation rows are set aside, and every class keeps its share. Validation and test rows
         stay the same. All are the same for every seed, unless `variation` says otherwise.""",
-        allowed="a whole number of at least 1, up to the number of training images",
+        allowed="a whole number of at least 1, up to the number of training rows",
         absent="all of them",
         example=5000,
         ge=1,
     )
     label_noise: float | None = key(
         """The share of the training labels that are replaced by another class, drawn at random. The
-        same labels are replaced for every lambda and seed with the same training images. A larger
+        same labels are replaced for every lambda and seed with the same training rows. A larger
         share keeps what a smaller one replaces. Validation and test labels stay the same.""",
         absent="0, no noise",
         example=0.2,
@@ -124,16 +175,23 @@ class Dataset(Keys):
 
 
 class Validation(Keys):
-    """Which images of the training file are kept for validation."""
+    """Which rows of the training part are kept for validation."""
 
-    split: Literal["tail", "stratified"] = key(
-        """Which images of the training file to keep for validation. tail: the last images in the
-        file, as Keras's `validation_split` takes them. stratified: images drawn at random so that
-        every class keeps its share. They are the same for every seed, unless a seed changes the
-        split (see `variation`).""",
+    split: Literal["tail", "stratified", "given"] = key(
+        """Which rows of the training part to keep for validation. tail: the last rows in the file,
+        as Keras's `validation_split` takes them. stratified: rows drawn at random so that every
+        class keeps its share. They are the same for every seed, unless a seed changes the split
+        (see `variation`). given: the validation part that the data come with, which the other two
+        leave out.""",
         "tail",
     )
-    fraction: float = key("The share of the training file to keep for validation.", 0.1, gt=0, lt=1)
+    fraction: float = key(
+        """The share of the training part to keep for validation. It has no meaning with `split:
+        given`.""",
+        0.1,
+        gt=0,
+        lt=1,
+    )
 
 
 class Model(Keys):

@@ -172,7 +172,8 @@ class Setup:
         these, unless a configuration says otherwise.
         """
         dataset = self.config["dataset"]
-        same_data = dataset.get("name") == "mnist" and "label_noise" not in dataset
+        changed_data = {"label_noise", "scale"} & dataset.keys()
+        same_data = dataset.get("name") == "mnist" and not changed_data
         same = same_data and self.config["model"] == _EXERCISE
         return self.config.get("claims", "exercise" if same else "general")
 

@@ -15,7 +15,14 @@ from l2study.core.paths import BASE
 STUDIED = ("dataset", "validation", "model", "training")
 """The parts of a configuration that a factor may change: what is trained, and on which data."""
 
-_ABSENT = {"train_size": "all", "label_noise": "0", "regularizer": "l2", "momentum": "0"}
+_ABSENT = {
+    "train_size": "all",
+    "label_noise": "0",
+    "scale": "usual",
+    "color": "rgb",
+    "regularizer": "l2",
+    "momentum": "0",
+}
 """The label of an optional key that a configuration does not have."""
 
 _TAKEN = ("setup", "runs", "completed", "diverged", "missing", "matches_exercise", "l2", "against")

@@ -1,6 +1,7 @@
 """How the arrays of a data set are put in order for training, and what the manifest says of them.
 
-What is prepared depends on this module and on `formats`: a change there prepares the data again.
+What is prepared depends on this module, `parts` and `formats`: a change there prepares the data
+again.
 """
 
 import hashlib
@@ -9,11 +10,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from l2study.data.parts import Parts
 from l2study.data.rows import chosen_rows, noisy_labels
 
 
 def arrange(
-    arrays: Mapping[str, np.ndarray], config: Mapping, by_seed: Sequence[str]
+    parts: Parts, config: Mapping, by_seed: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray, dict]:
     """Return the images, the labels and the manifest of prepared data.
 
@@ -23,12 +25,12 @@ def arrange(
     configuration. Its counts are those of every run.
 
     Args:
-        arrays: of `sources.read_arrays`.
+        parts: all arrays of the data.
         config: a canonical configuration; `dataset` and `validation` are read.
         by_seed: the sources of variation whose seeds choose rows.
     """
-    y_train = arrays["y_train"]
-    train, held_out = chosen_rows(y_train, config)
+    arrays, y_train = parts.arrays, parts.arrays["y_train"]
+    train, held_out = chosen_rows(y_train, config, given=parts.given)
     learned, replaced = noisy_labels(y_train, train, config)
     if by_seed:
         images = np.concatenate([arrays["x_train"], arrays["x_test"]])
@@ -45,13 +47,16 @@ def arrange(
         },
         "shape": list(images.shape[1:]),
         "dtype": images.dtype.name,
-        "scale": 1 / 255 if images.dtype == np.uint8 else 1.0,
+        "scale": _factor(config["dataset"].get("scale"), images.dtype),
         "classes": int(y_train.max()) + 1,
         "images_sha256": hashlib.sha256(np.ascontiguousarray(images)).hexdigest(),
         "labels_sha256": hashlib.sha256(labels).hexdigest(),
     }
+    # Data from before there were these have none of them.
     if replaced is not None:
         identity["noisy_labels"] = replaced
+    if config["dataset"].get("scale") == "standardize":
+        identity["standardize"] = True
     if by_seed:
         own = ("train_size", "label_noise")
         identity["rows"] = {
@@ -66,4 +71,15 @@ def arrange(
         "values": [images.min().item(), images.max().item()],
         "sha256": hashlib.sha256(text.encode()).hexdigest(),
     }
+    if parts.class_names:
+        about["class_names"] = parts.class_names
+    if parts.left_out:
+        about["validation_left_out"] = parts.left_out
     return images, labels, identity | about
+
+
+def _factor(scale: str | None, dtype: np.dtype) -> float:
+    """Return what images are multiplied by, for a `dataset.scale`."""
+    if scale is None:
+        scale = "pixels" if dtype == np.uint8 else "none"
+    return 1 / 255 if scale == "pixels" else 1.0

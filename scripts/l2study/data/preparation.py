@@ -1,7 +1,9 @@
 """Preparing a data set once, and checking before that a configuration fits its data."""
 
+import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from l2study.core.files import replacing, write_json
 from l2study.core.paths import BASE
 from l2study.data import sources
 from l2study.data.arrangement import arrange
+from l2study.data.parts import Parts, check_parts, parted
 from l2study.data.prepared import DataError, array_paths
 from l2study.data.rows import BY_SEED, chosen_rows, split_rows, training_rows
 from l2study.data.sources import RESOURCES
@@ -26,13 +29,14 @@ def prepare(setup: Setup, output: str | os.PathLike, resources: Path = RESOURCES
 
     Raises:
         ConfigError: the data has too few rows for what the configuration asks.
-        DataError: the data is absent, damaged, or not images with integer labels.
+        DataError: the data are absent, damaged, or not what a network can be trained on.
     """
     dataset = setup.config["dataset"]
-    arrays = sources.read_arrays(dataset, resources)
-    checked_rows(arrays["y_train"], setup.config)
+    where = sources.where_of(dataset, resources)
+    parts = parted(sources.read_arrays(dataset, resources), setup.config, where)
+    checked_rows(parts, setup.config)
     by_seed = [source for source in setup.varied if source in BY_SEED]
-    images, labels, manifest = arrange(arrays, setup.config, by_seed)
+    images, labels, manifest = arrange(parts, setup.config, by_seed)
     manifest = {"source": sources.source_name(dataset)} | manifest
     for path, array in zip(array_paths(output), (images, labels), strict=True):
         with replacing(path) as unfinished:
@@ -44,6 +48,11 @@ def prepare(setup: Setup, output: str | os.PathLike, resources: Path = RESOURCES
 def check_setups(setups: Iterable[Setup]) -> None:
     """Do what `check_against_data` does for every set-up; the error names the set-up."""
     seen = []
+    known = cache(lambda text: sources.glance(json.loads(text)))
+
+    def glance(dataset: Mapping) -> dict[str, np.ndarray] | None:
+        return known(json.dumps(dataset, sort_keys=True))
+
     for setup in setups:
         config = setup.config
         about = (config["dataset"], config["validation"], config["training"]["batch_size"])
@@ -51,30 +60,40 @@ def check_setups(setups: Iterable[Setup]) -> None:
             continue
         seen.append(about)
         try:
-            check_against_data(setup)
+            check_against_data(setup, glance=glance)
         except (ConfigError, DataError) as error:
             if setup.name == BASE:
                 raise
             raise type(error)(f"set-up {setup.name}: {error}") from None
 
 
-def check_against_data(setup: Setup, resources: Path = RESOURCES) -> None:
-    """Raise an error if a set-up does not fit its data, read but for the images.
+def check_against_data(
+    setup: Setup, resources: Path = RESOURCES, glance: Callable = sources.glance
+) -> None:
+    """Raise an error if a set-up does not fit its data, read but for the numbers in most images.
 
     Meant for the moment before anything is started, so it is quick. Of a data set that Keras
-    downloads nothing can be said.
+    downloads only the parts are known.
+
+    Args:
+        setup: the set-up.
+        resources: the folder of the embedded data set.
+        glance: reads the labels of data, as `sources.glance` does.
 
     Raises:
         ConfigError: the choice of rows is impossible (see `checked_rows`), a seed is to choose a
             sample of all images, or the batch is larger than the training part.
-        DataError: see `sources.read_labels`.
+        DataError: see `sources.glance` and `parts.parted`.
     """
-    config = setup.config
-    labels = sources.read_labels(config["dataset"], resources)
+    config, dataset = setup.config, setup.config["dataset"]
+    where = sources.where_of(dataset, resources)
+    labels = glance(dataset) if resources == RESOURCES else glance(dataset, resources)
     if labels is None:
+        check_parts({"train", "test"}, config, where)
         return
-    train, held_out = checked_rows(labels["y_train"], config)
-    rows, left = len(train), len(labels["y_train"]) - len(held_out)
+    parts = parted(labels, config, where)
+    train, held_out = checked_rows(parts, config)
+    rows, left = len(train), len(parts.arrays["y_train"]) - len(held_out)
     if "sample" in setup.varied and rows == left:
         raise ConfigError(
             f"dataset.train_size: {rows} is all that the validation split leaves for training, but"
@@ -89,8 +108,30 @@ def check_against_data(setup: Setup, resources: Path = RESOURCES) -> None:
         )
 
 
-def checked_rows(labels: np.ndarray, config: Mapping) -> tuple[np.ndarray, np.ndarray]:
-    """Return what `chosen_rows` does for labels of the training file, having checked it.
+def training_count(config: Mapping) -> int:
+    """Return how many rows a run of a canonical configuration is trained on.
+
+    Raises:
+        ConfigError, DataError: as `check_against_data`.
+    """
+    part = {key: config[key] for key in ("dataset", "validation")}
+    return part["dataset"].get("train_size") or _training_count(json.dumps(part))
+
+
+@cache
+def _training_count(text: str) -> int:
+    config = json.loads(text)
+    labels = sources.glance(config["dataset"])
+    if labels is None:
+        return training_rows(
+            sources.DOWNLOADS[config["dataset"]["name"]], config["validation"]["fraction"]
+        )
+    parts = parted(labels, config, sources.where_of(config["dataset"]))
+    return len(chosen_rows(parts.arrays["y_train"], config, given=parts.given)[0])
+
+
+def checked_rows(parts: Parts, config: Mapping) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `chosen_rows` does for the training file of data, having checked it.
 
     How many rows are chosen of each class is the same for every seed, and so are the faults.
 
@@ -98,48 +139,75 @@ def checked_rows(labels: np.ndarray, config: Mapping) -> tuple[np.ndarray, np.nd
         ConfigError: a part would be empty or would lack a class, `train_size` is more than there
             is, or the tail of the file has images of one class alone.
     """
-    split, fraction = config["validation"]["split"], config["validation"]["fraction"]
-    cut, size = training_rows(len(labels), fraction), config["dataset"].get("train_size")
-    if cut in (0, len(labels)):
-        raise ConfigError(
-            f"validation.fraction: {fraction} of {len(labels)} rows leaves none for"
-            f" {'training' if cut == 0 else 'validation'}; allowed: at least one row for each"
-        )
-    train, held_out = split_rows(labels, split, fraction)
-    if split == "tail":
-        classes = np.unique(labels[held_out])
-        if len(lacking := np.setdiff1d(labels, labels[train])):
-            raise ConfigError(
-                f"validation.split: tail leaves no training row of class {lacking[0]}, which is"
-                " only at the end of the file; allowed: stratified, or a file in random order"
-            )
-        if len(classes) == 1 < len(held_out):
-            raise ConfigError(
-                f"validation.split: tail takes images of class {classes[0]} alone; allowed:"
-                " stratified, or a training file that is not sorted by class"
-            )
-    else:
-        for part in (train, held_out):
-            what = f"validation.fraction: {fraction} with split: stratified"
-            _check_classes(labels, labels[part], what)
+    labels, validation = parts.arrays["y_train"], config["validation"]
+    size, share = config["dataset"].get("train_size"), config["dataset"].get("test_fraction")
+    if share is not None:
+        own, test = labels[: len(labels) - parts.given], parts.arrays["y_test"]
+        _check_fraction("dataset.test_fraction", share, len(own), len(test), "the test part")
+        for part in (own, test):
+            both, what = np.concatenate([own, test]), f"dataset.test_fraction: {share}"
+            _check_classes(both, part, what, parts.class_names)
+    if validation["split"] != "given":
+        _check_split(labels, validation["split"], validation["fraction"], parts.class_names)
+    train, held_out = chosen_rows(labels, config | {"dataset": {}}, given=parts.given)
     if size is not None:
         if size > len(train):
             raise ConfigError(
                 f"dataset.train_size: {size} is more than the {len(train)} rows that the validation"
                 f" split leaves for training; allowed: 1 to {len(train)}"
             )
-        subset, _ = chosen_rows(labels, config)
-        _check_classes(labels[train], labels[subset], f"dataset.train_size: {size}")
+        subset, _ = chosen_rows(labels, config, given=parts.given)
+        what = f"dataset.train_size: {size}"
+        _check_classes(labels[train], labels[subset], what, parts.class_names)
         train = subset
     return train, held_out
 
 
-def _check_classes(labels: np.ndarray, part: np.ndarray, what: str) -> None:
+def _check_fraction(key: str, fraction: float, rest: int, taken: int, what: str) -> None:
+    """Raise ConfigError if a fraction of rows leaves none for one of two parts."""
+    if 0 in (rest, taken):
+        raise ConfigError(
+            f"{key}: {fraction} of {rest + taken} rows leaves none for"
+            f" {'training' if rest == 0 else what}; allowed: at least one row for each"
+        )
+
+
+def _check_split(labels: np.ndarray, split: str, fraction: float, names: list[str] | None) -> None:
+    """Raise ConfigError if a validation split is impossible, or leaves a part without a class."""
+    cut = training_rows(len(labels), fraction)
+    _check_fraction("validation.fraction", fraction, cut, len(labels) - cut, "validation")
+    train, held_out = split_rows(labels, split, fraction)
+    if split == "stratified":
+        for part in (train, held_out):
+            what = f"validation.fraction: {fraction} with split: stratified"
+            _check_classes(labels, labels[part], what, names)
+        return
+    classes = np.unique(labels[held_out])
+    if len(lacking := np.setdiff1d(labels, labels[train])):
+        raise ConfigError(
+            f"validation.split: tail leaves no training row of class {_name(lacking[0], names)},"
+            " which is only at the end of the file; allowed: stratified, or a file in random order"
+        )
+    if len(classes) == 1 < len(held_out):
+        raise ConfigError(
+            f"validation.split: tail takes rows of class {_name(classes[0], names)} alone; allowed:"
+            " stratified, or a training file that is not sorted by class"
+        )
+
+
+def _check_classes(
+    labels: np.ndarray, part: np.ndarray, what: str, names: list[str] | None
+) -> None:
     """Raise ConfigError if a class of `labels` is not in `part`."""
     lacking = np.setdiff1d(labels, part)
     if len(lacking):
         count = np.count_nonzero(labels == lacking[0])
         raise ConfigError(
             f"{what} takes {len(part)} of {len(labels)} rows, in proportion none of class"
-            f" {lacking[0]}, which has {count}; allowed: what leaves a row of every class"
+            f" {_name(lacking[0], names)}, which has {count}; allowed: what leaves a row of every"
+            " class"
         )
+
+
+def _name(label: int, names: list[str] | None) -> object:
+    return names[label] if names else label

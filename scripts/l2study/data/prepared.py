@@ -3,7 +3,7 @@
 The manifest is JSON, with the checksum that identifies the data. Beside it are the images and the
 labels as NumPy files: training rows first, then validation, then test. Where a seed changes which
 rows these are, the files have those of the training file, then test, and are put into that order
-when they are loaded.
+when they are loaded. Then numbers are standardised too, by the training rows of the run.
 """
 
 import json
@@ -17,6 +17,12 @@ import numpy as np
 
 from l2study.data.rows import BY_SEED, chosen_rows, noisy_labels
 
+MOST_EXACT = 2**24
+"""The whole numbers up to this one are exact as 32-bit floats."""
+
+_AT_ONCE = 100
+"""Rows whose numbers are computed at a time, so that it takes little memory."""
+
 
 class DataError(ValueError):
     """The data cannot be used. The message is one line: the file, the array and what is wrong."""
@@ -24,7 +30,7 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Prepared:
-    """Prepared data, with the images mapped into memory, or in it where a run chooses rows.
+    """Prepared data, with the images mapped into memory, or in it where they are made for a run.
 
     `images` has the shape (rows, *image shape) and is uint8, to be multiplied by `scale`, or
     float32; `labels` has the shape (rows,), int32, from 0 to `classes` - 1. `train`, `validation`
@@ -113,16 +119,40 @@ def load(manifest: str | os.PathLike, sources: Mapping[str, int] | None = None) 
         arrays.append(array)
     images, labels = arrays[0], np.array(arrays[1])
     if choice:
-        images, labels = _chosen(images, labels, choice, chosen_by)
+        images, labels = _chosen(images, labels, choice, chosen_by, counts["validation"])
+    if expected.get("standardize"):
+        images = standardized(images, counts["train"])
     return Prepared(images=images, labels=labels, counts=counts, chosen_by=chosen_by, **known)
 
 
+def standardized(images: np.ndarray, rows: int) -> np.ndarray:
+    """Return images less the mean of the first `rows`, over their standard deviation, as float32.
+
+    Mean and deviation are those of every number of an image by itself, and in double precision. A
+    number that is the same in all of these rows is divided by 1.
+    """
+    parts = [images[i : min(i + _AT_ONCE, rows)] for i in range(0, rows, _AT_ONCE)]
+    mean = sum(part.sum(axis=0, dtype=np.float64) for part in parts) / rows
+    variance = sum(np.square(part - mean).sum(axis=0) for part in parts) / rows
+    # A mean is rounded, so that a constant may have a variance above 0.
+    constant = images[:rows].min(axis=0) == images[:rows].max(axis=0)
+    deviation = np.where(constant | (variance == 0), 1.0, np.sqrt(variance))
+    found = np.empty(images.shape, np.float32)
+    for i in range(0, len(images), _AT_ONCE):
+        found[i : i + _AT_ONCE] = (images[i : i + _AT_ONCE] - mean) / deviation
+    return found
+
+
 def _chosen(
-    images: np.ndarray, labels: np.ndarray, choice: Mapping, chosen_by: Mapping[str, int]
+    images: np.ndarray,
+    labels: np.ndarray,
+    choice: Mapping,
+    chosen_by: Mapping[str, int],
+    given: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the images and the labels of a run: training, validation, test."""
     of_file = labels[: choice["file"]]
-    train, held_out = chosen_rows(of_file, choice, chosen_by)
+    train, held_out = chosen_rows(of_file, choice, chosen_by, given)
     learned, _ = noisy_labels(of_file, train, choice)
     rows = np.concatenate([train, held_out, np.arange(len(of_file), len(labels))])
     return np.asarray(images)[rows], np.concatenate([learned, labels[rows[len(train) :]]])

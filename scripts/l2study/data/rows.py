@@ -16,7 +16,7 @@ BY_SEED = ("split", "sample")
 
 
 def chosen_rows(
-    labels: np.ndarray, config: Mapping, sources: Mapping[str, int] | None = None
+    labels: np.ndarray, config: Mapping, sources: Mapping[str, int] | None = None, given: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the numbers of the rows to train on and of those set aside for validation.
 
@@ -29,9 +29,13 @@ def chosen_rows(
         labels: classes of the rows of the training file.
         config: a canonical configuration; `dataset.train_size` and `validation` are read.
         sources: the seeds of `split` and `sample`, of those that vary.
+        given: how many of the last rows are those of `validation.split: given`.
     """
     sources, validation = sources or {}, config["validation"]
-    train, held_out = split_rows(labels, validation["split"], validation["fraction"], sources)
+    if validation["split"] == "given":
+        train, held_out = np.split(np.arange(len(labels)), [len(labels) - given])
+    else:
+        train, held_out = split_rows(labels, validation["split"], validation["fraction"], sources)
     size = config["dataset"].get("train_size")
     if size is not None:
         train = train[_stratified(labels[train], size, source_stream("sample", sources))]
@@ -88,6 +92,16 @@ def split_rows(
     train = _stratified(labels, cut, rng)
     held_out = np.setdiff1d(np.arange(len(labels)), train)
     return rng.permutation(train), rng.permutation(held_out)
+
+
+def set_aside(labels: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the row numbers that stay, and those of a test part, both ascending.
+
+    The test part is drawn at random with every class in proportion: always the same rows for the
+    same labels and fraction.
+    """
+    kept = _stratified(labels, training_rows(len(labels), fraction), stream("test part"))
+    return kept, np.setdiff1d(np.arange(len(labels)), kept)
 
 
 def _stratified(labels: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:

@@ -1,8 +1,8 @@
-"""Where the data sets are, and what their arrays must be: the embedded one, files, downloads."""
+"""Where data come from, and what their arrays must be: files, what scikit-learn or Keras has."""
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -10,8 +10,8 @@ import numpy as np
 
 from l2study.core.files import read_json
 from l2study.data import formats
-from l2study.data.formats import ARRAYS
-from l2study.data.prepared import DataError, reading, reason
+from l2study.data.formats import FORMATS, PARTS
+from l2study.data.prepared import MOST_EXACT, DataError, reading, reason
 
 RESOURCES = Path(__file__).resolve().parents[3] / "resources"
 EMBEDDED = "mnist.npz"
@@ -19,76 +19,70 @@ EMBEDDED = "mnist.npz"
 INSTALLED = {"fashion_mnist": Path("/usr/share/datasets/fashion-mnist")}
 """Where a system may have a data set: Debian's package dataset-fashion-mnist. Else Keras has it."""
 
-LABELS = ("y_train", "y_test")
-"""Those of the arrays that hold labels."""
-
-
 DOWNLOADS = {"fashion_mnist": 60000, "cifar10": 50000, "cifar100": 50000}
-"""How many training images the data sets that Keras downloads are known to have."""
+"""How many training images the data sets that Keras downloads are known to have. They have a test
+part, and no validation part."""
+
+SCIKIT_LEARN = {"digits": "images", "breast_cancer": "data", "wine": "data", "iris": "data"}
+"""The data sets that scikit-learn brings along, and what it calls their inputs."""
 
 
 def read_arrays(dataset: Mapping, resources: Path = RESOURCES) -> dict[str, np.ndarray]:
-    """Return the four arrays of a data set, checked: images uint8 or float32, labels int32.
+    """Return the arrays of data, checked: images uint8 or float32, labels as they are.
 
     Args:
         dataset: the `dataset` of a canonical configuration.
         resources: the folder of the embedded data set.
 
     Raises:
-        DataError: the data are absent, damaged, or not images with integer labels, or the embedded
-            file is not the original.
+        DataError: the data are absent, damaged, or not inputs with a class for each, a key is not
+            for their format, or the embedded file is not the original.
     """
-    location = location_of(dataset, resources)
-    where = str(location or dataset["name"])
-    arrays = _downloaded(where) if location is None else _read(location, resources, ARRAYS)
-    _check_images(arrays, where)
-    images = {name: _images(arrays[name], name, where) for name in ("x_train", "x_test")}
-    return images | _checked_labels(arrays, where)
+    _check_keys(dataset, resources)
+    arrays = _downloaded(dataset["name"]) if is_downloaded(dataset) else _read(dataset, resources)
+    where = where_of(dataset, resources)
+    _check(arrays, where)
+    return {
+        name: _images(array, name, where) if name[0] == "x" else array
+        for name, array in arrays.items()
+    }
 
 
-def read_labels(dataset: Mapping, resources: Path = RESOURCES) -> dict[str, np.ndarray] | None:
-    """Return the labels of a data set, checked; None for a data set that Keras downloads.
+def glance(dataset: Mapping, resources: Path = RESOURCES) -> dict[str, np.ndarray] | None:
+    """Return the labels of data, checked; None where nothing is known without a download.
 
-    Quick, for the moment before anything is started: of the images it is only noticed that they are
-    absent or cut short.
+    Quick, for the moment before anything is started: of most images only number and shape are read.
 
     Raises:
-        DataError: a file is absent, unreadable or cut short, labels are out of range, or the
-            embedded file is not the original.
+        DataError: as `read_arrays`, but for the numbers in images.
     """
-    location = location_of(dataset, resources)
-    if location is None:
+    _check_keys(dataset, resources)
+    if is_downloaded(dataset):
         return None
-    return _checked_labels(_read(location, resources, LABELS), str(location))
+    arrays = _read(dataset, resources, quick=True)
+    _check(arrays, where_of(dataset, resources))
+    return {name: array for name, array in arrays.items() if name[0] == "y"}
 
 
-def training_images(dataset: Mapping) -> int:
-    """Return how many images the training file of a data set has.
-
-    Raises:
-        DataError: a file is absent, unreadable or cut short.
-    """
-    location = location_of(dataset)
-    return _rows(location) if location else DOWNLOADS[dataset["name"]]
-
-
-@cache
-def _rows(location: Path) -> int:
-    return len(_read(location, RESOURCES, ["y_train"])["y_train"])
+def is_downloaded(dataset: Mapping) -> bool:
+    """Return whether Keras downloads the data, or has downloaded them before."""
+    named = dataset.get("name")
+    return location_of(dataset) is None and named not in SCIKIT_LEARN
 
 
 def source_fingerprint(dataset: Mapping, resources: Path = RESOURCES) -> list[str]:
-    """Return the SHA-256 of each file that a data set is read from; none where Keras downloads it.
+    """Return checksums of what data are read from; none of what Keras or scikit-learn has.
 
     Raises:
         DataError: a file is absent or cannot be read.
     """
     location = location_of(dataset, resources)
-    if location is None:
-        return []
-    with reading(f"{location}: cannot be read"):
-        files = dict.fromkeys(formats.files_of(location).values())
-        return [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+    return [] if location is None else formats.fingerprint(location)
+
+
+def where_of(dataset: Mapping, resources: Path = RESOURCES) -> str:
+    """Return what data are called in messages: their path or their name."""
+    return str(location_of(dataset, resources) or dataset["name"])
 
 
 def source_name(dataset: Mapping) -> str:
@@ -106,11 +100,37 @@ def location_of(dataset: Mapping, resources: Path = RESOURCES) -> Path | None:
     return installed if installed and installed.is_dir() else None
 
 
-def _read(location: Path, resources: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
-    """Return arrays of a data set; those of the embedded one are compared with its checksums."""
+def _check_keys(dataset: Mapping, resources: Path) -> None:
+    """Raise DataError where a key is given that is not for data of this format."""
+    location = location_of(dataset, resources)
+    form = None if location is None else formats.format_of(location)
+    for key in dict.fromkeys(key for one in FORMATS.values() for key in one.options):
+        if key in dataset and key not in (form.options if form else ()):
+            what = f"{location} is {form.words}" if form else f"{dataset['name']} is no file"
+            others = (one.words for one in FORMATS.values() if key in one.options)
+            raise DataError(f"dataset.{key}: is given, but {what}; allowed with {next(others)}")
+
+
+def _read(dataset: Mapping, resources: Path, quick: bool = False) -> dict[str, np.ndarray]:
+    """Return the arrays of data; those of the embedded file are compared with its checksum."""
+    location = location_of(dataset, resources)
+    if location is None:
+        return _of_scikit_learn(dataset["name"])
     if location == resources / EMBEDDED:
         _verify(location)
-    return formats.read(location, names)
+    return formats.read(location, dataset, quick)
+
+
+@cache
+def _of_scikit_learn(name: str) -> dict[str, np.ndarray]:
+    """Return a data set of scikit-learn, with the names of its classes as labels."""
+    from sklearn import datasets
+
+    found = getattr(datasets, f"load_{name}")()
+    return {
+        "x_train": found[SCIKIT_LEARN[name]],
+        "y_train": np.asarray(found["target_names"])[found["target"]],
+    }
 
 
 def _verify(path: Path) -> None:
@@ -137,81 +157,59 @@ def _downloaded(name: str) -> dict[str, np.ndarray]:
             f"dataset.name: {name} could not be downloaded by Keras ({reason(error)});"
             " without a network, get the files elsewhere and name them in dataset.path"
         ) from None
-    return dict(zip(ARRAYS, (*train, *test), strict=True))
+    names = ("x_train", "y_train", "x_test", "y_test")
+    return dict(zip(names, (*train, *test), strict=True))
 
 
-def _checked_labels(arrays: Mapping[str, np.ndarray], where: str) -> dict[str, np.ndarray]:
-    """Return the labels of both parts, int32 of shape (rows,), having checked their range."""
-    for name in LABELS:
-        labels = arrays[name]
-        if labels.dtype.kind not in "iu":
-            raise DataError(f"{where}: {name} has type {labels.dtype}; allowed: whole numbers")
-        if not labels.size or (labels.ndim != 1 and labels.shape[1:] != (1,)):
-            raise DataError(
-                f"{where}: {name} has shape {labels.shape}; allowed: (rows,) or (rows, 1), one"
-                " class number per image"
-            )
-        if labels.min() < 0:
-            raise DataError(f"{where}: {name} has the label {labels.min()}; labels count from 0")
-    train, test = (arrays[name].reshape(-1) for name in LABELS)
-    classes = int(train.max()) + 1
-    if not 2 <= classes <= len(train):
-        raise DataError(
-            f"{where}: the highest label in y_train is {classes - 1}; allowed: 1 to"
-            f" {len(train) - 1}, as labels count from 0 and there are {len(train)} rows"
-        )
-    if test.max() >= classes:
-        raise DataError(
-            f"{where}: y_test has the label {test.max()}; allowed: 0 to {classes - 1}, the labels"
-            " of y_train"
-        )
-    if absent := sorted(set(range(classes)) - set(np.unique(train).tolist())):
-        raise DataError(
-            f"{where}: y_train has no row of class {absent[0]}, but labels up to {classes - 1};"
-            " labels count from 0, and every class needs a training row"
-        )
-    return {"y_train": train.astype(np.int32), "y_test": test.astype(np.int32)}
-
-
-def _check_images(arrays: Mapping[str, np.ndarray], where: str) -> None:
-    """Check shapes and types of the images, and that each has a label."""
-    for part in ("train", "test"):
+def _check(arrays: Mapping[str, np.ndarray], where: str) -> None:
+    """Raise DataError where shapes or types of arrays are not those of inputs with a class each."""
+    for part in [part for part in PARTS if f"x_{part}" in arrays]:
         x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
+        if y.dtype.kind not in "iubU":
+            raise DataError(
+                f"{where}: y_{part} has type {y.dtype}; allowed: whole numbers, words or booleans"
+            )
+        if not y.size or (y.ndim != 1 and y.shape[1:] != (1,)):
+            raise DataError(
+                f"{where}: y_{part} has shape {y.shape}; allowed: (rows,) or (rows, 1), one class"
+                " for each row"
+            )
         if x.ndim < 2 or 0 in x.shape:
             raise DataError(
                 f"{where}: x_{part} has shape {x.shape}; allowed: (rows, ...), none of them 0"
             )
-        if x.dtype != np.uint8 and x.dtype.kind != "f":
-            raise DataError(
-                f"{where}: x_{part} has type {x.dtype}; allowed: uint8 (0 to 255) or float"
-            )
+        if x.dtype.kind not in "iubf":
+            raise DataError(f"{where}: x_{part} has type {x.dtype}; allowed: numbers")
         if y.shape[:1] != x.shape[:1]:
             raise DataError(
                 f"{where}: x_{part} has shape {x.shape} and y_{part} {y.shape};"
                 " allowed: as many rows in both"
             )
-    train, test = arrays["x_train"], arrays["x_test"]
-    if train.shape[1:] != test.shape[1:]:
-        raise DataError(
-            f"{where}: images of x_test have shape {test.shape[1:]}, those of x_train"
-            f" {train.shape[1:]}; allowed: the same shape"
-        )
-    if (train.dtype == np.uint8) != (test.dtype == np.uint8):
-        raise DataError(
-            f"{where}: x_test has type {test.dtype} and x_train {train.dtype};"
-            " allowed: both uint8 or both float"
-        )
+        train = arrays["x_train"]
+        if train.shape[1:] != x.shape[1:]:
+            raise DataError(
+                f"{where}: a row of x_{part} has shape {x.shape[1:]}, one of x_train"
+                f" {train.shape[1:]}; allowed: the same shape"
+            )
+        if (train.dtype == np.uint8) != (x.dtype == np.uint8):
+            raise DataError(
+                f"{where}: x_{part} has type {x.dtype} and x_train {train.dtype};"
+                " allowed: uint8 (0 to 255) in all parts, or in none"
+            )
 
 
 def _images(array: np.ndarray, name: str, where: str) -> np.ndarray:
-    """Return images as uint8 or float32."""
+    """Return images as uint8 or float32; whole numbers of other types must be exact as float32."""
     if array.dtype == np.uint8:
         return array
     with np.errstate(over="ignore"):
         single = array.astype(np.float32)
-    if not np.isfinite(single).all():
-        row = int(np.argwhere(~np.isfinite(single))[0][0])
-        raise DataError(
-            f"{where}: {name} has a value that is not finite as a 32-bit float, in row {row}"
-        )
+    if array.dtype.kind in "iu":
+        wrong = (array > MOST_EXACT) | (array < -MOST_EXACT)
+        what = f"a whole number beyond {MOST_EXACT}, not exact as a 32-bit float"
+    else:
+        wrong, what = ~np.isfinite(single), "a value that is not finite as a 32-bit float"
+    if wrong.any():
+        row = int(np.argwhere(wrong)[0][0])
+        raise DataError(f"{where}: {name} has {what}, in row {row}")
     return single

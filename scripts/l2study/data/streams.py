@@ -10,7 +10,15 @@ from collections.abc import Mapping
 import numpy as np
 
 # A stream is found by its number: append, never renumber.
-_STREAMS = {"weights": 0, "order": 1, "input noise": 2, "split": 3, "sample": 4, "label noise": 5}
+_STREAMS = {
+    "weights": 0,
+    "order": 1,
+    "input noise": 2,
+    "split": 3,
+    "sample": 4,
+    "label noise": 5,
+    "test part": 6,
+}
 
 
 def source_seed(source: str, sources: Mapping[str, int]) -> int:
@@ -34,7 +42,7 @@ def stream(purpose: str, *keys: int) -> np.random.Generator:
 
     Args:
         purpose: a source of variation (keyed by its seed; `order` by that and the epoch), "input
-            noise" or "label noise" (no key: the same for every run).
+            noise", "label noise" or "test part" (no key: the same for every run).
         keys: non-negative integers. NumPy fills what it is seeded with up with zeros, so a last
             key of 0 is as none.
 

@@ -17,7 +17,7 @@ from l2study.core.epochs import evaluated_epochs
 from l2study.core.files import read_json
 from l2study.core.paths import MEASURES, RUN, left_folder
 from l2study.data import sources
-from l2study.data.rows import training_rows
+from l2study.data.preparation import training_count
 from l2study.workflow.jobs import Job, Jobs
 
 JOB_SECONDS = 0.5
@@ -65,10 +65,7 @@ def images(config: Mapping) -> int:
     Raises:
         DataError: a file of the data is absent or damaged.
     """
-    dataset = config["dataset"]
-    if "train_size" in dataset:
-        return dataset["train_size"]
-    return training_rows(sources.training_images(dataset), config["validation"]["fraction"])
+    return training_count(config)
 
 
 def kind(config: Mapping) -> str:
@@ -135,7 +132,7 @@ def time_short_runs(setup: Setup) -> Cost | None:
     None where that takes too long or fails, for instance without TensorFlow, and for data that
     would be downloaded.
     """
-    if sources.location_of(setup.config["dataset"]) is None:
+    if sources.is_downloaded(setup.config["dataset"]):
         return None
     training = setup.config["training"] | {"epochs": 2, "evaluate_at": "all"}
     short = Setup(setup.name, {}, setup.config | {"training": training, "seeds": [0, 1]}, {})
