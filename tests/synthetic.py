@@ -11,6 +11,7 @@ import math
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -198,17 +199,28 @@ def write_study(folder: str | Path, **options) -> dict:
     return config
 
 
-def made_tables(ledger: Path | None = None, **options) -> tuple[Setup, dict]:
-    """Return the set-up of a made-up study and all its tables, without a file.
+def ledger_of(*ids: str) -> dict:
+    """Return the exercise's ledger with the claims of these ids; with all if none is given."""
+    ledger = exercise_ledger()
+    return ledger | {"claims": [c for c in ledger["claims"] if not ids or c["id"] in ids]}
+
+
+@cache
+def exercise_ledger() -> dict:
+    return read_ledger(Path(__file__).parents[1] / "reports" / "claims" / "exercise.yaml")
+
+
+def made_tables(*claims: str, **options) -> tuple[Setup, dict]:
+    """Return the set-up of a made-up study and its tables, without a file.
 
     Args:
-        ledger: of the claims; the exercise's if none is given.
+        claims: ids of those that are judged, which takes long; all claims of the exercise if none
+            is given.
         options: of `made_study`.
     """
     config, runs = made_study(**options)
     setup = Design.of(config, checked=True).base
-    path = Path(__file__).parents[1] / "reports" / "claims" / "exercise.yaml"
-    return setup, tables_of(setup, read_ledger(ledger or path), runs)
+    return setup, tables_of(setup, ledger_of(*claims), runs)
 
 
 def predictions(

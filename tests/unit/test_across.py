@@ -1,5 +1,4 @@
 import math
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,8 +17,7 @@ from l2study.report.study import verdicts
 from l2study.tables import across, build, datapackage
 from l2study.tables.ledger import LedgerError, read_ledger
 
-CLAIMS = Path(__file__).parents[2] / "reports" / "claims"
-LEDGER = read_ledger(CLAIMS / "exercise.yaml")
+LEDGER = synthetic.ledger_of()
 OVERFITTING = synthetic.Effects(
     test_accuracy=(0.960, 0.980), val_ce_min=(0.16, 0.08), creep=(0.03, 0.001)
 )
@@ -40,7 +38,7 @@ def setup(config, **levels):
 def study():
     """The design of a study and their tables: the base, two others, and one without a run."""
     made = [
-        synthetic.made_tables(**options)
+        synthetic.made_tables("start", epochs=3, **options)
         for options in (
             {"diverged": {(0.01, 3): 2, (0, 5): 1}},
             {"diverged": {(0.01, 0): 2}, "effects": OVERFITTING, "random_state": 1},
@@ -62,7 +60,7 @@ def study():
 def lost():
     """The tables of a set-up in which every run diverged."""
     diverged = {(l2, seed): 1 for l2 in (0, 0.01) for seed in (0, 1)}
-    return synthetic.made_tables(lambdas=[0, 0.01], seeds=[0, 1], diverged=diverged)
+    return synthetic.made_tables("start", lambdas=[0, 0.01], seeds=[0, 1], diverged=diverged)[1]
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +72,7 @@ def table(study):
 @pytest.fixture(scope="module")
 def chosen():
     """The tables of a set-up in which validation chooses lambda 0.01."""
-    return synthetic.made_tables(effects=OVERFITTING)[1]
+    return synthetic.made_tables("start", epochs=3, effects=OVERFITTING)[1]
 
 
 def first(design, count):
@@ -170,7 +168,7 @@ class TestVerdicts:
         assert found == expected
 
     def test_what_is_not_judged_has_no_estimate(self):
-        _, tables = synthetic.made_tables(lambdas=[0, 0.001], seeds=[0, 1])
+        _, tables = synthetic.made_tables("negative-gap", lambdas=[0, 0.001], seeds=[0, 1])
         table = verdicts(tables["claims"].assign(setup="base")).set_index("id")
         row = table.loc["negative-gap"]
         assert row["verdict"] == "not judged"
@@ -239,7 +237,7 @@ class TestInteractions:
             {"base": without, "batch_size~32": other},
         ):
             assert across.interactions_table(of_study, now).empty
-        table = across.interactions_table(of_study, {"base": base, "batch_size~32": lost[1]})
+        table = across.interactions_table(of_study, {"base": base, "batch_size~32": lost})
         assert table["n"].tolist() == [0] * len(COMPARED)
         assert set(table["diverged_seeds"]) == {"0 1 3 5"}
 
@@ -274,21 +272,22 @@ class TestBest:
         table = across.best_table({"base": chosen | {"contrasts": contrasts}})
         assert table.loc[0, "resolved"] == expected
 
-    def test_the_reference_gains_nothing_over_itself(self):
-        _, tables = synthetic.made_tables()
-        row = across.best_table({"base": tables}).iloc[0]
+    def test_the_reference_gains_nothing_over_itself(self, chosen):
+        choice = chosen["choice"].assign(l2=0.0)
+        row = across.best_table({"base": chosen | {"choice": choice}}).iloc[0]
         assert row["best_l2"] == row["reference_l2"] == 0
         assert (row["test_accuracy_difference"], row["test_ce_difference"]) == (0, 0)
         assert (row["resolved"], row["n"]) == ("no", 6)
 
     def test_a_reference_without_a_completed_run_is_not_compared_with(self):
         diverged = {(0, seed): 1 for seed in range(6)}
-        _, tables = synthetic.made_tables(diverged=diverged, effects=OVERFITTING)
+        options = {"epochs": 3, "diverged": diverged, "effects": OVERFITTING}
+        _, tables = synthetic.made_tables("start", **options)
         row = across.best_table({"base": tables}).iloc[0]
         assert (row["best_l2"], row["reference_l2"]) == (0.01, 0.0001)
 
     def test_no_lambda_to_choose(self, lost):
-        row = across.best_table({"base": lost[1]}).iloc[0]
+        row = across.best_table({"base": lost}).iloc[0]
         assert row.to_dict() == {"setup": "base", "n": 0}
 
 
@@ -297,7 +296,7 @@ class TestDescriptions:
     @pytest.mark.parametrize("which", ["study", "lost", "nothing"])
     def test_frictionless_finds_nothing(self, study, lost, tmp_path, which):
         of_study, studied = study
-        studied = {"study": studied, "lost": {"base": lost[1]}, "nothing": {}}[which]
+        studied = {"study": studied, "lost": {"base": lost}, "nothing": {}}[which]
         own = {
             "setups": across.setups_table(of_study, studied, LEDGER),
             "interactions": across.interactions_table(of_study, studied),

@@ -12,18 +12,14 @@ from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds
 from l2study.report import answer
 from synthetic import HARMFUL, HELPFUL, NOTHING, Effects
 
-pytestmark = pytest.mark.slow  # makes whole studies
+pytestmark = pytest.mark.slow  # makes the tables of many studies
 
 LAMBDAS = (0, 0.0001, 0.001, 0.01)
-MADE_UP = {}
 
 
-def made_up(folder, **options):
-    """Return a made-up study; what was made up once is not made up again."""
-    key = repr(options)
-    if key not in MADE_UP:
-        MADE_UP[key] = reported.made_up(folder, **options)
-    return MADE_UP[key]
+def shown(**options):
+    """Return a made-up study of two epochs, unless told otherwise."""
+    return reported.shown(**{"epochs": 2} | options)
 
 
 def without_other_images(study):
@@ -51,18 +47,18 @@ def expected(study, measure, l2=0.01, base=0.0):
 
 
 class TestComparison:
-    def test_intervals_for_other_seeds_are_those_of_a_paired_t_test(self, tmp_path):
-        study = without_other_images(made_up(tmp_path))
+    def test_intervals_for_other_seeds_are_those_of_a_paired_t_test(self):
+        study = without_other_images(shown())
         compared = strongest(study)
         assert (compared.l2, compared.reference, compared.n) == (0.01, 0, 6)
         for one in compared.differences:
             mean, low, high = expected(study, one.measure)
             assert (one.kind, one.seeds_alone) == ("lower", True)
-            shown = one.change.value, one.change.low, one.change.high
-            assert shown == pytest.approx((-mean, -high, -low))
+            found = one.change.value, one.change.low, one.change.high
+            assert found == pytest.approx((-mean, -high, -low))
 
-    def test_intervals_for_other_images_are_wider(self, tmp_path):
-        study = made_up(tmp_path)
+    def test_intervals_for_other_images_are_wider(self):
+        study = shown()
         for measure, one in by_measure(strongest(study)).items():
             mean, low, high = expected(study, measure)
             assert one.change.value == pytest.approx(-mean)
@@ -77,25 +73,25 @@ class TestComparison:
             (HARMFUL, ["lower", "higher", "higher"]),
         ],
     )
-    def test_directions(self, tmp_path, effects, kinds):
-        compared = strongest(made_up(tmp_path, effects=effects))
+    def test_directions(self, effects, kinds):
+        compared = strongest(shown(effects=effects))
         assert [one.kind for one in compared.differences] == kinds
 
-    def test_what_is_not_resolved_has_no_direction(self, tmp_path):
-        compared = strongest(made_up(tmp_path, effects=NOTHING))
+    def test_what_is_not_resolved_has_no_direction(self):
+        compared = strongest(shown(effects=NOTHING))
         assert {one.kind for one in compared.differences} <= {"unclear", "equivalent"}
 
-    def test_equivalence_needs_a_margin(self, tmp_path):
-        compared = strongest(made_up(tmp_path, effects=replace(NOTHING, spread=0.2)))
+    def test_equivalence_needs_a_margin(self):
+        compared = strongest(shown(effects=replace(NOTHING, spread=0.2)))
         found = {measure: (one.kind, one.margin) for measure, one in by_measure(compared).items()}
         assert found["test_accuracy"] == ("equivalent", "0.1 points")
         assert found["weight_norm"] == ("unclear", "")
 
-    def test_norms_are_given_where_they_are_those_of_the_pairs(self, tmp_path):
-        study = made_up(tmp_path)
+    def test_norms_are_given_where_they_are_those_of_the_pairs(self):
+        study = shown()
         means = study.tables["means"].query("measure == 'weight_norm'").set_index("l2")["mean"]
         assert strongest(study).norms == [f"{means[0.01]:.3g}", f"{means[0]:.3g}"]
-        assert strongest(made_up(tmp_path / "lost", diverged={(0.01, 3): 2})).norms == []
+        assert strongest(shown(diverged={(0.01, 3): 2})).norms == []
         assert answer.comparison(study, 0.01, answer.WORTH).norms == []
 
     @pytest.mark.parametrize(
@@ -111,20 +107,20 @@ class TestComparison:
              (0.01, 0, 0)),
         ],
     )  # fmt: skip
-    def test_what_is_compared_by_how_many_pairs(self, tmp_path, options, compared):
-        found = strongest(made_up(tmp_path, **options))
+    def test_what_is_compared_by_how_many_pairs(self, options, compared):
+        found = strongest(shown(**options))
         assert (found.l2, found.reference, found.n) == compared
 
-    def test_one_pair_has_no_interval(self, tmp_path):
+    def test_one_pair_has_no_interval(self):
         options = {"seeds": [0, 1], "lambdas": [0, 0.01], "diverged": {(0, 0): 1}}
-        study = made_up(tmp_path, **options)
+        study = shown(**options)
         assert {one.change.interval for one in strongest(study).differences} == {""}
         assert "one seed, no interval" in " ".join(answer.text(study))
 
 
 class TestChoice:
-    def test_shares_are_those_of_the_table(self, tmp_path):
-        study = made_up(tmp_path, effects=NOTHING)
+    def test_shares_are_those_of_the_table(self):
+        study = shown(effects=NOTHING)
         rows = study.tables["choice"].set_index(["rule", "scope"])
         seeds, wide = (rows.loc[("best", scope)] for scope in (SEEDS, SEEDS_AND_IMAGES))
         found = answer.choice(study)
@@ -134,27 +130,27 @@ class TestChoice:
         )
         assert answer.choice(without_other_images(study)) == found | {"share_images": None}
 
-    def test_the_reference_is_not_compared_with_itself(self, tmp_path):
-        study = made_up(tmp_path)
+    def test_the_reference_is_not_compared_with_itself(self):
+        study = shown()
         assert answer.choice(study)["l2"] == 0
         assert "test cross-entropy" not in " ".join(answer.text(study))
 
-    def test_another_lambda_is_compared_with_the_reference(self, tmp_path):
-        study = made_up(tmp_path, diverged={(0, 2): 3})
+    def test_another_lambda_is_compared_with_the_reference(self):
+        study = shown(diverged={(0, 2): 2})
         found = answer.comparison(study, answer.choice(study)["l2"], answer.WORTH)
         assert (found.l2, found.reference, found.n) == (0.0001, 0, 5)
         assert list(by_measure(found)) == ["test_accuracy", "test_ce"]
         assert "At lambda 0.0001, compared with lambda 0, test acc" in " ".join(answer.text(study))
 
-    def test_where_every_lambda_has_a_diverged_run_none_is_chosen(self, tmp_path):
+    def test_where_every_lambda_has_a_diverged_run_none_is_chosen(self):
         diverged = {(0, 0): 1, (0.01, 1): 1}
-        study = made_up(tmp_path, seeds=[0, 1], lambdas=[0, 0.01], diverged=diverged)
+        study = shown(seeds=[0, 1], lambdas=[0, 0.01], diverged=diverged)
         assert answer.choice(study)["l2"] is None
 
 
 class TestNegativeGap:
-    def test_parts_are_the_means_of_the_table(self, tmp_path):
-        study = made_up(tmp_path)
+    def test_parts_are_the_means_of_the_table(self):
+        study = shown()
         found = answer.negative_gap(study)
         assert found["l2"] == 0.01
         means = study.tables["means"].query("l2 == 0.01").set_index(["measure", "scope"])
@@ -175,20 +171,20 @@ class TestNegativeGap:
             ({"lag": (0, 0.0), "split": (0, -0.02)}, "lag", 0),
         ],
     )
-    def test_signs(self, tmp_path, effects, kind, sign):
-        study = made_up(tmp_path, effects=Effects(**effects), lambdas=[0, 0.01])
+    def test_signs(self, effects, kind, sign):
+        study = shown(effects=Effects(**effects), lambdas=[0, 0.01])
         assert answer.negative_gap(study)["signs"][kind] == sign
 
-    def test_what_is_resolved_on_these_images_need_not_be_for_others(self, tmp_path):
+    def test_what_is_resolved_on_these_images_need_not_be_for_others(self):
         effects = Effects(generalisation=(0.018, 0.004))
-        made = made_up(tmp_path, effects=effects, lambdas=[0, 0.01])
+        made = shown(effects=effects, lambdas=[0, 0.01])
         for study, sign in ((made, 0), (without_other_images(made), 1)):
             found = answer.negative_gap(study)
             assert found["signs"]["generalisation"] == sign
             assert found["seeds_alone"] == (study is not made)
 
-    def test_there_may_be_none(self, tmp_path):
-        assert answer.negative_gap(made_up(tmp_path, effects=HELPFUL)) is None
+    def test_there_may_be_none(self):
+        assert answer.negative_gap(shown(effects=HELPFUL)) is None
 
 
 @pytest.mark.parametrize(
@@ -208,14 +204,12 @@ def test_coverage_depends_on_what_a_seed_changes(given, sources, runs, independe
 
 
 class TestText:
-    def test_all_runs_diverged(self, tmp_path):
-        (text,) = answer.text(
-            made_up(tmp_path, diverged={(l2, s): 1 for l2 in LAMBDAS for s in range(6)})
-        )
+    def test_all_runs_diverged(self):
+        (text,) = answer.text(shown(diverged={(l2, s): 1 for l2 in LAMBDAS for s in range(6)}))
         assert "All runs diverged" in text
 
-    def test_one_lambda_is_compared_with_nothing(self, tmp_path):
-        study = made_up(tmp_path, lambdas=[0])
+    def test_one_lambda_is_compared_with_nothing(self):
+        study = shown(lambdas=[0])
         first, last = answer.text(study)
         runs = study.tables["runs"]
         for number in (f"({len(runs)})", f"{100 * runs['gap_generalisation'].mean():.2f} points",
@@ -226,13 +220,13 @@ class TestText:
     @pytest.mark.parametrize(
         ("options", "words"),
         [
-            ({"diverged": {(0, 2): 3}}, "among the lambdas without a diverged run. "),
+            ({"diverged": {(0, 2): 2}}, "among the lambdas without a diverged run. "),
             ({"diverged": {(0.01, s): 2 for s in range(6)}}, "All runs at lambda 0.01 diverged."),
             ({"lambdas": [0.0001, 0.01]}, "The reference, lambda 0, is not in the study."),
             ({"seeds": [0, 1]}, "rests on 2 seeds and is a first look, no more."),
             ({"confidence": 0.99}, "(99 % interval"),
         ],
     )
-    def test_what_is_unusual_is_said(self, tmp_path, options, words):
-        assert words in " ".join([*answer.text(made_up(tmp_path, **options)), ""])
-        assert words not in " ".join(answer.text(made_up(tmp_path)))
+    def test_what_is_unusual_is_said(self, options, words):
+        assert words in " ".join([*answer.text(shown(**options)), ""])
+        assert words not in " ".join(answer.text(shown()))

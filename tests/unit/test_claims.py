@@ -1,7 +1,6 @@
 import copy
 import math
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from l2study.tables import build, choice, claims, judge, ranks, statistics
 from l2study.tables.derived import expected_square_norm, with_derived
 from l2study.tables.ledger import LedgerError, read_ledger
 from l2study.tables.statistics import Estimate
-from synthetic import HARMFUL, HELPFUL, NOTHING, Effects
+from synthetic import HARMFUL, HELPFUL, NOTHING, Effects, ledger_of
 from tiny import PROJECT
 
 ROOT = Path(__file__).parents[2]
@@ -26,13 +25,6 @@ IDS += ["sensitivity", "creep", "takeaway"]
 ALL = [(l2, seed) for l2 in (0, 0.0001, 0.001, 0.01) for seed in range(6)]
 RISING_CE = Effects(creep=(0.03, 0.033))
 EASY_SPLIT = Effects(generalisation=(0.02, 0.02), split=(-0.013, -0.013))
-
-
-@cache
-def ledger_of(*ids):
-    """Return the ledger with the claims of these ids; with all claims if none is given."""
-    ledger = read_ledger(LEDGER) if not ids else ledger_of()
-    return ledger | {"claims": [c for c in ledger["claims"] if not ids or c["id"] in ids]}
 
 
 MADE = {}

@@ -10,13 +10,13 @@ import pytest
 from l2study.core.measures import MEASURES
 from l2study.core.scope_rows import for_seeds
 from l2study.report import curve_picker
-from reported import EDGE_CASES, made_up
+from reported import EDGE_CASES, shown
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    folder, diverged = tmp_path_factory.mktemp("study"), {(1e-4, 5): 3}
-    return made_up(folder, lambdas=[0, 1e-4, 1e-2], seeds=[0, 1, 5], epochs=4, diverged=diverged)
+def study():
+    diverged = {(1e-4, 5): 3}
+    return shown(lambdas=[0, 1e-4, 1e-2], seeds=[0, 1, 5], epochs=4, diverged=diverged)
 
 
 def measure(data, name):
@@ -77,10 +77,10 @@ def test_epochs_are_thinned_to_the_last_only_if_they_are_many(epochs, count):
     assert (min(kept), max(kept), len(kept)) == (0, max(epochs), count)
 
 
-def test_the_exchangeable_gap_can_be_picked_where_it_has_a_value(study, tmp_path):
+def test_the_exchangeable_gap_can_be_picked_where_it_has_a_value(study):
     named = {one["name"] for one in curve_picker.curves(study)["measures"]}
     assert "gap_exchangeable" not in named
-    drawn = made_up(tmp_path, lambdas=[0, 1e-2], seeds=[0, 1], epochs=2, split="stratified")
+    drawn = shown(lambdas=[0, 1e-2], seeds=[0, 1], epochs=2, split="stratified")
     means = drawn.tables["histories"].groupby(["l2", "epoch"]).mean()
     gap = 100 * (means["train_accuracy"] - means["val_accuracy"])
     found = measure(curve_picker.curves(drawn), "gap_exchangeable")["mean"]

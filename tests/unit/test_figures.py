@@ -12,7 +12,7 @@ from scipy import optimize
 from l2study.core.scope_rows import for_seeds, widest
 from l2study.report import figures, style
 from l2study.report.plot_helpers import completed, diverged_text, isotonic
-from reported import CAPTIONS, EDGE_CASES, made_up
+from reported import CAPTIONS, EDGE_CASES, shown
 
 pytestmark = pytest.mark.slow  # draws
 
@@ -21,10 +21,9 @@ LOST = (1e-4, 5)
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("study")
+def study():
     lambdas, seeds = [0, 1e-4, 1e-2], [0, 1, 2, 5]
-    return made_up(folder, lambdas=lambdas, seeds=seeds, epochs=4, diverged={LOST: 3})
+    return shown(lambdas=lambdas, seeds=seeds, epochs=4, diverged={LOST: 3})
 
 
 def changed(study, **tables):
@@ -86,8 +85,8 @@ def test_lambda_zero_has_a_place_left_of_the_logarithmic_axis():
 # --- what is drawn is what the tables say ---------------------------------------------------------
 
 
-def test_curves_stand_at_the_evaluated_epochs_with_a_dot_where_some_are_left_out(tmp_path, study):
-    chosen = made_up(tmp_path, lambdas=[0, 1e-4], seeds=[0, 1], epochs=30, evaluate_at=[2, 9])
+def test_curves_stand_at_the_evaluated_epochs_with_a_dot_where_some_are_left_out(study):
+    chosen = shown(lambdas=[0, 1e-4], seeds=[0, 1], epochs=30, evaluate_at=[2, 9])
     for one, epochs, marker in ((chosen, [0, 2, 9, 30], "o"), (study, [0, 1, 2, 3, 4], "None")):
         lines = {item.get_label(): item for item in panels("learning_curves", one)[1].lines}
         assert lines["val_ce"].get_xdata().tolist() == epochs
@@ -110,9 +109,9 @@ def test_gap_draws_means_intervals_and_seeds_at_their_lambda(study, panel, kind,
     assert nearest == runs["l2"].tolist()
 
 
-def test_the_exchangeable_gap_has_a_panel_where_it_has_a_value(study, tmp_path):
+def test_the_exchangeable_gap_has_a_panel_where_it_has_a_value(study):
     assert len(panels("gap", study)) == 3
-    stratified = made_up(tmp_path, lambdas=[0, 1e-2], seeds=[0, 1], epochs=2, split="stratified")
+    stratified = shown(lambdas=[0, 1e-2], seeds=[0, 1], epochs=2, split="stratified")
     means = for_seeds(stratified.tables["means"]).query("measure == 'gap_exchangeable'")
     ax = panels("gap", stratified)[2]
     expected = 100 * means.sort_values("l2")["mean"].to_numpy()

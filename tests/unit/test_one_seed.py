@@ -15,7 +15,7 @@ from l2study.report import one_seed_text, page
 from l2study.tables import build, statistics
 from l2study.tables.choice import choice_table
 from l2study.tables.one_seed import ONE_SEED_MEASURES, one_seed_table
-from reported import made_up
+from reported import shown
 
 LAMBDAS = [0.0, 1e-4, 1e-2]
 
@@ -59,11 +59,8 @@ def random_runs():
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("study")
-    return made_up(
-        folder, lambdas=LAMBDAS, seeds=[0, 1, 2, 5, 7], epochs=4, diverged={(1e-4, 5): 3}
-    )
+def study():
+    return shown(lambdas=LAMBDAS, seeds=[0, 1, 2, 5, 7], epochs=4, diverged={(1e-4, 5): 3})
 
 
 class TestTable:

@@ -11,7 +11,7 @@ from l2study.report.setup_names import crossed, ordered, words
 from l2study.report.setups_figures import MARKS
 from l2study.report.study import ReportError, Study, read_study
 from l2study.report.table_cells import Verdict
-from reported import CAPTIONS, add_across, made_up, write_results
+from reported import CAPTIONS, add_across, shown, write_results
 from synthetic import study_config
 from tiny import PROJECT
 
@@ -228,8 +228,8 @@ def test_links_mark_the_page_that_they_are_on_and_are_grouped_by_factor(one_at_a
     assert [link.text for link in links if not link.address] == ["sgd"]
 
 
-def test_one_set_up_has_neither_links_nor_overview(tmp_path):
-    study = made_up(tmp_path, lambdas=[0, 1e-2], seeds=[0, 1], epochs=2)
+def test_one_set_up_has_neither_links_nor_overview():
+    study = shown(lambdas=[0, 1e-2], seeds=[0, 1], epochs=2)
     assert groups(study) == {}
     assert page.overview(study) is None
     assert "set-ups" not in page.header(study).data

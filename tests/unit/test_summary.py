@@ -22,7 +22,7 @@ from l2study.core.wording import fixed
 from l2study.report import claim_tables, provenance, summary, text_tables
 from l2study.report.study import read_study
 from l2study.report.table_cells import Number, markdown_table
-from reported import CAPTIONS, EDGE_CASES, add_across, made_up, write_results
+from reported import CAPTIONS, EDGE_CASES, add_across, shown, write_results
 from synthetic import write_study
 from tiny import PROJECT
 
@@ -31,9 +31,8 @@ LEDGER = PROJECT / "reports" / "claims" / "exercise.yaml"
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    return made_up(
-        tmp_path_factory.mktemp("study"),
+def study():
+    return shown(
         lambdas=[0, 1e-4, 1e-2],
         seeds=[0, 1, 2, 5],
         epochs=4,
@@ -151,8 +150,8 @@ def test_contrasts_are_for_both_scopes(study):
         assert [row[head].value for row in table] == expected
 
 
-def test_claim_table_has_estimates_and_bounds_in_the_unit_of_the_reader(tmp_path):
-    study = made_up(tmp_path, epochs=8, diverged={(1e-2, 3): 2})
+def test_claim_table_has_estimates_and_bounds_in_the_unit_of_the_reader():
+    study = shown("negative-gap", epochs=8, diverged={(1e-2, 3): 2})
     claims = study.tables["claims"]
     expected = claims.query("id == 'negative-gap' and measure == 'gap_reported'").iloc[0]
     row = claim_tables.claim_table(study, "negative-gap")[0]

@@ -11,15 +11,15 @@ from l2study.report import figures, page, variance_text
 from l2study.report import study as reading
 from l2study.report.variance_figures import SHOWN
 from l2study.tables.variance import variance_table
-from reported import CAPTIONS, made_up
+from reported import CAPTIONS, made_up, shown
 
 DEVIATIONS = {"split": 0.002, "weights": 0.0006, "rest": 0.001}
 CROSSED = CAPTIONS.with_name("captions_crossed")
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory):
-    return made_up(tmp_path_factory.mktemp("s"), lambdas=[0, 0.01], seeds=[0, 1], epochs=2)
+def plain():
+    return shown(lambdas=[0, 0.01], seeds=[0, 1], epochs=2)
 
 
 @pytest.fixture(scope="module")

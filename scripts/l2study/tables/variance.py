@@ -184,9 +184,9 @@ def variance_table(setup: Setup, runs: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for l2, cell in runs.groupby("l2"):
-        cell = cell[cell["status"] == "completed"]
+        cell = cell[cell["status"] == "completed"].set_index("seed")
         for measure in VARIANCE_MEASURES:
-            values = cell.set_index("seed")[measure].astype(float)
+            values = cell[measure].astype(float)
             found = _of_measure(setup, values[np.isfinite(values)])
             rows += [{"l2": l2, "measure": measure} | row for row in found]
     return pd.DataFrame(rows)
