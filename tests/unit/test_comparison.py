@@ -9,12 +9,12 @@ import pytest
 
 import browsing
 import compare as command
+from aggregate import write_tables
 from l2study.core.files import read_table
 from l2study.core.scope_rows import for_seeds
 from l2study.core.wording import fixed
 from l2study.report import comparison, style
-from reported import write_results
-from synthetic import HARMFUL, IMAGES
+from synthetic import HARMFUL, IMAGES, write_study
 from tiny import PROJECT
 
 pytestmark = pytest.mark.slow  # makes whole studies, and draws or reads them
@@ -43,9 +43,7 @@ def write_data(folder, checksum):
 
 
 def write(folder, options, checksum="a"):
-    from aggregate import write_tables
-
-    config = json.loads(write_results(folder, **options))
+    config = write_study(folder, **options)
     write_data(folder, checksum)
     write_tables(config, PROJECT / "reports" / "claims" / "exercise.yaml", folder)
     return folder

@@ -20,7 +20,8 @@ from tiny import PROJECT
 
 pytestmark = pytest.mark.slow  # makes whole studies, and draws or reads them
 
-LOST = {(0.01, 3): 2, (0.001, 0): 1}
+MADE = {"lambdas": [0, 0.001, 0.01], "seeds": range(4), "epochs": 3, "study": "Made-up_2",
+        "diverged": {(0.01, 3): 2, (0.001, 0): 1}}  # fmt: skip
 SEEDS = {"seed", *(f"seed_{source}" for source in SOURCES)}
 CSV = list(datapackage.read_descriptions())
 
@@ -29,13 +30,18 @@ CSV = list(datapackage.read_descriptions())
 def study(tmp_path_factory):
     """The folder of the tables of a study in which two runs diverged."""
     folder = tmp_path_factory.mktemp("study")
-    write_results(folder, diverged=LOST, study="Made-up_2")
+    write_results(folder, **MADE)
     return folder / "tables"
 
 
 def faults(folder):
     """Return what Frictionless finds wrong with the tables in `folder`."""
     return validate(str(folder / "datapackage.json")).flatten(["type", "message"])
+
+
+def types_of(task):
+    """Return the kinds of faults that Frictionless finds in one file."""
+    return {fault.type for fault in task.errors}
 
 
 def fields(descriptor, name):
@@ -64,7 +70,7 @@ class TestPackage:
         descriptor = json.loads((study / "datapackage.json").read_text())
         assert descriptor["name"] == "made-up_2"
         assert descriptor["config"]["study"] == "Made-up_2"
-        assert descriptor["config"]["lambdas"] == ["0", "0.0001", "0.001", "0.01"]
+        assert descriptor["config"]["lambdas"] == ["0", "0.001", "0.01"]
 
     def test_says_where_predictions_are_and_what_they_are(self, study):
         """Of every lambda there is the file that is named, and it has the arrays that are named."""
@@ -87,45 +93,50 @@ class TestPackage:
         assert paths["width~9"] == "setups/width~9/measures/l2~{l2}.predictions.npz"
         assert paths["base"] == "measures/l2~{l2}.predictions.npz"
 
-    @pytest.mark.parametrize(
-        ("table", "column", "kind"),
-        [
-            ("histories", "train_ce", "integer"),
-            ("runs", "status", "number"),
-            ("gap", "gap", "integer"),
-            ("claims", "claim", "number"),
-            ("power", "difference", "integer"),
-        ],
-    )
-    def test_a_wrong_type_is_found(self, study, tmp_path, table, column, kind):
+    def test_wrong_types_are_found(self, study, tmp_path):
+        wrong = {
+            ("histories", "train_ce"): "integer",
+            ("runs", "status"): "number",
+            ("gap", "gap"): "integer",
+            ("claims", "claim"): "number",
+            ("power", "difference"): "integer",
+        }
         shutil.copytree(study, tmp_path, dirs_exist_ok=True)
         descriptor = json.loads((study / "datapackage.json").read_text())
-        field = fields(descriptor, table)[column]
-        field["type"] = kind
-        field.pop("constraints", None)
+        for (table, column), kind in wrong.items():
+            field = fields(descriptor, table)[column]
+            field["type"] = kind
+            field.pop("constraints", None)
         (tmp_path / "datapackage.json").write_text(json.dumps(descriptor))
-        assert "type-error" in {fault for fault, _ in faults(tmp_path)}
+        found = validate(str(tmp_path / "datapackage.json")).tasks
+        assert {task.name for task in found if "type-error" in types_of(task)} == {
+            table for table, _ in wrong
+        }
 
-    @pytest.mark.parametrize(
-        ("table", "old", "new", "expected"),
-        [
-            ("runs", ",completed,", ",finished,", "constraint-error"),
-            ("histories", "\nbase,0,0,1,", "\nbase,0,0,0,", "primary-key"),
-            ("histories", "\nbase,0,0,1,", "\nbase,0,77,1,", "foreign-key"),
-            ("gap", "\nbase,0,1,reported,", "\nbase,0,1,,", "constraint-error"),
-            ("choice", "\nbase,best,", "\nbase,worst,", "constraint-error"),
-            ("runs", "\nbase,0,0,", "\nbase,0,-1,", "constraint-error"),
-        ],
-    )
-    def test_a_wrong_value_is_found(self, study, tmp_path, table, old, new, expected):
+    def test_wrong_values_are_found(self, study, tmp_path):
+        wrong = {
+            "runs": (",completed,", ",finished,", "constraint-error"),
+            "histories": ("\nbase,0,0,1,", "\nbase,0,0,0,", "primary-key"),
+            "gap": ("\nbase,0,1,reported,", "\nbase,0,1,,", "constraint-error"),
+            "choice": ("\nbase,best,", "\nbase,worst,", "constraint-error"),
+            "means": ("\nbase,0,", "\nbase,-1,", "constraint-error"),
+        }
         shutil.copytree(study, tmp_path, dirs_exist_ok=True)
-        path = tmp_path / f"{table}.csv"
-        text = path.read_text()
-        assert old in text
-        path.write_text(text.replace(old, new, 1))
-        found = {fault for fault, _ in faults(tmp_path)}
-        assert expected in found
-        assert found & {"hash-count", "byte-count"}
+        for table, (old, new, _) in wrong.items():
+            path = tmp_path / f"{table}.csv"
+            text = path.read_text()
+            assert old in text
+            path.write_text(text.replace(old, new, 1))
+        tasks = {t.name: types_of(t) for t in validate(str(tmp_path / "datapackage.json")).tasks}
+        for table, (_, _, expected) in wrong.items():
+            assert expected in tasks[table], table
+            assert tasks[table] & {"hash-count", "byte-count"}, table
+
+    def test_a_history_of_no_run_is_found(self, study, tmp_path):
+        shutil.copytree(study, tmp_path, dirs_exist_ok=True)
+        path = tmp_path / "histories.csv"
+        path.write_text(path.read_text().replace("\nbase,0,0,1,", "\nbase,0,77,1,", 1))
+        assert "foreign-key" in {fault for fault, _ in faults(tmp_path)}
 
     def test_a_parquet_file_cut_short_is_found(self, study, tmp_path):
         shutil.copytree(study, tmp_path, dirs_exist_ok=True)
@@ -134,7 +145,7 @@ class TestPackage:
         assert {fault for fault, _ in faults(tmp_path)} == {"hash-count", "byte-count"}
 
     def test_the_same_study_gives_the_same_bytes(self, study, tmp_path):
-        write_results(tmp_path, diverged=LOST, study="Made-up_2")
+        write_results(tmp_path, **MADE)
         for path in study.iterdir():
             assert (tmp_path / "tables" / path.name).read_bytes() == path.read_bytes(), path.name
 
@@ -241,7 +252,7 @@ class TestParquet:
         }
         frame = pd.DataFrame(table.to_pylist())
         lost = frame[frame["status"] == "diverged"]
-        assert sorted(zip(lost["l2"], lost["seed"], strict=True)) == sorted(LOST)
+        assert sorted(zip(lost["l2"], lost["seed"], strict=True)) == sorted(MADE["diverged"])
         assert lost[RUN_MEASURES].isna().all(axis=None)
         # null, not NaN, which would count as a number elsewhere
         for column in [*RUN_MEASURES, *DERIVED_MEASURES]:

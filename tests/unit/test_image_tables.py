@@ -18,13 +18,11 @@ from l2study.report import answer, claim_tables, comparison, figures, summary, t
 from l2study.report.study import Study, read_study
 from l2study.tables import across, build, choice, claims, judge, statistics
 from l2study.tables.image_intervals import NO_IMAGES, Images, images_of, spread_of, wide_mean
-from l2study.tables.ledger import read_ledger
 from l2study.tables.study_tables import tables_of
 from reported import CAPTIONS, write_results
-from tiny import PROJECT
 
 L2, SEEDS_OF_STUDY = (0.0, 1e-4, 0.01), (0, 1, 2, 3, 4)
-LEDGER = read_ledger(PROJECT / "reports" / "claims" / "exercise.yaml")
+LEDGER = synthetic.ledger_of("small-gap")
 
 
 @pytest.fixture(scope="module")
