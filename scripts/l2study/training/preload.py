@@ -177,7 +177,9 @@ def serve(listener: socket.socket, owner: int) -> None:
     Ends at once where TensorFlow cannot be imported.
     """
     try:
-        import l2study.training.backend  # noqa: F401  # once, for all children
+        # Once, for all children: both are slow to load.
+        import l2study.core.config_model
+        import l2study.training.backend  # noqa: F401
     except ImportError:
         return  # training has an environment of its own
     _Server(listener).run(owner)
