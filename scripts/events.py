@@ -24,18 +24,13 @@ from l2study.core.columns import HISTORY_COLUMNS
 from l2study.core.config import ConfigError, read_config
 from l2study.core.design import Design
 from l2study.core.labels import l2_label
+from l2study.core.measures import MEASURES, names
 from l2study.core.paths import run_folder
 from l2study.core.program import add_config, parser
 from l2study.core.runs import DamagedRunError, Run, read_run
 
-SECTIONS = {
-    "accuracy": ("train_accuracy_running", "train_accuracy", "val_accuracy", "test_accuracy"),
-    "cross-entropy": ("train_ce", "val_ce", "test_ce"),
-    "loss": ("train_loss_running", "train_loss", "val_loss", "penalty"),
-    "weights": ("weight_norm", "weight_max_abs", "spectral_norm"),
-    "cost": ("seconds",),
-}
-"""The columns of a history by the section that TensorBoard shows them in."""
+SECTIONS = {name: MEASURES[name].section for name in names("history")} | {"seconds": "cost"}
+"""The section that TensorBoard shows a column of a history in."""
 
 
 def write_events(run: Run, folder: Path) -> None:
@@ -60,8 +55,7 @@ def write_events(run: Run, folder: Path) -> None:
         time += there.get("seconds", 0.0)
         scalars = [
             Summary.Value(tag=f"{section}/{column}", simple_value=there[column])
-            for section, columns in SECTIONS.items()
-            for column in columns
+            for column, section in SECTIONS.items()
             if column in there
         ]
         summary = Summary(value=scalars)

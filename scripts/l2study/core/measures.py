@@ -18,7 +18,8 @@ class Measure:
     """A measure. A reader sees `scale` times its number, in `unit`.
 
     `better` is "lower", "higher" or None; `compared` says whether lambdas are compared by it;
-    `computed` is where it comes from: "history", "curve", "gap", "weights" or "derived";
+    `computed` is where it comes from: "history", "curve", "gap", "weights" or "derived"; `section`
+    is where TensorBoard shows a column of the history;
     `difference` has the two columns of a gap; `margin` is the size of a difference that does not
     matter, in the unit of the column; `images` has of a mean over images the coefficient by what is
     averaged and by the part of the images; `column` has type, unit and limits of its number in the
@@ -28,6 +29,7 @@ class Measure:
     label: str
     description: str = ""
     computed: str = ""
+    section: str = ""
     unit: str = ""
     scale: float = 1.0
     better: str | None = None

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import groupby
 
+from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES, Measure
 
 MISSING = "–"
@@ -100,6 +101,11 @@ def significant(value: float | None, digits: int = 3, scale: float = 1.0) -> str
         text = f"{scaled:#.{digits}g}".rstrip(".") if scaled else "0"
     text = re.sub(r"\.?e([+-])0*(\d)", lambda m: f"e{m[1].strip('+')}{m[2]}", text)
     return text.replace("-", "−")
+
+
+def lambda_text(l2: float) -> str:
+    """Return a lambda, or `MISSING` where there is none."""
+    return MISSING if math.isnan(l2) else l2_label(l2)
 
 
 def interval(low: float | None, high: float | None, form: Form) -> str:

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from l2study.core.labels import l2_label
 from l2study.core.paths import BASE
-from l2study.core.wording import MISSING, Form, fixed, interval, percent, unit_of
+from l2study.core.wording import MISSING, Form, fixed, interval, lambda_text, percent, unit_of
 from l2study.report import plot_helpers as plot
 from l2study.report import style
 from l2study.report.setup_names import (
@@ -170,9 +170,9 @@ def _benefit_map(best: pd.DataFrame, tall: str, wide: str, reference: str) -> Fi
         place = columns.index(row[wide]), rows.index(row[tall])
         _write_worth(worth, *place, row, size, most)
         dark = row["rank of λ"] > 0.45 * len(lambdas)
-        text = _label(row["best_l2"])
+        text = lambda_text(row["best_l2"])
         if len(columns) <= 6:
-            text = _with_interval(text, row["best_l2_low"], row["best_l2_high"], _label)
+            text = _with_interval(text, row["best_l2_low"], row["best_l2_high"], lambda_text)
         _write(chosen, *place, text, size - 0.5, color="white" if dark else "0.1")
     worth.set_title(f"Test accuracy at the best λ, minus that at {reference} (points)")
     chosen.set_title("Best λ")
@@ -210,10 +210,6 @@ def _with_interval(text: str, low: float, high: float, form: Form) -> str:
 def _points(row: pd.Series | dict) -> tuple[float, float, float]:
     names = ("difference", "low", "high")
     return tuple(100 * row[f"test_accuracy_{name}"] for name in names)
-
-
-def _label(l2: float) -> str:
-    return MISSING if pd.isna(l2) else l2_label(l2)
 
 
 # --- the estimates behind the verdicts ------------------------------------------------------------

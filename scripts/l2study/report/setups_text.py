@@ -7,7 +7,7 @@ import pandas as pd
 
 from l2study.core.labels import l2_label
 from l2study.core.paths import BASE
-from l2study.core.wording import MISSING, fixed, interval, rounded
+from l2study.core.wording import MISSING, fixed, interval, lambda_text, rounded
 from l2study.report.navigation import has_page, path_to
 from l2study.report.setup_names import close, in_order, words
 from l2study.report.study import Study
@@ -137,12 +137,12 @@ def best_table(study: Study) -> Rows:
     points, nats = fixed(2, 100), rounded()
     table = []
     for row in best.itertuples():
-        ends = interval(row.best_l2_low, row.best_l2_high, _label)
+        ends = interval(row.best_l2_low, row.best_l2_high, lambda_text)
         table.append(
             {
                 "Set-up": _link(study, row.Index),
-                "Best λ": Words(_label(row.best_l2), "" if ends == MISSING else f"({ends})"),
-                "Reference λ": _label(row.reference_l2),
+                "Best λ": Words(lambda_text(row.best_l2), "" if ends == MISSING else f"({ends})"),
+                "Reference λ": lambda_text(row.reference_l2),
                 "Test accuracy minus that at the reference (points)": Number(
                     row.test_accuracy_difference,
                     points,
@@ -163,7 +163,3 @@ def _link(study: Study, name: str) -> Cell:
         return Words(words(name), "no runs")
     near = name in close(study.tables["setups"])
     return Link(words(name), path_to(study, name), CLOSE_WORDS if near else "")
-
-
-def _label(l2: float) -> str:
-    return MISSING if pd.isna(l2) else l2_label(l2)

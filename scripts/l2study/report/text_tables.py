@@ -10,10 +10,10 @@ from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
 from l2study.core.scope_rows import SEEDS_AND_IMAGES
 from l2study.core.wording import (
-    MISSING,
     Form,
     fixed,
     interval,
+    lambda_text,
     p_value,
     possible,
     rounded,
@@ -160,11 +160,7 @@ def scopes_sentence(study: Study) -> str:
 
 
 def _lambda(l2: float) -> Number:
-    return Number(l2, _label)
-
-
-def _label(l2: float) -> str:
-    return MISSING if pd.isna(l2) else l2_label(l2)
+    return Number(l2, lambda_text)
 
 
 def choice_table(study: Study) -> Rows:
@@ -183,7 +179,7 @@ def choice_table(study: Study) -> Rows:
             ),
             "Runs": Number(row.n, fixed(0)),
             "Picked in % of resamples": Number(row.share, fixed(0, 100)),
-            "Picked lambdas": interval(row.l2_low, row.l2_high, _label),
+            "Picked lambdas": interval(row.l2_low, row.l2_high, lambda_text),
         }
         for row in study.shown["choice"].itertuples()
     ]

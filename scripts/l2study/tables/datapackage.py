@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from l2study.core.columns import EMPTY_AT_START
 from l2study.core.files import read_yaml, replacing
 from l2study.core.measures import MEASURES, RUN_MEASURES, names
 from l2study.core.paths import PREDICTIONS, place
@@ -43,11 +44,16 @@ def read_descriptions(factors: Sequence[str] = ()) -> dict[str, dict]:
         name: {"description": measure.description, **measure.column}
         for name, measure in MEASURES.items()
     }
-    columns = content["tables"]["runs"]["columns"]
-    listed = {"measures": RUN_MEASURES, "derived": names("derived")}
-    content["tables"]["runs"]["columns"] = {
-        name: own for key, own in columns.items() for name in listed.get(key, [key])
-    }
+    for table, listed in {
+        "histories": {"measures": names("history")},
+        "runs": {"measures": RUN_MEASURES, "derived": names("derived")},
+    }.items():
+        content["tables"][table]["columns"] = {
+            name: own
+            for key, own in content["tables"][table]["columns"].items()
+            for name in listed.get(key, [key])
+        }
+    content["tables"]["histories"]["required"] += set(names("history")) - set(EMPTY_AT_START)
     columns = {}
     for key, own in content["tables"]["setups"]["columns"].items():
         for name in factors if key == "factors" else ():
