@@ -68,7 +68,10 @@ def test_the_label_is_plain_and_safe_in_a_path(number):
     assert not exponent.lstrip("-").startswith("0")
 
 
-@given(st.text() | st.floats() | st.integers() | st.booleans() | st.binary())
+# a few characters: to know all of Unicode takes Hypothesis seconds
+@given(
+    st.text("0123456789.,eE+-_ nxif１") | st.floats() | st.integers() | st.booleans() | st.binary()
+)
 def test_a_value_has_a_label_or_is_refused(value):
     try:
         label = l2_label(value)
