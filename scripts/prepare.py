@@ -30,6 +30,10 @@ def main() -> None:
     shape = " x ".join(str(size) for size in known["shape"])
     low, high = known["values"]
     values = f"values {low:g} to {high:g}{'' if known['scale'] == 1 else ', divided by 255'}"
+    if known.get("standardize"):
+        values += ", standardised by the training rows of a run"
+    if known.get("validation_left_out"):
+        values += f"; {known['validation_left_out']} validation rows left out"
     print(f"{known['source']}: {counts} rows of {shape}, {known['classes']} classes; {values}")
 
 

@@ -34,6 +34,7 @@ from l2study.core.files import write_text
 from l2study.core.paths import BASE, place
 from l2study.core.program import add_config, parser
 from l2study.report import figures
+from l2study.report.inputs import reworded
 from l2study.report.study import ReportError, read_study
 
 
@@ -74,8 +75,10 @@ def write_report(
             cell.source = cell.source.replace(str(drawn), str(report / "figures"))
         texts = {
             "report.ipynb": nbformat.writes(executed),
-            "report.html": page.to_html(executed, notebook.parent, study.title),
-            "summary.md": summary.summary(study),
+            "report.html": reworded(
+                page.to_html(executed, notebook.parent, study.title), study.data
+            ),
+            "summary.md": reworded(summary.summary(study), study.data),
         }
         for name, text in texts.items():
             write_text(Path(folder) / name, text)

@@ -89,7 +89,7 @@ class TestPackage:
             assert found == {name: kinds[a["type"]] for name, a in about["arrays"].items()}
 
     def test_says_where_predictions_of_other_set_ups_are(self):
-        paths = datapackage.predictions(["base", "width~9"])["path"]
+        paths = datapackage.predictions({"base": {}, "width~9": {}})["path"]
         assert paths["width~9"] == "setups/width~9/measures/l2~{l2}.predictions.npz"
         assert paths["base"] == "measures/l2~{l2}.predictions.npz"
 

@@ -134,9 +134,9 @@ def standardized(images: np.ndarray, rows: int) -> np.ndarray:
     parts = [images[i : min(i + _AT_ONCE, rows)] for i in range(0, rows, _AT_ONCE)]
     mean = sum(part.sum(axis=0, dtype=np.float64) for part in parts) / rows
     variance = sum(np.square(part - mean).sum(axis=0) for part in parts) / rows
-    # A mean is rounded, so that a constant may have a variance above 0.
     constant = images[:rows].min(axis=0) == images[:rows].max(axis=0)
-    deviation = np.where(constant | (variance == 0), 1.0, np.sqrt(variance))
+    deviation = np.where(constant, 1.0, np.sqrt(variance))
+    mean = np.where(constant, images[0], mean)  # without what rounding adds to it
     found = np.empty(images.shape, np.float32)
     for i in range(0, len(images), _AT_ONCE):
         found[i : i + _AT_ONCE] = (images[i : i + _AT_ONCE] - mean) / deviation

@@ -5,7 +5,7 @@ What is known of every column is in `schemas/tables.yaml`, of a measure in `sche
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -199,17 +199,24 @@ def file_hash(path: Path) -> str:
         return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
-def predictions(setups: Iterable[str]) -> dict:
-    """Return where the predictions of set-ups are, by their names, and what the arrays are."""
+def predictions(data: Mapping[str, Mapping]) -> dict:
+    """Return where the predictions of set-ups are, and what the arrays are.
+
+    Args:
+        data: the content of data.json by the name of the set-up. Where classes have names, these
+            are in the description too, in the order of their numbers.
+    """
+    names = {setup: own["class_names"] for setup, own in data.items() if "class_names" in own}
     return {
         "description": "What every completed run predicts for each validation and test image, with"
         " its final weights. The images are in the order of the prepared data. There is one file"
         " for each lambda of a set-up. Paths begin at the folder of the study, and {l2} is a lambda"
         " as in config. The files are NumPy archives, and an array is named"
         " seed~<seed>/<part>/<name>.",
-        "path": {setup: f"{place(setup)}/{PREDICTIONS}".lstrip("/") for setup in setups},
+        "path": {setup: f"{place(setup)}/{PREDICTIONS}".lstrip("/") for setup in data},
         "format": "npz",
         "parts": list(PARTS),
+        **({"class_names": names} if names else {}),
         "arrays": {
             "label": {
                 "type": "unsigned integer",
