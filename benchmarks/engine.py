@@ -21,7 +21,7 @@ from common import mnist, report
 
 from l2study.training.backend import configure, keras, tf
 from l2study.training.engine import Data, Engine
-from l2study.training.model import build_model
+from l2study.training.model import Task, build_model
 
 ROWS, L2 = 54_000, 1e-3
 LAYERS = [(784, 128), (128, 10)]
@@ -60,7 +60,7 @@ def contenders(batch: int) -> dict:
     training = {"optimizer": "adam", "learning_rate": 0.001}
 
     def model() -> keras.Model:
-        return build_model(architecture, training, L2, 0, (28, 28), 10)
+        return build_model(Task(architecture, training, (28, 28), 10), L2, {})
 
     engine = Engine(model(), Data(images, labels, 1 / 255), {"train": range(ROWS)}, batch)
     plain, best = model(), model()

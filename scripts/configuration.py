@@ -92,7 +92,11 @@ def config_yaml(whole: dict) -> str:
 
 def _yaml_of(key: str, own: dict, indent: str = "") -> str:
     if own.get("default") == {}:
-        inner = (_yaml_of(name, one, "  ") for name, one in own["properties"].items())
+        inner = (
+            _yaml_of(name, one, "  ")
+            for name, one in own["properties"].items()
+            if not one.get("readOnly")
+        )
         return f"{key}:\n{''.join(inner)}"
     words = [*own["description"].split("\n\n"), allowed_words(own)]
     width = 98 - len(indent)

@@ -20,7 +20,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from l2study.core.columns import HISTORY_COLUMNS
+from l2study.core.columns import ALL_COLUMNS
 from l2study.core.config import ConfigError, read_config
 from l2study.core.design import Design
 from l2study.core.labels import l2_label
@@ -50,7 +50,7 @@ def write_events(run: Run, folder: Path) -> None:
     writer = EventFileWriter(str(folder))
     writer.add_event(Event(wall_time=time, summary=hyperparameters))
     for values in run.history:
-        row = dict(zip(HISTORY_COLUMNS, values.tolist(), strict=True))
+        row = dict(zip(ALL_COLUMNS, values.tolist(), strict=False))
         there = {column: value for column, value in row.items() if value == value}
         time += there.get("seconds", 0.0)
         scalars = [

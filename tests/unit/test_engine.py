@@ -21,12 +21,12 @@ def images_and_labels():
 
 
 def engine_model(optimizer, architecture, l2=L2, momentum=0.5):
-    from l2study.training.model import build_model
+    from l2study.training.model import Task, build_model
 
     training = {"optimizer": optimizer, "learning_rate": 0.01}
     if optimizer in ("sgd", "rmsprop"):
         training["momentum"] = momentum
-    return build_model(architecture, training, l2, seed=3, input_shape=SHAPE, classes=CLASSES)
+    return build_model(Task(architecture, training, SHAPE, CLASSES), l2, {"weights": 3})
 
 
 def plain_model(optimizer, architecture):
@@ -284,7 +284,7 @@ def test_one_program_serves_every_lambda():
 
     engine = started_engine("adam", ONE)
     before = engine.evaluate()
-    dense_layers(engine.model)[0].kernel_regularizer.l2.assign(2 * L2)
+    dense_layers(engine.model)[0].kernel_regularizer.coefficient.assign(2 * L2)
     after = engine.evaluate()
     assert after["penalty"] == pytest.approx(2 * before["penalty"], rel=1e-6)
     assert after["train_ce"] == before["train_ce"]
@@ -298,7 +298,7 @@ def test_fold_covers_every_row_once(rows, size):
     def step(first, length, seen):
         return (tf.tensor_scatter_nd_add(seen, (first + tf.range(length))[:, None], [1] * length),)
 
-    (seen,) = compiled(lambda: fold(step, rows, size, (tf.zeros(rows, tf.int32),)))()
+    (seen,) = compiled(lambda: fold(step, rows, size, (tf.zeros(rows, tf.int32),)), "xla")()
     assert seen.numpy().tolist() == [1] * rows
 
 
@@ -308,7 +308,7 @@ def test_an_evaluation_in_batches_is_that_of_each_part_at_once(size, monkeypatch
     from l2study.training import engine
 
     at_once = started_engine("adam", ONE).evaluate()
-    monkeypatch.setattr(engine, "_EVALUATION_ROWS", size)
+    monkeypatch.setitem(engine._EVALUATION_ROWS, "xla", size)
     in_batches = new_engine("adam", ONE).evaluate()
     assert in_batches == pytest.approx(at_once, rel=1e-6)
     assert len({at_once[f"{part}_ce"] for part in PARTS}) == 3

@@ -18,7 +18,7 @@ PARTS = {"train": range(0, 140), "val": range(140, 150), "test": range(150, 260)
 def trained(one_thread):
     """A model of two hidden layers after some steps, its data, and its weights in double."""
     from l2study.training.engine import Data, Engine
-    from l2study.training.model import build_model
+    from l2study.training.model import Task, build_model
 
     random = np.random.default_rng(5)
     images = random.integers(0, 256, (ROWS, *SHAPE)).astype(np.uint8)
@@ -26,14 +26,9 @@ def trained(one_thread):
     images[:, 0, 0] = 0  # never lit
     images[PARTS["test"], 0, 1] = 9
     images[PARTS["train"], 0, 1] = 0  # lit in the test set only, so never lit in training
-    model = build_model(
-        {"hidden_units": [8, 6], "activation": "relu", "regularize_output": False},
-        {"optimizer": "adam", "learning_rate": 0.01},
-        l2=0.01,
-        seed=0,
-        input_shape=SHAPE,
-        classes=CLASSES,
-    )
+    architecture = {"hidden_units": [8, 6], "activation": "relu", "regularize_output": False}
+    training = {"optimizer": "adam", "learning_rate": 0.01}
+    model = build_model(Task(architecture, training, SHAPE, CLASSES), 0.01, {})
     engine = Engine(model, Data(images, labels, 1 / 255), PARTS, 32)
     for epoch in range(20):
         engine.train_epoch(np.random.default_rng(epoch).permutation(PARTS["train"]))
@@ -77,16 +72,12 @@ def jacobians(weights, x):
 def linear(kernel, bias, images, labels, training_rows):
     """Return the network of a softmax regression with these weights, on data of float images."""
     from l2study.measuring.network import Network
-    from l2study.training.model import build_model
+    from l2study.training.model import Task, build_model
 
-    model = build_model(
-        {"hidden_units": [], "activation": "relu", "regularize_output": True},
-        {"optimizer": "sgd", "learning_rate": 0.01},
-        l2=0.0,
-        seed=0,
-        input_shape=images.shape[1:],
-        classes=kernel.shape[1],
-    )
+    architecture = {"hidden_units": [], "activation": "relu", "regularize_output": True}
+    training = {"optimizer": "sgd", "learning_rate": 0.01}
+    task = Task(architecture, training, images.shape[1:], kernel.shape[1])
+    model = build_model(task, 0.0, {})
     model.set_weights([kernel, bias])
     counts = {"train": training_rows, "validation": 0, "test": len(images) - training_rows}
     return Network(model, Prepared(images, labels, counts, kernel.shape[1], 1.0, "", ""))

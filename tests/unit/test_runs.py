@@ -31,7 +31,7 @@ def written(folder):
     row = [0.1 * number for number in range(len(HISTORY_COLUMNS) - 3)]
     history = [["0.01", 7, epoch, *(row if epoch else [None, *row[1:]])] for epoch in range(3)]
     weights = {"kernel": np.arange(6.0).reshape(2, 3), "bias": np.array([1.0])}
-    write_run(folder, history, weights, RECORD)
+    write_run(folder, HISTORY_COLUMNS, history, weights, RECORD)
     return folder
 
 
@@ -56,7 +56,7 @@ def test_what_is_written_is_read(tmp_path):
 
 
 def test_a_run_that_diverged_at_once_has_no_rows(tmp_path):
-    write_run(tmp_path, [], {"bias": np.zeros(1)}, RECORD | {"status": "diverged"})
+    write_run(tmp_path, HISTORY_COLUMNS, [], {"bias": np.zeros(1)}, RECORD | {"status": "diverged"})
     assert read_run(tmp_path, "0.01", 7).history.shape == (0, len(HISTORY_COLUMNS))
 
 

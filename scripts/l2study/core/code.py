@@ -24,16 +24,27 @@ def code(*programs: Path) -> tuple[Path, ...]:
     """Return `programs` and, sorted, every module of ours that they import, directly or not.
 
     Modules are looked for in the folder that holds the outermost package of a program. Imports
-    within functions count as well. Packages do not, because their `__init__` files are empty.
+    within functions count as well. So do the `__init__` files of packages, unless they are empty.
+
+    Raises:
+        SyntaxError: a file is no Python.
     """
     found, todo = set(), list(programs)
     while todo:
         path = todo.pop()
-        if path in found or not path.is_file():
+        if (
+            path in found
+            or not path.is_file()
+            or (path.name == "__init__.py" and not path.stat().st_size)
+        ):
             continue
         found.add(path)
         root = _root(path)
-        todo += [Path(root, *name.split(".")).with_suffix(".py") for name in _imported(path)]
+        for name in _imported(path):
+            *packages, module = name.split(".")
+            steps = [*packages, module]
+            todo += [Path(root, *steps[:n], "__init__.py") for n in range(1, len(steps) + 1)]
+            todo.append(Path(root, *packages, f"{module}.py"))
     return *programs, *sorted(found - set(programs))
 
 
@@ -48,12 +59,15 @@ def _root(path: Path) -> Path:
 def _imported(path: Path) -> list[str]:
     """Return the dotted names of what may be a module that the file at `path` imports."""
     found = []
-    for node in _statements(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    package = path.parent.relative_to(_root(path)).parts
+    for node in _statements(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+        if isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            of = [*above, *filter(None, [node.module])]
+            found += [".".join([*of, *more]) for more in ([], *([a.name] for a in node.names))]
         elif isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
-    return found
+    return list(filter(None, found))
 
 
 def _statements(node: ast.AST) -> Iterator[ast.AST]:

@@ -29,3 +29,11 @@ the epochs since the row before, with the evaluation after the last of them."""
 
 EMPTY_AT_START = ("train_loss_running", "train_accuracy_running", "seconds")
 """Columns that may be empty at epoch 0, the model before any step."""
+
+TRAINING_MODE_COLUMN = "train_accuracy_training_mode"
+"""A further column, the last one, of models that compute something else while they are trained,
+such as those with BatchNormalization or Dropout: the accuracy on the training images in that mode,
+at the weights of the end of the epoch."""
+
+ALL_COLUMNS = [*HISTORY_COLUMNS, TRAINING_MODE_COLUMN]
+"""The columns of a run's history as it is read; one that its file lacks is empty."""

@@ -3,18 +3,26 @@
 import json
 import math
 import os
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import yaml
 
-from l2study.core.config_faults import fault, mapping_in, one_line, shown
+from l2study.core import user_code
+from l2study.core.config_faults import fault, mapping_in, one_line, shown, value_in
 from l2study.core.labels import as_number, l2_label
 from l2study.core.seeds import FIRST_ROUND, SOURCES, USUAL
 
 SCHEMA = Path(__file__).resolve().parents[3] / "schemas" / "config.schema.json"
 """Made from `config_model`, which is slow to load."""
+
+
+OF_BUILT_IN = ("hidden_units", "activation", "regularize_output")
+"""The keys of the built-in network, which are of no use beside a function of one's own."""
+
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?e[+-]?\d+", re.IGNORECASE)
 
 
 class ConfigError(ValueError):
@@ -128,6 +136,14 @@ def checked_before(config: dict, *, defaults: bool = True) -> dict:
 def _canonical(normal: dict) -> dict:
     if "path" in normal["dataset"]:
         normal["dataset"].pop("name", None)
+    model = normal["model"]
+    if "build" in model:
+        for key in OF_BUILT_IN:
+            model.pop(key, None)
+        if "code" not in model:
+            model["code"] = _checksum(model["build"], "model.build")
+    else:
+        model.pop("code", None)
     # Records of runs from before these keys were there have none of them.
     for part, key, plain in (("dataset", "label_noise", 0), ("model", "regularizer", "l2")):
         if normal[part].get(key) == plain:
@@ -146,6 +162,13 @@ def _canonical(normal: dict) -> dict:
     return normal
 
 
+def _checksum(function: str, key: str) -> str:
+    try:
+        return user_code.fingerprint(function)
+    except user_code.UserCodeError as error:
+        raise ConfigError(f"{key}: {error}") from None
+
+
 def _seeds(seeds: int | list | dict) -> list | dict:
     if isinstance(seeds, dict) and "until" in seeds:
         until = seeds["until"]
@@ -157,7 +180,9 @@ def _seeds(seeds: int | list | dict) -> list | dict:
 
 def _normal(value: object, schema: dict, defaults: bool) -> object:
     """Return `value` with numbers as floats, optional nulls left out and, if wanted, defaults."""
-    kind = schema.get("type")
+    kind = schema.get("type") or value_in(schema).get("type")
+    if schema == {} and isinstance(value, str) and _NUMBER.fullmatch(value):
+        return float(value)  # YAML takes 1e-3 for text
     if isinstance(value, dict):
         return _normal_mapping(value, mapping_in(schema), defaults)
     if isinstance(value, list):
@@ -189,7 +214,10 @@ def _normal_mapping(value: dict, schema: dict, defaults: bool) -> dict:
 def _missing(config: object, schema: dict, above: tuple = ()) -> Iterator[tuple]:
     """Yield the path of every key that has a default, and no value in a configuration."""
     for key, own in schema.get("properties", {}).items() if isinstance(config, dict) else ():
-        if key not in config and "default" in own and not (key == "name" and "path" in config):
+        replaced = (key == "name" and "path" in config) or (
+            key in OF_BUILT_IN and "build" in config
+        )
+        if key not in config and "default" in own and not replaced:
             yield (*above, key)
         else:
             yield from _missing(config.get(key), own, (*above, key))

@@ -43,7 +43,8 @@ def fault(error: Mapping, config: object, schema: dict) -> str:
         return f"{key}: no value is given; allowed: {may_be}"
     if key == "dataset.name" and isinstance(value, str) and value in _UNSUITABLE:
         return f"{key}: {shown(value)} is {_UNSUITABLE[value]}; allowed: {may_be}"
-    hint = near(value, here.get("enum", [])) if isinstance(value, str) else ""
+    known = (value_in(here) or here).get("enum", [])
+    hint = near(value, known) if isinstance(value, str) else ""
     return f"{key}: {shown(value)} is not allowed; {hint}allowed: {may_be}"
 
 
@@ -70,6 +71,12 @@ def _followed(error: Mapping, config: object, schema: dict) -> tuple[list, objec
 def mapping_in(schema: dict) -> dict:
     """Return what a schema says of a mapping, or of nothing: the schema itself."""
     return next((one for one in schema.get("anyOf", []) if "properties" in one), schema)
+
+
+def value_in(schema: dict) -> dict:
+    """Return what a schema says of text, a number or a truth value; nothing where it is one."""
+    kinds = (one for one in schema.get("anyOf", []) if one.get("type") not in ("object", "array"))
+    return next(kinds, {})
 
 
 def inside(schema: dict, step: object) -> dict | None:

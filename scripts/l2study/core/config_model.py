@@ -6,7 +6,7 @@ scripts/configuration.py (`make config`). Only a check loads this module, and py
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -24,6 +24,9 @@ from l2study.core.seeds import MOST_LEVELS, SOURCES, USUAL
 
 TAKES_MOMENTUM = ("sgd", "rmsprop")
 """The optimisers that have a momentum."""
+
+DECAYS_ALREADY = ("adamw", "muon")
+"""The optimisers that decay all weights by default."""
 
 
 class Fault(ValueError):
@@ -81,6 +84,8 @@ def each_once(entries: list) -> list:
 Once = AfterValidator(each_once)
 Some = Field(min_length=1)
 Count = Field(ge=1)
+
+Function = Field(pattern=r"^[^:\n]+\.py:[A-Za-z_]\w*$")
 
 # Of several kinds of value, the one is checked that was given, so that a fault is about that.
 OF_KIND = Discriminator(lambda value: {dict: "mapping", list: "list"}.get(type(value), "value"))
@@ -195,7 +200,25 @@ class Validation(Keys):
 
 
 class Model(Keys):
-    """The network: hidden Dense layers, then a Dense layer with softmax."""
+    """The network: hidden Dense layers, then a Dense layer with softmax; or one of your own."""
+
+    build: Annotated[str, Function] | None = key(
+        """A network of your own: a Python file and a function in it. The function is given
+        `input_shape` (of one input, without the batch), `classes` and `regularizer`, and returns a
+        Keras model that is not compiled. Lambda acts on every layer that the function gives the
+        regularizer to. A relative path starts from the folder in which you start the study
+        (docs/your-model.md). The keys of the built-in network are then of no use.""",
+        allowed="FILE.py:FUNCTION",
+        absent="the built-in network of Dense layers",
+        example="models.py:lenet",
+    )
+    arguments: dict[str, Any] | None = key(
+        "Further arguments of the function, by their names.",
+        allowed="a mapping of names and values",
+        example={"dropout": 0.5},
+    )
+    code: str | None = Field(None, json_schema_extra={"readOnly": True})
+    """The checksum of the function's files, which the study finds out."""
 
     hidden_units: list[Annotated[int, Count]] = key(
         """The number of units in each hidden layer: [128] is one layer of 128, [256, 64] is two
@@ -212,7 +235,8 @@ class Model(Keys):
         """How lambda acts on these kernels. l2: lambda times the sum of the squared weights is
         added to the loss. decoupled: nothing is added to the loss; in every step the optimiser
         takes the share learning_rate * 2 * lambda from the weights, as Keras does with
-        weight_decay. It does not go with adamw, which decays already.""",
+        weight_decay. It does not go with an optimiser that decays all weights already: adamw, muon,
+        or any with a weight_decay of its own.""",
         absent="l2",
         example="decoupled",
     )
@@ -232,17 +256,65 @@ Epochs = Annotated[
 ]
 
 
+OptimizerName = Literal[
+    "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lamb", "lion", "muon",
+    "nadam", "rmsprop", "sgd",
+]  # fmt: skip
+ScheduleName = Literal[
+    "cosine_decay", "cosine_decay_restarts", "exponential_decay", "inverse_time_decay",
+    "piecewise_constant_decay", "polynomial_decay",
+]  # fmt: skip
+
+
+class Named(Keys):
+    """A mapping with a name, and arguments that the name decides on."""
+
+    model_config = ConfigDict(extra="allow")
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments by name."""
+        return self.model_extra
+
+
+class Optimizer(Named):
+    """An optimiser and its arguments."""
+
+    name: OptimizerName = key("The optimiser, by its Keras name.", ...)
+
+
+class Schedule(Named):
+    """A schedule of the learning rate and its arguments."""
+
+    name: ScheduleName = key("The schedule, by its Keras name.", ...)
+
+
 class Training(Keys):
     """How the network is trained."""
 
-    optimizer: Literal["adam", "sgd", "rmsprop", "adamw"] = key(
-        """The optimiser, by its Keras name. adamw also decays all weights at every lambda, with
-        Keras's default weight_decay of 0.004.""",
+    optimizer: Annotated[
+        Annotated[OptimizerName, Value] | Annotated[Optimizer, Mapping], OF_KIND
+    ] = key(
+        """The optimiser, by its Keras name; or a mapping of its name and further arguments, such as
+        {name: sgd, nesterov: true, weight_decay: 0.001}. adamw and muon also decay all weights at
+        every lambda, with Keras's default weight_decay of 0.004.""",
         "adam",
+        allowed=f"{', '.join(get_args(OptimizerName))}; or a mapping with the key name, and"
+        " arguments of this optimiser",
     )
-    learning_rate: float = key("The learning rate of the optimiser.", 0.001, gt=0)
+    learning_rate: Annotated[
+        Annotated[float, Field(gt=0), Value] | Annotated[Schedule, Mapping],
+        OF_KIND,
+    ] = key(
+        """The learning rate of the optimiser; or a schedule of Keras, as a mapping of its name and
+        arguments, such as {name: cosine_decay, initial_learning_rate: 0.1, decay_steps: 5000}.
+        Keras counts in steps: an epoch has the number of training images over the batch size.""",
+        0.001,
+        allowed="a number above 0; or a mapping with the key name, one of"
+        f" {', '.join(get_args(ScheduleName))}, and arguments of this schedule",
+    )
     momentum: float | None = key(
-        "The momentum of sgd or rmsprop. The other optimisers do not take it.",
+        "The momentum of sgd or rmsprop. Other optimisers take theirs as an argument, if any.",
         absent="no momentum",
         example=0.9,
         ge=0,
@@ -268,6 +340,13 @@ class Training(Keys):
         scale from 1 to the last.""",
         {"points": 18},
         allowed="all, a list of epochs such as [1, 2, 4, 8, 20], or a mapping with the key points",
+    )
+    program: Literal["xla", "graph"] | None = key(
+        """How an epoch is compiled. xla is several times faster for Dense and recurrent layers,
+        and slower, by as much, for convolutions, attention and Dropout. Results differ by rounding;
+        with random layers, such as Dropout, they differ as those of another seed.""",
+        absent="what suits the layers of the model",
+        example="graph",
     )
 
 
@@ -435,15 +514,31 @@ class Config(Keys):
     def _about_training(self) -> Iterator[str]:
         """Yield the faults between keys of the network and its training."""
         training, model = self.training, self.model
-        if training.momentum is not None and training.optimizer not in TAKES_MOMENTUM:
+        given = training.optimizer
+        optimizer, options = (
+            (given, {}) if isinstance(given, str) else (given.name, given.arguments)
+        )
+        if training.momentum is not None and optimizer not in TAKES_MOMENTUM:
             yield (
                 f"training.momentum: {training.momentum!r} is given, but the optimizer"
-                f" {training.optimizer} takes none; allowed with: {', '.join(TAKES_MOMENTUM)}"
+                f" {optimizer} takes none; allowed with: {', '.join(TAKES_MOMENTUM)}"
             )
-        if model.regularizer == "decoupled" and training.optimizer == "adamw":
+        for name in ("learning_rate", "momentum"):
+            if name in options:
+                yield f"training.optimizer: {name} is among its arguments; allowed: training.{name}"
+        decays = optimizer in DECAYS_ALREADY or options.get("weight_decay")
+        if model.regularizer == "decoupled" and decays:
             yield (
-                'model.regularizer: "decoupled" is given, but the optimizer adamw decays all'
-                " weights already; allowed with: adam, sgd, rmsprop"
+                f'model.regularizer: "decoupled" is given, but the optimizer {optimizer} decays all'
+                f" weights already; allowed with: one without weight_decay, none of"
+                f" {', '.join(DECAYS_ALREADY)}"
+            )
+        if model.arguments is not None and model.build is None:
+            yield "model.arguments: is given without model.build; allowed: with a function of yours"
+        if reserved := {"input_shape", "classes", "regularizer"} & set(model.arguments or ()):
+            yield (
+                f"model.arguments: {min(reserved)} is what the study gives to the function;"
+                " allowed: other arguments"
             )
         epochs = training.evaluate_at
         if isinstance(epochs, list) and max(epochs) > training.epochs:
@@ -451,7 +546,7 @@ class Config(Keys):
                 f"training.evaluate_at: epoch {max(epochs)} is after the last;"
                 f" allowed: at most {training.epochs}, the number of epochs"
             )
-        if not model.hidden_units and not model.regularize_output:
+        if not model.build and not model.hidden_units and not model.regularize_output:
             yield (
                 "model.hidden_units: [] leaves no kernel to regularise;"
                 " allowed: at least one layer, or regularize_output: true"

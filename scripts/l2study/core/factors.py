@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from l2study.core.config import ConfigError
+from l2study.core.config import OF_BUILT_IN, ConfigError
 from l2study.core.labels import l2_label
 from l2study.core.paths import BASE
 
@@ -24,6 +24,9 @@ _ABSENT = {
     "momentum": "0",
 }
 """The label of an optional key that a configuration does not have."""
+
+_MERGED = (*STUDIED, "arguments")
+"""Mappings of which a level gives the keys that differ; it gives any other mapping whole."""
 
 _TAKEN = ("setup", "runs", "completed", "diverged", "missing", "matches_exercise", "l2", "against")
 """Columns of the tables, where a factor has a column of its name; so have all that end in _l2."""
@@ -167,6 +170,12 @@ def _check_changes(changes: object, base: dict, where: str) -> None:
         raise ConfigError(
             f"{where}: dataset.name is ignored where there is a dataset.path; allowed: dataset.path"
         )
+    ignored = [key for key in OF_BUILT_IN if ("model", key) in _paths(changes)]
+    if ignored and "build" in changed(base, changes)["model"]:
+        raise ConfigError(
+            f"{where}: model.{ignored[0]} is ignored where there is a model.build; allowed:"
+            " model.arguments"
+        )
 
 
 def _paths(changes: Mapping, above: tuple = ()) -> list[tuple]:
@@ -174,7 +183,7 @@ def _paths(changes: Mapping, above: tuple = ()) -> list[tuple]:
     found = []
     for key, value in changes.items():
         here = (*above, key)
-        nested = isinstance(value, dict) and value and len(here) < 2
+        nested = isinstance(value, dict) and value and key in _MERGED
         found += _paths(value, here) if nested else [here]
     return found
 
@@ -182,8 +191,10 @@ def _paths(changes: Mapping, above: tuple = ()) -> list[tuple]:
 def changed(config: Mapping, changes: Mapping) -> dict:
     """Return `config` with the keys of `changes` in place of its own; None takes a key away."""
     result = copy.deepcopy(dict(config))
+    if "build" in changes:
+        result.pop("code", None)  # the checksum of another function
     for key, value in changes.items():
-        both = isinstance(value, dict) and isinstance(result.get(key), dict) and key in STUDIED
+        both = isinstance(value, dict) and isinstance(result.get(key), dict) and key in _MERGED
         result[key] = changed(result[key], value) if both else copy.deepcopy(value)
     return result
 
@@ -191,6 +202,8 @@ def changed(config: Mapping, changes: Mapping) -> dict:
 def _at(config: Mapping, key: str, default: object = None) -> object:
     for step in key.split("."):
         if not isinstance(config, Mapping) or step not in config:
+            if key.startswith("model.arguments."):
+                return "default"  # the function's own
             return _ABSENT.get(key.rpartition(".")[2], default)
         config = config[step]
     return config

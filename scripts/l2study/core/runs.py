@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from l2study.core.columns import HISTORY_COLUMNS
+from l2study.core.columns import ALL_COLUMNS, HISTORY_COLUMNS
 from l2study.core.files import replacing, write_json, write_text
 from l2study.core.paths import left_folder, measures_file, predictions_file, run_folder
 from l2study.core.predictions import Predicted, read_predictions
@@ -37,6 +37,8 @@ class DamagedRunError(ValueError):
 class Run(NamedTuple):
     """A run as it was read: its history, shape (evaluated epochs, columns), its record, and more.
 
+    The columns are `HISTORY_COLUMNS`, or `ALL_COLUMNS` if the model has a mode of training.
+
     `measured` is what measuring has written for this run, and `predictions` what the run predicts
     for the images of each part of `PARTS`. Both are empty for a diverged run, and where they were
     not asked for.
@@ -51,13 +53,18 @@ class Run(NamedTuple):
 
 
 def write_run(
-    folder: Path, history: list[list], weights: Mapping[str, np.ndarray], record: dict
+    folder: Path,
+    columns: list[str],
+    history: list[list],
+    weights: Mapping[str, np.ndarray],
+    record: dict,
 ) -> None:
     """Write the three files of a run, each whole or not at all, the record last.
 
     Args:
         folder: of the run.
-        history: one row per evaluated epoch, with `HISTORY_COLUMNS`; None is an empty cell.
+        columns: `HISTORY_COLUMNS`, and perhaps `TRAINING_MODE_COLUMN`.
+        history: one row per evaluated epoch, with these columns; None is an empty cell.
         weights: every array by its name, in the order that `model.set_weights` takes.
         record: the content of run.json; checksums are added to it.
 
@@ -69,7 +76,7 @@ def write_run(
     with replacing(folder / "weights.npz") as unfinished:
         np.savez(unfinished, **weights)
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([HISTORY_COLUMNS, *history])
+    csv.writer(text, lineterminator="\n").writerows([columns, *history])
     write_text(folder / "history.csv", text.getvalue())
     checksums = {
         f"{name}_sha256": hashlib.sha256((folder / file).read_bytes()).hexdigest()
@@ -97,10 +104,10 @@ def read_run(folder: Path, l2: str, seed: int, promised: Mapping | None = None) 
         raise _damaged(folder, "run.json", f"is of another study, its {' and '.join(odd)} differs")
     content = _checked(folder, "history.csv", record["history_sha256"]).decode()
     header, *rows = csv.reader(content.splitlines())
-    if header != HISTORY_COLUMNS:
+    if header not in (HISTORY_COLUMNS, ALL_COLUMNS):
         raise _damaged(folder, "history.csv", "has other columns than it should")
     cells = [[float(cell) if cell else math.nan for cell in row] for row in rows]
-    history = np.array(cells).reshape(-1, len(HISTORY_COLUMNS))
+    history = np.array(cells).reshape(-1, len(header))
     return Run(l2, seed, history, record, measured={}, predictions={})
 
 

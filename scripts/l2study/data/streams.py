@@ -18,6 +18,7 @@ _STREAMS = {
     "sample": 4,
     "label noise": 5,
     "test part": 6,
+    "layer noise": 7,
 }
 
 
@@ -41,8 +42,9 @@ def stream(purpose: str, *keys: int) -> np.random.Generator:
     """Return the generator for `purpose`, one of its own for every combination of `keys`.
 
     Args:
-        purpose: a source of variation (keyed by its seed; `order` by that and the epoch), "input
-            noise", "label noise" or "test part" (no key: the same for every run).
+        purpose: a source of variation (keyed by its seed; `order` by that and the epoch), "layer
+            noise" (keyed by the seed of `order`), "input noise", "label noise" or "test part" (no
+            key: the same for every run).
         keys: non-negative integers. NumPy fills what it is seeded with up with zeros, so a last
             key of 0 is as none.
 

@@ -17,7 +17,8 @@ from l2study.data import prepared
 from l2study.measuring.functions import measured
 from l2study.measuring.network import Network
 from l2study.training.engine import kind
-from l2study.training.model import build_model
+from l2study.training.model import Task, build_model
+from l2study.training.one_run import function_of
 
 _compiled = {}
 """The network that this process measured last, by what its programs depend on."""
@@ -110,7 +111,14 @@ def _network(config: dict, data: prepared.Prepared) -> Network:
     """Return a network on `data`, whose programs are compiled if the last was of the same kind."""
     key = json.dumps([config["model"], kind(data)])
     if key not in _compiled:
-        model = build_model(config["model"], config["training"], 0.0, 0, data.shape, data.classes)
+        task = Task(
+            config["model"],
+            config["training"],
+            data.shape,
+            data.classes,
+            function_of(config["model"]),
+        )
+        model = build_model(task, 0.0, {})
         _compiled.clear()
         _compiled[key] = Network(model, data)
     elif _compiled[key].prepared is not data:

@@ -16,7 +16,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from l2study.core.columns import EMPTY_AT_START, HISTORY_COLUMNS
+from l2study.core.columns import ALL_COLUMNS, EMPTY_AT_START, HISTORY_COLUMNS
 from l2study.core.design import Setup
 from l2study.core.measures import GAPS, MEASURES, RUN_MEASURES, names
 from l2study.core.runs import Run
@@ -45,9 +45,9 @@ def without_value(setup: Setup) -> set[str]:
 
 
 def histories_table(runs: list[Run]) -> pd.DataFrame:
-    """Return all rows of all runs by `HISTORY_COLUMNS`, in the order of the runs."""
+    """Return all rows of all runs, which have the same columns, in the order of the runs."""
     rows = np.concatenate([run.history for run in runs])
-    table = pd.DataFrame(rows, columns=HISTORY_COLUMNS)
+    table = pd.DataFrame(rows, columns=ALL_COLUMNS[: rows.shape[1]])
     return table.astype({"seed": int, "epoch": int})
 
 
@@ -77,7 +77,7 @@ def runs_table(runs: list[Run], absent: Collection[str] = ()) -> pd.DataFrame:
 
 
 def _measures(run: Run) -> dict[str, float]:
-    last = dict(zip(HISTORY_COLUMNS, run.history[-1].tolist(), strict=True))
+    last = dict(zip(ALL_COLUMNS, run.history[-1].tolist(), strict=False))
     val_ce = run.history[:, HISTORY_COLUMNS.index("val_ce")]
     lowest = int(val_ce.argmin())
     val_ce_min = float(val_ce[lowest])

@@ -1,21 +1,31 @@
 """Training and evaluation, each compiled into one program per epoch.
 
-`keras.Model.fit` returns to Python after every batch. Here an epoch is a single XLA program: a loop
+`keras.Model.fit` returns to Python after every batch. Here an epoch is a single program: a loop
 over row numbers that gathers a batch from images kept as they are stored, and then does what
-`Model.train_step` does, with Keras's own model, loss and optimizer. The results are those of
-`model.fit` on the same order of rows, up to the rounding of single precision.
+`Model.train_step` does, with Keras's own model, loss and optimizer. The program is compiled by XLA
+or is a graph of TensorFlow's own kernels, see `model.suits_xla`. The results are those of
+`model.fit` on the same order of rows, with `jit_compile` true or false, up to the rounding of
+single precision.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 
+from l2study.core.columns import TRAINING_MODE_COLUMN
 from l2study.data.prepared import Prepared
 from l2study.training.backend import keras, tf
-from l2study.training.model import coefficients, regularized_kernels
+from l2study.training.model import (
+    coefficients,
+    has_training_mode,
+    matrix_shape,
+    random_states,
+    regularized_kernels,
+)
 
-_EVALUATION_ROWS = 1000
-"""Images per step of an evaluation: few enough for their activations to stay in the cache."""
+_EVALUATION_ROWS = {"xla": 1000, "graph": 250}
+"""Images per step of an evaluation, by the kind of program: few enough for their activations to
+stay in the cache. What suits XLA has few."""
 
 
 def resident(array: np.ndarray) -> tf.Tensor:
@@ -29,9 +39,9 @@ def resident(array: np.ndarray) -> tf.Tensor:
     return tf.experimental.dlpack.from_dlpack(np.asarray(array).__dlpack__())
 
 
-def compiled(function: Callable) -> Callable:
-    """Return `function` as one XLA program, which is compiled at its first call."""
-    return tf.function(function, jit_compile=True, autograph=False)
+def compiled(function: Callable, program: str) -> Callable:
+    """Return `function` as one program, "xla" or "graph", which is made at its first call."""
+    return tf.function(function, jit_compile=program == "xla", autograph=False)
 
 
 def fold(step: Callable, rows: int, size: int, state: tuple) -> tuple:
@@ -94,9 +104,9 @@ def kind(data: Prepared) -> list:
     return [images.shape, images.dtype.name, data.counts, data.classes, data.scale]
 
 
-def count_correct(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
-    """Return how many rows of `probabilities` are largest at their label."""
-    predicted = tf.argmax(probabilities, -1, output_type=tf.int32)
+def count_correct(labels: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+    """Return how many rows of `outputs`, probabilities or logits, are largest at their label."""
+    predicted = tf.argmax(outputs, -1, output_type=tf.int32)
     return tf.reduce_sum(tf.cast(predicted == tf.cast(labels, tf.int32), tf.int32))
 
 
@@ -107,12 +117,25 @@ class Engine:
     is in Keras's single precision.
     """
 
-    def __init__(self, model: keras.Model, data: Data, parts: dict[str, range], batch_size: int):
-        """Take a model of `build_model`, and the rows of the parts "train", "val" and "test"."""
+    def __init__(
+        self,
+        model: keras.Model,
+        data: Data,
+        parts: dict[str, range],
+        batch_size: int,
+        program: str = "xla",
+    ):
+        """Take a model of `build_model`, the rows of the parts "train", "val" and "test", and the
+        kind of program: "xla" or "graph".
+        """
         self.model, self._data, self._parts, self._batch_size = model, data, parts, batch_size
+        self.program = program
         model.optimizer.build(model.trainable_variables)
-        self._train_program = compiled(self._train_step_by_step)
-        self._evaluation_program = compiled(self._evaluate)
+        self._train_program = compiled(self._train_step_by_step, program)
+        self._evaluation_program = compiled(self._evaluate, program)
+        self._mode_program = None
+        if has_training_mode(model):
+            self._mode_program = compiled(self._count_in_training_mode, program)
 
     def restart(self, model: keras.Model, data: Data) -> None:
         """Go on from the state of `model`, built as this engine's own but for lambda and seed.
@@ -146,12 +169,12 @@ class Engine:
         def step(first, length, loss_sum, correct):
             images, labels = data.rows(tf.slice(order, [first], [length]))
             with tf.GradientTape() as tape:
-                probabilities = model(images, training=True)
-                loss = model.compute_loss(images, labels, probabilities, training=True)
+                outputs = model(images, training=True)
+                loss = model.compute_loss(images, labels, outputs, training=True)
             model.optimizer.apply(tape.gradient(loss, variables), variables)
             return (
                 loss_sum + tf.cast(loss, tf.float64) * length,
-                correct + count_correct(labels, probabilities),
+                correct + count_correct(labels, outputs),
             )
 
         start = (tf.constant(0.0, tf.float64), tf.constant(0))
@@ -164,7 +187,9 @@ class Engine:
         each part, `train_loss` and `val_loss` are Keras's own loss, `penalty` is the sum of the
         model's regularisation terms; `weight_norm` is the Frobenius norm over the regularised
         kernels, `weight_max_abs` their largest absolute weight, and `spectral_norm` the largest
-        singular value of any of them.
+        singular value of any of them as a matrix, see `matrix_shape`. Where the model computes
+        something else while it is trained, `train_accuracy_training_mode` is the share of right
+        answers of the training part in that mode.
         """
         sums, penalty, weight_norm, weight_max_abs = self._evaluation_program(self._data)
         measures = {}
@@ -172,6 +197,9 @@ class Engine:
             measures[f"{part}_ce"] = float(ce) / len(rows)
             measures[f"{part}_loss"] = float(loss) / len(rows)
             measures[f"{part}_accuracy"] = int(correct) / len(rows)
+        if self._mode_program:
+            share = int(self._mode_program(self._data)) / len(self._parts["train"])
+            measures[TRAINING_MODE_COLUMN] = share
         return measures | {
             "penalty": float(penalty),
             "weight_norm": float(weight_norm),
@@ -179,19 +207,39 @@ class Engine:
             "spectral_norm": max(spectral_norm(k.numpy()) for k in regularized_kernels(self.model)),
         }
 
+    def _count_in_training_mode(self, data: Data) -> tf.Tensor:
+        """Return how many training rows are right in training mode, in batches of their order in
+        the data, and leave the state of the model as it was.
+        """
+        model, rows = self.model, self._parts["train"]
+        state = [*model.non_trainable_weights, *random_states(model)]
+        before = [tf.identity(one.value) for one in state]
+
+        def step(first, length, correct):
+            images, labels = data.span(rows.start + first, length)
+            return (correct + count_correct(labels, model(images, training=True)),)
+
+        (correct,) = fold(step, len(rows), self._batch_size, (tf.constant(0),))
+        for one, value in zip(state, before, strict=True):
+            one.assign(value)
+        return correct
+
     def _evaluate(self, data: Data) -> tuple:
-        model, parts, size = self.model, self._parts.values(), _EVALUATION_ROWS
+        model, parts = self.model, self._parts.values()
+        size = _EVALUATION_ROWS[self.program]
 
         def step(part, first, length, ce_sums, loss_sums, correct):
             images, labels = data.span(first, length)
-            probabilities = model(images, training=False)
-            ce = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
-            loss = model.compute_loss(images, labels, probabilities, training=False)
+            outputs = model(images, training=False)
+            ce = keras.losses.sparse_categorical_crossentropy(
+                labels, outputs, from_logits=model.loss.from_logits
+            )
+            loss = model.compute_loss(images, labels, outputs, training=False)
             own = tf.one_hot(part, len(parts), dtype=tf.float64)
             return (
                 ce_sums + own * tf.reduce_sum(tf.cast(ce, tf.float64)),
                 loss_sums + own * tf.cast(loss, tf.float64) * length,
-                correct + tf.cast(own, tf.int32) * count_correct(labels, probabilities),
+                correct + tf.cast(own, tf.int32) * count_correct(labels, outputs),
             )
 
         # All whole batches in one loop, whatever their part: each loop is compiled by itself.
@@ -215,18 +263,22 @@ class Engine:
         kernels = [tf.cast(kernel, tf.float64) for kernel in regularized_kernels(model)]
         squares = tf.add_n([tf.reduce_sum(tf.square(kernel)) for kernel in kernels])
         largest = tf.reduce_max(tf.stack([tf.reduce_max(tf.abs(kernel)) for kernel in kernels]))
-        return sums, tf.add_n(model.losses), tf.sqrt(squares), largest
+        penalties = [kernel.regularizer(kernel) for kernel in regularized_kernels(model)]
+        return sums, tf.add_n(penalties), tf.sqrt(squares), largest
 
 
 def _state(model: keras.Model) -> list:
     return [*model.variables, *model.optimizer.variables, *coefficients(model)]
 
 
-def spectral_norm(matrix: np.ndarray) -> float:
-    """Return the largest singular value of `matrix`, from the eigenvalues of its smaller Gram
-    matrix in double precision; not a number where the matrix is not finite.
+def spectral_norm(kernel: np.ndarray) -> float:
+    """Return the largest singular value of `kernel` as a matrix, see `matrix_shape`.
+
+    It comes from the eigenvalues of the smaller Gram matrix in double precision, and is not a
+    number where the kernel is not finite.
     """
-    if not np.isfinite(matrix).all():
+    if not np.isfinite(kernel).all():
         return float("nan")
+    matrix = kernel.reshape(matrix_shape(kernel.shape))
     tall = np.asarray(matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T, np.float64)
     return float(np.sqrt(max(np.linalg.eigvalsh(tall.T @ tall)[-1], 0.0)))

@@ -6,17 +6,17 @@ trains every run again. So nothing else belongs here; `one_run` writes files and
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from l2study.core.columns import HISTORY_COLUMNS
+from l2study.core.columns import HISTORY_COLUMNS, TRAINING_MODE_COLUMN
 from l2study.core.epochs import evaluated_epochs
 from l2study.data.prepared import Prepared
-from l2study.data.streams import source_seed, source_stream
+from l2study.data.streams import source_stream
 from l2study.training.engine import Data, Engine, kind
-from l2study.training.model import build_model
+from l2study.training.model import Task, build_model, suits_xla
 
 _compiled = {}
 """The engine of the last run in this process, by what its programs depend on."""
@@ -44,6 +44,7 @@ class History:
         self.epochs = training["epochs"]
         self.evaluated = set(evaluated_epochs(training))
         self.diverged_epoch: int | None = None
+        self.columns = list(HISTORY_COLUMNS)
         self.rows: list[list] = []
         self._about, self._since_row = {"l2": l2, "seed": seed}, 0.0
 
@@ -55,7 +56,9 @@ class History:
             self.diverged_epoch = epoch.number
         elif epoch.number in self.evaluated:
             values |= self._about | {"epoch": epoch.number, "seconds": round(self._since_row, 6)}
-            self.rows.append([values[column] for column in HISTORY_COLUMNS])
+            if TRAINING_MODE_COLUMN in values:
+                self.columns = [*HISTORY_COLUMNS, TRAINING_MODE_COLUMN]
+            self.rows.append([values[column] for column in self.columns])
             self._since_row = 0.0
 
     def has_ended(self, epoch: int) -> bool:
@@ -63,12 +66,24 @@ class History:
         return self.diverged_epoch is not None or epoch >= self.epochs
 
 
-def engine_of(config: Mapping, data: Prepared, l2: str, sources: Mapping[str, int]) -> Engine:
-    """Return an engine with a freshly built model, compiled before if the last run was alike."""
-    seed = source_seed("weights", sources)
-    model = build_model(
-        config["model"], config["training"], float(l2), seed, data.shape, data.classes
-    )
+def engine_of(
+    config: Mapping,
+    data: Prepared,
+    l2: str,
+    sources: Mapping[str, int],
+    function: Callable | None = None,
+) -> Engine:
+    """Return an engine with a freshly built model, compiled before if the last run was alike.
+
+    Args:
+        config: a canonical configuration; `model` and `training` are read.
+        data: that it trains on.
+        l2: the label of the coefficient.
+        sources: the seed of every source that varies.
+        function: that builds a model of the user's own; None for the built-in network.
+    """
+    task = Task(config["model"], config["training"], data.shape, data.classes, function)
+    model = build_model(task, float(l2), sources)
     # How many epochs there are, and which are evaluated, is no part of the programs; nor is which
     # rows the data have.
     training = {k: v for k, v in config["training"].items() if k not in ("epochs", "evaluate_at")}
@@ -77,7 +92,8 @@ def engine_of(config: Mapping, data: Prepared, l2: str, sources: Mapping[str, in
     if key in _compiled:
         _compiled[key].restart(model, on_device)
     else:
-        engine = Engine(model, on_device, data.parts, training["batch_size"])
+        program = training.get("program") or ("xla" if suits_xla(model) else "graph")
+        engine = Engine(model, on_device, data.parts, training["batch_size"], program)
         _compiled.clear()
         _compiled[key] = engine
     return _compiled[key]

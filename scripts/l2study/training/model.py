@@ -1,19 +1,54 @@
-"""The Keras model of a run: dense layers, L2 or decay of their kernels, and an optimizer."""
+"""The Keras model of a run: its layers, L2 or decay of their weights, and an optimizer.
 
-import itertools
+A model is made by a function of the input's shape, the number of classes and the regulariser:
+`dense_network`, or one of the user's own.
+"""
 
-from l2study.data.streams import stream
+import math
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from l2study.data.streams import source_seed, stream
 from l2study.training.backend import keras, tf
 
-_OPTIMIZERS = {
-    "adam": keras.optimizers.Adam,
-    "adamw": keras.optimizers.AdamW,
-    "rmsprop": keras.optimizers.RMSprop,
-    "sgd": keras.optimizers.SGD,
-}
+_INPUTS = "InputLayer Flatten Reshape Permute Identity Rescaling Dense Embedding"
+_ACTIVATIONS = "Activation ReLU LeakyReLU ELU Softmax"
+_NORMALISATIONS = "BatchNormalization LayerNormalization"
+_MERGES = "Add Subtract Multiply Average Maximum Minimum Concatenate Sequential Functional"
+_RECURRENT = "SimpleRNN SimpleRNNCell GRU GRUCell LSTM LSTMCell RNN Bidirectional"
+
+SUITS_XLA = frozenset(
+    " ".join([_INPUTS, _ACTIVATIONS, _NORMALISATIONS, _MERGES, _RECURRENT]).split()
+)
+"""The layers, by the names of their classes in Keras, that were measured to be faster as one XLA
+program per epoch. In a loop of XLA on a CPU, convolutions and random numbers are slow."""
 
 
-class L2(keras.regularizers.L2):
+_ALIVE = weakref.WeakValueDictionary()
+"""The regularisers of this process by the numbers that stand for them in configurations."""
+
+
+class _Shared(keras.regularizers.Regularizer):
+    """A regulariser that remains one object where Keras makes a layer anew from its configuration,
+    as Bidirectional does.
+    """
+
+    def get_config(self) -> dict:
+        """Return the number by which `from_config` finds this object in this process."""
+        _ALIVE[id(self)] = self
+        return {"number": id(self)}
+
+    @classmethod
+    def from_config(cls, config: dict) -> "_Shared":
+        """Return the object that has given this configuration."""
+        return _ALIVE[config["number"]]
+
+
+@keras.saving.register_keras_serializable("l2study")
+class L2(_Shared):
     """Keras's L2, `l2 * sum(W**2)`, with a coefficient that is fed to compiled programs.
 
     The coefficient is a variable, not a constant inside them, so one program serves every lambda.
@@ -21,91 +56,211 @@ class L2(keras.regularizers.L2):
 
     def __init__(self, l2: float):
         """Take the coefficient."""
-        super().__init__(l2)
-        self.l2 = tf.Variable(self.l2, trainable=False, dtype=tf.float32)
+        self.coefficient = tf.Variable(l2, trainable=False, dtype=tf.float32)
 
-    def __call__(self, kernel: tf.Tensor) -> tf.Tensor:
-        """Return the penalty of `kernel`, shape (inputs, units).
+    def __call__(self, weight: tf.Tensor) -> tf.Tensor:
+        """Return the penalty of `weight`, of any shape.
 
         A matrix product sums the rows, since the processor does many of them at a time. XLA would
         sum a whole matrix one by one.
         """
-        ones = tf.ones([kernel.shape[1], 1])
-        return self.l2 * tf.reduce_sum(tf.matmul(tf.square(kernel), ones))
+        matrix = tf.reshape(tf.cast(weight, tf.float32), matrix_shape(weight.shape))
+        ones = tf.ones([matrix.shape[1], 1])
+        return self.coefficient * tf.reduce_sum(tf.matmul(tf.square(matrix), ones))
 
 
-class Decoupled(keras.regularizers.Regularizer):
-    """The mark of a kernel that the optimizer decays (Loshchilov and Hutter 2019).
+@keras.saving.register_keras_serializable("l2study")
+class Decoupled(_Shared):
+    """The mark of a weight that the optimizer decays (Loshchilov and Hutter 2019).
 
-    Each step takes `learning_rate * decay * W` from such a kernel W, as Keras's optimizers do with
+    Each step takes `learning_rate * decay * W` from such a weight W, as Keras's optimizers do with
     `weight_decay`. `decay` is 2 * l2, as in the gradient of `l2 * sum(W**2)`. It is a variable, fed
     to compiled programs as that of `L2` is.
     """
 
     def __init__(self, l2: float):
         """Take the coefficient of the L2 that this decay is the counterpart of."""
-        self.decay = tf.Variable(2 * l2, trainable=False, dtype=tf.float32)
+        self.coefficient = tf.Variable(2 * l2, trainable=False, dtype=tf.float32)
 
-    def __call__(self, kernel: tf.Tensor) -> tf.Tensor:
-        """Return the penalty of `kernel`: none."""
+    def __call__(self, weight: tf.Tensor) -> tf.Tensor:
+        """Return the penalty of `weight`: none."""
         return tf.zeros([])
 
 
-def build_model(
-    architecture: dict,
-    training: dict,
-    l2: float,
-    seed: int,
-    input_shape: tuple[int, ...],
-    classes: int,
-) -> keras.Model:
-    """Return `Flatten -> Dense(..., kernel_regularizer=L2(l2)) ... -> Dense(softmax)`, compiled.
+class Task(NamedTuple):
+    """What a model is built for.
+
+    `model` and `training` are the parts of a canonical configuration, `shape` is that of one input,
+    and `function` is the user's, None for the built-in network.
+    """
+
+    model: Mapping
+    training: Mapping
+    shape: tuple[int, ...]
+    classes: int
+    function: Callable | None = None
+
+
+def build_model(task: Task, l2: float, sources: Mapping[str, int]) -> keras.Model:
+    """Return the model of a run at its start, compiled: it can be given to `model.fit` as it is.
+
+    The loss is the cross-entropy of integer labels. Initial weights follow the seed of the source
+    `weights`, random layers such as Dropout that of `order`. Neither depends on l2.
 
     Args:
-        architecture: `hidden_units` (a list, one entry per hidden layer), `activation`,
-            `regularize_output` and perhaps `regularizer`, as in the configuration.
-        training: `optimizer`, `learning_rate` and perhaps `momentum`, as in the configuration.
+        task: what it is built for.
         l2: the coefficient; the penalty is l2 * sum(W**2), without one half. With the regularizer
             `decoupled` there is no penalty, see `Decoupled`.
-        seed: of the initial weights, which are the same for every l2.
-        input_shape: shape of one image.
-        classes: number of classes; labels are integers from 0.
+        sources: the seed of every source of variation that varies.
 
-    The loss is the cross-entropy of integer labels, and accuracy is compiled as a metric. So the
-    model can be given to `model.fit` as it is.
+    Raises:
+        ValueError: Keras does not take the optimizer's or the schedule's arguments.
     """
-    decoupled = architecture.get("regularizer") == "decoupled"
-    regularizer = Decoupled(l2) if decoupled else L2(l2)
-    seeds = stream("weights", seed)
+    regularizer = (Decoupled if task.model.get("regularizer") == "decoupled" else L2)(l2)
+    model = _layers(task, regularizer, stream("weights", source_seed("weights", sources)))
+    noise = stream("layer noise", source_seed("order", sources))
+    for state in random_states(model):
+        state.assign([int(noise.integers(2**31)), 0])
+    optimizer = make_optimizer(task.training)
+    if isinstance(regularizer, Decoupled):
+        optimizer.weight_decay = regularizer.coefficient
+        decayed = {id(weight) for weight in regularized_kernels(model)}
+        others = [weight for weight in model.trainable_variables if id(weight) not in decayed]
+        optimizer.exclude_from_weight_decay(others)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=gives_logits(model, task.shape))
+    model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
+    return model
+
+
+def _layers(task: Task, regularizer: _Shared, seeds: np.random.Generator) -> keras.Model:
+    """Return the model of the task's function, with all its weights."""
     # Keras would count the layers of all models of a process, which trains and measures several.
-    names = itertools.chain(["dense"], (f"dense_{number}" for number in itertools.count(1)))
+    keras.utils.clear_session(free_memory=False)
+    if task.function is None:
+        keys = ("hidden_units", "activation", "regularize_output")
+        own = {key: task.model[key] for key in keys}
+        return dense_network(task.shape, task.classes, regularizer, seeds, **own)
+    # What has no seed of its own takes it from Python's generator, in the order of building.
+    keras.utils.set_random_seed(int(seeds.integers(2**31)))
+    model = task.function(
+        input_shape=task.shape,
+        classes=task.classes,
+        regularizer=regularizer,
+        **task.model.get("arguments", {}),
+    )
+    if not model.built or not model.weights:
+        model(tf.zeros([1, *task.shape]))  # a subclass makes its weights at its first call
+    return model
+
+
+def dense_network(
+    input_shape: tuple[int, ...],
+    classes: int,
+    regularizer: keras.regularizers.Regularizer,
+    seeds: np.random.Generator,
+    hidden_units: Sequence[int],
+    activation: str,
+    regularize_output: bool,
+) -> keras.Model:
+    """Return `Flatten -> Dense(..., kernel_regularizer=regularizer) ... -> Dense(softmax)`.
+
+    Args:
+        input_shape: shape of one input.
+        classes: number of classes.
+        regularizer: of the hidden kernels.
+        seeds: gives each layer the seed of its initial kernel.
+        hidden_units: one entry per hidden layer.
+        activation: of the hidden layers, by its Keras name.
+        regularize_output: whether the output kernel has the regularizer too.
+    """
 
     def dense(units: int, activation: str, regularized: bool) -> keras.layers.Layer:
         return keras.layers.Dense(
             units,
-            name=next(names),
             activation=activation,
             kernel_initializer=keras.initializers.GlorotUniform(seed=int(seeds.integers(2**31))),
             kernel_regularizer=regularizer if regularized else None,
         )
 
-    hidden = [dense(n, architecture["activation"], True) for n in architecture["hidden_units"]]
-    output = dense(classes, "softmax", architecture["regularize_output"])
-    layers = [keras.Input(input_shape), keras.layers.Flatten(), *hidden, output]
-    model = keras.Sequential(layers, name="sequential")
-    options = {key: training[key] for key in ("learning_rate", "momentum") if key in training}
-    optimizer = _OPTIMIZERS[training["optimizer"]](**options)
-    if decoupled:
-        optimizer.weight_decay = regularizer.decay
-        decayed = {id(kernel) for kernel in regularized_kernels(model)}
-        others = [weight for weight in model.trainable_variables if id(weight) not in decayed]
-        optimizer.exclude_from_weight_decay(others)
-    model.compile(
-        optimizer=optimizer,
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
+    hidden = [dense(units, activation, True) for units in hidden_units]
+    output = dense(classes, "softmax", regularize_output)
+    return keras.Sequential([keras.Input(input_shape), keras.layers.Flatten(), *hidden, output])
+
+
+def make_optimizer(training: Mapping) -> keras.optimizers.Optimizer:
+    """Return the optimizer of the configuration's part `training`.
+
+    Raises:
+        ValueError: Keras does not take the arguments.
+    """
+    given = training["optimizer"]
+    options = {"name": given} if isinstance(given, str) else dict(given)
+    options |= {"momentum": training["momentum"]} if "momentum" in training else {}
+    rate = training["learning_rate"]
+    if isinstance(rate, Mapping):
+        rate = _named("learning_rate", keras.optimizers.schedules, rate)
+    return _named("optimizer", keras.optimizers, options | {"learning_rate": rate})
+
+
+def _named(key: str, module: object, options: Mapping) -> object:
+    """Return what a class of Keras makes of its arguments; `name` is the class's, in snake case."""
+    wanted = options["name"].replace("_", "")
+    (kind,) = (own for name, own in vars(module).items() if name.lower() == wanted)
+    try:
+        return kind(**{name: value for name, value in options.items() if name != "name"})
+    except Exception as error:
+        text = " ".join(str(error).split())
+        raise ValueError(f"training.{key}: {options['name']}: {text}") from None
+
+
+def gives_logits(model: keras.Model, shape: tuple[int, ...]) -> bool:
+    """Return whether the outputs are logits: whether Keras knows of no softmax that made them."""
+    found = []
+
+    def look(inputs: tf.Tensor) -> tf.Tensor:
+        found.append(not hasattr(model(inputs, training=False), "_keras_logits"))
+        return inputs
+
+    spec = tf.TensorSpec([None, *shape], tf.float32)
+    tf.function(look, autograph=False).get_concrete_function(spec)
+    return found[0]
+
+
+def logits_of(model: keras.Model, inputs: tf.Tensor) -> tf.Tensor:
+    """Return the logits of `inputs`, shape (rows, classes); to be called in a graph.
+
+    Keras notes them on what a softmax has made of them.
+    """
+    outputs = model(inputs, training=False)
+    return getattr(outputs, "_keras_logits", outputs)
+
+
+def suits_xla(model: keras.Model) -> bool:
+    """Return whether an epoch of this model should be one XLA program, see `SUITS_XLA`.
+
+    A layer that is not known is not given to XLA, and neither is one that draws random numbers.
+    """
+    return not random_states(model) and all(
+        type(layer).__module__.startswith("keras.") and type(layer).__name__ in SUITS_XLA
+        for layer in all_layers(model)
     )
-    return model
+
+
+def has_training_mode(model: keras.Model) -> bool:
+    """Return whether the model may compute something else while it is trained: whether it draws
+    random numbers, or has state that training changes other than by gradients.
+    """
+    return bool(random_states(model)) or bool(model.non_trainable_weights)
+
+
+def all_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """Return the layers of `model` and those within them, the model itself left out."""
+    return list(model._flatten_layers(include_self=False))
+
+
+def random_states(model: keras.Model) -> list[keras.Variable]:
+    """Return the states of the random generators of the model's layers."""
+    return [one for one in model.variables if one.name == "seed_generator_state"]
 
 
 def dense_layers(model: keras.Model) -> list[keras.layers.Dense]:
@@ -114,13 +269,17 @@ def dense_layers(model: keras.Model) -> list[keras.layers.Dense]:
 
 
 def regularized_kernels(model: keras.Model) -> list[keras.Variable]:
-    """Return the weights that carry the regulariser, from the input to the output."""
-    return [
-        one for one in model.trainable_variables if isinstance(one.regularizer, (L2, Decoupled))
-    ]
+    """Return the weights that carry the regulariser, each once, from the input to the output."""
+    return [one for one in model.trainable_variables if isinstance(one.regularizer, _Shared)]
 
 
 def coefficients(model: keras.Model) -> list[tf.Variable]:
-    """Return the variables through which lambda is fed to the compiled programs of `model`."""
-    found = [kernel.regularizer for kernel in regularized_kernels(model)]
-    return [one.decay if isinstance(one, Decoupled) else one.l2 for one in found]
+    """Return the variable through which lambda is fed to the compiled programs of `model`."""
+    found = {id(one.regularizer): one.regularizer for one in regularized_kernels(model)}
+    return [regularizer.coefficient for regularizer in found.values()]
+
+
+def matrix_shape(shape: Sequence[int]) -> tuple[int, int]:
+    """Return the shape of a weight as a matrix: all axes but the last, and the last."""
+    *others, last = shape if len(shape) > 1 else (*shape, 1)
+    return math.prod(others), int(last)

@@ -6,12 +6,13 @@ import contextlib
 import platform
 import resource
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
+from l2study.core import user_code
 from l2study.core.code import fingerprint
 from l2study.core.paths import left_folder
 from l2study.core.runs import write_run
@@ -58,12 +59,13 @@ def train(
     _forget_peak_memory()
     configure(threads)
     data = prepared.load(data_path, sources)
-    engine = loop.engine_of(config, data, l2, sources)
+    engine = loop.engine_of(config, data, l2, sources, function_of(config["model"]))
     seconds = {"startup": time.perf_counter() - clock, "train": 0.0, "evaluate": 0.0}
     about = {
         "sources": dict(sources),
         "data_sha256": data.sha256,
         "regularised_kernels": [list(kernel.shape) for kernel in regularized_kernels(engine.model)],
+        "program": engine.program,
         "environment": _environment(threads),
         "code": fingerprint("train"),
         "started": started.isoformat(timespec="seconds"),
@@ -97,7 +99,22 @@ def train(
             }
             folder = output if history is own else left_folder(output, history.epochs)
             weights = {weight.path: weight.numpy() for weight in engine.model.weights}
-            write_run(folder, history.rows, weights, record)
+            write_run(folder, history.columns, history.rows, weights, record)
+
+
+def function_of(model: Mapping) -> Callable | None:
+    """Return the user's function that builds the model of a configuration's part `model`, if any.
+
+    Raises:
+        UserCodeError: it cannot be loaded, or has been changed since the study began.
+    """
+    if "build" not in model:
+        return None
+    if user_code.fingerprint(model["build"]) != model["code"]:
+        raise user_code.UserCodeError(
+            f"model.build: {model['build']} has been changed since the study began; start it again"
+        )
+    return user_code.load(model["build"])
 
 
 def _print(epoch: loop.Epoch, own: loop.History) -> None:

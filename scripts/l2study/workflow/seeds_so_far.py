@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from l2study.core.columns import HISTORY_COLUMNS
+from l2study.core.columns import ALL_COLUMNS
 from l2study.core.design import Design, Setup
 from l2study.core.measures import MEASURES
 from l2study.core.paths import run_folder
@@ -53,7 +53,7 @@ def _values(setup: Setup, l2: str, results: str, wanted: Mapping) -> list[float]
 
 
 def _measured(last: np.ndarray, measure: str) -> float:
-    row = dict(zip(HISTORY_COLUMNS, last.tolist(), strict=True))
+    row = dict(zip(ALL_COLUMNS, last.tolist(), strict=False))
     first, *second = MEASURES[measure].difference or (measure,)
     return row[first] - sum(row[column] for column in second)
 

@@ -1,0 +1,164 @@
+"""A function in a Python file of the user's own, written `FILE.py:FUNCTION` in a configuration.
+
+What it depends on is its file and the modules of the file's folder that this imports. Their content
+is what counts, not where they are.
+"""
+
+import hashlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from types import ModuleType
+
+from l2study.core.code import code
+
+
+class UserCodeError(ValueError):
+    """A function of the user's cannot be used. The message is one line, with the line at fault."""
+
+
+def split(name: str) -> tuple[Path, str]:
+    """Return the file and the function of `FILE.py:FUNCTION`."""
+    file, _, function = name.rpartition(":")
+    return Path(file).expanduser(), function
+
+
+def files(name: str) -> tuple[Path, ...]:
+    """Return the file, and every module of its folder that it imports, directly or not.
+
+    Raises:
+        UserCodeError: a file is absent or is no Python.
+    """
+    path, _ = split(name)
+    if not path.is_file():
+        raise UserCodeError(f"{path}: there is no such file")
+    try:
+        return code(path)
+    except SyntaxError as error:
+        where = f"{error.filename or path}, line {error.lineno}"
+        raise UserCodeError(f"{where}: is not valid Python: {error.msg}") from None
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise UserCodeError(f"{path}: cannot be read: {_one_line(error)}") from None
+
+
+def sources(name: str) -> dict[str, str]:
+    """Return the text of each of `files`, by its path from the folder of the first."""
+    found = files(name)
+    return {
+        path.relative_to(found[0].parent).as_posix(): path.read_text(encoding="utf-8")
+        for path in found
+    }
+
+
+def fingerprint(name: str) -> str:
+    """Return a checksum of the content of `files`."""
+    parts = [f"{path}\0{text}" for path, text in sources(name).items()]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def load(name: str) -> Callable:
+    """Return the function. It raises a UserCodeError in place of any exception of its own.
+
+    Raises:
+        UserCodeError: the file is absent, cannot be imported, or has no such function.
+    """
+    path, function_name = split(name)
+    known = files(name)
+    # A name of its own, which is that of no module of ours.
+    module_name = f"l2study_user_{path.stem}"
+    spec = importlib.util.spec_from_file_location(module_name, path.resolve())
+    module = importlib.util.module_from_spec(spec)
+    with _neighbours(known), _told(name, path, "cannot be imported"):
+        sys.modules[module_name] = module
+        spec.loader.exec_module(module)
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        there = ", ".join(_functions(module)) or "none"
+        raise UserCodeError(f"{path}: has no function {function_name}; it has: {there}")
+
+    @wraps(function)
+    def guarded(*arguments: object, **named: object) -> object:
+        with _neighbours(known), _told(name, path, "fails"):
+            return function(*arguments, **named)
+
+    return guarded
+
+
+def _functions(module: ModuleType) -> list[str]:
+    return [
+        name
+        for name, value in vars(module).items()
+        if inspect.isfunction(value) and value.__module__ == module.__name__
+    ]
+
+
+@contextmanager
+def _neighbours(known: tuple[Path, ...]) -> Iterator[None]:
+    """Let modules of the user's folder be imported, and forget them afterwards.
+
+    So a module of theirs may have the name of one of ours, or of one in another folder.
+
+    Raises:
+        UserCodeError: a module of this folder was imported that is not among those known.
+    """
+    folder = known[0].resolve().parent
+    own = {path.resolve() for path in known}
+    tops = {
+        path.relative_to(folder).parts[0].removesuffix(".py") for path in own - {known[0].resolve()}
+    }
+    hidden = {
+        name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in tops
+    }
+    before = set(sys.modules)
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        new = {name: sys.modules[name] for name in set(sys.modules) - before}
+        theirs = {
+            name: file for name, module in new.items() if (file := _file_in(folder, name, module))
+        }
+        for name in theirs:
+            del sys.modules[name]
+        sys.modules.update(hidden)
+    if unseen := sorted(set(theirs.values()) - own):
+        raise UserCodeError(
+            f"{known[0]}: imports {unseen[0].name} in a way that cannot be seen without running it,"
+            " so a change of that file would go unnoticed; allowed: an import statement"
+        )
+
+
+def _file_in(folder: Path, name: str, module: ModuleType | None) -> Path | None:
+    """Return the file of a module that is found from `folder` by its name; else None."""
+    file = getattr(module, "__file__", None)
+    if not file:
+        return None
+    stem = folder.joinpath(*name.split("."))
+    found = Path(file).resolve()
+    return found if found in (stem.with_suffix(".py"), stem / "__init__.py") else None
+
+
+@contextmanager
+def _told(name: str, path: Path, what: str) -> Iterator[None]:
+    """Raise a UserCodeError in place of any exception, with the line of the file it came from."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        line, trace = None, error.__traceback__
+        while trace is not None:
+            if Path(trace.tb_frame.f_code.co_filename) == path.resolve():
+                line = trace.tb_lineno
+            trace = trace.tb_next
+        where = f" in line {line}" if line else ""
+        text = f"{type(error).__name__}: {_one_line(error)}".removesuffix(": ")
+        raise UserCodeError(f"{name} {what}{where}: {text}") from None
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]
