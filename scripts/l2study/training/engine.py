@@ -17,10 +17,11 @@ from l2study.data.prepared import Prepared
 from l2study.training.backend import keras, tf
 from l2study.training.model import (
     coefficients,
-    has_training_mode,
     matrix_shape,
     random_states,
     regularized_kernels,
+    suits_xla,
+    traits_of,
 )
 
 _EVALUATION_ROWS = {"xla": 1000, "graph": 250}
@@ -123,19 +124,20 @@ class Engine:
         data: Data,
         parts: dict[str, range],
         batch_size: int,
-        program: str = "xla",
+        program: str | None = None,
     ):
         """Take a model of `build_model`, the rows of the parts "train", "val" and "test", and the
-        kind of program: "xla" or "graph".
+        kind of program: "xla" or "graph", left out for the one that suits the model.
         """
         self.model, self._data, self._parts, self._batch_size = model, data, parts, batch_size
-        self.program = program
+        traits = traits_of(model, data.shape)
+        self.program = program or ("xla" if suits_xla(model, traits) else "graph")
         model.optimizer.build(model.trainable_variables)
-        self._train_program = compiled(self._train_step_by_step, program)
-        self._evaluation_program = compiled(self._evaluate, program)
+        self._train_program = compiled(self._train_step_by_step, self.program)
+        self._evaluation_program = compiled(self._evaluate, self.program)
         self._mode_program = None
-        if has_training_mode(model):
-            self._mode_program = compiled(self._count_in_training_mode, program)
+        if traits.has_training_mode:
+            self._mode_program = compiled(self._count_in_training_mode, self.program)
 
     def restart(self, model: keras.Model, data: Data) -> None:
         """Go on from the state of `model`, built as this engine's own but for lambda and seed.

@@ -16,7 +16,7 @@ from l2study.core.epochs import evaluated_epochs
 from l2study.data.prepared import Prepared
 from l2study.data.streams import source_stream
 from l2study.training.engine import Data, Engine, kind
-from l2study.training.model import Task, build_model, suits_xla
+from l2study.training.model import Task, build_model
 
 _compiled = {}
 """The engine of the last run in this process, by what its programs depend on."""
@@ -92,8 +92,8 @@ def engine_of(
     if key in _compiled:
         _compiled[key].restart(model, on_device)
     else:
-        program = training.get("program") or ("xla" if suits_xla(model) else "graph")
-        engine = Engine(model, on_device, data.parts, training["batch_size"], program)
+        batch_size, program = training["batch_size"], training.get("program")
+        engine = Engine(model, on_device, data.parts, batch_size, program)
         _compiled.clear()
         _compiled[key] = engine
     return _compiled[key]

@@ -127,7 +127,8 @@ def build_model(task: Task, l2: float, sources: Mapping[str, int]) -> keras.Mode
         decayed = {id(weight) for weight in regularized_kernels(model)}
         others = [weight for weight in model.trainable_variables if id(weight) not in decayed]
         optimizer.exclude_from_weight_decay(others)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=gives_logits(model, task.shape))
+    logits = traits_of(model, task.shape).logits
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
     model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
     return model
 
@@ -213,17 +214,42 @@ def _named(key: str, module: object, options: Mapping) -> object:
         raise ValueError(f"training.{key}: {options['name']}: {text}") from None
 
 
-def gives_logits(model: keras.Model, shape: tuple[int, ...]) -> bool:
-    """Return whether the outputs are logits: whether Keras knows of no softmax that made them."""
-    found = []
+class Traits(NamedTuple):
+    """What a model does in training mode.
+
+    `logits`: whether its outputs are logits, since Keras knows of no softmax that made them.
+    `operations`: the types of TensorFlow's operations that compute the outputs.
+    """
+
+    logits: bool
+    operations: frozenset[str]
+
+    @property
+    def draws_random(self) -> bool:
+        """Whether a layer draws random numbers."""
+        return any("Random" in operation for operation in self.operations)
+
+    @property
+    def has_training_mode(self) -> bool:
+        """Whether a layer computes something else in evaluation: it draws random numbers, or keeps
+        averages of what it has seen.
+        """
+        return self.draws_random or any("Assign" in operation for operation in self.operations)
+
+
+def traits_of(model: keras.Model, shape: tuple[int, ...]) -> Traits:
+    """Return the traits of a model for inputs of a shape. Nothing is computed."""
+    logits = []
 
     def look(inputs: tf.Tensor) -> tf.Tensor:
-        found.append(not hasattr(model(inputs, training=False), "_keras_logits"))
-        return inputs
+        outputs = model(inputs, training=True)
+        logits.append(not hasattr(outputs, "_keras_logits"))
+        return outputs
 
     spec = tf.TensorSpec([None, *shape], tf.float32)
-    tf.function(look, autograph=False).get_concrete_function(spec)
-    return found[0]
+    traced = tf.function(look, autograph=False).get_concrete_function(spec).graph.as_graph_def()
+    nodes = [*traced.node, *(node for one in traced.library.function for node in one.node_def)]
+    return Traits(logits[0], frozenset(node.op for node in nodes))
 
 
 def logits_of(model: keras.Model, inputs: tf.Tensor) -> tf.Tensor:
@@ -235,22 +261,15 @@ def logits_of(model: keras.Model, inputs: tf.Tensor) -> tf.Tensor:
     return getattr(outputs, "_keras_logits", outputs)
 
 
-def suits_xla(model: keras.Model) -> bool:
+def suits_xla(model: keras.Model, traits: Traits) -> bool:
     """Return whether an epoch of this model should be one XLA program, see `SUITS_XLA`.
 
     A layer that is not known is not given to XLA, and neither is one that draws random numbers.
     """
-    return not random_states(model) and all(
+    return not traits.draws_random and all(
         type(layer).__module__.startswith("keras.") and type(layer).__name__ in SUITS_XLA
         for layer in all_layers(model)
     )
-
-
-def has_training_mode(model: keras.Model) -> bool:
-    """Return whether the model may compute something else while it is trained: whether it draws
-    random numbers, or has state that training changes other than by gradients.
-    """
-    return bool(random_states(model)) or bool(model.non_trainable_weights)
 
 
 def all_layers(model: keras.Model) -> list[keras.layers.Layer]:
