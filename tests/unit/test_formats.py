@@ -10,6 +10,7 @@ import pytest
 from l2study.core.config import ConfigError, check
 from l2study.data.preparation import check_against_data, prepare, training_count
 from l2study.data.prepared import DataError, load
+from l2study.data.rows import set_aside
 from l2study.data.sources import source_fingerprint
 from tiny import set_up
 
@@ -239,9 +240,24 @@ def test_a_test_part_is_drawn_in_proportion_and_is_always_the_same(tmp_path):
     kept = [row for row in content["x_train"].tolist() if row in test]
     assert kept == test  # in the order of the file
     assert test != content["x_train"][-40:].tolist()
+    # as it was when there first were test parts
+    assert set_aside(np.arange(40) % 2, 0.2)[1].tolist() == [9, 11, 14, 17, 24, 27, 30, 34]
     for other in ({"train_size": 60}, {"label_noise": 0.3}, {"scale": "none"}):
         again, _ = prepared(tmp_path, dataset | other)
         np.testing.assert_array_equal(again.images[again.test], known.images[known.test])
+
+
+def test_a_validation_part_stays_whole_where_a_test_part_is_set_aside(tmp_path):
+    content = arrays(train=40, val=8)
+    dataset = {"path": save(tmp_path / "a.npz", content)} | TEST
+    known, _ = prepared(tmp_path, dataset, "given")
+    assert known.counts == {"train": 32, "validation": 8, "test": 8}
+    np.testing.assert_array_equal(known.images[known.validation], content["x_val"])
+    assert rows_of(known) == sorted(
+        (*image.ravel().tolist(), int(label))
+        for part in ("train", "val")
+        for image, (label,) in zip(content[f"x_{part}"], content[f"y_{part}"], strict=True)
+    )
 
 
 # ---- scale

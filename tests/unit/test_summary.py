@@ -182,6 +182,21 @@ def test_what_was_set_follows_the_configuration(study):
     assert "Dense(64, relu) → Dense(32, relu)" in said["Model"]
 
 
+def test_what_was_set_says_which_classes_and_parts_the_data_have(study):
+    dataset = {"name": "iris", "test_fraction": 0.2, "scale": "standardize"}
+    config = study.config | {"dataset": dataset, "validation": {"split": "given", "fraction": 0.1}}
+    known = {"counts": {"train": 9}, "shape": [4], "values": [0, 8], "scale": 1.0}
+    known |= {"standardize": True, "class_names": ["cat", "dog", "eel"]}
+    rows = provenance.setup(dataclasses.replace(study, config=config, data=known))
+    said = {row["What"]: row["Value"] for row in rows}
+    assert said["Classes"] == "cat, dog and eel" and said["Test"].startswith("20 % of the rows")
+    assert "standardised by the training rows" in said["Data"] and "images" not in said["Data"]
+    assert said["Validation"] == "the validation part of the data"
+    known |= {"validation_left_out": 1234}
+    rows = provenance.setup(dataclasses.replace(study, data=known))
+    assert "the 1,234 rows of the data's own validation part are left out" in str(rows)
+
+
 def test_runs_are_counted_by_the_machine_that_made_them(study):
     environments = [({"devices": ["/physical_device:CPU:0", "GPU:0"]}, 3), ({"cpu": "x"}, 1)]
     table = provenance.versions(dataclasses.replace(study, environments=environments))

@@ -99,7 +99,7 @@ Size = Annotated[
 ]
 
 
-Named = Literal[
+DataName = Literal[
     "mnist", "fashion_mnist", "cifar10", "cifar100", "digits", "breast_cancer", "wine", "iris"
 ]
 
@@ -107,7 +107,7 @@ Named = Literal[
 class Dataset(Keys):
     """What a network is trained on, and which class it is to find."""
 
-    name: Named | None = key(
+    name: DataName | None = key(
         """A data set by its name. mnist is part of the project. Keras downloads fashion_mnist,
         cifar10 and cifar100 on first use; fashion_mnist is read from Debian's package
         dataset-fashion-mnist if that is installed. digits, breast_cancer, wine and iris come with
