@@ -104,13 +104,18 @@ def test_again_gives_the_same_bytes(made, tmp_path):
     assert {p.name for p in first if first[p] != p.read_bytes()} == set()
 
 
-def test_failing_notebook_ends_in_one_clear_line_and_leaves_the_old_report(made, tmp_path):
-    results, _, config = made
+def test_failing_notebook_ends_in_one_clear_line_and_leaves_the_old_report(
+    edge_case_results, tmp_path
+):
+    case = edge_case_results("every run diverged")
+    results = shutil.copytree(case, tmp_path / "results")
+    (results / "report").mkdir()
+    (results / "report" / "report.html").write_text("of before")
     cell = nbformat.v4.new_code_cell("raise RuntimeError('no\\nway')")
     path = tmp_path / "failing.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=[PARAMETERS, cell], metadata=KERNEL), path)
     before = {p: p.read_bytes() for p in results.rglob("*") if p.is_file()}
-    done = run_report(results, config, path)
+    done = run_report(results, results / "config.json", path)
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert "failing.ipynb: the cell" in last and last.endswith("failed: RuntimeError: no way")
