@@ -400,7 +400,7 @@ class TestMissing:
         folder, config = small
         shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
         (tmp_path / "runs/l2~0/seed~7/run.json").unlink()
-        with pytest.raises(run_files.DamagedRunError, match="seed~7/run.json: missing"):
+        with pytest.raises(run_files.DamagedRunError, match=r"seed~7/run\.json: missing"):
             write_tables(config, LEDGER_FILE, tmp_path)
         found = synthetic.read_study(tmp_path, config, allow_missing=True)
         assert [(run.l2, run.seed) for run in found] == [("0", 0), ("0.01", 0), ("0.01", 7)]
