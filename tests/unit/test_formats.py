@@ -260,6 +260,96 @@ def test_a_validation_part_stays_whole_where_a_test_part_is_set_aside(tmp_path):
     )
 
 
+# ---- a function
+
+FUNCTION = """
+import numpy as np
+import words
+
+def load():
+    x = np.arange(40).reshape(20, 2)
+    return {"x_train": x, "y_train": words.of(20), "x_val": x[:6], "y_val": words.of(6)}
+
+def keras():
+    (x, y), test = (np.ones((9, 2, 2), np.uint8), [0, 1, 2] * 3), (np.ones((3, 2, 2)), [0, 1, 2])
+    return (x, y), (test[0].astype(np.uint8), test[1])
+
+def nothing():
+    return None
+
+def half():
+    return {"x_train": np.ones((9, 2)), "y_train": [0, 1, 2] * 3, "x_test": np.ones((9, 2))}
+
+def other():
+    return half() | {"features": 1}
+
+def fails():
+    raise KeyError("year")
+"""
+
+
+@pytest.fixture
+def function(tmp_path, monkeypatch):
+    """The file of a function, which imports another one."""
+    monkeypatch.chdir(tmp_path)
+    write(
+        tmp_path / "words.py", "def of(n):\n    return [['no', 'yes'][i % 2] for i in range(n)]\n"
+    )
+    return write(tmp_path / "mine.py", FUNCTION)
+
+
+def test_a_function_returns_data_and_is_tracked_by_its_files(tmp_path, function):
+    dataset = {"load": "mine.py:load"} | TEST
+    setup = setup_of(dataset, "given")
+    check_against_data(setup)
+    manifest = prepare(setup, tmp_path / "out" / "data.json")
+    known = load(tmp_path / "out" / "data.json")
+    assert known.counts == {"train": 16, "validation": 6, "test": 4}
+    assert (manifest["class_names"], manifest["source"]) == (["no", "yes"], "mine.py:load")
+    assert known.images[known.validation].tolist() == np.arange(12).reshape(6, 2).tolist()
+    first = source_fingerprint(dataset)
+    write(tmp_path / "words.py", "def of(n):\n    return ['a', 'b'] * (n // 2)\n")
+    assert source_fingerprint(dataset) != first
+
+
+def test_a_function_may_return_what_keras_does(tmp_path, function):
+    prepare(setup_of({"load": "mine.py:keras"}), tmp_path / "data.json")
+    known = load(tmp_path / "data.json")
+    assert known.counts["test"] == 3 and known.shape == (2, 2) and known.classes == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("mine.py:nothing", "mine.py:nothing: returns NoneType; allowed: a dict with the arrays"),
+        ("mine.py:half", "mine.py:half: returns no y_test; allowed: x and y of a part, or neither"),
+        ("mine.py:other", "mine.py:other: returns features; allowed: x_train, y_train, x_val"),
+        ("mine.py:fails", "dataset.load: mine.py:fails fails in line 23: KeyError: 'year'"),
+        ("mine.py:lod", "dataset.load: mine.py: has no function lod; it has: load, keras, nothing"),
+        ("mein.py:load", "dataset.load: mein.py: there is no such file"),
+        ("mine.py:load", "dataset.test_fraction: missing, and mine.py:load has no test part"),
+    ],
+)
+def test_a_function_that_cannot_be_used_is_refused(tmp_path, function, name, words):
+    setup = setup_of({"load": name})
+    with pytest.raises(DataError) as caught:
+        prepare(setup, tmp_path / "data.json")
+    assert str(caught.value).startswith(words) and len(str(caught.value).splitlines()) == 1
+    assert not (tmp_path / "data.json").exists()
+    if name.startswith("mein"):
+        with pytest.raises(DataError) as caught:
+            check_against_data(setup)
+        assert str(caught.value) == words
+
+
+def test_a_function_takes_the_place_of_a_name_and_of_nothing_else():
+    assert check({"dataset": {"load": "a.py:f", "name": "mnist"}})["dataset"] == {"load": "a.py:f"}
+    with pytest.raises(
+        ConfigError, match=r"dataset\.load: is given with dataset\.path; allowed: one"
+    ):
+        check({"dataset": {"load": "a.py:f", "path": "a.npz"}})
+
+
 # ---- scale
 
 

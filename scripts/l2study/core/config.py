@@ -134,7 +134,7 @@ def checked_before(config: dict, *, defaults: bool = True) -> dict:
 
 
 def _canonical(normal: dict) -> dict:
-    if "path" in normal["dataset"]:
+    if {"path", "load"} & normal["dataset"].keys():
         normal["dataset"].pop("name", None)
     model = normal["model"]
     if "build" in model:
@@ -214,7 +214,7 @@ def _normal_mapping(value: dict, schema: dict, defaults: bool) -> dict:
 def _missing(config: object, schema: dict, above: tuple = ()) -> Iterator[tuple]:
     """Yield the path of every key that has a default, and no value in a configuration."""
     for key, own in schema.get("properties", {}).items() if isinstance(config, dict) else ():
-        replaced = (key == "name" and "path" in config) or (
+        replaced = (key == "name" and {"path", "load"} & config.keys()) or (
             key in OF_BUILT_IN and "build" in config
         )
         if key not in config and "default" in own and not replaced:

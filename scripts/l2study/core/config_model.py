@@ -122,6 +122,15 @@ class Dataset(Keys):
         allowed="the path of a file or of a folder",
         example="data/mine.npz",
     )
+    load: Annotated[str, Function] | None = key(
+        """A function of your own that returns the data, in place of `name`: a Python file and a
+        function in it, which takes no arguments. It returns a dict with the arrays x_train and
+        y_train, and perhaps x_val, y_val, x_test and y_test; or ((x_train, y_train), (x_test,
+        y_test)), as in Keras. A change of the file, or of a module of its folder that it imports,
+        prepares the data again; a change of files that it reads does not.""",
+        allowed="FILE.py:FUNCTION",
+        example="data.py:load",
+    )
     label: Annotated[str, Some] | None = key(
         """The column of a table that has the class of each row. All others are the input, and must
         be numbers.""",
@@ -507,6 +516,8 @@ class Config(Keys):
 
     @model_validator(mode="after")
     def _keys_go_together(self) -> Self:
+        if self.dataset.path is not None and self.dataset.load is not None:
+            raise Fault("dataset.load: is given with dataset.path; allowed: one of the two")
         for message in (*self._about_training(), *self._about_seeds()):
             raise Fault(message)
         return self

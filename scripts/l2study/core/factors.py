@@ -166,9 +166,11 @@ def _check_changes(changes: object, base: dict, where: str) -> None:
                 f"{where}: {'.'.join(map(str, path))} changes nothing in what is trained; allowed:"
                 f" keys of {', '.join(STUDIED)}, but not training.evaluate_at"
             )
-    if ("dataset", "name") in _paths(changes) and "path" in changed(base, changes)["dataset"]:
+    others = [key for key in ("path", "load") if key in changed(base, changes)["dataset"]]
+    if others and ("dataset", "name") in _paths(changes):
         raise ConfigError(
-            f"{where}: dataset.name is ignored where there is a dataset.path; allowed: dataset.path"
+            f"{where}: dataset.name is ignored where there is a dataset.{others[0]}; allowed:"
+            f" dataset.{others[0]}"
         )
     ignored = [key for key in OF_BUILT_IN if ("model", key) in _paths(changes)]
     if ignored and "build" in changed(base, changes)["model"]:

@@ -19,6 +19,9 @@ from l2study.data.prepared import DataError, array_paths
 from l2study.data.rows import BY_SEED, chosen_rows, split_rows, training_rows
 from l2study.data.sources import RESOURCES
 
+UNKNOWN_ROWS = 10_000
+"""How many training rows data are taken to have where nobody knows."""
+
 
 def prepare(setup: Setup, output: str | os.PathLike, resources: Path = RESOURCES) -> dict:
     """Write the prepared data of a set-up, a manifest at `output` and arrays beside; return the
@@ -73,7 +76,7 @@ def check_against_data(
     """Raise an error if a set-up does not fit its data, read but for the numbers in most images.
 
     Meant for the moment before anything is started, so it is quick. Of a data set that Keras
-    downloads only the parts are known.
+    downloads only the parts are known; of a function, only that its file is there.
 
     Args:
         setup: the set-up.
@@ -89,7 +92,8 @@ def check_against_data(
     where = sources.where_of(dataset, resources)
     labels = glance(dataset) if resources == RESOURCES else glance(dataset, resources)
     if labels is None:
-        check_parts({"train", "test"}, config, where)
+        if "load" not in dataset:
+            check_parts({"train", "test"}, config, where)
         return
     parts = parted(labels, config, where)
     train, held_out = checked_rows(parts, config)
@@ -111,6 +115,9 @@ def check_against_data(
 def training_count(config: Mapping) -> int:
     """Return how many rows a run of a canonical configuration is trained on.
 
+    Of data that a function returns this is not known before it is called: it is taken to be
+    `UNKNOWN_ROWS`, which is as good for a comparison of runs with the same data.
+
     Raises:
         ConfigError, DataError: as `check_against_data`.
     """
@@ -121,12 +128,12 @@ def training_count(config: Mapping) -> int:
 @cache
 def _training_count(text: str) -> int:
     config = json.loads(text)
-    labels = sources.glance(config["dataset"])
+    dataset = config["dataset"]
+    labels = sources.glance(dataset)
     if labels is None:
-        return training_rows(
-            sources.DOWNLOADS[config["dataset"]["name"]], config["validation"]["fraction"]
-        )
-    parts = parted(labels, config, sources.where_of(config["dataset"]))
+        rows = sources.DOWNLOADS.get(dataset.get("name"), UNKNOWN_ROWS)
+        return training_rows(rows, config["validation"]["fraction"])
+    parts = parted(labels, config, sources.where_of(dataset))
     return len(chosen_rows(parts.arrays["y_train"], config, given=parts.given)[0])
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from l2study.core.files import read_json
-from l2study.data import formats
+from l2study.data import formats, user_data
 from l2study.data.formats import FORMATS, PARTS
 from l2study.data.prepared import MOST_EXACT, DataError, reading, reason
 
@@ -49,7 +49,7 @@ def read_arrays(dataset: Mapping, resources: Path = RESOURCES) -> dict[str, np.n
 
 
 def glance(dataset: Mapping, resources: Path = RESOURCES) -> dict[str, np.ndarray] | None:
-    """Return the labels of data, checked; None where nothing is known without a download.
+    """Return the labels of data, checked; None where a download or a function would make them.
 
     Quick, for the moment before anything is started: of most images only number and shape are read.
 
@@ -57,7 +57,9 @@ def glance(dataset: Mapping, resources: Path = RESOURCES) -> dict[str, np.ndarra
         DataError: as `read_arrays`, but for the numbers in images.
     """
     _check_keys(dataset, resources)
-    if is_downloaded(dataset):
+    if "load" in dataset:
+        user_data.check_function(dataset["load"])
+    if "load" in dataset or is_downloaded(dataset):
         return None
     arrays = _read(dataset, resources, quick=True)
     _check(arrays, where_of(dataset, resources))
@@ -66,8 +68,9 @@ def glance(dataset: Mapping, resources: Path = RESOURCES) -> dict[str, np.ndarra
 
 def is_downloaded(dataset: Mapping) -> bool:
     """Return whether Keras downloads the data, or has downloaded them before."""
-    named = dataset.get("name")
-    return location_of(dataset) is None and named not in SCIKIT_LEARN
+    if "load" in dataset or dataset.get("name") in SCIKIT_LEARN:
+        return False
+    return location_of(dataset) is None
 
 
 def source_fingerprint(dataset: Mapping, resources: Path = RESOURCES) -> list[str]:
@@ -76,27 +79,29 @@ def source_fingerprint(dataset: Mapping, resources: Path = RESOURCES) -> list[st
     Raises:
         DataError: a file is absent or cannot be read.
     """
+    if "load" in dataset:
+        return [user_data.fingerprint(dataset["load"])]
     location = location_of(dataset, resources)
     return [] if location is None else formats.fingerprint(location)
 
 
 def where_of(dataset: Mapping, resources: Path = RESOURCES) -> str:
-    """Return what data are called in messages: their path or their name."""
-    return str(location_of(dataset, resources) or dataset["name"])
+    """Return what data are called in messages: their path, their function or their name."""
+    return dataset.get("load") or str(location_of(dataset, resources) or dataset["name"])
 
 
 def source_name(dataset: Mapping) -> str:
-    """Return what the data is called: its name, or the last part of its path."""
-    return Path(dataset["path"]).name if "path" in dataset else dataset["name"]
+    """Return what data are called: their name, or the last part of their path or function."""
+    return Path(dataset.get("load") or dataset.get("path") or dataset["name"]).name
 
 
 def location_of(dataset: Mapping, resources: Path = RESOURCES) -> Path | None:
-    """Return the file or folder of a data set, or None where Keras downloads it."""
+    """Return the file or folder of data, or None where they have none of their own."""
     if "path" in dataset:
         return Path(os.path.expanduser(dataset["path"]))
-    if dataset["name"] == "mnist":
+    if dataset.get("name") == "mnist":
         return resources / EMBEDDED
-    installed = INSTALLED.get(dataset["name"])
+    installed = INSTALLED.get(dataset.get("name"))
     return installed if installed and installed.is_dir() else None
 
 
@@ -106,13 +111,15 @@ def _check_keys(dataset: Mapping, resources: Path) -> None:
     form = None if location is None else formats.format_of(location)
     for key in dict.fromkeys(key for one in FORMATS.values() for key in one.options):
         if key in dataset and key not in (form.options if form else ()):
-            what = f"{location} is {form.words}" if form else f"{dataset['name']} is no file"
+            what = f"{location} is {form.words}" if form else f"{where_of(dataset)} is no file"
             others = (one.words for one in FORMATS.values() if key in one.options)
             raise DataError(f"dataset.{key}: is given, but {what}; allowed with {next(others)}")
 
 
 def _read(dataset: Mapping, resources: Path, quick: bool = False) -> dict[str, np.ndarray]:
     """Return the arrays of data; those of the embedded file are compared with its checksum."""
+    if "load" in dataset:
+        return user_data.read_function(dataset["load"])
     location = location_of(dataset, resources)
     if location is None:
         return _of_scikit_learn(dataset["name"])

@@ -1,0 +1,78 @@
+"""Data that a function of the user's own returns."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from l2study.core import user_code
+from l2study.data.formats import ARRAYS, PARTS
+from l2study.data.prepared import DataError
+
+
+def check_function(name: str) -> None:
+    """Raise DataError if the file of a function, `FILE.py:FUNCTION`, is absent or is no Python."""
+    try:
+        user_code.files(name)
+    except user_code.UserCodeError as error:
+        raise DataError(f"dataset.load: {error}") from None
+
+
+def fingerprint(name: str) -> str:
+    """Return a checksum of the file of a function and of the modules of its folder it imports.
+
+    Raises:
+        DataError: see `check_function`.
+    """
+    check_function(name)
+    return user_code.fingerprint(name)
+
+
+def read_function(name: str) -> dict[str, np.ndarray]:
+    """Return the arrays that a function returns, by names of `ARRAYS`.
+
+    It returns a mapping of these names, or what a `load_data` of Keras does, ((x_train, y_train),
+    (x_test, y_test)).
+
+    Raises:
+        DataError: the function cannot be used, or returns something else.
+    """
+    try:
+        given = user_code.load(name)()
+    except user_code.UserCodeError as error:
+        raise DataError(f"dataset.load: {error}") from None
+    if not isinstance(given, Mapping):
+        given = _of_pairs(given, name)
+    if unknown := [str(key) for key in given if key not in ARRAYS]:
+        raise DataError(f"{name}: returns {unknown[0]}; allowed: {', '.join(ARRAYS)}")
+    arrays = {key: _array(given[key], key, name) for key in ARRAYS if given.get(key) is not None}
+    for part in PARTS:
+        there = [key for key in (f"x_{part}", f"y_{part}") if key in arrays]
+        if len(there) == 1 or (part == "train" and not there):
+            lacking = next(key for key in (f"x_{part}", f"y_{part}") if key not in there)
+            raise DataError(f"{name}: returns no {lacking}; allowed: x and y of a part, or neither")
+    return arrays
+
+
+def _of_pairs(given: object, name: str) -> dict:
+    """Return the arrays of two pairs by their names."""
+    if isinstance(given, tuple | list) and len(given) == 2:
+        pairs = [pair for pair in given if isinstance(pair, tuple | list) and len(pair) == 2]
+        if len(pairs) == 2:
+            (x_train, y_train), (x_test, y_test) = pairs
+            return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
+    raise DataError(
+        f"{name}: returns {type(given).__name__}; allowed: a dict with the arrays x_train, y_train"
+        " and so on, or ((x_train, y_train), (x_test, y_test))"
+    )
+
+
+def _array(value: object, key: str, name: str) -> np.ndarray:
+    """Return what can be an array as one; words that are objects of Python as text."""
+    try:
+        array = np.asarray(value)
+    except Exception as error:
+        text = " ".join(str(error).split())
+        raise DataError(f"{name}: {key} is no array: {text}") from None
+    if array.dtype == object and all(isinstance(one, str) for one in array.flat):
+        return array.astype(str)
+    return array
