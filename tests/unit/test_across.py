@@ -38,7 +38,7 @@ def setup(config, **levels):
 def study():
     """The design of a study and their tables: the base, two others, and one without a run."""
     made = [
-        synthetic.made_tables("start", epochs=3, **options)
+        synthetic.made_tables("start", lambdas=(0, 1e-4, 0.01), epochs=3, **options)
         for options in (
             {"diverged": {(0.01, 3): 2, (0, 5): 1}},
             {"diverged": {(0.01, 0): 2}, "effects": OVERFITTING, "random_state": 1},
@@ -96,10 +96,10 @@ class TestSetups:
             "setup", *FACTORS, "runs", "completed", "diverged", "missing", "matches_exercise",
         ]  # fmt: skip
         assert table.to_numpy().tolist() == [
-            ["base", "200", "none", 24, 22, 2, 0, "no"],
-            ["batch_size~32", "32", "none", 24, 23, 1, 0, "no"],
-            ["batch_size~32,noise~0.2", "32", "0.2", 24, 24, 0, 0, "no"],
-            ["noise~0.4", "200", "0.4", 24, 0, 0, 24, ""],
+            ["base", "200", "none", 18, 16, 2, 0, "no"],
+            ["batch_size~32", "32", "none", 18, 17, 1, 0, "no"],
+            ["batch_size~32,noise~0.2", "32", "0.2", 18, 18, 0, 0, "no"],
+            ["noise~0.4", "200", "0.4", 18, 0, 0, 18, ""],
         ]
 
     def test_runs_that_are_not_there_are_missing(self, study):
@@ -199,20 +199,20 @@ class TestInteractions:
             expected = (*effects.mean(), difference.mean(), *interval, test.pvalue)
             assert found == pytest.approx(expected, rel=1e-9, abs=1e-12), row
             compared += 1
-        assert compared > 50
+        assert compared > 30
         assert set(table["reference_l2"]) == {0}
 
     def test_seeds_that_diverged_in_either(self, table):
         first = table[table["setup"] == "batch_size~32"].drop_duplicates("l2").set_index("l2")
         second = table[table["setup"] != "batch_size~32"].drop_duplicates("l2").set_index("l2")
-        assert first["diverged_seeds"].tolist() == ["5", "5", "0 3 5"]
-        assert first["n"].tolist() == [5, 5, 3]
-        assert second["diverged_seeds"].tolist() == ["5", "5", "3 5"]
+        assert first["diverged_seeds"].tolist() == ["5", "0 3 5"]
+        assert first["n"].tolist() == [5, 3]
+        assert second["diverged_seeds"].tolist() == ["5", "3 5"]
 
     def test_holm_over_the_setups(self, table):
         wide = table.pivot(index=["measure", "l2"], columns="setup", values=["p_t", "p_holm"])
         wide = wide.dropna()
-        for place in (0, 50, 100):
+        for place in (0, 40, 80):
             again = multipletests(wide["p_t"].iloc[place], method="holm")[1]
             np.testing.assert_allclose(wide["p_holm"].iloc[place], again)
 

@@ -18,6 +18,7 @@ from l2study.core.measures import RUN_MEASURES
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds
 from l2study.tables import across, build, choice, statistics
 from l2study.tables.derived import with_derived
+from l2study.tables.image_intervals import images_of
 from l2study.tables.study_tables import tables_of, write_tables
 from tiny import PROJECT
 
@@ -48,6 +49,22 @@ class Made(NamedTuple):
 
     def last(self, l2, seeds, column):
         return np.array([self.history(l2, seed)[column].iloc[-1] for seed in seeds])
+
+
+def runs_of(**options):
+    """Return the set-up of a made-up study, its histories, its runs and their images."""
+    config, found = synthetic.made_study(**options)
+    setup = Design.of(config, checked=True).base
+    histories = build.histories_table(found)
+    predicted = {(float(run.l2), run.seed): run.predictions for run in found if run.predictions}
+    runs = with_derived(histories, build.runs_table(found), build.regularised_kernels(found))
+    return setup, histories, runs, images_of(setup, predicted)
+
+
+def contrasts_of(**options):
+    setup, _, runs, images = runs_of(**options)
+    absent = build.without_value(setup)
+    return build.contrasts_table(runs, setup.reference, setup.confidence, absent, images)
 
 
 @pytest.fixture(scope="module")
@@ -192,8 +209,10 @@ class TestGap:
 
     def test_one_run_or_none(self):
         diverged = {(0, 3): 1, (0.01, 3): 1, (0.01, 7): 2}
-        made = Made.of(lambdas=[0, 0.01], seeds=[3, 7], epochs=2, diverged=diverged)
-        gap = made.tables["gap"]
+        made = {"lambdas": [0, 0.01], "seeds": [3, 7], "epochs": 2, "diverged": diverged}
+        setup, histories, runs, images = runs_of(**made)
+        absent = build.without_value(setup)
+        gap = build.gap_table(histories, runs, setup.epochs, 0.95, absent, images)
         alone, nobody = gap[gap["l2"] == 0], gap[gap["l2"] == 0.01]
         assert len(for_seeds(alone)) == len(nobody) == 2 * 6 + 4
         # one run says how right each image is, but nothing of other seeds
@@ -263,8 +282,8 @@ class TestContrasts:
         assert row["reference_l2"] == 0
 
     def test_improvement_is_higher_accuracy_and_lower_cross_entropy(self):
-        made = Made.of(lambdas=[0, 0.01], seeds=range(3), epochs=3, effects=synthetic.HELPFUL)
-        table = made.tables["contrasts"]
+        made = {"lambdas": [0, 0.01], "seeds": range(3), "epochs": 3}
+        table = contrasts_of(**made, effects=synthetic.HELPFUL)
         assert table.loc[table["scope"] == SEEDS_AND_IMAGES, "probability_improvement"].isna().all()
         share = for_seeds(table).set_index("measure")["probability_improvement"]
         assert (share[["train_accuracy", "test_accuracy", "test_accuracy_noise_0.3"]] == 1).all()
@@ -277,19 +296,18 @@ class TestContrasts:
     def test_a_reference_that_has_all_diverged(self):
         lost = {(0, 0): 1, (0, 1): 1}
         made = {"lambdas": [0, 0.001, 0.01], "seeds": [0, 1], "epochs": 2}
-        table = Made.of(**made, diverged=lost).tables["contrasts"]
+        table = contrasts_of(**made, diverged=lost)
         assert set(table["reference_l2"]) == {0.001}
         none = table[table["l2"] == 0]
         assert (none["n"] == 0).all() and (none["diverged_seeds"] == "0 1").all()
         assert none[["mean_difference", "p_t", "p_sign_flip", "p_holm"]].isna().all(axis=None)
         lost |= {(0.001, 0): 1, (0.001, 1): 1, (0.01, 0): 1, (0.01, 1): 1}
-        every = Made.of(**made, diverged=lost).tables["contrasts"]
+        every = contrasts_of(**made, diverged=lost)
         assert (every["n"] == 0).all() and set(every["reference_l2"]) == {0}
 
     def test_identical_runs_are_no_evidence(self):
         nothing = replace(synthetic.NOTHING, spread=0)
-        table = Made.of(lambdas=[0, 0.01], seeds=range(3), epochs=2, effects=nothing).tables
-        table = table["contrasts"]
+        table = contrasts_of(lambdas=[0, 0.01], seeds=range(3), epochs=2, effects=nothing)
         both = table[table["measure"] == "test_accuracy"].set_index("scope")
         assert len(both) == 2
         for _, row in both.iterrows():
