@@ -3,16 +3,20 @@
 import gzip
 import io
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from l2study.core.config import ConfigError, check
+from l2study.core.design import Design
 from l2study.data.preparation import check_against_data, prepare, training_count
 from l2study.data.prepared import DataError, load
 from l2study.data.rows import set_aside
 from l2study.data.sources import source_fingerprint
-from tiny import set_up
+from tiny import PROJECT, set_up
 
 RANDOM = np.random.default_rng(0)
 TABLE = "a,kind,b\n" + "".join(f"{i},{'xyz'[i % 3]},{i / 8}\n" for i in range(30))
@@ -367,6 +371,14 @@ def test_numbers_are_divided_by_255_only_where_that_is_said_or_they_are_uint8(tm
     assert {scale: found["float", scale] for scale in expected} == expected | {None: 1.0}
 
 
+def test_the_scale_may_be_a_factor():
+    design = Design.of(check({"factors": {"dataset.scale": ["standardize", "none"]}}))
+    assert [setup.name for setup in design.setups] == ["base", "scale~standardize", "scale~none"]
+    assert design.base.levels == {"scale": "usual"} and len(design.data) == 3
+    # The figures of the exercise are for pixels from 0 to 1.
+    assert [setup.ledger for setup in design.setups] == ["exercise", "general", "general"]
+
+
 @pytest.mark.parametrize("kind", [np.uint8, np.float64])
 @pytest.mark.parametrize("variation", [None, ["split", "sample"]])
 def test_standardizing_is_by_the_training_rows_of_a_run(tmp_path, kind, variation):
@@ -491,6 +503,10 @@ EARLY = {
         table(gzip.compress(TABLE.encode())[:60], "mine.csv.gz"),
         "mine.csv.gz: cannot be read as CSV: Truncated compressed stream",
     ),
+    "a spreadsheet": (
+        lambda folder: {"path": str(write(folder / "mine.xlsx", TABLE))} | TEST,
+        "mine.xlsx: not a complete .npz file, and its name does not end in .csv, .csv.gz, .parquet",
+    ),
     "no Parquet": (table(TABLE, "mine.parquet"), "mine.parquet: cannot be read as Parquet: "),
     "two columns of one name": (
         table("a,a,kind\n1,2,x\n"),
@@ -599,6 +615,24 @@ def test_a_validation_part_that_is_not_there_cannot_be_given(tmp_path):
             check_against_data(setup_of(dataset, "given"))
         assert "validation.split: given, but " in str(caught.value)
         assert "has no validation part; allowed: tail, stratified" in str(caught.value)
+
+
+def test_arrays_are_prepared_without_what_other_formats_need(tmp_path):
+    dataset = {"path": save(tmp_path / "a.npz", arrays(train=20, test=6))}
+    script = (
+        "import sys; from l2study.core.config import check; from l2study.core.design import Setup;"
+        "from l2study.data.preparation import check_against_data, prepare;"
+        f"setup = Setup.of(check({{'dataset': {dataset}, 'training': {{'batch_size': 1}}}}));"
+        f"check_against_data(setup); prepare(setup, {str(tmp_path / 'data.json')!r});"
+        "print({'PIL', 'pandas', 'pyarrow', 'sklearn', 'scipy', 'tensorflow'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(PROJECT / "scripts")},
+    )
+    assert done.stdout == "set()\n", done.stderr
 
 
 def test_a_configuration_from_before_these_keys_is_as_it_was():

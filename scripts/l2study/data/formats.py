@@ -123,7 +123,9 @@ def stand_in(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 def read_npz(path: Path, dataset: Mapping, quick: bool) -> dict[str, np.ndarray]:
     """Return the arrays of a file of NumPy's savez, with names of Keras or of MedMNIST."""
-    with reading(f"{path}: not a complete .npz file"), zipfile.ZipFile(path) as archive:
+    others = ", ".join(end for end, form in FORMATS.items() if form is _TABLE)
+    known = "" if path.suffix == ".npz" else f", and its name does not end in {others}"
+    with reading(f"{path}: not a complete .npz file{known}"), zipfile.ZipFile(path) as archive:
         members = {member.removesuffix(".npy"): member for member in archive.namelist()}
     names = next((own for own in NPZ_NAMES if own["x_train"] in members), NPZ_NAMES[0])
     parts = [p for p in PARTS if {names[f"x_{p}"], names[f"y_{p}"]} & members.keys()]
