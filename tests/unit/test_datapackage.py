@@ -93,6 +93,10 @@ class TestPackage:
         assert paths["width~9"] == "setups/width~9/measures/l2~{l2}.predictions.npz"
         assert paths["base"] == "measures/l2~{l2}.predictions.npz"
 
+    def test_names_the_classes_where_they_have_names(self):
+        data = {"base": {"class_names": ["cat", "dog"]}, "width~9": {}}
+        assert datapackage.predictions(data)["class_names"] == {"base": ["cat", "dog"]}
+
     def test_wrong_types_are_found(self, study, tmp_path):
         wrong = {
             ("histories", "train_ce"): "integer",
