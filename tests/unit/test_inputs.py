@@ -5,7 +5,7 @@ from l2study.report.inputs import reworded
 PAGE = """<img alt="images" src="data:image/svg+xml;base64,aW1hZ2U=">
 <script>const image = "images";</script><style>.image {}</style>
 <p class="image">Images: an image, p <0.01 for these images > 0, variance_images;
-every pixel, pixels of MNIST, ![an image](figures/image.png)</p>"""
+every pixel, pixels of MNIST, the scope seeds and images, ![an image](figures/image.png)</p>"""
 
 
 def test_only_words_of_the_text_change_and_only_where_inputs_are_no_images():

@@ -15,6 +15,7 @@ WORDS = {
 _TEXT = re.compile(
     r"<script\b.*?</script>|<style\b.*?</style>|<[a-z/!][^<>]*>"  # HTML
     r"|\]\([^)]*\)"  # the address of a link or a figure in Markdown
+    r"|seeds and images"  # a value in tables, which the text quotes
     r"|\b(an image|images?|pixels?)\b(?! of MNIST)",
     re.IGNORECASE | re.DOTALL,
 )
