@@ -50,6 +50,7 @@ CHANGES = {
     # columns that are new, or say by a key what a sentence said
     "new": {"claims": {"name", "note", "note_lambdas", "note_epoch", "explains", "clarity"}},
     "keys": {},  # the same for keys of run.json and of a file of measures
+    "new_keys": {"program"},  # keys of run.json that are new
     "words": {"verdicts.csv": "claims.csv"},  # what a summary says otherwise
     "figures": {  # why a figure of a study is drawn otherwise
         ("golden-diverging", "sensitivity"): "the key had other colours than the dots",
@@ -176,7 +177,7 @@ def _unequal(old: object, new: object, where: str) -> Iterator[str]:
         renamed = {CHANGES["keys"].get(key, key): value for key, value in old.items()}
         renamed.pop(None, None)
         for key in {**renamed, **new}:
-            if key in _OF_ONE or key.startswith(VARIES):
+            if key in _OF_ONE | CHANGES["new_keys"] or key.startswith(VARIES):
                 continue
             if key not in new or key not in renamed:
                 yield f"{where}{key} is only {'before' if key in renamed else 'now'}"

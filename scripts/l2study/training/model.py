@@ -268,7 +268,7 @@ def suits_xla(model: keras.Model, traits: Traits) -> bool:
     """
     return not traits.draws_random and all(
         type(layer).__module__.startswith("keras.") and type(layer).__name__ in SUITS_XLA
-        for layer in all_layers(model)
+        for layer in [model, *all_layers(model)]
     )
 
 
