@@ -177,7 +177,7 @@ def _unequal(old: object, new: object, where: str) -> Iterator[str]:
         renamed = {CHANGES["keys"].get(key, key): value for key, value in old.items()}
         renamed.pop(None, None)
         for key in {**renamed, **new}:
-            if key in _OF_ONE | CHANGES["new_keys"] or key.startswith(VARIES):
+            if key in (*_OF_ONE, *CHANGES["new_keys"]) or key.startswith(VARIES):
                 continue
             if key not in new or key not in renamed:
                 yield f"{where}{key} is only {'before' if key in renamed else 'now'}"
