@@ -22,7 +22,7 @@ HARMLESS = {
 
 DECIDING = {
     "engine": (f"{L2STUDY}training/engine.py", '"xla": 1000', '"xla": 500'),
-    "model": (f"{L2STUDY}training/model.py", "tf.Variable(l2,", "tf.Variable(3 * l2,"),
+    "model": (f"{L2STUDY}training/model.py", "else L2(l2, l1)", "else L2(3 * l2, l1)"),
     "streams": (f"{L2STUDY}data/streams.py", '"order": 1', '"order": 9'),
     "epochs": (f"{L2STUDY}core/epochs.py", "last + 1", "last"),
     "rows": (f"{L2STUDY}data/rows.py", "1.0 - fraction", "1 - fraction"),

@@ -145,7 +145,11 @@ def _canonical(normal: dict) -> dict:
     else:
         model.pop("code", None)
     # Records of runs from before these keys were there have none of them.
-    for part, key, plain in (("dataset", "label_noise", 0), ("model", "regularizer", "l2")):
+    for part, key, plain in (
+        ("dataset", "label_noise", 0),
+        ("model", "regularizer", "l2"),
+        ("model", "l1", 0),
+    ):
         if normal[part].get(key) == plain:
             del normal[part][key]
     normal["seeds"] = _seeds(normal["seeds"])

@@ -249,6 +249,13 @@ class Model(Keys):
         absent="l2",
         example="decoupled",
     )
+    l1: float | None = key(
+        """L1 beside lambda, on the same weights and the same at every lambda: l1 times the sum of
+        the absolute weights is added to the loss. The penalty that is reported is without it.""",
+        absent="0, no L1",
+        example=1e-5,
+        ge=0,
+    )
 
 
 class Points(Keys):

@@ -22,6 +22,7 @@ _ABSENT = {
     "color": "rgb",
     "regularizer": "l2",
     "momentum": "0",
+    "l1": "0",
 }
 """The label of an optional key that a configuration does not have."""
 

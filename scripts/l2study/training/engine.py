@@ -265,7 +265,7 @@ class Engine:
         kernels = [tf.cast(kernel, tf.float64) for kernel in regularized_kernels(model)]
         squares = tf.add_n([tf.reduce_sum(tf.square(kernel)) for kernel in kernels])
         largest = tf.reduce_max(tf.stack([tf.reduce_max(tf.abs(kernel)) for kernel in kernels]))
-        penalties = [kernel.regularizer(kernel) for kernel in regularized_kernels(model)]
+        penalties = [kernel.regularizer.penalty(kernel) for kernel in regularized_kernels(model)]
         return sums, tf.add_n(penalties), tf.sqrt(squares), largest
 
 

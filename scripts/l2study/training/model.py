@@ -34,7 +34,25 @@ _ALIVE = weakref.WeakValueDictionary()
 class _Shared(keras.regularizers.Regularizer):
     """A regulariser that remains one object where Keras makes a layer anew from its configuration,
     as Bidirectional does.
+
+    `coefficient` is the variable through which lambda is fed to compiled programs, so that one
+    program serves every lambda. `l1` is the coefficient of an L1 beside it.
     """
+
+    def __init__(self, coefficient: float, l1: float = 0.0):
+        """Take the coefficients."""
+        self.coefficient = tf.Variable(coefficient, trainable=False, dtype=tf.float32)
+        self.l1 = l1
+
+    def __call__(self, weight: tf.Tensor) -> tf.Tensor:
+        """Return what a weight of any shape adds to the loss."""
+        if not self.l1:
+            return self.penalty(weight)
+        return self.penalty(weight) + self.l1 * tf.reduce_sum(tf.abs(tf.cast(weight, tf.float32)))
+
+    def penalty(self, weight: tf.Tensor) -> tf.Tensor:
+        """Return the part of it that lambda has: none, unless a subclass says so."""
+        return tf.zeros([])
 
     def get_config(self) -> dict:
         """Return the number by which `from_config` finds this object in this process."""
@@ -49,16 +67,9 @@ class _Shared(keras.regularizers.Regularizer):
 
 @keras.saving.register_keras_serializable("l2study")
 class L2(_Shared):
-    """Keras's L2, `l2 * sum(W**2)`, with a coefficient that is fed to compiled programs.
+    """Keras's L2, `l2 * sum(W**2)`, without one half."""
 
-    The coefficient is a variable, not a constant inside them, so one program serves every lambda.
-    """
-
-    def __init__(self, l2: float):
-        """Take the coefficient."""
-        self.coefficient = tf.Variable(l2, trainable=False, dtype=tf.float32)
-
-    def __call__(self, weight: tf.Tensor) -> tf.Tensor:
+    def penalty(self, weight: tf.Tensor) -> tf.Tensor:
         """Return the penalty of `weight`, of any shape.
 
         A matrix product sums the rows, since the processor does many of them at a time. XLA would
@@ -73,18 +84,9 @@ class L2(_Shared):
 class Decoupled(_Shared):
     """The mark of a weight that the optimizer decays (Loshchilov and Hutter 2019).
 
-    Each step takes `learning_rate * decay * W` from such a weight W, as Keras's optimizers do with
-    `weight_decay`. `decay` is 2 * l2, as in the gradient of `l2 * sum(W**2)`. It is a variable, fed
-    to compiled programs as that of `L2` is.
+    Each step takes `learning_rate * coefficient * W` from such a weight W, as Keras's optimizers do
+    with `weight_decay`. It has no penalty.
     """
-
-    def __init__(self, l2: float):
-        """Take the coefficient of the L2 that this decay is the counterpart of."""
-        self.coefficient = tf.Variable(2 * l2, trainable=False, dtype=tf.float32)
-
-    def __call__(self, weight: tf.Tensor) -> tf.Tensor:
-        """Return the penalty of `weight`: none."""
-        return tf.zeros([])
 
 
 class Task(NamedTuple):
@@ -116,7 +118,10 @@ def build_model(task: Task, l2: float, sources: Mapping[str, int]) -> keras.Mode
     Raises:
         ValueError: Keras does not take the optimizer's or the schedule's arguments.
     """
-    regularizer = (Decoupled if task.model.get("regularizer") == "decoupled" else L2)(l2)
+    l1 = task.model.get("l1", 0.0)
+    # The decay is twice lambda, as in the gradient of l2 * sum(W**2).
+    decoupled = task.model.get("regularizer") == "decoupled"
+    regularizer = Decoupled(2 * l2, l1) if decoupled else L2(l2, l1)
     model = _layers(task, regularizer, stream("weights", source_seed("weights", sources)))
     noise = stream("layer noise", source_seed("order", sources))
     for state in random_states(model):
