@@ -155,6 +155,31 @@ def test_decoupled_decay_is_that_of_the_regularised_weights_for_any_layer():
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6)
 
 
+def test_l1_beside_lambda_is_that_of_keras_and_no_part_of_the_penalty():
+    """With the gradient of Keras's own L1L2, on a layer that is used twice."""
+    from l2study.training.backend import keras
+    from l2study.training.engine import Data, Engine
+    from l2study.training.model import build_model
+
+    def with_keras_own(regularizer, **others):
+        return task.function(regularizer=keras.regularizers.L1L2(0.02, L2), **others)
+
+    training = {"optimizer": "sgd", "learning_rate": 0.05}
+    task = task_of("shared", {"l1": 0.02}, training)
+    model, plain = (
+        build_model(task._replace(function=function), L2, {})
+        for function in (task.function, with_keras_own)
+    )
+    inputs, labels = data_of("shared")
+    for one in (model, plain):
+        one.fit(inputs[:64], labels[:64], batch_size=32, shuffle=False, verbose=0)
+    for ours, theirs in zip(model.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6)
+    measured = Engine(model, Data(inputs, labels, 1.0), PARTS, BATCH).evaluate()
+    assert measured["penalty"] == pytest.approx(L2 * measured["weight_norm"] ** 2, rel=1e-5)
+    assert measured["test_loss"] > measured["test_ce"] + measured["penalty"] + 0.01
+
+
 def digest(kind, seeds):
     """Return a checksum of all that an engine holds and measures, after runs of these seeds."""
     from l2study.training.engine import Data

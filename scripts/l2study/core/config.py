@@ -145,11 +145,12 @@ def _canonical(normal: dict) -> dict:
     else:
         model.pop("code", None)
     # Records of runs from before these keys were there have none of them.
-    for part, key, plain in (
-        ("dataset", "label_noise", 0),
-        ("model", "regularizer", "l2"),
-        ("model", "l1", 0),
-    ):
+    plain_values = {
+        ("dataset", "label_noise"): 0,
+        ("model", "regularizer"): "l2",
+        ("model", "l1"): 0,
+    }
+    for (part, key), plain in plain_values.items():
         if normal[part].get(key) == plain:
             del normal[part][key]
     normal["seeds"] = _seeds(normal["seeds"])
