@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import preloaded
 from project import STUDY, Project
 from tiny import PROJECT, write_npz
 
@@ -51,10 +52,10 @@ def work(tmp_path):
     return folder
 
 
-def snakemake(folder, *arguments):
+def snakemake(folder, *arguments, **environment):
     """Run Snakemake in `folder` and return what it printed, after checking that it succeeded."""
     command = [str(Path(sys.executable).parent / "snakemake"), "--cores", "2", *arguments]
-    own = {k: v for k, v in os.environ.items() if not k.startswith("L2STUDY")}
+    own = {k: v for k, v in os.environ.items() if not k.startswith("L2STUDY")} | environment
     done = subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -128,7 +129,10 @@ rule own:
 
 @pytest.mark.parametrize("place", ["beside", "below"])
 def test_as_a_module_beside_other_rules(work, finished, place, tmp_path):
-    """Wherever the clone is: only a path that begins with `..` is safe from a prefix by itself."""
+    """Wherever the clone is: only a path that begins with `..` is safe from a prefix by itself.
+
+    A module preloads nothing. The process of the tests saves loading TensorFlow for each run.
+    """
     clone = {"beside": tmp_path / "clone", "below": work / "code" / "clone"}[place]
     Project(clone).shorten_report()
     (clone / "tiny.npz").unlink()
@@ -138,12 +142,12 @@ def test_as_a_module_beside_other_rules(work, finished, place, tmp_path):
     (work / "Snakefile").write_text(HOST.format(clone=os.path.relpath(clone, work)))
     if place == "below":
         runs = [f"sub/l2/results/tiny/runs/l2~{l2}/seed~0/run.json" for l2 in SMALL["lambdas"]]
-        snakemake(work, *runs)
+        snakemake(work, *runs, **preloaded.address())
         printed = snakemake(work, "--dry-run")
         assert "l2_aggregate" in printed
         assert "l2_train" not in printed
         return
-    snakemake(work)
+    snakemake(work, **preloaded.address())
     assert_complete(work / "sub" / "l2" / "results" / "tiny", finished)
     assert (work / "sub" / "l2" / "logs" / "tiny" / "report.log").exists()
     assert (work / "own.txt").read_text() == "mine\n"

@@ -11,6 +11,7 @@ import papermill
 import pytest
 from scipy import stats
 
+import preloaded
 from project import Project
 from tiny import PROJECT
 
@@ -39,13 +40,16 @@ def folder(tmp_path_factory):
     mnist.with_name("checksums.json").write_text(json.dumps({mnist.name: checksum}))
     executed = project.folder / EXECUTED
     executed.parent.mkdir(parents=True)
-    papermill.execute_notebook(
-        project.folder / "docs" / "lesson.ipynb",
-        executed,
-        parameters=SMALL,
-        cwd=project.folder / "docs",  # as an editor starts it
-        progress_bar=False,
-    )
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in preloaded.address().items():
+            environment.setenv(name, value)
+        papermill.execute_notebook(
+            project.folder / "docs" / "lesson.ipynb",
+            executed,
+            parameters=SMALL,
+            cwd=project.folder / "docs",  # as an editor starts it
+            progress_bar=False,
+        )
     return project.folder
 
 
