@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from l2study.core.columns import HISTORY_COLUMNS
 from l2study.core.design import Design, Setup
@@ -24,6 +25,9 @@ from l2study.core.measures import names
 from l2study.core.paths import measures_file, predictions_file, run_folder
 from l2study.core.predictions import PARTS, Predicted, write_predictions
 from l2study.core.runs import Run, read_runs
+from l2study.tables import build
+from l2study.tables.derived import with_derived
+from l2study.tables.image_intervals import Images, images_of
 from l2study.tables.ledger import read_ledger
 from l2study.tables.study_tables import tables_of
 
@@ -197,6 +201,19 @@ def write_study(folder: str | Path, **options) -> dict:
         }
         path.write_text(json.dumps(content))
     return config
+
+
+def made_runs(**options) -> tuple[Setup, pd.DataFrame, pd.DataFrame, Images]:
+    """Return the set-up of a made-up study, the tables of histories and of runs, and its images.
+
+    The table of runs has the derived measures. `options` are those of `made_study`.
+    """
+    config, found = made_study(**options)
+    setup = Design.of(config, checked=True).base
+    histories = build.histories_table(found)
+    predicted = {(float(run.l2), run.seed): run.predictions for run in found if run.predictions}
+    runs = with_derived(histories, build.runs_table(found), build.regularised_kernels(found))
+    return setup, histories, runs, images_of(setup, predicted)
 
 
 def ledger_of(*ids: str) -> dict:

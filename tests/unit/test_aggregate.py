@@ -18,7 +18,6 @@ from l2study.core.measures import RUN_MEASURES
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds
 from l2study.tables import across, build, choice, statistics
 from l2study.tables.derived import with_derived
-from l2study.tables.image_intervals import images_of
 from l2study.tables.study_tables import tables_of, write_tables
 from tiny import PROJECT
 
@@ -51,18 +50,8 @@ class Made(NamedTuple):
         return np.array([self.history(l2, seed)[column].iloc[-1] for seed in seeds])
 
 
-def runs_of(**options):
-    """Return the set-up of a made-up study, its histories, its runs and their images."""
-    config, found = synthetic.made_study(**options)
-    setup = Design.of(config, checked=True).base
-    histories = build.histories_table(found)
-    predicted = {(float(run.l2), run.seed): run.predictions for run in found if run.predictions}
-    runs = with_derived(histories, build.runs_table(found), build.regularised_kernels(found))
-    return setup, histories, runs, images_of(setup, predicted)
-
-
 def contrasts_of(**options):
-    setup, _, runs, images = runs_of(**options)
+    setup, _, runs, images = synthetic.made_runs(**options)
     absent = build.without_value(setup)
     return build.contrasts_table(runs, setup.reference, setup.confidence, absent, images)
 
@@ -210,7 +199,7 @@ class TestGap:
     def test_one_run_or_none(self):
         diverged = {(0, 3): 1, (0.01, 3): 1, (0.01, 7): 2}
         made = {"lambdas": [0, 0.01], "seeds": [3, 7], "epochs": 2, "diverged": diverged}
-        setup, histories, runs, images = runs_of(**made)
+        setup, histories, runs, images = synthetic.made_runs(**made)
         absent = build.without_value(setup)
         gap = build.gap_table(histories, runs, setup.epochs, 0.95, absent, images)
         alone, nobody = gap[gap["l2"] == 0], gap[gap["l2"] == 0.01]

@@ -10,7 +10,6 @@ import yaml
 from scipy import stats
 
 import synthetic
-from l2study.core.epochs import evaluated_epochs
 from l2study.tables import build, choice, claims, judge, ranks, statistics
 from l2study.tables.derived import expected_square_norm, with_derived
 from l2study.tables.ledger import LedgerError, read_ledger
@@ -31,13 +30,11 @@ MADE = {}
 
 
 def made(**options):
-    """Return histories and runs of a made-up study, and what was configured; made up once."""
+    """Return histories and runs of a made-up study, and its evaluated epochs; made up once."""
     key = repr(options)
     if key not in MADE:
-        config, found = synthetic.made_study(**options)
-        histories = build.histories_table(found)
-        runs = with_derived(histories, build.runs_table(found), build.regularised_kernels(found))
-        MADE[key] = histories, runs, evaluated_epochs(config["training"])
+        setup, histories, runs, _ = synthetic.made_runs(**options)
+        MADE[key] = histories, runs, setup.epochs
     return MADE[key]
 
 
