@@ -3,8 +3,14 @@
 import numpy as np
 
 from l2study.measuring.network import ATTACK_RADII, FUNCTIONS, NOISE_LEVELS, Network, measure
-from l2study.training.backend import keras
-from l2study.training.model import dense_layers, regularized_kernels
+from l2study.measuring.structure import (
+    first_matrix,
+    kernels,
+    only_relu,
+    output_kernel,
+    scalable_chain,
+)
+from l2study.training.model import regularized_kernels
 
 CALIBRATION_BINS = 15
 """Equal-width bins of confidence in the expected calibration error, as in Guo et al. 2017."""
@@ -13,21 +19,25 @@ _HISTOGRAM_EDGES = np.round(np.linspace(-1, 1, 101), 2)
 
 
 @measure
-def jacobian_norm(network: Network) -> float:
+def jacobian_norm(network: Network) -> float | None:
     """Return the mean over the test images of the Frobenius norm of d logits / d input."""
-    return network.sensitivities[0]
+    return _sensitivity(network, 0)
 
 
 @measure
-def softmax_jacobian_norm(network: Network) -> float:
+def softmax_jacobian_norm(network: Network) -> float | None:
     """Return the mean over the test images of the Frobenius norm of d probabilities / d input."""
-    return network.sensitivities[1]
+    return _sensitivity(network, 1)
 
 
 @measure
-def loss_gradient_norm(network: Network) -> float:
+def loss_gradient_norm(network: Network) -> float | None:
     """Return the mean over the test images of the norm of d cross-entropy / d input."""
-    return network.sensitivities[2]
+    return _sensitivity(network, 2)
+
+
+def _sensitivity(network: Network, number: int) -> float | None:
+    return network.sensitivities[number] if network.sensitivities else None
 
 
 @measure
@@ -36,6 +46,8 @@ def boundary_distance(network: Network) -> float | None:
 
     None where that is infinite: the logits of most images do not depend on the image.
     """
+    if not network.sensitivities:
+        return None
     median = float(np.median(network.sensitivities[3]))
     return median if np.isfinite(median) else None
 
@@ -51,49 +63,55 @@ for _attack in ("fgsm", "pgd"):
 
 
 @measure
-def weight_norm_lit(network: Network) -> float:
+def weight_norm_lit(network: Network) -> float | None:
     """Return the norm of the rows of the first regularised kernel with a lit input."""
-    return float(np.linalg.norm(_first_kernel(network)[network.lit]))
+    return _norm_of_rows(network, network.lit)
 
 
 @measure
-def weight_norm_never_lit(network: Network) -> float:
+def weight_norm_never_lit(network: Network) -> float | None:
     """Return the norm of the rows of the first regularised kernel with a never-lit input."""
-    return float(np.linalg.norm(_first_kernel(network)[~network.lit]))
+    return _norm_of_rows(network, ~network.lit)
 
 
-def _first_kernel(network: Network) -> np.ndarray:
-    return regularized_kernels(network.model)[0].numpy().astype(np.float64)
-
-
-@measure
-def output_kernel_norm(network: Network) -> float:
-    """Return the Frobenius norm of the output kernel, whether it is regularised or not."""
-    return _norms(network)[-1]
+def _norm_of_rows(network: Network, rows: np.ndarray) -> float | None:
+    """Return the norm of some rows of the first kernel, None where inputs have no rows."""
+    kernel = first_matrix(network.model, len(rows))
+    return None if kernel is None else float(np.linalg.norm(kernel.numpy().astype(float)[rows]))
 
 
 @measure
-def norm_product(network: Network) -> float:
+def output_kernel_norm(network: Network) -> float | None:
+    """Return the Frobenius norm of the output kernel, whether it is regularised or not.
+
+    None for a model that does not end with a dense layer.
+    """
+    kernel = output_kernel(network.model, network.classes)
+    return None if kernel is None else float(np.linalg.norm(kernel.numpy()))
+
+
+@measure
+def norm_product(network: Network) -> float | None:
     """Return the product of the norms of all kernels.
 
     To scale one layer of a ReLU network down and the next one up changes neither the function nor
-    this product.
+    this product. None where it would, for instance with a normalisation or a skip connection.
     """
-    return float(np.prod(_norms(network)))
-
-
-def _norms(network: Network) -> list[float]:
-    return [float(np.linalg.norm(layer.kernel.numpy())) for layer in dense_layers(network.model)]
+    layers = network.chain or scalable_chain(network.model)
+    if layers is None:
+        return None
+    norms = [float(np.linalg.norm(one.numpy())) for layer in layers for one in kernels(layer)]
+    return float(np.prod(norms))
 
 
 @measure
 def inactive_share(network: Network) -> float | None:
     """Return the share of hidden ReLU units that no training image activates.
 
-    None for another activation, or without hidden units.
+    None for another activation, without hidden units, and for a model that is no chain of dense
+    layers.
     """
-    *hidden, _ = dense_layers(network.model)
-    if not hidden or hidden[0].activation is not keras.activations.relu:
+    if not network.chain or len(network.chain) == 1 or not only_relu(network.chain):
         return None
     return float(np.mean(~network.ever_active))
 
