@@ -13,6 +13,7 @@ import yaml
 from snakemake.utils import update_config
 
 from l2study.core.config import check
+from l2study.core.design import Design
 from l2study.core.scope_rows import for_seeds
 from project import STUDY
 from tiny import PROJECT
@@ -156,11 +157,17 @@ def test_packages_and_stages_are_those_of_the_code():
     assert stages == set(re.findall(r"^rule (\w+):", rules, re.MULTILINE))
 
 
-@pytest.mark.parametrize("text", [text for page in PAGES for text in blocks(page, "yaml")])
-def test_configuration_is_allowed(text):
+@pytest.mark.parametrize(
+    ("page", "text"), [(page, text) for page in PAGES for text in blocks(page, "yaml")]
+)
+def test_configuration_is_allowed(page, text, tmp_path, monkeypatch):
+    for code in blocks(page, "python"):  # the files that it names, from the same page
+        if code.startswith("# "):
+            (tmp_path / code.partition("\n")[0][2:]).write_text(code)
+    monkeypatch.chdir(tmp_path)
     merged = yaml.safe_load(read("config.yaml"))
     update_config(merged, yaml.safe_load(text))
-    check(merged, defaults=False)
+    Design.of(check(merged, defaults=False))
 
 
 # ---- links

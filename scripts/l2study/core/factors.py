@@ -174,7 +174,7 @@ def _check_changes(changes: object, base: dict, where: str) -> None:
             f" dataset.{others[0]}"
         )
     ignored = [key for key in OF_BUILT_IN if ("model", key) in _paths(changes)]
-    if ignored and "build" in changed(base, changes)["model"]:
+    if ignored and changed(base, changes)["model"].get("build"):
         raise ConfigError(
             f"{where}: model.{ignored[0]} is ignored where there is a model.build; allowed:"
             " model.arguments"
