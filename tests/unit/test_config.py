@@ -148,8 +148,8 @@ def test_a_path_takes_the_place_of_a_name(defaults):
         ({"model": {"hidden_units": [8, True]}}, "model.hidden_units[1]: true is not allowed; al"),
         ({"model": {"hidden_units": []}}, "model.hidden_units: [] leaves no kernel to regularise"),
         (
-            {"model": {"regularizer": "decoupled"}, "training": {"optimizer": "adamw"}},
-            'model.regularizer: "decoupled" is given, but the optimizer adamw decays all weights',
+            {"model": {"regularizer": "decoupled"}, "training": {"optimizer": "ftrl"}},
+            'model.regularizer: "decoupled" is given, but ftrl makes the weights anew',
         ),
         ({"training": {"momentum": "9e-1"}}, "training.momentum: 0.9 is given, but the optimizer "),
         ({"training": {"evaluate_at": [51, 3]}}, "training.evaluate_at: epoch 51 is after the la"),

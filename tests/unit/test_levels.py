@@ -171,11 +171,11 @@ def test_a_data_set_is_no_level_where_a_path_takes_its_place():
 
 def test_a_combination_that_is_not_valid_is_named():
     factors = {
-        "training.optimizer": ["adamw"],
+        "training.optimizer": ["ftrl"],
         "decay": {"decoupled": {"model": {"regularizer": "decoupled"}}},
     }
     message = refusal(factors, design="full")
-    assert message.startswith("factors: set-up optimizer~adamw,decay~decoupled: model.regularizer")
+    assert message.startswith("factors: set-up optimizer~ftrl,decay~decoupled: model.regularizer")
     assert len(set_ups(study(factors))) == 3
 
 

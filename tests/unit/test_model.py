@@ -1,5 +1,9 @@
+from typing import get_args
+
 import numpy as np
 import pytest
+
+from l2study.core.config_model import OptimizerName
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
@@ -48,6 +52,41 @@ def test_layers_are_those_of_the_configuration():
         ]
         without = build(hidden_units=[20], regularizer=regularizer)
         assert [tuple(kernel.shape) for kernel in regularized_kernels(without)] == [(784, 20)]
+
+
+@pytest.mark.parametrize("name", get_args(OptimizerName))
+def test_lambda_is_the_decay_of_the_regularised_kernels_of_any_optimizer(name):
+    """Without a gradient, a step takes the share learning rate * 2 * lambda from these alone."""
+    from l2study.training.backend import tf
+
+    training = {"optimizer": name, "learning_rate": 0.1}
+    model = build(0.5, input_shape=(3, 3), training=training, hidden_units=[4])
+    assert type(model.optimizer).__name__.lower() == name
+    if name == "ftrl":
+        return  # which is refused: it makes weights from gradients alone
+    model = build(
+        0.5, input_shape=(3, 3), training=training, hidden_units=[4], regularizer="decoupled"
+    )
+    weights = model.trainable_variables
+    before = [weight.numpy() for weight in weights]
+    model.optimizer.apply([tf.zeros_like(weight.value) for weight in weights], weights)
+    for share, weight, old in zip([0.9, 1, 1, 1], weights, before, strict=True):
+        np.testing.assert_allclose(weight.numpy(), share * old, rtol=1e-5)
+
+
+def test_a_schedule_and_arguments_are_those_of_the_configuration():
+    schedule = {"name": "cosine_decay", "initial_learning_rate": 0.2, "decay_steps": 100}
+    training = {"optimizer": {"name": "sgd", "nesterov": True}, "learning_rate": schedule}
+    optimizer = build(training=training | {"momentum": 0.5}, hidden_units=[4]).optimizer
+    assert optimizer.nesterov and optimizer.momentum == 0.5
+    rates = []
+    for step in (0, 50, 100):
+        optimizer.iterations.assign(step)
+        rates.append(float(optimizer.learning_rate))
+    assert rates == pytest.approx([0.2, 0.1, 0], abs=1e-7)
+    wrong = {"optimizer": {"name": "adam", "beta_9": 1}, "learning_rate": 0.1}
+    with pytest.raises(ValueError, match=r"^training.optimizer: adam: .*beta_9"):
+        build(training=wrong)
 
 
 @pytest.mark.parametrize(

@@ -25,9 +25,6 @@ from l2study.core.seeds import MOST_LEVELS, SOURCES, USUAL
 TAKES_MOMENTUM = ("sgd", "rmsprop")
 """The optimisers that have a momentum."""
 
-DECAYS_ALREADY = ("adamw", "muon")
-"""The optimisers that decay all weights by default."""
-
 
 class Fault(ValueError):
     """What is wrong between several keys. The message is one line, and begins with a key."""
@@ -244,8 +241,7 @@ class Model(Keys):
         """How lambda acts on these kernels. l2: lambda times the sum of the squared weights is
         added to the loss. decoupled: nothing is added to the loss; in every step the optimiser
         takes the share learning_rate * 2 * lambda from the weights, as Keras does with
-        weight_decay. It does not go with an optimiser that decays all weights already: adamw, muon,
-        or any with a weight_decay of its own.""",
+        weight_decay; with adamw and muon, in place of their own default.""",
         absent="l2",
         example="decoupled",
     )
@@ -313,7 +309,8 @@ class Training(Keys):
     ] = key(
         """The optimiser, by its Keras name; or a mapping of its name and further arguments, such as
         {name: sgd, nesterov: true, weight_decay: 0.001}. adamw and muon also decay all weights at
-        every lambda, with Keras's default weight_decay of 0.004.""",
+        every lambda, with Keras's default weight_decay of 0.004, unless the regularizer is
+        decoupled.""",
         "adam",
         allowed=f"{', '.join(get_args(OptimizerName))}; or a mapping with the key name, and"
         " arguments of this optimiser",
@@ -544,12 +541,15 @@ class Config(Keys):
         for name in ("learning_rate", "momentum"):
             if name in options:
                 yield f"training.optimizer: {name} is among its arguments; allowed: training.{name}"
-        decays = optimizer in DECAYS_ALREADY or options.get("weight_decay")
-        if model.regularizer == "decoupled" and decays:
+        if model.regularizer == "decoupled" and optimizer == "ftrl":
             yield (
-                f'model.regularizer: "decoupled" is given, but the optimizer {optimizer} decays all'
-                f" weights already; allowed with: one without weight_decay, none of"
-                f" {', '.join(DECAYS_ALREADY)}"
+                'model.regularizer: "decoupled" is given, but ftrl makes the weights anew from its'
+                " gradients in each step, whatever was taken from them; allowed: l2"
+            )
+        if model.regularizer == "decoupled" and "weight_decay" in options:
+            yield (
+                'model.regularizer: "decoupled" is given, but the optimizer has a weight_decay of'
+                " its own; allowed: one of the two"
             )
         if model.arguments is not None and model.build is None:
             yield "model.arguments: is given without model.build; allowed: with a function of yours"
