@@ -43,7 +43,7 @@ EDGE_CASES = {
         "seeds": [0, 1],
         "epochs": 2,
     },
-    "three evaluated epochs, two hidden layers": {
+    "three evaluated epochs": {
         "lambdas": [0, 1e-3], "seeds": [0, 1, 2], "epochs": 60, "evaluate_at": {"points": 3},
         "diverged": {(1e-3, 1): 20}, "kernels": ((784, 32), (32, 16)),
     },
