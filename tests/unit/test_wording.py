@@ -72,3 +72,9 @@ def test_bounds_have_their_unit(above, below, measure, text):
 def test_only_values_and_their_differences_have_the_unit_of_the_measure():
     assert wording.unit_of("gap_reported", "difference").unit == "points"
     assert wording.unit_of("gap_reported", "trend").unit == ""
+
+
+def test_a_name_is_written_with_its_arguments():
+    assert wording.with_arguments(0.001) == "0.001" and wording.with_arguments("adam") == "adam"
+    given = {"name": "sgd", "nesterov": True, "weight_decay": 0.01}
+    assert wording.with_arguments(given) == "sgd (nesterov true, weight_decay 0.01)"

@@ -1,8 +1,9 @@
 """How numbers are written in figures, page, summary and verdicts."""
 
+import json
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from itertools import groupby
 
@@ -122,6 +123,16 @@ def possible(measure: str, low: float, high: float) -> tuple[float, float]:
     """
     limits = MEASURES[measure].column
     return max(low, limits.get("minimum", -math.inf)), min(high, limits.get("maximum", math.inf))
+
+
+def with_arguments(value: float | str | Mapping) -> str:
+    """Return a number or a name; of a name with arguments, `sgd (nesterov true)`."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, str):
+        return value
+    given = [f"{key} {json.dumps(own)}" for key, own in value.items() if key != "name"]
+    return f"{value['name']} ({', '.join(given)})" if given else value["name"]
 
 
 def percent(share: float) -> str:

@@ -6,7 +6,7 @@ import pandas as pd
 
 from l2study.core.design import Setup
 from l2study.core.scope_rows import SEEDS_AND_IMAGES
-from l2study.core.wording import as_given, bounds, form_of, p_value, unit_of
+from l2study.core.wording import as_given, bounds, form_of, p_value, unit_of, with_arguments
 from l2study.report import claim_text
 from l2study.report.navigation import tables_folder
 from l2study.report.study import Study
@@ -36,6 +36,7 @@ def verdict_table(study: Study) -> Rows:
 def claims_text(study: Study) -> str:
     """Return where the claims come from, in what set-up they are judged, and after which epoch."""
     training = study.config["training"]
+    optimizer = with_arguments(training["optimizer"])
     source = (
         "The claims are those of a teaching exercise, which does not state its batch size and its"
         " number of epochs. Those of this project were tuned to come close to its figures. The"
@@ -44,7 +45,7 @@ def claims_text(study: Study) -> str:
         else "The claims are general questions, without figures for these data."
     )
     return (
-        f"{source} The verdicts are for this set-up: optimiser {training['optimizer']}, batch size"
+        f"{source} The verdicts are for this set-up: optimiser {optimizer}, batch size"
         f" {training['batch_size']}, {training['epochs']} epochs, and the data, the validation"
         " images and the network below. Another set-up may have other verdicts. Estimates are of"
         f" the last epoch, epoch {training['epochs']}, unless they name another.{_scopes(study)}"

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
-from l2study.core.wording import percent
+from l2study.core.wording import percent, with_arguments
 from l2study.report.setup_names import spaced, words
 from l2study.report.table_cells import decimals_of, markdown_table, padding
 
@@ -47,6 +47,7 @@ FILTERS = (
     percent,
     slug,
     spaced,
+    with_arguments,
     words,
 )
 """What every template may use, by its name."""

@@ -35,13 +35,18 @@ _OF_HISTORY, _OF_WEIGHTS = names("history"), names("weights")
 def without_value(setup: Setup) -> set[str]:
     """Return the measures that have no value in a set-up.
 
-    That is the exchangeable gap, unless chance alone says which images of the training file are
+    The exchangeable gap has one only if chance alone says which images of the training file are
     validation. The last images of a file may be easier or harder than the others; and if only the
-    training labels are noisy, training accuracy is lower, whatever was learned.
+    training labels are noisy, training accuracy is lower, whatever was learned. With an L1 in the
+    loss, how far that is from cross-entropy plus the penalty of L2 is no error.
     """
     by_chance = setup.config["validation"]["split"] == "stratified"
     noisy = "label_noise" in setup.config["dataset"]
-    return set() if by_chance and not noisy else {"gap_exchangeable"}
+    absent = {
+        "gap_exchangeable": noisy or not by_chance,
+        "penalty_error": "l1" in setup.config["model"],
+    }
+    return {measure for measure, is_absent in absent.items() if is_absent}
 
 
 def histories_table(runs: list[Run]) -> pd.DataFrame:
