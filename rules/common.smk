@@ -69,5 +69,6 @@ os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), os.gete
 wildcard_constraints:
     place="(/setups/[^/]+)?",
     data="(/data/[^/]+)?",
+    checksum="[0-9a-f]{12}",
     l2="[0-9.e-]+",
     seed="[0-9]+",

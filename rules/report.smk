@@ -1,6 +1,7 @@
 rule report:
     input:
         STUDY.tables,
+        model=STUDY.model_file(),
         code=code("scripts/report.py"),
         measures=here("schemas/measures.yaml"),
         notebook=here("reports/report.ipynb"),

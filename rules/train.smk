@@ -6,6 +6,8 @@ rule train:
         data=STUDY.data_file("data.json"),
         images=ancient(STUDY.data_file("data.images.npy")),
         labels=ancient(STUDY.data_file("data.labels.npy")),
+        # Where the model is refused, no run begins.
+        model=ancient(STUDY.model_file()),
     output:
         history=f"{RESULTS}{{place}}/{paths.RUN}/history.csv",
         run=f"{RESULTS}{{place}}/{paths.RUN}/run.json",

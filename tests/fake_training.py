@@ -36,6 +36,14 @@ for name in ("history.csv", "weights.npz", "run.json"):
 The file `turns` of the working directory says which were at work, and when in relation to others.
 """
 
+MODEL = '''
+"""Write a description of no model."""
+import sys
+from pathlib import Path
+
+Path(sys.argv[sys.argv.index("--output") + 1]).write_text("{}")
+'''
+
 PRELOAD = """
 ADDRESS = "PATH"
 
@@ -64,6 +72,7 @@ class FakeTraining(Project):
     def __init__(self, folder: Path):
         super().__init__(folder)
         (folder / "scripts" / "train.py").write_text(TRAIN)
+        (folder / "scripts" / "model.py").write_text(MODEL)
         (folder / "scripts" / "l2study" / "training" / "preload.py").write_text(PRELOAD)
         # the profile for Slurm but for the executor and the waiting
         slurm = yaml.safe_load((PROJECT / "profiles" / "slurm" / "config.yaml").read_text())

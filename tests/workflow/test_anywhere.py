@@ -102,7 +102,7 @@ def test_into_another_directory(clone, work):
         clone, "--directory", str(work), "--configfile", str(work / "tiny.yaml"),
         "--", "results/tiny/runs/l2~0/seed~1/run.json",
     )  # fmt: skip
-    assert "1 run to train, 0 kept; other jobs: prepare\n" in printed
+    assert "1 run to train, 0 kept; other jobs: prepare, model\n" in printed
     assert len(histories(work / "results" / "tiny")) == 1
     assert (work / ".snakemake" / "at-work" / "tiny").exists()
 

@@ -94,7 +94,7 @@ def test_lines_in_a_pipe(finished):
     assert re.search(
         r"\d of 9 runs trained, 2 running, 0 failed; about 0:\d\d:\d\d left\n", printed
     )
-    for rule in ("prepare", "aggregate", "report"):
+    for rule in ("prepare", "model", "aggregate", "report"):
         assert f" {rule} done in 0:" in printed
     assert re.search("^Done in .*: results/tiny/report/report.html$", printed, re.MULTILINE)
     # not a screenful for every job

@@ -92,4 +92,4 @@ def test_snakemake_says_the_same(finished, tmp_path):
         file.write("\n\ndef another(folder):\n    return folder\n")
     assert project.planned(target) == {}
     change(project.folder, *DECIDING["engine"])
-    assert project.planned(target) == {"train": 3, "measure": 1}
+    assert project.planned(target) == {"model": 1, "train": 3, "measure": 1}

@@ -11,6 +11,9 @@ def place(setup: str) -> str:
     return "" if setup == BASE else f"/setups/{setup}"
 
 
+MODEL = "models/{checksum}.json"
+"""What the model of a set-up is, below the results of the study and the set-up's place."""
+
 RUN = "runs/l2~{l2}/seed~{seed}"
 """The folder of a run, below the results of its study."""
 

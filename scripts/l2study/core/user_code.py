@@ -4,9 +4,9 @@ What it depends on is its file and the modules of the file's folder that this im
 is what counts, not where they are.
 """
 
+import ast
 import hashlib
 import importlib.util
-import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,19 +30,44 @@ def split(name: str) -> tuple[Path, str]:
 def files(name: str) -> tuple[Path, ...]:
     """Return the file, and every module of its folder that it imports, directly or not.
 
+    Nothing is executed.
+
     Raises:
-        UserCodeError: a file is absent or is no Python.
+        UserCodeError: a file is absent or is no Python, or the first has no such function.
     """
-    path, _ = split(name)
+    path, function = split(name)
     if not path.is_file():
         raise UserCodeError(f"{path}: there is no such file")
     try:
-        return code(path)
+        found = code(path)
+        _check_defines(path, function)
+        return found
     except SyntaxError as error:
         where = f"{error.filename or path}, line {error.lineno}"
         raise UserCodeError(f"{where}: is not valid Python: {error.msg}") from None
+    except UserCodeError:
+        raise
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise UserCodeError(f"{path}: cannot be read: {_one_line(error)}") from None
+
+
+def _check_defines(path: Path, function: str) -> None:
+    """Check that a file gives a name a meaning, wherever outside of functions and classes."""
+    functions, others, todo = [], set(), [ast.parse(path.read_text(encoding="utf-8"))]
+    while todo:
+        for node in ast.iter_child_nodes(todo.pop()):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                functions += [node.name] * isinstance(node, ast.FunctionDef)
+                others.add(node.name)
+                continue
+            if isinstance(node, ast.alias):
+                others.add(node.asname or node.name)
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                others.add(node.id)
+            todo.append(node)
+    if function not in others and not others & {"*", "globals"}:
+        there = ", ".join(functions) or "none"
+        raise UserCodeError(f"{path}: has no function {function}; it has: {there}")
 
 
 def sources(name: str) -> dict[str, str]:
@@ -72,28 +97,19 @@ def load(name: str) -> Callable:
     module_name = f"l2study_user_{path.stem}"
     spec = importlib.util.spec_from_file_location(module_name, path.resolve())
     module = importlib.util.module_from_spec(spec)
-    with _neighbours(known), _told(name, path, "cannot be imported"):
+    with _neighbours(known), told(name, "cannot be imported"):
         sys.modules[module_name] = module
         spec.loader.exec_module(module)
     function = getattr(module, function_name, None)
     if not callable(function):
-        there = ", ".join(_functions(module)) or "none"
-        raise UserCodeError(f"{path}: has no function {function_name}; it has: {there}")
+        raise UserCodeError(f"{path}: {function_name} is no function")
 
     @wraps(function)
     def guarded(*arguments: object, **named: object) -> object:
-        with _neighbours(known), _told(name, path, "fails"):
+        with _neighbours(known), told(name, "fails"):
             return function(*arguments, **named)
 
     return guarded
-
-
-def _functions(module: ModuleType) -> list[str]:
-    return [
-        name
-        for name, value in vars(module).items()
-        if inspect.isfunction(value) and value.__module__ == module.__name__
-    ]
 
 
 @contextmanager
@@ -145,14 +161,23 @@ def _file_in(folder: Path, name: str, module: ModuleType | None) -> Path | None:
 
 
 @contextmanager
-def _told(name: str, path: Path, what: str) -> Iterator[None]:
-    """Raise a UserCodeError in place of any exception, with the line of the file it came from."""
+def told(name: str, what: str) -> Iterator[None]:
+    """Raise a UserCodeError in place of any exception in the block, with the line of the user's
+    file that it came through.
+
+    Args:
+        name: of the function.
+        what: what the message says of it, before the exception.
+    """
+    path = split(name)[0].resolve()
     try:
         yield
+    except UserCodeError:
+        raise
     except (Exception, SystemExit) as error:
         line, trace = None, error.__traceback__
         while trace is not None:
-            if Path(trace.tb_frame.f_code.co_filename) == path.resolve():
+            if Path(trace.tb_frame.f_code.co_filename) == path:
                 line = trace.tb_lineno
             trace = trace.tb_next
         where = f" in line {line}" if line else ""

@@ -12,6 +12,9 @@ from l2study.report.templates import paragraphs
 PACKAGES = ("numpy", "pandas", "scipy", "matplotlib", "seaborn")
 """The packages, beyond those of training, whose versions tables and figures depend on."""
 
+PLAIN = ("InputLayer", "Functional", "Sequential")
+"""Layers that are not named, since they do nothing but hold others."""
+
 COSTS = {
     "seconds_startup": "Set-up (s)",
     "seconds_train": "Training (s)",
@@ -29,6 +32,8 @@ def setup(study: Study) -> Rows:
         "what_was_set",
         config=study.config,
         data=study.data,
+        built=study.model,
+        layers=[one["class"] for one in study.model.get("layers", []) if one["class"] not in PLAIN],
         values=[minus(f"{value:g}") for value in study.data.get("values", [])],
         epochs=study.design.epochs,
         seeds=study.design.seeds if not study.design.is_crossed else None,

@@ -5,6 +5,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -17,7 +18,7 @@ from l2study.core.config import read_config
 from l2study.core.design import Design, Setup
 from l2study.core.files import read_json, read_table
 from l2study.core.labels import l2_label
-from l2study.core.paths import BASE, place, run_folder
+from l2study.core.paths import BASE, MODEL, place, run_folder
 from l2study.core.runs import DamagedRunError, read_record, weights_checksum
 from l2study.core.scope_rows import for_seeds, widest
 from l2study.report.setup_names import COUNTS, words
@@ -55,8 +56,9 @@ class Study:
 
     `name` is that of its folder. `config` is canonical. `tables` maps the names of the tables to
     data frames. `data` is the manifest of its prepared data, empty if there is none. A report also
-    needs `captions`, those of the figures by their names, and `environments`, the distinct
-    environments of the runs with how many runs each had.
+    needs `captions`, those of the figures by their names, `environments`, the distinct environments
+    of the runs with how many runs each had, and `model`, what is known of how the model is built,
+    empty if nothing is.
 
     A study may have several `setups`, the base first; `setup` is the name of the one whose results
     these are. `config` is the configuration of that set-up. `tables` have its rows alone, without
@@ -70,6 +72,7 @@ class Study:
     data: dict
     captions: Mapping[str, Caption] = field(default_factory=dict)
     environments: list[tuple[dict, int]] = field(default_factory=list)
+    model: Mapping = field(default_factory=dict)
     setup: str = BASE
     setups: list[Setup] = field(default_factory=list)
 
@@ -229,11 +232,27 @@ def read_study(config: str, results: Path, captions: Path, setup: str = BASE) ->
     if setup not in named:
         raise ReportError(f"{setup}: there is no such set-up; there are {', '.join(named)}")
     study, given = read_results(results, setup), read_captions(captions)
+    model = read_model(Path(f"{results}{place(setup)}"), named[setup].config)
     if len(found) > 1 and setup == BASE:
         given = read_captions(Path(f"{captions}_across")) | given
     if named[setup].crossed:
         given |= read_captions(Path(f"{captions}_crossed"))
-    return replace(study, config=named[setup].config, captions=given, setups=list(found))
+    own = {"config": named[setup].config, "setups": list(found)}
+    return replace(study, captions=given, model=model, **own)
+
+
+def read_model(folder: Path, config: Mapping) -> dict:
+    """Return the description of the model of a set-up's configuration.
+
+    Empty where there is none in the set-up's folder: results of version 1.0 have none.
+    """
+    for file in sorted(folder.glob(MODEL.format(checksum="*"))):
+        with suppress(OSError, ValueError, KeyError):
+            found = read_json(file)
+            same = found["training"].items() <= config["training"].items()
+            if same and found["model"] == config["model"]:
+                return found
+    return {}
 
 
 def read_captions(folder: Path) -> dict[str, Caption]:

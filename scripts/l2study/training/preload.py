@@ -148,7 +148,9 @@ def _start(address: str) -> subprocess.Popen | None:
             raise
         listener.listen(1024)
         return subprocess.Popen(
-            [sys.executable, "-m", "l2study.training.preload", str(listener.fileno()), str(owner)],
+            # -P: a train.py in the folder of a study is not ours
+            [sys.executable, "-P", "-m", "l2study.training.preload"]
+            + [str(listener.fileno()), str(owner)],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [scripts, others]))},
             # It outlives the job that started it, and must not keep that job's files open.
             stdin=subprocess.DEVNULL,

@@ -146,7 +146,7 @@ def time_short_runs(setup: Setup) -> Cost | None:
         work = [short.config, data, runs, [*about, "--results", folder]]
         scripts, others = Path(__file__).resolve().parents[2], os.environ.get("PYTHONPATH", "")
         subprocess.run(
-            [sys.executable, "-c", _TIMED, json.dumps(work)],
+            [sys.executable, "-P", "-c", _TIMED, json.dumps(work)],
             env=os.environ | {"PYTHONPATH": f"{scripts}{os.pathsep}{others}"},
             check=True, capture_output=True, timeout=TIMING_SECONDS,
         )  # fmt: skip

@@ -112,10 +112,14 @@ class Jobs:
 
 
 def _words(wildcards: Mapping[str, str]) -> list[str]:
-    """Return the wildcards of a job in words; of a place, the name of the set-up or the data."""
+    """Return the wildcards of a job in words; of a place, the name of the set-up or the data.
+
+    A checksum is no word.
+    """
     words = [
         value.rpartition("/")[2] if name in ("place", "data") else f"{name}={value}"
         for name, value in wildcards.items()
+        if name != "checksum"
     ]
     return [word for word in words if word]
 

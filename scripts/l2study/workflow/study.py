@@ -4,6 +4,8 @@ Every job of a cluster reads the Snakefile again. So what is imported at the top
 what takes time is computed when it is asked for.
 """
 
+import contextlib
+import hashlib
 import itertools
 import json
 import shlex
@@ -14,8 +16,10 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from l2study.core import paths
+from l2study.core.code import fingerprint
 from l2study.core.config import ConfigError, check, checked_before, read_keys
 from l2study.core.design import Design
+from l2study.core.files import read_json, write_json
 from l2study.core.seeds import USUAL, write_sources
 from l2study.workflow import snakemake_compat
 
@@ -141,6 +145,33 @@ class Study:
 
         return source_fingerprint(self.design.data[wildcards.data].config["dataset"])
 
+    # ---- model
+
+    def model_file(self) -> object:
+        """Return for `input:` the description of the set-up's model; the base's without a place."""
+        known = cache(lambda place: f"{self.results}{place}/{self._model(place)}")
+        return lambda wildcards: known(wildcards.get("place", ""))
+
+    def model_settings(self, wildcards) -> str:
+        """Return the part of the configuration that the set-up's model depends on, as JSON."""
+        return self._model_settings(wildcards.place)
+
+    def _model_settings(self, place: str) -> str:
+        config = self.setups[place].config
+        of_epochs = ("epochs", "evaluate_at", "batch_size")
+        training = {key: value for key, value in config["training"].items() if key not in of_epochs}
+        return as_text(
+            {"dataset": config["dataset"], "model": config["model"], "training": training}
+        )
+
+    def _model(self, place: str) -> str:
+        """Return the description of a set-up's model, below the set-up's place.
+
+        The name has a checksum of all that it depends on, so that it never is out of date.
+        """
+        text = f"{fingerprint('train')} {self._model_settings(place)}"
+        return paths.MODEL.format(checksum=hashlib.sha256(text.encode()).hexdigest()[:12])
+
     # ---- runs
 
     def sources(self, wildcards) -> str:
@@ -208,6 +239,26 @@ class Study:
     def is_there(self, file: str) -> bool:
         """Return whether a file of the study is on disk."""
         return (self.root / file).exists()
+
+    def keep_runs_without_model(self) -> None:
+        """Put an empty file in the place of a description that is absent though a run is there of
+        that model, as in results from elsewhere.
+
+        Else Snakemake would make it, and train all runs of the set-up: it leaves alone what takes
+        an `ancient` file only if that is there while it plans.
+        """
+        if not self.is_main:
+            return
+        for place, setup in self.setups.items():
+            file = self.root / f"{self.results}{place}/{self._model(place)}"
+            runs = (file.parents[1] / "runs").glob("*/*/run.json")
+            if file.exists() or not (run := next(runs, None)):
+                continue
+            promised = setup.promised["config"] | {"code": fingerprint("train")}
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                record = read_json(run)
+                if record["config"] | {"code": record["code"]} == promised:
+                    write_json(file, {})
 
     def deleted(self, cells: Iterable[Cell] | None = None) -> list[str]:
         """Return a file that is not there for every run that lacks one, of `cells` or of all.
