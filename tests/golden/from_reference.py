@@ -33,7 +33,8 @@ def tables(folder: Path) -> dict[str, pd.DataFrame]:
 
 
 def _of_setup(setup: Setup, histories: pd.DataFrame, runs: pd.DataFrame) -> dict:
-    reference, confidence, absent = setup.reference, setup.confidence, build.without_value(setup)
+    reference, confidence = setup.reference, setup.confidence
+    absent = build.absent_measures(setup, runs)
     measures = [name for name in (*RUN_MEASURES, *DERIVED_MEASURES) if name not in absent]
     crossed = variance_table(setup, runs)
     histories, runs = (build.independent(table, setup) for table in (histories, runs))

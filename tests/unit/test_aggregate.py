@@ -14,10 +14,11 @@ from l2study.core import runs as run_files
 from l2study.core.columns import HISTORY_COLUMNS
 from l2study.core.design import Design, Setup
 from l2study.core.files import read_table
-from l2study.core.measures import RUN_MEASURES
+from l2study.core.measures import OPTIONAL, RUN_MEASURES
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds
 from l2study.tables import across, build, choice, statistics
-from l2study.tables.derived import with_derived
+from l2study.tables.datapackage import absent_columns, as_described, read_descriptions
+from l2study.tables.derived import DERIVED_MEASURES, with_derived
 from l2study.tables.study_tables import tables_of, write_tables
 from tiny import PROJECT
 
@@ -52,7 +53,7 @@ class Made(NamedTuple):
 
 def contrasts_of(**options):
     setup, _, runs, images = synthetic.made_runs(**options)
-    absent = build.without_value(setup)
+    absent = build.absent_measures(setup, runs)
     return build.contrasts_table(runs, setup.reference, setup.confidence, absent, images)
 
 
@@ -200,7 +201,7 @@ class TestGap:
         diverged = {(0, 3): 1, (0.01, 3): 1, (0.01, 7): 2}
         made = {"lambdas": [0, 0.01], "seeds": [3, 7], "epochs": 2, "diverged": diverged}
         setup, histories, runs, images = synthetic.made_runs(**made)
-        absent = build.without_value(setup)
+        absent = build.absent_measures(setup, runs)
         gap = build.gap_table(histories, runs, setup.epochs, 0.95, absent, images)
         alone, nobody = gap[gap["l2"] == 0], gap[gap["l2"] == 0.01]
         assert len(for_seeds(alone)) == len(nobody) == 2 * 6 + 4
@@ -503,3 +504,69 @@ class TestExchangeable:
         assert build.without_value(Setup("base", {}, config, {})) == set()
         config["dataset"]["label_noise"] = 0.2
         assert build.without_value(Setup("base", {}, config, {})) == {"gap_exchangeable"}
+
+
+class TestModels:
+    """Measures that only some models have, and those that a model of one's own cannot have."""
+
+    @staticmethod
+    def tables_of(change, **given):
+        config, runs = synthetic.made_study(
+            lambdas=[0, 0.01], seeds=[3, 7, 8], epochs=3, diverged={(0.01, 3): 0}
+        )
+        setup = Design.of(config | given, checked=True).base
+        return tables_of(setup, LEDGER, [change(run) for run in runs])
+
+    @staticmethod
+    def in_training_mode(run):
+        """A run whose accuracy in training mode is lower; the one that diverged has no row."""
+        if not len(run.history):
+            return run
+        lower = run.history[:, HISTORY_COLUMNS.index("train_accuracy")] - [0, 0.1, 0.2, 0.3]
+        return run._replace(history=np.column_stack([run.history, lower]))
+
+    def test_the_lag_has_two_parts_where_there_is_a_mode_of_training(self):
+        tables = self.tables_of(self.in_training_mode)
+        gap = tables["gap"].pivot_table(index=["l2", "epoch"], columns="gap", values="mean")
+        trained = gap.query("epoch > 0")
+        assert (trained["lag_averaging"] + trained["lag_mode"]).tolist() == pytest.approx(
+            trained["lag"].tolist()
+        )
+        assert gap["lag_mode"].loc[0].tolist() == pytest.approx([0, -0.1, -0.2, -0.3])
+        for name in ("means", "contrasts", "variance"):
+            assert set(OPTIONAL[1:]) <= set(tables[name]["measure"]), name
+        assert absent_columns(tables) == set()
+
+    def test_nothing_is_said_of_it_where_there_is_none(self):
+        tables = self.tables_of(lambda run: run)
+        assert absent_columns(tables) == set(OPTIONAL)
+        assert not set(tables["gap"]["gap"]) & {"lag_averaging", "lag_mode"}
+        for name in ("means", "contrasts", "variance"):
+            assert not set(tables[name]["measure"]) & set(OPTIONAL), name
+        described = as_described(
+            dict.fromkeys(read_descriptions(), pd.DataFrame())
+            | {name: tables[name].assign(setup="base") for name in ("runs", "histories")},
+            absent=absent_columns(tables),
+        )
+        for table in (described["runs"], described["histories"]):
+            assert not set(table) & set(OPTIONAL)
+            assert "weight_norm" in table
+
+    def test_what_a_model_of_one_s_own_cannot_have_has_no_row(self):
+        missing = ["norm_product", "test_accuracy_noise_0.1", "boundary_distance"]
+
+        def own(run):
+            measured = run.measured
+            if measured:
+                nothing = dict.fromkeys(missing)
+                measured = measured | {"measures": measured["measures"] | nothing}
+            record = run.record | {"regularised_kernels": [[3, 3, 1, 4], [16, 10]]}
+            record |= {"config": {"model": model}}
+            return run._replace(record=record, measured=measured)
+
+        model = {"build": "models.py:cnn", "code": "0"}
+        tables = self.tables_of(own, model=model)
+        absent = {*missing, "accuracy_lost_0.1", "penalty_start_ratio", "gap_exchangeable"}
+        everything = {*RUN_MEASURES, *DERIVED_MEASURES} - set(OPTIONAL)
+        assert everything - set(tables["means"]["measure"]) == absent
+        assert not set(tables["contrasts"]["measure"]) & absent

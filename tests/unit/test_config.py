@@ -306,7 +306,11 @@ def test_a_former_name_leads_to_a_key():
 def test_the_measures_of_rounds_are_measures_of_the_last_epoch():
     allowed = dict(keys_of(read_schema()))["seeds", "until", "measure"]["enum"]
     assert set(allowed) <= set(names("history", "gap"))
-    assert {f"gap_{kind}" for kind in GAPS} - set(allowed) == {"gap_exchangeable"}
+    assert {f"gap_{kind}" for kind in GAPS} - set(allowed) == {
+        "gap_exchangeable",
+        "gap_lag_averaging",
+        "gap_lag_mode",
+    }
 
 
 @pytest.mark.slow  # starts programs

@@ -9,7 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 import events as command
-from l2study.core.columns import HISTORY_COLUMNS
+from l2study.core.columns import ALL_COLUMNS, HISTORY_COLUMNS
 from synthetic import write_study
 from tiny import PROJECT
 
@@ -71,7 +71,7 @@ def test_lambda_and_seed_are_hyperparameters(study):
 
 
 def test_every_column_has_a_section():
-    assert set(command.SECTIONS) == set(HISTORY_COLUMNS[3:])
+    assert set(command.SECTIONS) == set(ALL_COLUMNS[3:])
     assert all(command.SECTIONS.values())
 
 

@@ -3,19 +3,20 @@
 import pytest
 
 from l2study.core import measures
-from l2study.core.columns import HISTORY_COLUMNS
+from l2study.core.columns import ALL_COLUMNS, HISTORY_COLUMNS, TRAINING_MODE_COLUMN
 from l2study.core.measures import GAPS, MEASURES, Measure
 
 
 def test_every_column_of_a_history_that_is_a_measure_is_registered():
-    assert measures.names("history") == HISTORY_COLUMNS[3:-1]
+    assert measures.names("history") == [*HISTORY_COLUMNS[3:-1], TRAINING_MODE_COLUMN]
 
 
 def test_every_gap_is_the_difference_of_two_history_columns():
     assert list(GAPS) == [
-        *("reported", "lag", "generalisation", "split", "endpoint", "exchangeable", "ce")
+        *("reported", "lag", "lag_averaging", "lag_mode", "generalisation", "split"),
+        *("endpoint", "exchangeable", "ce"),
     ]
-    assert all(len(pair) == 2 and set(pair) < set(HISTORY_COLUMNS) for pair in GAPS.values())
+    assert all(len(pair) == 2 and set(pair) < set(ALL_COLUMNS) for pair in GAPS.values())
 
 
 @pytest.mark.parametrize("name", MEASURES)

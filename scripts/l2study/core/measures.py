@@ -22,8 +22,8 @@ class Measure:
     is where TensorBoard shows a column of the history;
     `difference` has the two columns of a gap; `margin` is the size of a difference that does not
     matter, in the unit of the column; `images` has of a mean over images the coefficient by what is
-    averaged and by the part of the images; `column` has type, unit and limits of its number in the
-    tables.
+    averaged and by the part of the images; `optional` says that only some models have it; `column`
+    has type, unit and limits of its number in the tables.
     """
 
     label: str
@@ -37,6 +37,7 @@ class Measure:
     difference: tuple[str, ...] = ()
     margin: float | None = None
     images: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    optional: bool = False
     column: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -53,4 +54,8 @@ RUN_MEASURES = names("history", "curve", "gap", "weights")
 
 GAPS = {name.removeprefix("gap_"): tuple(MEASURES[name].difference) for name in names("gap")}
 """Every kind of gap with its two history columns: the first minus the second. For every run and
-epoch, reported = lag + generalisation + split."""
+epoch, reported = lag + generalisation + split, and, where these are there, lag = lag_averaging +
+lag_mode."""
+
+OPTIONAL = [name for name, measure in MEASURES.items() if measure.optional]
+"""The measures that only some models have, such as those with BatchNormalization or Dropout."""

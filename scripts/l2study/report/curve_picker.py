@@ -16,7 +16,7 @@ from bokeh.resources import Resources
 from matplotlib.colors import to_hex
 
 from l2study.core.labels import l2_label
-from l2study.core.measures import GAPS, MEASURES, names
+from l2study.core.measures import GAPS, MEASURES, OPTIONAL, names
 from l2study.report.navigation import tables_folder
 from l2study.report.plot_helpers import completed_histories, diverged_text
 from l2study.report.study import Study
@@ -70,9 +70,11 @@ def curves(study: Study) -> dict:
     """
     runs, rows = study.tables["runs"], completed_histories(study)
     rows = rows[rows["epoch"].isin(_thinned(rows["epoch"]))]
-    rows = rows.assign(**{f"gap_{kind}": rows[a] - rows[b] for kind, (a, b) in GAPS.items()})
-    # It has no value where validation images were not drawn at random.
-    absent = {"gap_exchangeable"} if runs["gap_exchangeable"].isna().all() else set()
+    there = {kind: pair for kind, pair in GAPS.items() if set(pair) <= set(rows)}
+    rows = rows.assign(**{f"gap_{kind}": rows[a] - rows[b] for kind, (a, b) in there.items()})
+    # One has no value where validation images were not drawn at random, others for some models.
+    perhaps = runs.reindex(columns=["gap_exchangeable", *OPTIONAL])
+    absent = set(perhaps.columns[perhaps.isna().all()])
     shown = [name for name in SHOWN if name in rows.columns and name not in absent]
     count = len(rows) * len(shown)
     return {

@@ -96,14 +96,20 @@ def gap_table(study: Study) -> Rows:
     columns = {
         "Reported": ("gap_reported", POINTS),
         "= lag": ("gap_lag", POINTS),
+        "(averaging)": ("gap_lag_averaging", POINTS),
+        "(mode)": ("gap_lag_mode", POINTS),
         "+ generalisation": ("gap_generalisation", POINTS),
         "+ split": ("gap_split", POINTS),
         "Exchangeable": ("gap_exchangeable", POINTS),
         "Cross-entropy gap (nats)": ("gap_ce", fixed(4)),
     }
+    return _table_of_means(study, _there(study, columns))
+
+
+def _there(study: Study, columns: dict[str, tuple[str, Form]]) -> dict[str, tuple[str, Form]]:
+    """Return the columns of the measures that the study has."""
     there = set(study.tables["means"]["measure"])
-    columns = {head: entry for head, entry in columns.items() if entry[0] in there}
-    return _table_of_means(study, columns)
+    return {head: entry for head, entry in columns.items() if entry[0] in there}
 
 
 def weight_table(study: Study) -> Rows:
@@ -111,13 +117,14 @@ def weight_table(study: Study) -> Rows:
 
     The head of the output kernel's norm says whether it carries the regulariser in this study.
     """
-    regularised = "" if study.config["model"]["regularize_output"] else "not "
+    said = {True: " (regularised)", False: " (not regularised)", None: ""}
+    regularised = said[study.config["model"].get("regularize_output")]
     columns = {
         "Regularised weights": ("weight_norm", rounded()),
-        f"Output kernel ({regularised}regularised)": ("output_kernel_norm", rounded()),
+        f"Output kernel{regularised}": ("output_kernel_norm", rounded()),
         "Product over all kernels": ("norm_product", rounded()),
     }
-    return _table_of_means(study, columns)
+    return _table_of_means(study, _there(study, columns))
 
 
 def variance_table(study: Study) -> Rows:

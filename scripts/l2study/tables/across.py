@@ -18,7 +18,7 @@ import pandas as pd
 from l2study.core.design import Design, Setup
 from l2study.core.scope_rows import widest
 from l2study.tables import statistics
-from l2study.tables.build import COMPARED, arranged, diverged_seeds, independent, without_value
+from l2study.tables.build import COMPARED, absent_measures, arranged, diverged_seeds, independent
 from l2study.tables.claims import ALSO
 from l2study.tables.ledger import recognising_rows
 
@@ -120,7 +120,7 @@ def _interactions(setups: tuple[Setup, Setup], runs: list[pd.DataFrame]) -> pd.D
     others = [l2 for l2 in lambdas if l2 != base.reference]
     if base.reference not in lambdas or not others:
         return pd.DataFrame()
-    absent = without_value(setup) | without_value(base)
+    absent = set.union(*map(absent_measures, setups, runs))
     compared = [measure for measure in COMPARED if measure not in absent]
     values, reference = (
         np.stack([arranged(table, compared, at, seeds) for table in runs])

@@ -18,7 +18,7 @@ import pandas as pd
 
 from l2study.core.columns import ALL_COLUMNS, EMPTY_AT_START, HISTORY_COLUMNS
 from l2study.core.design import Setup
-from l2study.core.measures import GAPS, MEASURES, RUN_MEASURES, names
+from l2study.core.measures import GAPS, MEASURES, OPTIONAL, RUN_MEASURES, names
 from l2study.core.runs import Run
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES
 from l2study.core.seeds import SOURCES
@@ -33,7 +33,7 @@ _OF_HISTORY, _OF_WEIGHTS = names("history"), names("weights")
 
 
 def without_value(setup: Setup) -> set[str]:
-    """Return the measures that have no value in a set-up.
+    """Return the measures that the configuration of a set-up leaves without a value.
 
     The exchangeable gap has one only if chance alone says which images of the training file are
     validation. The last images of a file may be easier or harder than the others; and if only the
@@ -49,10 +49,26 @@ def without_value(setup: Setup) -> set[str]:
     return {measure for measure, is_absent in absent.items() if is_absent}
 
 
+def absent_measures(setup: Setup, runs: pd.DataFrame) -> set[str]:
+    """Return the measures that no run of a set-up has, which its tables have no rows of.
+
+    Those are the ones of `without_value`, and those that its model cannot have: measures of
+    `OPTIONAL` and, if it is one of the user's own, of its weights and what follows from them.
+    """
+    own = "build" in setup.config["model"]
+    perhaps = [*OPTIONAL, *(names("weights", "derived") if own else ())]
+    there = completed(runs).reindex(columns=perhaps)
+    return without_value(setup) | set(there.columns[there.isna().all()])
+
+
 def histories_table(runs: list[Run]) -> pd.DataFrame:
-    """Return all rows of all runs, which have the same columns, in the order of the runs."""
-    rows = np.concatenate([run.history for run in runs])
-    table = pd.DataFrame(rows, columns=ALL_COLUMNS[: rows.shape[1]])
+    """Return all rows of all runs, in their order; NaN in the columns that a run does not have."""
+    width = len(ALL_COLUMNS)
+    padded = [
+        np.pad(run.history, ((0, 0), (0, width - run.history.shape[1])), constant_values=math.nan)
+        for run in runs
+    ]
+    table = pd.DataFrame(np.concatenate(padded), columns=ALL_COLUMNS)
     return table.astype({"seed": int, "epoch": int})
 
 
@@ -82,7 +98,8 @@ def runs_table(runs: list[Run], absent: Collection[str] = ()) -> pd.DataFrame:
 
 
 def _measures(run: Run) -> dict[str, float]:
-    last = dict(zip(ALL_COLUMNS, run.history[-1].tolist(), strict=False))
+    last = dict.fromkeys(ALL_COLUMNS, math.nan)
+    last |= zip(ALL_COLUMNS, run.history[-1].tolist(), strict=False)
     val_ce = run.history[:, HISTORY_COLUMNS.index("val_ce")]
     lowest = int(val_ce.argmin())
     val_ce_min = float(val_ce[lowest])
@@ -339,8 +356,13 @@ def histogram_table(runs: list[Run]) -> pd.DataFrame:
 
 
 def regularised_kernels(runs: list[Run]) -> list[tuple[int, int]] | None:
-    """Return the shapes of the kernels that carry the regulariser, or None if no run says."""
+    """Return the shapes of the kernels that carry the regulariser, or None if no run says.
+
+    None for a model of the user's own too, whose weights begin as its layers say.
+    """
     for run in runs:
+        if "build" in run.record["config"]["model"]:
+            return None
         if kernels := run.record.get("regularised_kernels"):
             return [tuple(shape) for shape in kernels]
     return None

@@ -5,7 +5,7 @@ What is known of every column is in `schemas/tables.yaml`, of a measure in `sche
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from l2study.core.columns import EMPTY_AT_START
 from l2study.core.files import read_yaml, replacing
-from l2study.core.measures import MEASURES, RUN_MEASURES, names
+from l2study.core.measures import MEASURES, OPTIONAL, RUN_MEASURES, names
 from l2study.core.paths import PREDICTIONS, place
 from l2study.core.predictions import PARTS
 
@@ -31,13 +31,21 @@ class DescriptionError(ValueError):
     """A table and its description in schemas/tables.yaml differ. The message is one line."""
 
 
-def read_descriptions(factors: Sequence[str] = ()) -> dict[str, dict]:
+def absent_columns(tables: Mapping[str, pd.DataFrame]) -> set[str]:
+    """Return the measures of `OPTIONAL` that no run of `tables` has: they get no column."""
+    found = tables["histories"].reindex(columns=OPTIONAL).notna().any()
+    found |= tables["runs"].reindex(columns=OPTIONAL).notna().any()
+    return set(found.index[~found])
+
+
+def read_descriptions(factors: Sequence[str] = (), absent: Collection[str] = ()) -> dict[str, dict]:
     """Return what `schemas/tables.yaml` says of every table, by its name.
 
     A table is a mapping with `description`, `parquet` (whether it is written as Parquet too),
     `schema`, a Frictionless Table Schema whose fields are in the order of the columns, and
     perhaps more. A field has, beyond the standard, a `unit` where it is a number with one. Each of
-    `factors`, the names of the study's factors, is a column of the table of set-ups.
+    `factors`, the names of the study's factors, is a column of the table of set-ups. The measures
+    in `absent` are no columns, see `absent_columns`.
     """
     content = read_yaml(SCHEMA)
     shared = content["columns"] | {
@@ -52,8 +60,12 @@ def read_descriptions(factors: Sequence[str] = ()) -> dict[str, dict]:
             name: own
             for key, own in content["tables"][table]["columns"].items()
             for name in listed.get(key, [key])
+            if name not in absent
         }
-    content["tables"]["histories"]["required"] += set(names("history")) - set(EMPTY_AT_START)
+    content["tables"]["histories"]["required"] += set(names("history")) - {
+        *EMPTY_AT_START,
+        *OPTIONAL,
+    }
     columns = {}
     for key, own in content["tables"]["setups"]["columns"].items():
         for name in factors if key == "factors" else ():
@@ -90,20 +102,23 @@ def _field(name: str, column: dict, required: bool) -> dict:
 
 
 def as_described(
-    tables: Mapping[str, pd.DataFrame], factors: Sequence[str] = ()
+    tables: Mapping[str, pd.DataFrame], factors: Sequence[str] = (), absent: Collection[str] = ()
 ) -> dict[str, pd.DataFrame]:
     """Return `tables` with the columns and the types of schemas/tables.yaml, in its order.
 
-    A column that a table lacks is empty in all its rows.
+    A column that a table lacks is empty in all its rows. Those in `absent` are left out.
 
     Raises:
         DescriptionError: the tables are not those described, a table has a column that is not, or
             lacks one that must not be empty.
     """
-    descriptions, described = read_descriptions(factors), {}
+    descriptions, described = read_descriptions(factors, absent), {}
     _same("the tables", set(tables), set(descriptions))
     for name in descriptions:
-        fields, table = descriptions[name]["schema"]["fields"], tables[name]
+        fields, table = (
+            descriptions[name]["schema"]["fields"],
+            tables[name].drop(columns=absent, errors="ignore"),
+        )
         columns = [field["name"] for field in fields]
         needed = {field["name"] for field in fields if field.get("constraints", {}).get("required")}
         there = set(table) | (set(columns) - needed if len(table) else set(columns))
@@ -146,6 +161,7 @@ def data_package(
     weights: Mapping[str, str],
     folder: Path,
     factors: Sequence[str] = (),
+    absent: Collection[str] = (),
 ) -> dict:
     """Return the Data Package (version 1 of the standard) of the tables in `folder`.
 
@@ -160,9 +176,10 @@ def data_package(
         weights: `weights_checksum` of the runs of every set-up.
         folder: holds every table as CSV, and those that are to be as Parquet.
         factors: the names of the study's factors.
+        absent: measures that have no column, see `absent_columns`.
     """
     resources = []
-    for name, table in read_descriptions(factors).items():
+    for name, table in read_descriptions(factors, absent).items():
         for kind in ("csv", "parquet") if table["parquet"] else ("csv",):
             path, csv = folder / f"{name}.{kind}", kind == "csv"
             resources.append(

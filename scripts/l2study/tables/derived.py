@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
+from l2study.core.columns import ALL_COLUMNS
 from l2study.core.measures import GAPS, names
 from l2study.tables import statistics
 
@@ -95,6 +96,7 @@ def measured_at(epoch: int, histories: pd.DataFrame, runs: pd.DataFrame) -> pd.D
     """
     completed = runs.loc[runs["status"] == "completed", ["l2", "seed"]]
     kept = histories[histories["epoch"] == epoch].merge(completed, on=["l2", "seed"])
+    kept = kept.reindex(columns=kept.columns.union(ALL_COLUMNS, sort=False))
     kept = kept.assign(**{f"gap_{kind}": kept[a] - kept[b] for kind, (a, b) in GAPS.items()})
     kept = kept.assign(gap_lag_split=kept["gap_lag"] + kept["gap_split"])
     table = runs[["l2", "seed"]].merge(kept, on=["l2", "seed"], how="left")

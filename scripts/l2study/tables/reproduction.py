@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from l2study.core.columns import HISTORY_COLUMNS
+from l2study.core.columns import ALL_COLUMNS
 from l2study.core.measures import MEASURES
 from l2study.tables import statistics
 
@@ -28,10 +28,8 @@ def different_histories(ours: pd.DataFrame, reference: pd.DataFrame) -> pd.DataF
     of the same runs. The column `seconds` is not looked at.
     """
     at = [*RUN, "epoch"]
-    first, second = (
-        table.set_index(at)[[name for name in HISTORY_COLUMNS if name not in (*at, "seconds")]]
-        for table in (ours, reference)
-    )
+    columns = [name for name in ALL_COLUMNS if name not in (*at, "seconds")]
+    first, second = (table.set_index(at).reindex(columns=columns) for table in (ours, reference))
     everywhere = first.index.union(second.index)
     in_both = first.index.intersection(second.index)
     same = everywhere.isin(in_both)

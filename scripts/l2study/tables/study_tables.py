@@ -66,13 +66,14 @@ def write_tables(config: dict, ledger: Path, results: Path, *, allow_missing: bo
         "rounds": rounds_table(design.base.until, design.base.confidence, runs),
     }
     folder = results / "tables"
-    descriptions = datapackage.read_descriptions(design.factors)
-    for name, table in datapackage.as_described(tables, design.factors).items():
+    absent = datapackage.absent_columns(tables)
+    descriptions = datapackage.read_descriptions(design.factors, absent)
+    for name, table in datapackage.as_described(tables, design.factors, absent).items():
         write_table(table, folder / f"{name}.csv")
         if descriptions[name]["parquet"]:
             fields = descriptions[name]["schema"]["fields"]
             datapackage.write_parquet(table, fields, folder / f"{name}.parquet")
-    package = datapackage.data_package(design.config, data, weights, folder, design.factors)
+    package = datapackage.data_package(design.config, data, weights, folder, design.factors, absent)
     write_json(folder / "datapackage.json", package)
 
 
@@ -84,10 +85,11 @@ def tables_of(setup: Setup, ledger: dict, found: list[Run]) -> dict[str, pd.Data
     weights, an order or a split, and are alike for that reason. Counted as if they were
     independent, they would make every interval too narrow.
     """
-    reference, confidence, absent = setup.reference, setup.confidence, build.without_value(setup)
+    reference, confidence = setup.reference, setup.confidence
     histories = build.histories_table(found)
-    runs = build.runs_table(found, absent)
+    runs = build.runs_table(found, build.without_value(setup))
     runs = with_derived(histories, runs, build.regularised_kernels(found))
+    absent = build.absent_measures(setup, runs)
     tables = {
         "histories": histories,
         "runs": runs,

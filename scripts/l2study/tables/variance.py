@@ -31,7 +31,7 @@ import pandas as pd
 from scipy import stats
 
 from l2study.core.design import Setup
-from l2study.core.measures import names
+from l2study.core.measures import OPTIONAL, names
 from l2study.core.seeds import REST, TOTAL
 from l2study.tables import statistics
 
@@ -179,13 +179,16 @@ def variance_table(setup: Setup, runs: pd.DataFrame) -> pd.DataFrame:
     """Return the variance of a new run and its components, by lambda, measure and source.
 
     One row per lambda, measure of `VARIANCE_MEASURES` and source: the name of a component, `rest`
-    or `total`. `levels` are those of every source behind the row, such as "4 x 4"; `n` counts runs.
+    or `total`. A measure that only some models have has no rows where no run has it. `levels` are
+    those of every source behind the row, such as "4 x 4"; `n` counts runs.
     The interval of a plain study's total is Bonett's, see `statistics.variance_interval`.
     """
+    absent = [name for name in OPTIONAL if name not in runs or runs[name].isna().all()]
+    measures = [name for name in VARIANCE_MEASURES if name not in absent]
     rows = []
     for l2, cell in runs.groupby("l2"):
         cell = cell[cell["status"] == "completed"].set_index("seed")
-        for measure in VARIANCE_MEASURES:
+        for measure in measures:
             values = cell[measure].astype(float)
             found = _of_measure(setup, values[np.isfinite(values)])
             rows += [{"l2": l2, "measure": measure} | row for row in found]
