@@ -57,7 +57,7 @@ def plan(
         }
         costs, basis = estimate.known_costs(design, Path(results), anew), "runs that are there"
         if not costs and (cost := time_runs(design.base)):
-            costs, basis = {estimate.kind(design.base.config): cost}, "two short runs, made now"
+            costs, basis = {estimate.kind(design.base.config): cost}, _timed(cost)
         runs = estimate.expected_runs(design, results, new.__contains__, costs)
         lines += [*what(runs), *variation(design.base)]
         again = [run for run in runs if run.new and Path(run.folder, "run.json").exists()]
@@ -119,6 +119,12 @@ def cost_of(new: list[Expected], costs: dict[str, Cost], basis: str, cores: int)
         f" {cores} core{'s' * (cores > 1)}, going by {basis}",
         f"about {max(round(sum(cost.size for cost in each) / 1e6), 1):,} MB for the files of runs",
     ]
+
+
+def _timed(cost: Cost) -> str:
+    if cost.runs > 1:
+        return "two short runs, made now"
+    return "a short run, made now, without measuring"
 
 
 def _by_setup(runs: Iterable[Expected]) -> dict[str, list[Expected]]:

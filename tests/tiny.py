@@ -18,6 +18,28 @@ CONFIG = {
     "training": {"learning_rate": 0.01, "batch_size": 32, "epochs": 3},
 }
 
+MODELS = """
+import keras
+
+from layers import units
+
+
+def net(input_shape, classes, regularizer):
+    return keras.Sequential([
+        keras.Input(input_shape),
+        keras.layers.Flatten(),
+        keras.layers.Dense(units, kernel_regularizer=regularizer),
+        keras.layers.Dense(classes),
+    ])
+"""
+"""A model of one's own, beside which is layers.py: `units = 4`."""
+
+
+def write_models(folder):
+    """Write `MODELS` and what they import; the function is models.py:net."""
+    (folder / "models.py").write_text(MODELS)
+    (folder / "layers.py").write_text("units = 4\n")
+
 
 def write_npz(path, rows=300, test_rows=90, seed=0):
     """Write images whose class is a bright row, with two pixels that are never lit."""

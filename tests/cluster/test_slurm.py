@@ -20,7 +20,7 @@ from l2study.core.files import read_json
 from project import Project
 from requirements import require, unavailable
 from slurm_cluster import NODES, PACKAGES, Slurm, SlurmError, output, wait_until
-from tiny import PROJECT
+from tiny import PROJECT, write_models
 
 SABOTAGE = """
 import json, os, time
@@ -190,9 +190,13 @@ def scontrol(*arguments):
 
 
 def test_a_study_has_the_tables_of_a_local_one(slurm, finished, tmp_path):
-    """Its four runs are two jobs, one on each node, with one run after the other."""
-    few = {"lambdas": [0, 0.001], "seeds": 2}
+    """Its four runs, of a model of one's own, are two jobs, one on each node, with one run after
+    the other. A change of what the model imports trains them again.
+    """
+    few = {"lambdas": [0, 0.001], "seeds": 2, "model": {"build": "models.py:net"}}
     project, local = Trained(tmp_path / "project"), finished.copy(tmp_path / "local")
+    for one in (project, local):
+        write_models(one.folder)
     project.configure(**few)
     project.on_cluster("--group-components", "runs=2")
     local.configure(**few)
@@ -210,6 +214,9 @@ def test_a_study_has_the_tables_of_a_local_one(slurm, finished, tmp_path):
         assert first[1] <= second[0]
         # the Snakemake of the job has started no other, which would be a step
         assert not re.search(r"\.\d", output("sacct", "--jobs", job, "--format=JobID"))
+    assert project.planned("aggregate") == {}
+    (project.folder / "layers.py").write_text("units = 5\n")
+    assert project.planned("aggregate") == {"model": 1, "train": 4, "measure": 2, "aggregate": 1}
 
 
 # ---- faults of jobs

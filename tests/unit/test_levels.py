@@ -96,6 +96,48 @@ def test_equal_values_have_one_name_however_they_are_written():
     assert names(study({"model.regularize_output": ["true"]}))[1] == "regularize_output~true"
 
 
+@pytest.fixture
+def models(tmp_path):
+    """A function: the name of a function in a file of its own."""
+
+    def named(function):
+        (tmp_path / f"{function}.py").write_text(f"def {function}(): ...")
+        return f"{tmp_path}/{function}.py:{function}"
+
+    return named
+
+
+def test_functions_and_their_arguments_are_levels(models):
+    base = {"build": models("net"), "arguments": {"dropout": 0.5, "units": [8]}}
+    wide = {"build": models("wide"), "arguments": {"units": None}}
+    factors = {"model.arguments.dropout": [0.0, 0.5], "build": {"wide": {"model": wide}}}
+    own, dropout, other = set_ups(study(factors, model=base))
+    assert [own.name, dropout.name, other.name] == ["base", "dropout~0", "build~wide"]
+    assert own.levels == {"dropout": "0.5", "build": "base"}
+    assert dropout.config["model"] == own.config["model"] | {
+        "arguments": {"dropout": 0.0, "units": [8]}
+    }
+    assert other.config["model"]["arguments"] == {"dropout": 0.5, "units": None}
+    assert other.config["model"]["build"] == wide["build"]
+    assert other.config["model"]["code"] != own.config["model"]["code"]
+    # an argument that the base leaves to the function, and a function beside the built-in network
+    (own, _) = set_ups(study({"model.arguments.depth": [2]}, model=base))
+    assert own.levels == {"depth": "default"}
+    (own, other) = set_ups(study({"build": {"net": {"model": base}}}))
+    assert own.config["model"]["hidden_units"] and "hidden_units" not in other.config["model"]
+
+
+def test_what_changes_nothing_beside_a_function_is_refused(models):
+    base = {"build": models("net")}
+    for factors in (
+        {"model.hidden_units": [[4]]},
+        {"build": {"x": {"model": {"activation": "tanh"}}}},
+    ):
+        assert "is ignored where there is a model.build" in refusal(factors, model=base)
+    message = refusal({"model.build": [models("wide")]}, model=base)
+    assert "cannot be part of a folder's name" in message
+
+
 def test_values_that_leave_a_key_out_are_those_of_the_base():
     absent = {"dataset.label_noise": [0, 0.2], "model.regularizer": ["l2", "decoupled"]}
     assert names(study(absent)) == ["base", "label_noise~0.2", "regularizer~decoupled"]

@@ -112,6 +112,13 @@ def test_short_runs_are_made_where_there_are_none(data, tmp_path, monkeypatch):
     assert estimate.time_short_runs(Design.of(study(data)).base) is None
 
 
+def test_a_time_of_one_run_is_called_so(data, tmp_path):
+    """Of a slow model, only the first run is made in time, and nothing is measured."""
+    config, cost = study(data), HALF_AN_HOUR._replace(runs=1, measure=0.0)
+    lines = told(config, tmp_path, folders(config, tmp_path), cost=cost)
+    assert any(line.endswith("going by a short run, made now, without measuring") for line in lines)
+
+
 # ---- the words
 
 

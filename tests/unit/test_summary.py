@@ -182,6 +182,22 @@ def test_what_was_set_follows_the_configuration(study):
     assert "Dense(64, relu) → Dense(32, relu)" in said["Model"]
 
 
+def test_what_was_set_describes_a_model_of_one_s_own(study):
+    """By its description; by the configuration where that is not there."""
+    model = {"build": "mine.py:net", "arguments": {"depth": 2}, "code": "0123456789abcdef"}
+    mine = dataclasses.replace(study, config=study.config | {"model": model})
+    layers = [{"class": name} for name in ("InputLayer", *["Conv2D"] * 13, "Dense")]
+    built = {"layers": layers, "parameters": 1234, "outputs": "logits", "program": "graph"}
+    built |= {"regularised": [{"path": f"net/{name}"} for name in ("a", "b")]}
+    for description, said in ({}, ""), (built, ": Conv2D → "):
+        rows = provenance.setup(dataclasses.replace(mine, model=description))
+        found = {row["What"]: row["Value"] for row in rows}
+        assert found["Model"].startswith(f"mine.py:net (depth 2), checksum 0123456789ab{said}")
+        assert ("Compiled" in found) == bool(description)
+    assert found["Model"].endswith("Conv2D → 2 more; 1,234 parameters, outputs logits")
+    assert found["Regulariser"].endswith("on net/a and net/b")
+
+
 def test_what_was_set_says_which_classes_and_parts_the_data_have(study):
     dataset = {"name": "iris", "test_fraction": 0.2, "scale": "standardize"}
     config = study.config | {"dataset": dataset, "validation": {"split": "given", "fraction": 0.1}}

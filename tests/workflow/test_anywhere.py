@@ -1,6 +1,7 @@
 """The workflow is used from elsewhere than its own folder, and as a part of another."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import yaml
 
 import preloaded
 from project import STUDY, Project
-from tiny import PROJECT, write_npz
+from tiny import PROJECT, write_models, write_npz
 
 SMALL = STUDY | {"lambdas": [0, 0.001], "seeds": 2}
 
@@ -138,6 +139,9 @@ def test_as_a_module_beside_other_rules(work, finished, place, tmp_path):
     (clone / "tiny.npz").unlink()
     # A key that is left out has its default; with `allow_missing`, it matters what is on disk.
     keys = SMALL | {"allow_missing": place == "below"}
+    if place == "below":
+        keys |= {"model": {"build": "models.py:net"}}
+        write_models(work)
     (work / "host.yaml").write_text(yaml.safe_dump({"l2": keys}, sort_keys=False))
     (work / "Snakefile").write_text(HOST.format(clone=os.path.relpath(clone, work)))
     if place == "below":
@@ -146,6 +150,8 @@ def test_as_a_module_beside_other_rules(work, finished, place, tmp_path):
         printed = snakemake(work, "--dry-run")
         assert "l2_aggregate" in printed
         assert "l2_train" not in printed
+        (work / "layers.py").write_text("units = 5")
+        assert len(re.findall("^rule l2_train:$", snakemake(work, "--dry-run"), re.M)) == 2
         return
     snakemake(work, **preloaded.address())
     assert_complete(work / "sub" / "l2" / "results" / "tiny", finished)

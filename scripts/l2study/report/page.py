@@ -175,8 +175,8 @@ def contrasts(study: Study) -> HTML:
     tables = []
     for measure in effect_figures.CONTRASTS:
         label = f"{labelled(MEASURES[measure])}: differences from lambda {reference}"
-        rows = text_tables.contrast_table(study, measure)
-        tables.append((label, f"{label}, {level} intervals", rows))
+        if rows := text_tables.contrast_table(study, measure):
+            tables.append((label, f"{label}, {level} intervals", rows))
     return _shown("unfolding", tables)
 
 
