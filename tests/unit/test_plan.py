@@ -15,7 +15,7 @@ from l2study.workflow import estimate, notes
 from l2study.workflow.estimate import Cost, expected_runs, kind, known_costs
 from snakemake_executor_plugin_plan import Executor
 
-HALF_AN_HOUR = Cost(train=0.0, evaluate=360.0, measure=0.0, size=2e6, runs=1)
+HALF_AN_HOUR = Cost(train=0.0, evaluate=360.0, measure=0.0, size=2e6, runs=2)
 """What a run of five evaluations takes where they take six minutes each."""
 
 
