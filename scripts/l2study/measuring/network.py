@@ -55,7 +55,7 @@ _ROWS_WITH_GRADIENTS = 200
 _STEP_BYTES = 2**27
 """Bytes of the largest array of a step, at most. So there are fewer rows where images are large."""
 
-_OTHER_ROWS, _OTHER_ROWS_WITH_GRADIENTS, _OTHER_NUMBERS = 250, 50, 750_000
+_OTHER_ROWS, _OTHER_ROWS_WITH_GRADIENTS, _OTHER_NUMBERS = 100, 50, 750_000
 """Images of any other model per step, and the numbers of them all at most, or a fifth of these with
 gradients. What its layers make of an image may be many times as large as the image."""
 

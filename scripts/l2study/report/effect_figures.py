@@ -24,6 +24,8 @@ CONTRASTS = (
 )
 """The measures of contrasts.csv that are drawn, in this order."""
 
+_NO_DERIVATIVES = "This model has no derivatives by its input: there is nothing to draw."
+
 
 @plot.draws("contrasts", "runs")
 def contrasts(study: Study) -> Figure:
@@ -35,7 +37,7 @@ def contrasts(study: Study) -> Figure:
     contrasts, alpha = study.tables["contrasts"], 1 - study.config["confidence"]
     if contrasts.empty:
         return style.message("No contrasts: this study has no second lambda.")
-    values = plot.lambdas_of(contrasts)
+    values, there = plot.lambdas_of(contrasts), set(contrasts["measure"])
     rows = -(-len(CONTRASTS) // 2)
     height = rows * (0.19 * len(values) + 0.85) + 0.5
     drawing, axes = style.panels(height, rows, 2, (0.06, 0.04, 0.04), sharey=True)
@@ -53,6 +55,8 @@ def contrasts(study: Study) -> Figure:
             mark["mfc"] = colour if row.p_holm < alpha else "white"
             ends = (shown.scale * end for end in (row.mean_difference, row.low, row.high))
             plot.draw_row(ax, y, *ends, label=f"{measure} {l2_label(row.l2)}", **mark)
+        if measure not in there:
+            plot.note_row(ax, 0, "this model has none")
         ax.set_title(textwrap.fill(labelled(shown), 27))
         plot.name_rows(ax, [l2_label(v) for v in values])
         ax.xaxis.set_major_locator(MaxNLocator(4))
@@ -82,7 +86,10 @@ def sensitivity(study: Study) -> Figure:
         "jacobian_norm": "Jacobian norm,\nlogits",
         "accuracy_lost_0.3": "Accuracy lost to noise\nof sd 0.3 (points)",
     }
-    drawing, axes = style.stacked_panels(3, 1.8)
+    labels = {name: label for name, label in labels.items() if complete[name].notna().any()}
+    if not labels:
+        return style.message(_NO_DERIVATIVES)
+    drawing, axes = style.stacked_panels(len(labels), 1.8)
     for ax, (measure, label) in zip(axes, labels.items(), strict=True):
         for value, look in looks.items():
             rows = complete[complete["l2"] == value]
@@ -109,6 +116,10 @@ def robustness(study: Study) -> Figure:
         "test_accuracy_fgsm_0.05": "Test accuracy (%),\nFGSM of 0.05",
         "test_accuracy_pgd_0.05": "Test accuracy (%),\nPGD of 0.05",
     }
+    there = set(study.tables["means"]["measure"])
+    if not there & set(labels):
+        return style.message(_NO_DERIVATIVES)
+    labels = {name: label for name, label in labels.items() if name in there}
     return plot.by_lambda(study, labels, 1.8, alike=2)
 
 

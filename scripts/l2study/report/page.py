@@ -173,7 +173,8 @@ def contrasts(study: Study) -> HTML:
     level = percent(study.config["confidence"])
     reference = l2_label(study.tables["contrasts"]["reference_l2"].iloc[0])
     tables = []
-    for measure in effect_figures.CONTRASTS:
+    there = set(study.tables["contrasts"]["measure"])
+    for measure in filter(there.__contains__, effect_figures.CONTRASTS):
         label = f"{labelled(MEASURES[measure])}: differences from lambda {reference}"
         if rows := text_tables.contrast_table(study, measure):
             tables.append((label, f"{label}, {level} intervals", rows))

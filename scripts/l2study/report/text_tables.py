@@ -7,7 +7,7 @@ table of the study.
 import pandas as pd
 
 from l2study.core.labels import l2_label
-from l2study.core.measures import MEASURES
+from l2study.core.measures import MEASURES, names
 from l2study.core.scope_rows import SEEDS_AND_IMAGES
 from l2study.core.wording import (
     Form,
@@ -164,6 +164,18 @@ def scopes_sentence(study: Study) -> str:
     images_too = (study.tables["means"]["scope"] == SEEDS_AND_IMAGES).any()
     (text,) = paragraphs("scopes", images_too=images_too)
     return text
+
+
+def missing_sentence(study: Study) -> str:
+    """Return which measures of its weights the model cannot have, and why; empty if it has all."""
+    missing = set(names("weights")) - set(study.tables["means"]["measure"])
+    return " ".join(paragraphs("missing", missing=missing))
+
+
+def mode_sentences(study: Study) -> str:
+    """Return what it means that the model has a mode of training; empty if it has none."""
+    has_mode = "gap_lag_mode" in set(study.tables["means"]["measure"])
+    return " ".join(paragraphs("mode", has_mode=has_mode))
 
 
 def _lambda(l2: float) -> Number:

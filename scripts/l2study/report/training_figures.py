@@ -99,6 +99,7 @@ def weight_norm(study: Study) -> Figure:
         "weight_norm_lit": ("#3b83b0", "o", "first layer, inputs lit in training"),
         "weight_norm_never_lit": (style.ZERO_COLOUR, "v", "first layer, inputs never lit"),
     }
+    series = {name: look for name, look in series.items() if name in set(means["measure"])}
     for rank, (measure, (colour, marker, _)) in enumerate(series.items()):
         look = {"colour": colour, "marker": marker}
         plot.draw_means_of(bottom, means, measure, positions, 0.5 + rank, **look)

@@ -1,0 +1,68 @@
+"""What the report shows of a model of one's own, which lacks measures and has a training mode."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import synthetic
+from l2study.core.columns import HISTORY_COLUMNS
+from l2study.core.design import Design
+from l2study.core.measures import names
+from l2study.report import curve_picker, figures, text_tables
+from l2study.report.study import Study
+from l2study.tables.study_tables import tables_of
+
+MODEL = {"build": "models.py:words", "code": "0" * 64}
+
+
+def study_of(missing):
+    """Return a made-up study of such a model, without the measures in `missing`."""
+    config, runs = synthetic.made_study(lambdas=[0, 0.01], seeds=[0, 1], epochs=2)
+    config = config | {"model": MODEL}
+    lower = HISTORY_COLUMNS.index("train_accuracy")
+    runs = [
+        run._replace(
+            history=np.column_stack([run.history, run.history[:, lower] - 0.1]),
+            record=run.record | {"config": {"model": MODEL}},
+            measured=run.measured | {"measures": run.measured["measures"] | dict.fromkeys(missing)},
+        )
+        for run in runs
+    ]
+    setup = Design.of(config, checked=True).base
+    return Study("made-up", config, tables_of(setup, synthetic.ledger_of("penalty"), runs), {})
+
+
+@pytest.fixture(scope="module")
+def study():
+    kept = {"ece", "brier", "output_kernel_norm"}
+    return study_of(set(names("weights")) - kept)
+
+
+@pytest.mark.parametrize("name", sorted(figures.FIGURES))
+def test_every_figure_is_drawn(study, name):
+    assert figures.draw(name, study).axes
+
+
+def test_the_tables_have_what_is_there(study):
+    heads = list(text_tables.weight_table(study)[0])
+    assert heads == ["λ", "Regularised weights", "Output kernel"]
+    heads = list(text_tables.gap_table(study)[0])
+    assert heads[2:5] == ["= lag", "(averaging)", "(mode)"]
+    picked = {one["name"] for one in curve_picker.curves(study)["measures"]}
+    assert {"train_accuracy_training_mode", "gap_lag_averaging", "gap_lag_mode"} <= picked
+
+
+def test_what_is_missing_is_said_once_and_why(study):
+    said = text_tables.missing_sentence(study)
+    assert said.count(".") == 1
+    for words in ("under noise and attack", "lit and never-lit", "product of the norms", "active"):
+        assert words in said
+    assert "output kernel" not in said
+    assert "van Laarhoven" in text_tables.mode_sentences(study)
+
+
+def test_nothing_is_said_of_a_model_that_has_all(study):
+    setup, tables = synthetic.made_tables("penalty", lambdas=[0, 0.01], seeds=[0, 1], epochs=2)
+    plain = replace(study, config=setup.config, tables=tables)
+    assert text_tables.missing_sentence(plain) == text_tables.mode_sentences(plain) == ""
