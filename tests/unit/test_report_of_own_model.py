@@ -56,7 +56,7 @@ def test_the_tables_have_what_is_there(study):
 def test_what_is_missing_is_said_once_and_why(study):
     said = text_tables.missing_sentence(study)
     assert said.count(".") == 1
-    for words in ("under noise and attack", "lit and never-lit", "product of the norms", "active"):
+    for words in ("under noise or attack", "lit and never-lit", "product of the norms", "active"):
         assert words in said
     assert "output kernel" not in said
     assert "van Laarhoven" in text_tables.mode_sentences(study)
