@@ -64,8 +64,10 @@ def project(made, tmp_path):
 
 
 def model_of(project, place):
-    (path,) = (project.results / place / "models").iterdir()
-    return json.loads(path.read_text())
+    run = json.loads((project.results / place / "runs/l2~0/seed~0/run.json").read_text())
+    found = [json.loads(path.read_text()) for path in (project.results / "models").iterdir()]
+    (own,) = [one for one in found if one["model"] == run["config"]["model"]]
+    return own
 
 
 def trained(project):

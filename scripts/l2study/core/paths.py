@@ -12,7 +12,7 @@ def place(setup: str) -> str:
 
 
 MODEL = "models/{checksum}.json"
-"""What the model of a set-up is, below the results of the study and the set-up's place."""
+"""What a model is, below the results of the study, whose set-ups may share it."""
 
 RUN = "runs/l2~{l2}/seed~{seed}"
 """The folder of a run, below the results of its study."""

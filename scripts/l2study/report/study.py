@@ -232,7 +232,7 @@ def read_study(config: str, results: Path, captions: Path, setup: str = BASE) ->
     if setup not in named:
         raise ReportError(f"{setup}: there is no such set-up; there are {', '.join(named)}")
     study, given = read_results(results, setup), read_captions(captions)
-    model = read_model(Path(f"{results}{place(setup)}"), named[setup].config)
+    model = read_model(Path(results), named[setup].config)
     if len(found) > 1 and setup == BASE:
         given = read_captions(Path(f"{captions}_across")) | given
     if named[setup].crossed:
@@ -242,9 +242,9 @@ def read_study(config: str, results: Path, captions: Path, setup: str = BASE) ->
 
 
 def read_model(folder: Path, config: Mapping) -> dict:
-    """Return the description of the model of a set-up's configuration.
+    """Return the description of the model of a set-up's configuration, of a study in `folder`.
 
-    Empty where there is none in the set-up's folder: results of version 1.0 have none.
+    Empty where there is none: results of version 1.0 have none.
     """
     for file in sorted(folder.glob(MODEL.format(checksum="*"))):
         with suppress(OSError, ValueError, KeyError):

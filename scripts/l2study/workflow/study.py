@@ -149,12 +149,36 @@ class Study:
 
     def model_file(self) -> object:
         """Return for `input:` the description of the set-up's model; the base's without a place."""
-        known = cache(lambda place: f"{self.results}{place}/{self._model(place)}")
-        return lambda wildcards: known(wildcards.get("place", ""))
+        return lambda wildcards: self._models[wildcards.get("place", "")]
+
+    @cached_property
+    def _models(self) -> dict[str, str]:
+        """The description of each set-up's model, by the set-up's place.
+
+        The name has a checksum of all that it depends on, so that it never is out of date. Set-ups
+        that differ in their epochs have one, so that the longest is trained first.
+        """
+        found = {}
+        for place in self.setups:
+            text = f"{fingerprint('train')} {self._model_settings(place)}"
+            checksum = hashlib.sha256(text.encode()).hexdigest()[:12]
+            found[place] = f"{self.results}/{paths.MODEL.format(checksum=checksum)}"
+        return found
+
+    def _setup_of(self, wildcards) -> str:
+        """Return the place of a set-up that has the model of a job; the base where none has."""
+        file = f"{self.results}/{paths.MODEL.format(checksum=wildcards.checksum)}"
+        return next((place for place, own in self._models.items() if own == file), "")
 
     def model_settings(self, wildcards) -> str:
-        """Return the part of the configuration that the set-up's model depends on, as JSON."""
-        return self._model_settings(wildcards.place)
+        """Return the part of the configuration that a model depends on, as JSON."""
+        return self._model_settings(self._setup_of(wildcards))
+
+    def model_data(self, name: str) -> Callable:
+        """Return for `input:` a file of the prepared data of a set-up with the model of a job."""
+        return lambda wildcards: (
+            f"{self.results}{self.setups[self._setup_of(wildcards)].data_place}/{name}"
+        )
 
     def _model_settings(self, place: str) -> str:
         config = self.setups[place].config
@@ -163,14 +187,6 @@ class Study:
         return as_text(
             {"dataset": config["dataset"], "model": config["model"], "training": training}
         )
-
-    def _model(self, place: str) -> str:
-        """Return the description of a set-up's model, below the set-up's place.
-
-        The name has a checksum of all that it depends on, so that it never is out of date.
-        """
-        text = f"{fingerprint('train')} {self._model_settings(place)}"
-        return paths.MODEL.format(checksum=hashlib.sha256(text.encode()).hexdigest()[:12])
 
     # ---- runs
 
@@ -250,8 +266,8 @@ class Study:
         if not self.is_main:
             return
         for place, setup in self.setups.items():
-            file = self.root / f"{self.results}{place}/{self._model(place)}"
-            runs = (file.parents[1] / "runs").glob("*/*/run.json")
+            file = self.root / self._models[place]
+            runs = Path(self.root, f"{self.results}{place}", "runs").glob("*/*/run.json")
             if file.exists() or not (run := next(runs, None)):
                 continue
             promised = setup.promised["config"] | {"code": fingerprint("train")}
