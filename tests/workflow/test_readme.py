@@ -14,6 +14,7 @@ from snakemake.utils import update_config
 
 from l2study.core.config import check
 from l2study.core.design import Design
+from l2study.core.measures import MEASURES
 from l2study.core.scope_rows import for_seeds
 from project import STUDY
 from tiny import PROJECT
@@ -141,6 +142,8 @@ def test_gaps_are_computed_as_the_page_says(finished):
     formulas = dict(table("docs/results.md", "gap"))
     # the validation images of this study are the tail
     assert formulas.pop("exchangeable").startswith(formulas["endpoint"])
+    for gap in ("lag_averaging", "lag_mode"):  # which this model has none of
+        assert MEASURES[f"gap_{gap}"].optional and "training_mode" in formulas.pop(gap)
     assert set(formulas) <= set(gaps["gap"])
     for gap, formula in formulas.items():
         expected = histories.eval(formula).groupby(histories["l2"]).mean()
