@@ -13,7 +13,16 @@ from tiny import PROJECT
 
 FOLDER = PROJECT / "reference" / "confirmatory"
 STUDIES = {"mnist": "config.yaml"} | {
-    name: f"studies/{name}.yaml" for name in ("exercise", "robustness", "when-it-helps", "variance")
+    name: f"studies/{name}.yaml"
+    for name in (
+        "exercise",
+        "robustness",
+        "when-it-helps",
+        "variance",
+        "lenet",
+        "mnist1d",
+        "tabular",
+    )
 }
 
 

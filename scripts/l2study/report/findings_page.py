@@ -1,5 +1,6 @@
 """The page of findings: a template, and what it may ask of the reference results."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -9,8 +10,8 @@ from l2study.core.seeds import TOTAL
 from l2study.core.wording import fixed, interval
 from l2study.report import figures
 from l2study.report.setup_names import crossed, ordered, spaced
-from l2study.report.study import Study, read_results
-from l2study.report.table_cells import Number, Rows, Verdict
+from l2study.report.study import Study, read_package, read_results
+from l2study.report.table_cells import Number, Rows, Verdict, Words
 from l2study.report.templates import environment, filled
 from l2study.report.text_tables import gap_table
 
@@ -25,7 +26,7 @@ PICTURES = {
 }
 """Every picture: the study that it is of, and which of its figures it is."""
 
-STUDIES = ("mnist", "robustness", "when-it-helps", "variance")
+STUDIES = ("mnist", "robustness", "when-it-helps", "variance", "lenet", "mnist1d", "tabular")
 
 
 class FindingsError(ValueError):
@@ -43,10 +44,12 @@ def findings(project: Path) -> tuple[str, dict[str, bytes]]:
         ReportError: a reference cannot be read.
     """
     studies = {name: read_results(project / "reference" / name) for name in STUDIES}
+    cnns = read_package(project / "reference" / "lenet")["data"]
+    cnns = {setup: read_results(project / "reference" / "lenet", setup) for setup in cnns}
     page = (
         environment(project)
         .get_template(str(TEMPLATE))
-        .render(studies=studies, **{function.__name__: function for function in OFFERED})
+        .render(studies=studies, cnns=cnns, **{function.__name__: function for function in OFFERED})
     )
     drawn = {
         file: figures.render(figures.draw(figure, studies[name]))["png"]
@@ -90,6 +93,44 @@ def verdict_table(study: Study) -> Rows:
                 f"In all {verdicts['setup'].nunique()} set-ups": ", ".join(
                     filled(own["verdict"].value_counts().to_dict(), "{} {}")
                 ),
+            }
+        )
+    return rows
+
+
+def question_table(studies: Mapping[str, Study]) -> Rows:
+    """Return a row per claim of the general ledger: its verdict in each study, by its heading."""
+    found = {
+        heading: study.tables["claims"].query("estimand == 'overall'").set_index("claim")["verdict"]
+        for heading, study in studies.items()
+    }
+    claims = next(iter(found.values())).index
+    return [
+        {"Claim": claim}
+        | {heading: Verdict(verdicts[claim]) for heading, verdicts in found.items()}
+        for claim in claims
+    ]
+
+
+def chosen_table(studies: Mapping[str, Study]) -> Rows:
+    """Return a row per study: the lambda that validation chooses, what it adds, and the gaps."""
+    rows = []
+    for heading, study in studies.items():
+        choice = study.shown["choice"].query("rule == 'best'").iloc[0]
+        means = study.shown["means"].set_index(["measure", "l2"])
+        contrasts = study.shown["contrasts"].set_index(["measure", "l2"])
+        gain = Words("the reference itself")
+        if ("test_accuracy", choice["l2"]) in contrasts.index:
+            gain = ranged(contrasts.loc["test_accuracy", choice["l2"]], "mean_difference")
+        rows.append(
+            {
+                "Study": heading,
+                "Chosen λ": l2_label(choice["l2"]),
+                "Test accuracy minus that without L2 (points)": gain,
+                "Generalisation gap without L2 (points)": ranged(
+                    means.loc["gap_generalisation", 0], "mean"
+                ),
+                "with the chosen λ": ranged(means.loc["gap_generalisation", choice["l2"]], "mean"),
             }
         )
     return rows
@@ -140,5 +181,15 @@ def share_table(study: Study, measure: str) -> Rows:
     ]
 
 
-OFFERED = (holds, link, ranged, verdict_table, three_parts, benefit_table, share_table)
+OFFERED = (
+    holds,
+    link,
+    ranged,
+    verdict_table,
+    question_table,
+    chosen_table,
+    three_parts,
+    benefit_table,
+    share_table,
+)
 """What the template may call, besides the filters of all templates."""
