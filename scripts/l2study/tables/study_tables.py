@@ -1,5 +1,6 @@
 """All tables of a study, from the files of its runs to the files in RESULTS/tables."""
 
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -87,8 +88,10 @@ def tables_of(setup: Setup, ledger: dict, found: list[Run]) -> dict[str, pd.Data
     """
     reference, confidence = setup.reference, setup.confidence
     histories = build.histories_table(found)
-    runs = build.runs_table(found, build.without_value(setup))
+    valueless = build.without_value(setup)
+    runs = build.runs_table(found, valueless)
     runs = with_derived(histories, runs, build.regularised_kernels(found))
+    runs[list(valueless)] = math.nan
     absent = build.absent_measures(setup, runs)
     tables = {
         "histories": histories,
