@@ -174,6 +174,7 @@ def keep(results: Path, reference: Path) -> str:
     if not found:
         raise ReportError(f"{results}: has no runs, which say on what they were made")
     package["resources"] = [part for part in package["resources"] if part["path"] not in LEFT_OUT]
+    commit = _commit()  # before the former reference is replaced, which is a change by itself
     shutil.rmtree(reference, ignore_errors=True)
     (reference / "tables").mkdir(parents=True)
     for part in package["resources"]:
@@ -183,7 +184,7 @@ def keep(results: Path, reference: Path) -> str:
     for environment, count in found:
         alike[tuple((k, str(v)) for k, v in environment.items() if k != "hostname")] += count
     made = {
-        "commit": _commit(),
+        "commit": commit,
         "lock_sha256": hashlib.sha256(LOCK.read_bytes()).hexdigest(),
         "made": date.today().isoformat(),
         "processor": processor(),
