@@ -200,12 +200,12 @@ def impatient(monkeypatch):
     """Let the preloaded process wait for a second, not for many, before it lets a child go."""
 
     def start(command, **options):
-        assert command[1:3] == ["-m", "l2study.training.preload"]
+        assert command[1:4] == ["-P", "-m", "l2study.training.preload"]
         program = (
             "import socket, sys; from l2study.training import preload; preload._IDLE_SECONDS = 1;"
             " preload.serve(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))"
         )
-        return subprocess.Popen([command[0], "-c", program, *command[3:]], **options)
+        return subprocess.Popen([command[0], "-P", "-c", program, *command[4:]], **options)
 
     these = SimpleNamespace(**vars(subprocess) | {"Popen": start})
     monkeypatch.setattr(preload, "subprocess", these)

@@ -53,10 +53,16 @@ def absent_measures(setup: Setup, runs: pd.DataFrame) -> set[str]:
     """Return the measures that no run of a set-up has, which its tables have no rows of.
 
     Those are the ones of `without_value`, and those that its model cannot have: measures of
-    `OPTIONAL` and, if it is one of the user's own, of its weights and what follows from them.
+    `OPTIONAL` and, if it is one of the user's own, of its weights and what follows from them. What
+    only the choice of epochs leaves without a value has rows, as for any other model.
     """
     own = "build" in setup.config["model"]
-    perhaps = [*OPTIONAL, *(names("weights", "derived") if own else ())]
+    of_weights = [
+        name
+        for name in names("weights", "derived")
+        if name in _OF_WEIGHTS or name.startswith(("accuracy_lost_", "penalty_start_ratio"))
+    ]
+    perhaps = [*OPTIONAL, *(of_weights if own else ())]
     there = completed(runs).reindex(columns=perhaps)
     return without_value(setup) | set(there.columns[there.isna().all()])
 
