@@ -11,6 +11,7 @@ import plan
 from l2study.core.code import fingerprint
 from l2study.core.config import check
 from l2study.core.design import Design
+from l2study.data.preparation import training_count
 from l2study.workflow import estimate, notes
 from l2study.workflow.estimate import Cost, expected_runs, kind, known_costs
 from snakemake_executor_plugin_plan import Executor
@@ -63,9 +64,9 @@ def write_run(config, folder, train, evaluate=0.0, status="completed", epochs=4)
 
 
 def test_how_many_images_a_run_is_trained_on(data):
-    assert estimate.images(check({})) == 54000
-    assert estimate.images(check({"dataset": {"train_size": 500}})) == 500
-    assert estimate.images(check({"dataset": {"path": data}})) == 90
+    assert training_count(check({})) == 54000
+    assert training_count(check({"dataset": {"train_size": 500}})) == 500
+    assert training_count(check({"dataset": {"path": data}})) == 90
 
 
 def test_a_run_takes_what_runs_of_its_kind_have_taken(data, tmp_path):

@@ -9,7 +9,7 @@ import synthetic
 from l2study.core.columns import HISTORY_COLUMNS
 from l2study.core.design import Design
 from l2study.core.measures import names
-from l2study.report import curve_picker, figures, text_tables
+from l2study.report import answer, curve_picker, figures, text_tables
 from l2study.report.study import Study
 from l2study.tables.study_tables import tables_of
 
@@ -60,6 +60,23 @@ def test_what_is_missing_is_said_once_and_why(study):
         assert words in said
     assert "output kernel" not in said
     assert "van Laarhoven" in text_tables.mode_sentences(study)
+
+
+def test_averages_that_lag_behind_are_the_first_thing_that_the_answer_says(study):
+    """The made-up accuracy in training mode is 10 points lower, as with Dropout."""
+    warning = "First mend the model"
+    assert warning not in answer.text(study)[0]
+    means = study.tables["means"].copy()
+    of_mode = means["measure"] == "gap_lag_mode"
+    means.loc[of_mode, ["mean", "low", "high"]] *= -1
+    behind = replace(study, tables=study.tables | {"means": means})
+    assert answer.text(behind)[0].startswith(warning) and "10.00 points" in answer.text(behind)[0]
+
+
+def test_what_only_the_epochs_leave_empty_has_rows_as_in_any_other_study(study):
+    """Two epochs are too few for a rise; the model lacks nothing for it."""
+    assert {"val_ce_rise", "first_running_loss"} <= set(study.tables["means"]["measure"])
+    assert "val_ce_rise" in set(study.tables["contrasts"]["measure"])
 
 
 def test_nothing_is_said_of_a_model_that_has_all(study):

@@ -7,6 +7,7 @@ is what counts, not where they are.
 import ast
 import hashlib
 import importlib.util
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,10 @@ from pathlib import Path
 from types import ModuleType
 
 from l2study.core.code import code
+from l2study.core.config_faults import one_line
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+"""What Keras writes into its messages for a terminal."""
 
 
 class UserCodeError(ValueError):
@@ -186,4 +191,4 @@ def told(name: str, what: str) -> Iterator[None]:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]
+    return one_line(_COLOURS.sub("", str(error)))[:300]

@@ -16,6 +16,10 @@ from l2study.report.study import Study
 from l2study.report.table_cells import Number
 from l2study.report.templates import paragraphs
 
+BEHIND = 0.05
+"""Training accuracy in training mode minus that in evaluation, a fraction, above which the answer
+warns of it."""
+
 FEW_SEEDS = 5
 """Below this many pairs of runs the answer says that it is a first look."""
 
@@ -75,6 +79,7 @@ def text(study: Study) -> list[str]:
         "completed": completed,
         "lost": sorted(set(runs["l2"]) - set(completed)),
         "negative": negative_gap(study),
+        "averages_behind": averages_behind(study),
         "level": study.design.confidence,
         "coverage": coverage(study.design, images_too),
     }
@@ -176,6 +181,19 @@ def mean(study: Study, measure: str, l2: float) -> Number:
     ends = possible(measure, row["low"], row["high"])
     unit = "%" if measure == "test_accuracy" else MEASURES[measure].unit
     return Number(row["mean"], form_of(MEASURES[measure]), *ends, unit)
+
+
+def averages_behind(study: Study) -> Number | None:
+    """Return by how much training accuracy is higher in training mode than in evaluation, at the
+    lambda where that is most; None if it is at most `BEHIND` everywhere.
+
+    Random layers make it lower. So it is high where the averages that a normalisation keeps for
+    evaluation have not caught up with the weights.
+    """
+    means = study.shown["means"].query("measure == 'gap_lag_mode'").set_index("l2")["mean"]
+    if means.empty or means.max() <= BEHIND:
+        return None
+    return mean(study, "gap_lag_mode", means.idxmax())
 
 
 def negative_gap(study: Study) -> dict | None:

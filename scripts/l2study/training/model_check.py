@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from l2study.core import user_code
+from l2study.core.design import NOT_OF_MODEL
 from l2study.core.user_code import UserCodeError
 from l2study.data.prepared import array_paths, standardized
 from l2study.training.model import (
@@ -28,9 +29,6 @@ from l2study.training.model import (
 )
 from l2study.training.one_run import function_of
 
-OF_EPOCHS = ("epochs", "evaluate_at", "batch_size")
-"""The keys of training that say nothing of the model or its optimizer."""
-
 _ROWS = 64
 """How many rows of the data a model is tried on."""
 
@@ -42,12 +40,12 @@ def checked_model(config: Mapping, manifest: Path) -> dict:
     """Return what the model of a configuration is, as JSON can hold it.
 
     The keys: `model` and `training`, the parts of the configuration that it was built for, without
-    `OF_EPOCHS`;
+    `NOT_OF_MODEL`;
     `input_shape` and `classes`; `layers`, each with `class`, `name`, `output_shape` (None where it
     is not known) and `parameters`; `regularised`, the `path` and the `shape` of each weight that
     lambda acts on; `parameters`, their number; `operations`, of floating point in a forward pass of
     one input (None where unknown); `program`; `outputs`, probabilities or logits; `draws_random`
-    and `has_training_mode`; `seed_changes_start`; `optimizer`, its class; and `sources`, the text
+    and `has_training_mode`; `optimizer`, its class; and `sources`, the text
     of the user's files, empty for the built-in network.
 
     Args:
@@ -77,7 +75,7 @@ def checked_model(config: Mapping, manifest: Path) -> dict:
     xla = training.get("program", "xla" if suits_xla(built, traits) else "graph")
     return {
         "model": dict(model),
-        "training": {k: v for k, v in training.items() if k not in OF_EPOCHS},
+        "training": {k: v for k, v in training.items() if k not in NOT_OF_MODEL},
         "input_shape": list(task.shape),
         "classes": classes,
         "layers": [_about(layer) for layer in all_layers(built)],
@@ -90,7 +88,6 @@ def checked_model(config: Mapping, manifest: Path) -> dict:
         "outputs": "logits" if traits.logits else "probabilities",
         "draws_random": traits.draws_random,
         "has_training_mode": traits.has_training_mode,
-        "seed_changes_start": True,
         "optimizer": type(built.optimizer).__name__,
         "sources": user_code.sources(name) if function else {},
     }
@@ -235,7 +232,8 @@ def _check_seeds(task: Task, start: dict[str, str], name: str) -> None:
     if _built(task, 1)[1] == start:
         raise UserCodeError(
             f"{name} starts from the same weights whatever the seed, so all runs of a lambda would"
-            " start alike; allowed: initializers without a seed of their own"
+            " start alike; allowed: initializers without a seed of their own, and no"
+            " set_random_seed"
         )
 
 

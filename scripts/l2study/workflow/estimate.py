@@ -56,16 +56,7 @@ class Cost(NamedTuple):
         """Return how long it takes to train a run of a canonical configuration."""
         training = config["training"]
         evaluating = len(evaluated_epochs(training)) * self.evaluate
-        return training["epochs"] * images(config) * self.train + evaluating
-
-
-def images(config: Mapping) -> int:
-    """Return how many images a run is trained on, by a canonical configuration.
-
-    Raises:
-        DataError: a file of the data is absent or damaged.
-    """
-    return training_count(config)
+        return training["epochs"] * training_count(config) * self.train + evaluating
 
 
 def kind(config: Mapping) -> str:
@@ -108,7 +99,8 @@ def cost_of_runs(setup: Setup, folder: Path) -> Cost | None:
             record = read_json(file)
             config, cost = setup.config | record["config"], record["cost"]
             if record["status"] == "completed" and kind(config) == kind(setup.config):
-                trained = cost["seconds_train"] / config["training"]["epochs"] / images(config)
+                images = config["training"]["epochs"] * training_count(config)
+                trained = cost["seconds_train"] / images
                 evaluated = cost["seconds_evaluate"] / len(evaluated_epochs(config["training"]))
                 taken.append((trained, evaluated, _bytes(file.parent)))
     measured = []

@@ -18,7 +18,7 @@ from typing import NamedTuple, Self
 from l2study.core import paths
 from l2study.core.code import fingerprint
 from l2study.core.config import ConfigError, check, checked_before, read_keys
-from l2study.core.design import Design
+from l2study.core.design import NOT_OF_MODEL, Design
 from l2study.core.files import read_json, write_json
 from l2study.core.seeds import USUAL, write_sources
 from l2study.workflow import snakemake_compat
@@ -98,7 +98,11 @@ class Study:
         planning a job takes.
         """
         known = cache(value)
-        return known("") if len(self.setups) == 1 else lambda wildcards: known(wildcards.place)
+        return (
+            known("")
+            if len(self.setups) == 1
+            else lambda wildcards: known(getattr(wildcards, "place", ""))
+        )
 
     def settings(self, *keys: str) -> object:
         """Return for `params:` the part of the configuration that a stage depends on, as JSON.
@@ -148,8 +152,8 @@ class Study:
     # ---- model
 
     def model_file(self) -> object:
-        """Return for `input:` the description of the set-up's model; the base's without a place."""
-        return lambda wildcards: self._models[wildcards.get("place", "")]
+        """Return for `input:` the description of the set-up's model."""
+        return self.per_setup(lambda place: self._models[place])
 
     @cached_property
     def _models(self) -> dict[str, str]:
@@ -182,8 +186,7 @@ class Study:
 
     def _model_settings(self, place: str) -> str:
         config = self.setups[place].config
-        of_epochs = ("epochs", "evaluate_at", "batch_size")
-        training = {key: value for key, value in config["training"].items() if key not in of_epochs}
+        training = {k: v for k, v in config["training"].items() if k not in NOT_OF_MODEL}
         return as_text(
             {"dataset": config["dataset"], "model": config["model"], "training": training}
         )
