@@ -280,11 +280,12 @@ def test_compiled_programs_serve_runs_that_differ_in_their_rows_alone():
 
 def test_one_program_serves_every_lambda():
     """The coefficient is read when the program runs, not when it is compiled."""
-    from l2study.training.model import dense_layers
+    from l2study.training.model import coefficients
 
     engine = started_engine("adam", ONE)
     before = engine.evaluate()
-    dense_layers(engine.model)[0].kernel_regularizer.coefficient.assign(2 * L2)
+    (coefficient,) = coefficients(engine.model)
+    coefficient.assign(2 * L2)
     after = engine.evaluate()
     assert after["penalty"] == pytest.approx(2 * before["penalty"], rel=1e-6)
     assert after["train_ce"] == before["train_ce"]

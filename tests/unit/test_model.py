@@ -34,11 +34,12 @@ def test_initial_penalty_agrees_with_glorot():
 
 
 def test_layers_are_those_of_the_configuration():
-    from l2study.training.model import dense_layers, regularized_kernels
+    from l2study.training.model import regularized_kernels
 
     model = build(hidden_units=[20, 12], activation="tanh", input_shape=(4, 3, 2))
-    assert [layer.units for layer in dense_layers(model)] == [20, 12, 10]
-    assert [layer.activation.__name__ for layer in dense_layers(model)] == [
+    dense = model.layers[1:]  # after Flatten
+    assert [layer.units for layer in dense] == [20, 12, 10]
+    assert [layer.activation.__name__ for layer in dense] == [
         "tanh",
         "tanh",
         "softmax",

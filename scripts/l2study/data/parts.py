@@ -108,13 +108,13 @@ def numbered(
         )
     known, found = set(classes.tolist()), {}
     for name, own in labels.items():
-        for row, label in enumerate(own.tolist()):
-            if label not in known:
-                some = ", ".join(map(str, classes[:10])) + (", ..." if len(classes) > 10 else "")
-                raise DataError(
-                    f"{where}: {name} has the label {label}, in row {row} counted from 0;"
-                    f" allowed: the labels of y_train, {some}"
-                )
+        if unknown := set(own.tolist()) - known:
+            row = next(row for row, label in enumerate(own.tolist()) if label in unknown)
+            some = ", ".join(map(str, classes[:10])) + (", ..." if len(classes) > 10 else "")
+            raise DataError(
+                f"{where}: {name} has the label {own[row]}, in row {row} counted from 0;"
+                f" allowed: the labels of y_train, {some}"
+            )
         found[name] = np.searchsorted(classes, own).astype(np.int32)
     usual = classes.dtype.kind in "iu" and np.array_equal(classes, np.arange(len(classes)))
     return found, None if usual else [str(name) for name in classes.tolist()]

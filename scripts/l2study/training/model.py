@@ -23,8 +23,9 @@ _RECURRENT = "SimpleRNN SimpleRNNCell GRU GRUCell LSTM LSTMCell RNN Bidirectiona
 SUITS_XLA = frozenset(
     " ".join([_INPUTS, _ACTIVATIONS, _NORMALISATIONS, _MERGES, _RECURRENT]).split()
 )
-"""The layers, by the names of their classes in Keras, that were measured to be faster as one XLA
-program per epoch. In a loop of XLA on a CPU, convolutions and random numbers are slow."""
+"""The layers, by the names of their classes in Keras, of which an epoch is faster as one XLA
+program: of each kind some were measured, and the others compute alike. In a loop of XLA on a CPU,
+convolutions and random numbers are slow."""
 
 
 _ALIVE = weakref.WeakValueDictionary()
@@ -132,7 +133,8 @@ def build_model(task: Task, l2: float, sources: Mapping[str, int]) -> keras.Mode
         decayed = {id(weight) for weight in regularized_kernels(model)}
         others = [weight for weight in model.trainable_variables if id(weight) not in decayed]
         optimizer.exclude_from_weight_decay(others)
-    logits = traits_of(model, task.shape).logits
+    # The built-in network ends with a softmax, so that nothing has to be traced.
+    logits = task.function is not None and traits_of(model, task.shape).logits
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
     model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
     return model
@@ -285,11 +287,6 @@ def all_layers(model: keras.Model) -> list[keras.layers.Layer]:
 def random_states(model: keras.Model) -> list[keras.Variable]:
     """Return the states of the random generators of the model's layers."""
     return [one for one in model.variables if one.name == "seed_generator_state"]
-
-
-def dense_layers(model: keras.Model) -> list[keras.layers.Dense]:
-    """Return the dense layers of `model`, from the input to the output."""
-    return [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
 
 
 def regularized_kernels(model: keras.Model) -> list[keras.Variable]:
