@@ -56,6 +56,8 @@ class Told:
         self.tell(LogEvent.RESOURCES_INFO, provided_resources={})
         self.tell(LogEvent.RUN_INFO, stats={"prepare": 1, "train": train, "all": 1, "total": 9})
         before = signal.getsignal(signal.SIGINT)
+        # A shell that starts the tests in the background has it ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         self.display.start(lambda: (list(runs), scale))
         self.ctrl_c = signal.getsignal(signal.SIGINT)
         signal.signal(signal.SIGINT, before)
