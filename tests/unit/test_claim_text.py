@@ -112,6 +112,7 @@ def test_the_note_of_the_ledger_is_said_if_all_that_it_names_is_there(study):
         ({"note": "one_lambda"}, "add a second lambda to the study."),
         ({"note": "no_lambda_above_0"}, "add a lambda above 0 to the study."),
         ({"note": "no_lambda_chosen"}, "have a lambda at which no run diverges."),
+        ({"note": "no_value"}, "leaves nothing to measure here."),
         ({"note": "not_seen_here"}, "does not rule it out in another."),
         ({}, ""),
     ],

@@ -270,7 +270,7 @@ class TestRows:
         ledger = again(histories, runs, "penalty")
         found = row(ledger, "penalty", "mean", "penalty_start_ratio", l2=0.01)
         assert math.isnan(found["estimate"])
-        assert found["verdict"] == "not resolved"
+        assert (found["verdict"], found["note"]) == ("not judged", "no_value")
 
     @pytest.mark.parametrize(("epochs", "estimate"), [(1, math.nan), (3, 0)])
     def test_too_short_to_creep(self, epochs, estimate):

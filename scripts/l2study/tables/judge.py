@@ -220,6 +220,11 @@ def _lacking(row: dict, l2: float | None, sample: Sample) -> Note | None:
         return Note("epochs_too_few", epoch=epoch)
     if epoch not in sample.evaluated:
         return Note("epoch_not_evaluated", epoch=epoch)
+    # Rows that need a minimum say by themselves what runs are too short for them.
+    values = pd.concat(cell[row["measure"]] for cell in sample.cells.values())
+    has_completed = len(values) > sum(map(len, sample.lost.values()))
+    if has_completed and values.isna().all() and "needs_minimum_at" not in row:
+        return Note("no_value")
     return None
 
 
