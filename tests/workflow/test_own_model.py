@@ -87,7 +87,9 @@ def test_each_set_up_trains_and_describes_its_own_model(made):
         assert record["config"]["model"]["code"] == model_of(made, place)["model"]["code"]
     summary = (made.results / "report" / "summary.md").read_text()
     code = model_of(made, "")["model"]["code"][:12]
-    assert f"models.py:net (more 1), checksum {code}: Flatten → Dense → Dense; " in summary
+    assert (
+        f"models.py:net (more 1), checksum {code}: layers Flatten, Dense and Dense, in " in summary
+    )
     assert "sequential/dense/kernel" in summary
     assert made.planned() == {}
 
