@@ -11,8 +11,8 @@ from l2study.core.design import Design, Setup
 from l2study.core.files import read_json
 from l2study.core.measures import RUN_MEASURES
 from l2study.tables import build
-from l2study.tables.choice import power_table
 from l2study.tables.derived import DERIVED_MEASURES
+from l2study.tables.power import power_table
 from l2study.tables.variance import variance_table
 
 

@@ -16,7 +16,7 @@ from l2study.core.design import Design, Setup
 from l2study.core.files import read_table
 from l2study.core.measures import OPTIONAL, RUN_MEASURES
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds
-from l2study.tables import across, build, choice, statistics
+from l2study.tables import across, build, choice, power, statistics
 from l2study.tables.datapackage import absent_columns, as_described, read_descriptions
 from l2study.tables.derived import DERIVED_MEASURES, with_derived
 from l2study.tables.study_tables import tables_of, write_tables
@@ -377,9 +377,9 @@ class TestChoice:
 
 class TestOtherTables:
     def test_power(self, study):
-        power = study.tables["power"]
-        assert len(power) == 3 * 3 * 3
-        row = power.query("l2 == 0.0001 and gap == 'endpoint' and difference == 0.001").iloc[0]
+        table = study.tables["power"]
+        assert len(table) == 3 * 3 * 3
+        row = table.query("l2 == 0.0001 and gap == 'endpoint' and difference == 0.001").iloc[0]
         gaps = [
             study.last(l2, range(6), "train_accuracy") - study.last(l2, range(6), "val_accuracy")
             for l2 in ("0.0001", "0")
@@ -387,7 +387,7 @@ class TestOtherTables:
         assert row["sd_difference"] == pytest.approx((gaps[0] - gaps[1]).std(ddof=1))
         assert row["n"] == 6
         assert row["diverged_seeds"] == ""
-        lost = power.query("l2 == 0.01")
+        lost = table.query("l2 == 0.01")
         assert set(lost["n"]) == {5}
         assert set(lost["diverged_seeds"]) == {"3"}
 
@@ -399,7 +399,7 @@ class TestOtherTables:
         assert reached(row["seeds"]) >= 0.8 > reached(row["seeds"] - 1)
         spread = statistics.variance_interval(gaps[0] - gaps[1], 0.95)
         for end, variance in (("seeds_low", spread.low), ("seeds_high", spread.high)):
-            assert row[end] == choice.seeds_needed(math.sqrt(variance), 0.001, 0.95)
+            assert row[end] == power.seeds_needed(math.sqrt(variance), 0.001, 0.95)
         assert row["seeds_low"] < row["seeds"] < row["seeds_high"]
 
 

@@ -12,7 +12,7 @@ import aggregate as command
 from l2study.core.files import read_table
 from l2study.core.measures import GAPS, MEASURES, OPTIONAL, RUN_MEASURES
 from l2study.core.seeds import SOURCES
-from l2study.tables import choice, datapackage, judge, study_tables
+from l2study.tables import datapackage, judge, power, study_tables
 from l2study.tables.derived import DERIVED_MEASURES
 from reported import EDGE_CASES, write_results
 from synthetic import write_study
@@ -192,7 +192,7 @@ class TestDescriptions:
             if "enum" in field.get("constraints", {})
         }
         assert allowed[("gap", "gap")] == list(GAPS)
-        assert allowed[("power", "gap")] == list(choice.POWER_GAPS)
+        assert allowed[("power", "gap")] == list(power.POWER_GAPS)
         assert set(allowed[("claims", "verdict")]) == {
             judge.SUPPORTED, judge.CONTRADICTED, judge.ARTEFACT, judge.NOT_RESOLVED,
             judge.NOT_JUDGED,
@@ -212,7 +212,7 @@ class TestDescriptions:
     def test_a_table_that_differs_is_not_written(self, tmp_path, monkeypatch, change, word):
         config = write_study(tmp_path, lambdas=[0, 1e-3], seeds=[0, 1], epochs=1)
         monkeypatch.setattr(
-            study_tables, "power_table", lambda *given: change(choice.power_table(*given))
+            study_tables, "power_table", lambda *given: change(power.power_table(*given))
         )
         ledger = PROJECT / "reports" / "claims" / "exercise.yaml"
         with pytest.raises(datapackage.DescriptionError) as error:

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from l2study.tables.choice import seeds_needed
 from l2study.tables.claims import claim_seeds, row_seeds
 from l2study.tables.judge import CONTRADICTED, NOT_RESOLVED, SUPPORTED, Judged, Note
+from l2study.tables.power import seeds_needed
 from l2study.tables.statistics import Estimate
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from l2study.core.labels import l2_label
 from l2study.tables.build import by_lambda
-from l2study.tables.choice import chosen_lambda, seeds_needed
+from l2study.tables.choice import chosen_lambda
 from l2study.tables.derived import measured_at
 from l2study.tables.image_intervals import NO_IMAGES, Images
 from l2study.tables.judge import (
@@ -24,6 +24,7 @@ from l2study.tables.judge import (
     judge_claim,
     overall,
 )
+from l2study.tables.power import seeds_needed
 
 OVERALL = "overall"
 ALSO = "the same rules after"
@@ -184,7 +185,7 @@ def _is_clear(row: Judged) -> bool:
 
 
 def row_seeds(item: Judged, confidence: float, strict_confidence: float) -> float:
-    """Return how many seeds resolve a row of the ledger, see `choice.seeds_needed`.
+    """Return how many seeds resolve a row of the ledger, see `power.seeds_needed`.
 
     The row is resolved once its interval is on one side of the bound that is nearest to the
     estimate. The estimate and its spread are taken for the truth, so this is a plan and no promise.

@@ -10,12 +10,13 @@ from l2study.core.files import read_json, write_json, write_table
 from l2study.core.measures import RUN_MEASURES, names
 from l2study.core.runs import DamagedRunError, Run, read_runs, weights_checksum
 from l2study.tables import across, build, datapackage
-from l2study.tables.choice import choice_table, power_table
+from l2study.tables.choice import choice_table
 from l2study.tables.claims import claims_table
 from l2study.tables.derived import DERIVED_MEASURES, with_derived
 from l2study.tables.image_intervals import images_of
 from l2study.tables.ledger import read_ledger
 from l2study.tables.one_seed import one_seed_table
+from l2study.tables.power import power_table
 from l2study.tables.rounds import rounds_table
 from l2study.tables.variance import variance_table
 
