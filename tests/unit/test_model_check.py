@@ -86,6 +86,16 @@ def seeds_itself(**given):
     return good(**given)
 
 
+def seeds_a_layer(**given):
+    return good(**given, kernel_initializer=keras.initializers.HeNormal(seed=1))
+
+
+def starts_elsewhere(**given):
+    model = good(**given, inside=[layers.Dropout(0.5, seed=42)])
+    model.layers[1].kernel.assign(np.arange(100).reshape(25, 4) / 100)
+    return model
+
+
 def compiled(**given):
     model = good(**given)
     model.compile("adam", "mse")
@@ -130,6 +140,29 @@ def tensorflow_noise(**given):
 
 def keras_noise(**given):
     return good(**given, inside=[layers.Lambda(lambda x: x + keras.random.normal((1, 4)))])
+
+
+def fixed_noise(**given):
+    noise = layers.Lambda(lambda x: x + keras.random.normal((1, 4), seed=1))
+    return good(**given, inside=[noise])
+
+
+def lost_generator(**given):
+    generator = keras.random.SeedGenerator(1)
+    noise = layers.Lambda(lambda x: x + keras.random.normal((1, 4), seed=generator))
+    return good(**given, inside=[noise])
+
+
+def narrow(input_shape, classes):
+    return good(input_shape, classes, None)
+
+
+def few(input_shape, classes, regularizer, units=4, last=None):
+    return good(input_shape, classes, regularizer, units, last=last)
+
+
+def needs_more(units, **given):
+    return good(units=units, **given)
 
 
 class Calls(keras.Model):
@@ -202,6 +235,7 @@ REFUSED = {
     "frozen": "gives the regularizer to no weight that is trained",
     "unseeded": "gives other weights when it is called twice with one seed (sequential/dense/ker",
     "seeds_itself": "starts from the same weights whatever the seed",
+    "seeds_a_layer": "has an initializer with the seed 1 (sequential/dense/kernel_initializer)",
     "compiled": "returns a compiled model, but its loss and its optimizer would be ignored",
     "same_names": "has two weights of the name pair/dense/kernel; allowed: layers",
     "own_regularizer": "has a regularizer of its own on sequential/dense/bias; allowed: no loss",
@@ -210,6 +244,9 @@ REFUSED = {
     "hand_made": "ends with probabilities whose logits Keras does not know",
     "tensorflow_noise": "draws random numbers that follow no seed, by TensorFlow's RandomStandard",
     "keras_noise": "draws random numbers that follow no seed, by keras.random without a seed",
+    "fixed_noise": "draws random numbers that follow no seed, by keras.random with a seed of its",
+    "lost_generator": "draws random numbers that follow no seed, by a keras.random.SeedGenerator",
+    "narrow": "takes no argument regularizer; allowed: a function of input_shape, classes, reg",
 }
 """What is said of a function; in braces, a line of the file whose number is said."""
 
@@ -227,18 +264,48 @@ def test_a_model_that_no_study_can_be_made_of_is_refused_in_one_line(study, buil
     assert "\n" not in str(error.value)
 
 
+def test_weights_from_elsewhere_are_named_and_seeds_of_random_layers_replaced(study):
+    assert study("starts_elsewhere")["same_start"] == ["sequential/dense/kernel"]
+    assert study("rich")["same_start"] == []
+
+
+@pytest.mark.parametrize(
+    ("build", "arguments", "words"),
+    [
+        (
+            "few",
+            {"unist": 3},
+            "few takes no argument unist; did you mean units? allowed: units, last",
+        ),
+        ("needs_more", {}, "model.arguments: units is missing, which "),
+    ],
+    ids=["unknown", "missing"],
+)
+def test_arguments_are_those_of_the_function(study, build, arguments, words):
+    with pytest.raises(ValueError) as error:
+        study(build, arguments=arguments)
+    assert words in str(error.value) and "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("training", "words"),
     [
-        ({"optimizer": {"name": "adam", "beta": 0.9}}, "training.optimizer: adam: "),
+        (
+            {"optimizer": {"name": "sgd", "nestrov": True}},
+            "training.optimizer: sgd takes no argument nestrov; did you mean nesterov? allowed: ",
+        ),
         (
             {"learning_rate": {"name": "cosine_decay", "initial_learning_rate": 0.1}},
-            "training.learning_rate: cosine_decay: ",
+            "training.learning_rate: cosine_decay needs decay_steps, which is missing",
+        ),
+        (
+            {"optimizer": {"name": "adam", "ema_momentum": 2.0, "use_ema": True}},
+            "training.optimizer: adam: ",
         ),
     ],
-    ids=["optimizer", "schedule"],
+    ids=["unknown", "missing", "keras"],
 )
-def test_what_keras_says_of_an_optimizer_is_one_line(study, training, words):
+def test_arguments_of_optimizer_and_schedule_are_those_of_keras(study, training, words):
     with pytest.raises(ValueError) as error:
         study(None, training)
     assert str(error.value).startswith(words)

@@ -189,13 +189,15 @@ def test_what_was_set_describes_a_model_of_one_s_own(study):
     layers = [{"class": name} for name in ("InputLayer", *["Conv2D"] * 13, "Dense")]
     built = {"layers": layers, "parameters": 1234, "outputs": "logits", "program": "graph"}
     built |= {"regularised": [{"path": f"net/{name}"} for name in ("a", "b")]}
+    built |= {"same_start": ["net/base"]}
     for description, said in ({}, ""), (built, ": layers Conv2D, "):
         rows = provenance.setup(dataclasses.replace(mine, model=description))
         found = {row["What"]: row["Value"] for row in rows}
         assert found["Model"].startswith(f"mine.py:net (depth 2), checksum 0123456789ab{said}")
-        assert ("Compiled" in found) == bool(description)
+        assert ("Compiled" in found) == ("Start" in found) == bool(description)
     assert "and 2 more, in the order of their creation; 1,234 parameters" in found["Model"]
     assert found["Regulariser"].endswith("on net/a and net/b")
+    assert found["Start"] == "net/base the same for every seed"
 
 
 def test_what_was_set_says_which_classes_and_parts_the_data_have(study):

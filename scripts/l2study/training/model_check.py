@@ -6,14 +6,16 @@ A function of the user's own may return anything. Each refusal is one line that 
 from l2study.training.backend import keras, tf  # isort: skip  # sets what NumPy reads
 
 import hashlib
+import inspect
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from l2study.core import user_code
+from l2study.core.config_faults import near
 from l2study.core.design import NOT_OF_MODEL
 from l2study.core.user_code import UserCodeError
 from l2study.data.prepared import array_paths, standardized
@@ -35,6 +37,12 @@ _ROWS = 64
 _SUM_ERROR = 1e-2
 """By how much the sum of a row of probabilities may differ from 1, in half precision."""
 
+_GIVEN = ("input_shape", "classes", "regularizer")
+"""What the study gives to a function of the user's."""
+
+_KEYS_OF_TRAINING = {"name", "learning_rate", "momentum"}
+"""Arguments of Keras's optimizers that are keys of their own."""
+
 
 def checked_model(config: Mapping, manifest: Path) -> dict:
     """Return what the model of a configuration is, as JSON can hold it.
@@ -45,8 +53,9 @@ def checked_model(config: Mapping, manifest: Path) -> dict:
     is not known) and `parameters`; `regularised`, the `path` and the `shape` of each weight that
     lambda acts on; `parameters`, their number; `operations`, of floating point in a forward pass of
     one input (None where unknown); `program`; `outputs`, probabilities or logits; `draws_random`
-    and `has_training_mode`; `optimizer`, its class; and `sources`, the text
-    of the user's files, empty for the built-in network.
+    and `has_training_mode`; `optimizer`, its class; `same_start`, the paths of the weights of many
+    values that start alike whatever the seed, such as weights from elsewhere; and `sources`, the
+    text of the user's files. The last two are empty for the built-in network.
 
     Args:
         config: a canonical configuration; `model` and `training` are read.
@@ -59,6 +68,9 @@ def checked_model(config: Mapping, manifest: Path) -> dict:
     model, training = config["model"], config["training"]
     inputs, classes = first_inputs(manifest)
     function, name = function_of(model), model.get("build", "the model")
+    if function:
+        _check_arguments(function, model.get("arguments", {}), name)
+    _check_options(training)
     with _refused("training.optimizer: cannot be used"):
         make_optimizer(training)
     own = function and _checked(function, name)
@@ -66,11 +78,12 @@ def checked_model(config: Mapping, manifest: Path) -> dict:
     built, start = _built(task, 0)
     with user_code.told(name, "cannot be used with inputs of this shape"):
         traits = traits_of(built, task.shape)
+    same_start = []
     if function:  # the built-in network is known to be good
         _check_outputs(built, traits, inputs, name)
         _check_weights(built, inputs, name)
         _check_random_numbers(built, traits, task, name)
-        _check_seeds(task, start, name)
+        same_start = _check_seeds(task, built, start, name)
     _try_optimizer(built)
     xla = training.get("program", "xla" if suits_xla(built, traits) else "graph")
     return {
@@ -89,6 +102,7 @@ def checked_model(config: Mapping, manifest: Path) -> dict:
         "draws_random": traits.draws_random,
         "has_training_mode": traits.has_training_mode,
         "optimizer": type(built.optimizer).__name__,
+        "same_start": same_start,
         "sources": user_code.sources(name) if function else {},
     }
 
@@ -102,6 +116,69 @@ def first_inputs(manifest: Path) -> tuple[np.ndarray, int]:
     if known.get("standardize"):
         images = standardized(images, len(images))
     return images.astype(np.float32) * np.float32(known["scale"]), known["classes"]
+
+
+def _check_arguments(function: Callable, arguments: Mapping, name: str) -> None:
+    """Check that a function of the user's takes what it is to be given, and needs no more."""
+    parameters = _parameters(function)
+    if parameters is None:
+        return
+    names, takes_all, needed = parameters
+    for one in [one for one in _GIVEN if one not in names and not takes_all]:
+        raise UserCodeError(
+            f"{name} takes no argument {one}; allowed: a function of {', '.join(_GIVEN)} and,"
+            " perhaps, others"
+        )
+    own = [one for one in names if one not in _GIVEN]
+    if not takes_all and (fault := _unknown(arguments, own)):
+        raise UserCodeError(f"model.arguments: {name} takes no {fault}")
+    if lacking := [one for one in needed if one not in {*_GIVEN, *arguments}]:
+        raise UserCodeError(
+            f"model.arguments: {lacking[0]} is missing, which {name} needs; allowed: a value for"
+            " it, or a default in the function"
+        )
+
+
+def _check_options(training: Mapping) -> None:
+    """Check the arguments of the optimizer and of the schedule by Keras's signatures."""
+    of_keras = {
+        "optimizer": (keras.optimizers, _KEYS_OF_TRAINING),
+        "learning_rate": (keras.optimizers.schedules, {"name"}),
+    }
+    for key, (module, hidden) in of_keras.items():
+        if not isinstance(given := training[key], Mapping):
+            continue
+        wanted = given["name"].replace("_", "")
+        (kind,) = (own for name, own in vars(module).items() if name.lower() == wanted)
+        names, _, needed = _parameters(kind)
+        own = [one for one in names if one not in hidden]
+        where = f"training.{key}: {given['name']}"
+        if fault := _unknown([one for one in given if one != "name"], own):
+            raise ValueError(f"{where} takes no {fault}")
+        if lacking := [one for one in needed if one not in given]:
+            raise ValueError(f"{where} needs {lacking[0]}, which is missing")
+
+
+def _parameters(function: Callable) -> tuple[list[str], bool, list[str]] | None:
+    """Return the names of the arguments of a function, whether it takes any other, and which it
+    needs; None where Python cannot tell.
+    """
+    try:
+        found = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return None
+    named = [one for one in found if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
+    takes_all = any(one.kind is one.VAR_KEYWORD for one in found)
+    return [o.name for o in named], takes_all, [o.name for o in named if o.default is o.empty]
+
+
+def _unknown(given: Iterable[str], known: Collection[str]) -> str | None:
+    """Return in words the first argument that is not known, and what is; None if all are."""
+    for one in given:
+        if one not in known:
+            allowed = f"allowed: {', '.join(known)}" if known else "it has none of its own"
+            return f"argument {one}; {near(one, known)}{allowed}"
+    return None
 
 
 def _checked(function: Callable, name: str) -> Callable:
@@ -201,14 +278,45 @@ def _check_random_numbers(model: keras.Model, traits: Traits, task: Task, name: 
     drawn = sorted(o for o in traits.operations if "Random" in o and "Stateless" not in o)
     state = keras.src.backend.common.global_state
     state.set_global_attribute("global_seed_generator", None)
-    traits_of(model, task.shape)
-    if drawn or state.get_global_attribute("global_seed_generator") is not None:
-        how = f"TensorFlow's {drawn[0]}" if drawn else "keras.random without a seed"
+    how = f"TensorFlow's {drawn[0]}" if drawn else _without_state(model, task.shape)
+    if state.get_global_attribute("global_seed_generator") is not None:
+        how = how if drawn else "keras.random without a seed"
+    if how:
         raise UserCodeError(
             f"{name} draws random numbers that follow no seed, by {how}; allowed: layers of Keras,"
             " and keras.random with seed=self.seed_generator, a keras.random.SeedGenerator that the"
             " layer has"
         )
+
+
+def _without_state(model: keras.Model, shape: tuple[int, ...]) -> str | None:
+    """Return how a model draws random numbers that the states of its layers do not decide.
+
+    None where it draws none, as far as the graph tells.
+    """
+    traced = tf.function(lambda inputs: model(inputs, training=True), autograph=False)
+    graph = traced.get_concrete_function(tf.TensorSpec([None, *shape], tf.float32)).graph
+    own = {id(one.value) for one in model.variables}
+    if any("seed_generator_state" in one.name and id(one) not in own for one in graph.variables):
+        return "a keras.random.SeedGenerator that no layer has"
+    known = graph.as_graph_def()
+    for nodes in (known.node, *(function.node_def for function in known.library.function)):
+        by_name = {node.name: node for node in nodes}
+        if any(n.op == "StatelessRandomGetKeyCounter" and _is_constant(n, by_name) for n in nodes):
+            return "keras.random with a seed of its own, which draws the same in every step"
+    return None
+
+
+def _is_constant(node: object, by_name: Mapping[str, object]) -> bool:
+    """Return whether a node of a graph follows from constants alone."""
+    todo = [node]
+    while todo:
+        for name in todo.pop().input:
+            above = by_name.get(name.lstrip("^").partition(":")[0])
+            if above is None or above.op in ("Placeholder", "ReadVariableOp"):
+                return False
+            todo.append(above)
+    return True
 
 
 def _try_optimizer(model: keras.Model) -> None:
@@ -218,8 +326,17 @@ def _try_optimizer(model: keras.Model) -> None:
         model.optimizer.apply([tf.zeros_like(one.value) for one in variables], variables)
 
 
-def _check_seeds(task: Task, start: dict[str, str], name: str) -> None:
-    """Check that the start follows from the seed, and from nothing else."""
+def _check_seeds(task: Task, model: keras.Model, start: dict[str, str], name: str) -> list[str]:
+    """Check that the start follows from the seed, and from nothing else.
+
+    Return the paths of the weights of more than two values that start alike whatever the seed.
+
+    Args:
+        task: what the model is built for.
+        model: as built with seed 0.
+        start: its checksums, see `_built`.
+        name: of the function.
+    """
     again = _built(task, 0)[1]
     if again != start:
         differing = [path for path in start if again.get(path) != start[path]]
@@ -229,12 +346,33 @@ def _check_seeds(task: Task, start: dict[str, str], name: str) -> None:
             " initializers of Keras, or random numbers of NumPy, Python or TensorFlow that the"
             " function does not seed"
         )
-    if _built(task, 1)[1] == start:
+    other, other_start = _built(task, 1)
+    if other_start == start:
         raise UserCodeError(
             f"{name} starts from the same weights whatever the seed, so all runs of a lambda would"
             " start alike; allowed: initializers without a seed of their own, and no"
             " set_random_seed"
         )
+    seeds, others = _seeds_of_initializers(model), _seeds_of_initializers(other)
+    for place, seed in seeds.items():
+        if others.get(place) == seed:
+            raise UserCodeError(
+                f"{name} has an initializer with the seed {seed} ({place}), so all runs of a lambda"
+                " would start alike there; allowed: initializers without a seed of their own"
+            )
+    alike = [one for one in other.weights if start.get(one.path) == other_start[one.path]]
+    return [one.path for one in alike if len(np.unique(one.numpy())) > 2]
+
+
+def _seeds_of_initializers(model: keras.Model) -> dict[str, int]:
+    """Return the seed of each random initializer of the layers, by layer and name."""
+    return {
+        f"{layer.path}/{name}": seed
+        for layer in all_layers(model)
+        for name, own in vars(layer).items()
+        if isinstance(own, keras.initializers.Initializer)
+        and isinstance(seed := getattr(own, "seed", None), int)
+    }
 
 
 def _about(layer: keras.layers.Layer) -> dict:
