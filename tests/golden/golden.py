@@ -48,7 +48,11 @@ CHANGES = {
         ("one_seed", "by_seeds"): "which_seeds",
     },
     # columns that are new, or say by a key what a sentence said
-    "new": {"claims": {"name", "note", "note_lambdas", "note_epoch", "explains", "clarity"}},
+    "new": {
+        "claims": {"name", "note", "note_lambdas", "note_epoch", "explains", "clarity"},
+        "power": {"scope", "least_difference", "images", "seeds_with_images"},
+    },
+    "scoped": {"power"},  # tables that have got rows for other images too
     "keys": {},  # the same for keys of run.json and of a file of measures
     "new_keys": {"program"},  # keys of run.json that are new
     "words": {"verdicts.csv": "claims.csv"},  # what a summary says otherwise
@@ -198,6 +202,8 @@ def table(before: Path, now: Path, path: Path) -> Iterator[str]:
     former = {new: old for old, new in CHANGES["tables"].items()}.get(path.stem, path.stem)
     old = pd.read_csv((before / path).with_stem(former), dtype=str, keep_default_na=False)
     new = pd.read_csv(now / path, dtype=str, keep_default_na=False)
+    if path.stem in CHANGES["scoped"]:
+        new = new[new["scope"] == "seeds"].reset_index(drop=True)
     new = new[[c for c in new if c not in CHANGES["new"].get(path.stem, ())]]
     yield from unequal_tables(renamed(old, path.stem), new)
 

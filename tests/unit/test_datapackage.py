@@ -223,6 +223,7 @@ class TestDescriptions:
     def test_columns_are_in_the_order_described_and_those_that_are_not_there_empty(self):
         tables = dict.fromkeys(datapackage.read_descriptions(), pd.DataFrame())
         row = {"difference": 0.1, "gap": "reported", "n": 2, "l2": 0.0, "setup": "base"}
+        row["scope"] = "seeds"
         power = datapackage.as_described(tables | {"power": pd.DataFrame([row])})["power"]
         fields = datapackage.read_descriptions()["power"]["schema"]["fields"]
         assert list(power) == [field["name"] for field in fields]

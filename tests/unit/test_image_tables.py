@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -89,6 +90,41 @@ class TestRegistry:
         for name in known:
             for of_parts in MEASURES[name].images.values():
                 assert set(of_parts) <= set(PARTS)
+
+
+class TestPower:
+    def test_the_second_row_plans_with_the_floor_of_the_images(self, made):
+        _, _, images, tables = made
+        found = tables["power"].query("l2 == 0.01 and gap == 'generalisation'")
+        seeds, wide = (found[found["scope"] == scope] for scope in (SEEDS, SEEDS_AND_IMAGES))
+        assert len(seeds) == len(wide) == 3
+        assert (seeds["least_difference"] == 0).all() and seeds["images"].isna().all()
+        table = right(images, "test", 0.01) - right(images, "test", 0.0)
+        floor = variance(table) - table.mean(1).var(ddof=1) / 5
+        least = (stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) * math.sqrt(floor)
+        assert wide["least_difference"].to_list() == pytest.approx([least] * 3, rel=1e-4)
+        for row in wide.itertuples():
+            if row.difference > least:
+                assert (
+                    row.seeds
+                    >= found.set_index(["scope", "difference"]).loc[
+                        (SEEDS, row.difference), "seeds"
+                    ]
+                )
+                assert math.isnan(row.images)
+            else:
+                assert math.isnan(row.seeds)
+                share = 2 * (least / row.difference) ** 2
+                assert row.images == pytest.approx(share * table.shape[1], rel=1e-3)
+                assert row.seeds_with_images >= 2
+        assert wide["seeds"].isna().any()
+
+    def test_the_page_says_where_no_number_of_seeds_is_enough(self, made):
+        study = Study("made", {}, data={}, tables={"power": made[3]["power"]})
+        rows = text_tables.power_table(study)
+        assert len(rows) == 2 * 3
+        (row,) = (r for r in rows if str(r["λ"]) == "0.01" and r["Gap"] == "generalisation")
+        assert re.fullmatch(r"none; about \d+ with [\d,]+ images", str(row["0.1 points"]))
 
 
 class TestImages:

@@ -3,11 +3,13 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 
 from l2study.tables import power
+from tiny import PROJECT
 
 
 class TestSeedsNeeded:
@@ -62,3 +64,45 @@ class TestSeedsNeeded:
 
         smallest = next(n for n in range(2, 50) if reached(n) >= 0.8)
         assert power.seeds_needed(1, effect, 0.95) == smallest
+
+
+class TestPlan:
+    def test_images_leave_what_no_number_of_seeds_resolves(self):
+        """Simulated: infinitely many seeds resolve the least difference in four of five studies."""
+        floor = 0.05**2
+        least = power.least_resolvable(floor, 0.95)
+        means = least + 0.05 * np.random.default_rng(0).standard_normal(100_000)
+        assert np.mean(means > 1.96 * 0.05) == pytest.approx(0.8, abs=0.005)
+        assert power.plan(0.2, 1.01 * least, 0.95, floor, 1000).seeds < math.inf
+        assert power.plan(0.2, 0.99 * least, 0.95, floor, 1000).seeds == math.inf
+
+    def test_more_images_are_enough_with_the_seeds_that_the_plan_names(self):
+        floor, images, difference = 0.05**2, 1000, 0.1
+        found = power.plan(0.2, difference, 0.95, floor, images)
+        assert found.images == math.ceil(2 * images * (2.8016 * 0.05 / difference) ** 2)
+        smaller = floor * images / found.images
+        assert found.seeds_with_images == power.seeds_needed(0.2, 0.1, 0.95, floor=smaller)
+        # half of the variance that the test allows is left to the seeds
+        n = found.seeds_with_images
+        assert 0.2**2 / n == pytest.approx(smaller, rel=0.1)
+
+    def test_a_study_with_few_seeds_must_resolve_it_for_other_seeds_too(self):
+        floor = 0.5
+        alone = power.seeds_needed(1.0, 3.0, 0.95)
+        assert power.seeds_needed(1.0, 3.0, 0.95, floor=floor) < alone
+        assert power.plan(1.0, 3.0, 0.95, floor).seeds == alone
+
+
+def test_how_far_seven_seeds_predict_the_spread_of_thirty_others():
+    """The range that the page gives, from the default study and the confirmatory one."""
+    keys, reference = ["l2", "reference_l2", "measure"], PROJECT / "reference"
+    seven = pd.read_csv(reference / "mnist/tables/contrasts.csv").query("scope == 'seeds'")
+    thirty = pd.read_csv(reference / "confirmatory/contrasts.csv")
+    both = seven.merge(thirty, on=keys, suffixes=("_7", "_30"))
+    sd = [
+        (both[f"high_{n}"] - both[f"low_{n}"]) / 2 * math.sqrt(n) / stats.t.ppf(0.975, n - 1)
+        for n in (7, 30)
+    ]
+    low, high = (sd[0] / sd[1]).quantile([0.05, 0.95])
+    page = (PROJECT / "reports" / "report.ipynb").read_text()
+    assert f"between {low:.2f} and {high:.2f} times" in page

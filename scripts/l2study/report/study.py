@@ -27,7 +27,12 @@ _HOW = "run the study to its end first"
 _ACROSS = ("setups", "interactions", "best")
 """The tables that are read with the rows of all set-ups, and say which one a row is of."""
 
-_ONE_OF = {"means": ["measure", "l2"], "contrasts": ["measure", "l2"], "choice": ["rule"]}
+_ONE_OF = {
+    "means": ["measure", "l2"],
+    "contrasts": ["measure", "l2"],
+    "choice": ["rule"],
+    "power": ["l2", "gap", "difference"],
+}
 """The tables of which the report shows one interval of each, and what there is one for."""
 
 _RST = {"report_level": 5, "halt_level": 5, "file_insertion_enabled": False, "raw_enabled": False}
@@ -89,10 +94,10 @@ class Study:
 
     @cached_property
     def shown(self) -> dict[str, pd.DataFrame]:
-        """The means, contrasts and choice that the report shows, with one interval each: that for
+        """The tables of `_ONE_OF` as the report shows them, with one interval of each: that for
         other images too, where there is one.
         """
-        there = {name: keys for name, keys in _ONE_OF.items() if name in self.tables}
+        there = {n: keys for n, keys in _ONE_OF.items() if "scope" in self.tables.get(n, ())}
         return {name: widest(self.tables[name], keys) for name, keys in there.items()}
 
     @cached_property

@@ -4,6 +4,8 @@ They are pure functions from a study to typed cells, see `table_cells`. Every nu
 table of the study.
 """
 
+import math
+
 import pandas as pd
 
 from l2study.core.labels import l2_label
@@ -229,8 +231,11 @@ def contrast_table(study: Study, measure: str) -> Rows:
 
 
 def power_table(study: Study) -> Rows:
-    """Return a row per lambda and gap: the seeds needed to resolve each difference."""
-    power, points = study.tables["power"], fixed(1, 100)
+    """Return a row per lambda and gap: the seeds needed to resolve each difference.
+
+    They are for the interval for other images too, where there is one.
+    """
+    power, points = study.shown["power"], fixed(1, 100)
     return [
         {
             "λ": _lambda(l2),
@@ -238,12 +243,18 @@ def power_table(study: Study) -> Rows:
             "SD of the difference (points)": Number(
                 group["sd_difference"].iloc[0], rounded(2, 100)
             ),
+            "Least that seeds can resolve (points)": Number(
+                group["least_difference"].iloc[0], rounded(2, 100)
+            ),
         }
-        | {
-            f"{points(row.difference)} points": Number(
-                row.seeds, fixed(0), row.seeds_low, row.seeds_high
-            )
-            for row in group.itertuples()
-        }
+        | {f"{points(row.difference)} points": _seeds(row) for row in group.itertuples()}
         for (l2, gap), group in power.groupby(["l2", "gap"], sort=False)
     ]
+
+
+def _seeds(row: tuple) -> Number:
+    """Return how many seeds a difference needs, or with how many more images some would do."""
+    if row.difference > row.least_difference or pd.isna(row.seeds_with_images):
+        return Number(row.seeds, fixed(0), row.seeds_low, row.seeds_high)
+    instead = f"none; about {row.seeds_with_images:.0f} with {row.images:,.0f} images"
+    return Number(math.inf, lambda _: instead)

@@ -145,6 +145,13 @@ class Images:
                 found.append((coefficients[part], self._spreads[key]))
         return found
 
+    def count(self, measure: str) -> float:
+        """Return how many images a measure is a mean over, of its smallest part; NaN if of none."""
+        of_run = next(iter(self.predictions.values()), {})
+        named = {part for found in MEASURES[measure].images.values() for part in found}
+        counts = [len(of_run[part].label) for part in named if part in of_run]
+        return min(counts, default=math.nan)
+
     def known(self, lambdas: Sequence[float], seeds: Sequence[int]) -> bool:
         """Return whether there is a prediction of every one of these runs."""
         return all((l2, seed) in self.predictions for l2 in lambdas for seed in seeds)

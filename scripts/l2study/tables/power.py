@@ -1,17 +1,20 @@
-"""How many seeds a question needs.
+"""How many seeds a question needs, and how many images.
 
 Conventions are those of `statistics`.
 """
 
 import itertools
 import math
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES
 from l2study.tables import statistics
 from l2study.tables.build import by_lambda, diverged_seeds, paired_differences
+from l2study.tables.image_intervals import NO_IMAGES, Images
 
 POWER_GAPS = ("reported", "generalisation", "endpoint")
 POWER_DIFFERENCES = (0.001, 0.002, 0.005)
@@ -83,7 +86,57 @@ def seeds_needed(
     return float(high)
 
 
-def power_table(runs: pd.DataFrame, reference: float, confidence: float) -> pd.DataFrame:
+def least_resolvable(floor: float, confidence: float, power: float = POWER) -> float:
+    """Return the smallest difference that infinitely many pairs resolve with at least `power`.
+
+    Only `floor`, the part of the variance of the images, is left of the variance of the mean, and
+    (z(confidence) + z(power)) * sqrt(floor) are needed.
+    """
+    return (statistics.student(confidence, _MANY) + stats.norm.ppf(power)) * math.sqrt(floor)
+
+
+class Plan(NamedTuple):
+    """How many seeds resolve a difference, and where no number does, with how many more images.
+
+    `seeds` is infinite where images leave too much open. Then `images` leave half of what may be
+    open to the seeds, and `seeds_with_images` are the seeds needed with them; NaN elsewhere.
+    """
+
+    seeds: float
+    images: float = math.nan
+    seeds_with_images: float = math.nan
+
+
+def plan(
+    sd: float, difference: float, confidence: float, floor: float = 0.0, images: float = math.nan
+) -> Plan:
+    """Return the plan for a true difference.
+
+    The spread over seeds stays as it is with more images, which is a little too large. A study
+    must resolve the difference for other seeds alone, too, as `image_intervals.wide_mean` says.
+
+    Args:
+        sd: standard deviation of the differences of pairs.
+        difference: above 0.
+        confidence: of the interval that belongs to the test.
+        floor: the variance that the images add to a mean of pairs.
+        images: how many images that is with; NaN if the images stay.
+    """
+
+    def seeds(part: float) -> float:
+        needed = [seeds_needed(sd, difference, confidence, floor=part) for part in (part, 0.0)]
+        return math.nan if any(map(math.isnan, needed)) else max(needed)
+
+    found = seeds(floor)
+    if found != math.inf or math.isnan(images):
+        return Plan(found)
+    more = math.ceil(2 * images * (least_resolvable(floor, confidence) / difference) ** 2)
+    return Plan(found, more, seeds(floor * images / more))
+
+
+def power_table(
+    runs: pd.DataFrame, reference: float, confidence: float, images: Images = NO_IMAGES
+) -> pd.DataFrame:
     """Return how many seeds a paired t-test needs to resolve a difference in a gap.
 
     One row per lambda, kind of `POWER_GAPS` and difference of `POWER_DIFFERENCES` (fractions), at
@@ -91,17 +144,28 @@ def power_table(runs: pd.DataFrame, reference: float, confidence: float) -> pd.D
     paired differences to the reference. `seeds_low` and `seeds_high` are the seeds needed at the
     ends of Bonett's interval of that spread: a bootstrap over seeds would be too narrow. No rows if
     the study does not have the reference.
+
+    A second row plans for the interval for other images too, where there is one. Images leave an
+    error that no number of seeds makes smaller, so that differences below `least_difference` need
+    more images as well, see `plan`.
     """
     cells = by_lambda(runs)
     lambdas = [l2 for l2 in cells if l2 != reference] if reference in cells else []
     rows = []
     for l2, kind in itertools.product(lambdas, POWER_GAPS):
-        values = paired_differences(cells, f"gap_{kind}", l2, reference)
+        measure = f"gap_{kind}"
+        values = paired_differences(cells, measure, l2, reference)
         spread = np.sqrt(statistics.variance_interval(values, confidence)[:3])
         known = {"l2": l2, "gap": kind, "sd_difference": spread[0], "n": len(values)}
         known["diverged_seeds"] = diverged_seeds(runs, l2, reference)
-        for difference in POWER_DIFFERENCES:
-            needed = (seeds_needed(sd, difference, confidence) for sd in spread)
-            seeds = dict(zip(("seeds", "seeds_low", "seeds_high"), needed, strict=True))
-            rows.append(known | {"difference": difference} | seeds)
-    return pd.DataFrame(rows)
+        floors = {SEEDS: 0.0}
+        if wide := images.mean(measure, values, l2, reference):
+            floors[SEEDS_AND_IMAGES] = max(wide.error**2 - spread[0] ** 2 / len(values), 0.0)
+        for difference, scope in itertools.product(POWER_DIFFERENCES, floors):
+            floor, least = floors[scope], least_resolvable(floors[scope], confidence)
+            count = images.count(measure) if scope == SEEDS_AND_IMAGES else math.nan
+            own, *ends = (plan(sd, difference, confidence, floor, count) for sd in spread)
+            found = own._asdict() | {"scope": scope, "least_difference": least}
+            found |= {"seeds_low": ends[0].seeds, "seeds_high": ends[1].seeds}
+            rows.append(known | {"difference": difference} | found)
+    return pd.DataFrame(rows).replace(math.inf, math.nan)

@@ -109,7 +109,7 @@ def tables_of(setup: Setup, ledger: dict, found: list[Run]) -> dict[str, pd.Data
         "gap": build.gap_table(histories, runs, setup.epochs, confidence, absent, images),
         "contrasts": build.contrasts_table(runs, reference, confidence, absent, images),
         "choice": choice,
-        "power": power_table(runs, reference, confidence),
+        "power": power_table(runs, reference, confidence, images),
         "claims": claims_table(ledger, histories, runs, choice, setup.epochs, confidence, images),
         "means": build.means_table(runs, measures, confidence, images),
         "one_seed": one_seed_table(runs, choice, reference, confidence),
