@@ -12,6 +12,7 @@ rule train:
         history=f"{RESULTS}{{place}}/{paths.RUN}/history.csv",
         run=f"{RESULTS}{{place}}/{paths.RUN}/run.json",
         weights=f"{RESULTS}{{place}}/{paths.RUN}/weights.npz",
+        predictions=f"{RESULTS}{{place}}/{paths.RUN}/predictions.npz",
     log:
         f"{LOGS}{{place}}/train/l2~{{l2}}/seed~{{seed}}.log",
     # Before measuring, and one set-up after the other, so that compiled programs serve many runs.

@@ -1,7 +1,8 @@
 """Train one run of the study: one lambda, one seed.
 
-Reads the prepared data and writes three files to the output folder: history.csv, one row per
-evaluated epoch with epoch 0 the model before any step; weights.npz, the final weights; and
+Reads the prepared data and writes four files to the output folder: history.csv, one row per
+evaluated epoch with epoch 0 the model before any step; weights.npz, the final weights;
+predictions.npz, what was predicted after the epochs of predict_at and after the best one; and
 run.json, the record of what ran, where, how long it took and how it ended. A line is printed after
 every epoch.
 

@@ -28,7 +28,7 @@ with open("turns", "a") as turns:
 if Path(f"unlucky-{options.seed}").exists():
     sys.exit("out of luck")
 print("epoch 3/3: train_ce 0.5", flush=True)
-for name in ("history.csv", "weights.npz", "run.json"):
+for name in ("history.csv", "weights.npz", "predictions.npz", "run.json"):
     Path(options.output, name).write_text("{}")
 '''
 """Runs of the seed N fail where there is a file unlucky-N; all wait as long as there is `slow`.

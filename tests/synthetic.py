@@ -19,11 +19,11 @@ import pandas as pd
 
 from l2study.core.columns import HISTORY_COLUMNS
 from l2study.core.design import Design, Setup
-from l2study.core.epochs import evaluated_epochs
+from l2study.core.epochs import evaluated_epochs, predicted_epochs
 from l2study.core.labels import l2_label
 from l2study.core.measures import names
 from l2study.core.paths import measures_file, predictions_file, run_folder
-from l2study.core.predictions import PARTS, Predicted, write_predictions
+from l2study.core.predictions import BEST, PARTS, Predicted, part_at, write_predictions
 from l2study.core.runs import Run, read_runs
 from l2study.tables import build
 from l2study.tables.derived import with_derived
@@ -119,6 +119,7 @@ def study_config(
     reference_lambda: object = 0,
     confidence: float = 0.95,
     evaluate_at: list[int] | dict | None = None,
+    predict_at: Iterable[int] = (),
     split: str = "tail",
 ) -> dict:
     """Return a canonical config with every key, as `read_config` would."""
@@ -133,6 +134,7 @@ def study_config(
             "batch_size": 200,
             "epochs": epochs,
             "evaluate_at": "all" if evaluate_at is None else evaluate_at,
+            "predict_at": sorted(predict_at),
         },
         "lambdas": sorted((l2_label(v) for v in lambdas), key=float),
         "seeds": dict(seeds) if isinstance(seeds, dict) else sorted(seeds),
@@ -300,6 +302,7 @@ def made_run(
         "data_sha256": "0" * 64,
         "regularised_kernels": [list(shape) for shape in kernels],
         "weights_sha256": "1" * 64,
+        "predictions_sha256": "2" * 64,
         "cost": {
             "seconds_startup": 1.0,
             "seconds_train": 0.5 * epochs,
@@ -330,8 +333,14 @@ def made_run(
         "seconds": 0.5,
     }
     last = dict(zip(HISTORY_COLUMNS, whole[-1], strict=True))
+    best = min(history, key=lambda row: row[HISTORY_COLUMNS.index("val_ce")])
+    rows = {None: last, BEST: dict(zip(HISTORY_COLUMNS, best, strict=True))}
+    for epoch in predicted_epochs(config["training"]):
+        rows[epoch] = dict(zip(HISTORY_COLUMNS, whole[epoch], strict=True))
     predicted = {
-        part: predictions(part, last, random_state, seed, l2, effects.spread) for part in PARTS
+        part_at(part, epoch): predictions(part, row, random_state, seed, l2, effects.spread)
+        for epoch, row in rows.items()
+        for part in PARTS
     }
     return Run(l2, seed, history, record, measured, predicted)
 

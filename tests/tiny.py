@@ -15,7 +15,7 @@ from l2study.core.design import Setup
 PROJECT = Path(__file__).resolve().parents[1]
 CONFIG = {
     "model": {"hidden_units": [8]},
-    "training": {"learning_rate": 0.01, "batch_size": 32, "epochs": 3},
+    "training": {"learning_rate": 0.01, "batch_size": 32, "epochs": 3, "predict_at": [1]},
 }
 
 MODELS = """

@@ -8,8 +8,10 @@ import pytest
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
+import synthetic
+from l2study.core.design import Setup
 from l2study.tables import statistics
-from l2study.tables.image_intervals import spread_of, wide_mean
+from l2study.tables.image_intervals import images_of, spread_of, wide_mean
 
 
 def crossed(seeds, images, *, seed=0.0, image=0.0, rest=1.0, mean=0.0, random_state=0):
@@ -153,3 +155,19 @@ def test_what_holds_for_other_images_too_is_never_surer(random_state):
     assert both.interval(0.95).low <= seeds.low and both.interval(0.95).high >= seeds.high
     assert both.p_value() >= statistics.mean_of(values).p_value() - 1e-12
     assert both.equivalence(2.0) >= statistics.mean_of(values).equivalence(2.0) - 1e-12
+
+
+def test_after_an_epoch_and_at_the_best_one():
+    """Each by its own predictions; without a mean where an epoch's were not kept."""
+    config, runs = synthetic.made_study(seeds=range(3), predict_at=[2])
+    images = images_of(Setup.of(config), {(float(r.l2), r.seed): r.predictions for r in runs})
+    own = {run.seed: run.predictions for run in runs if run.l2 == "0.01"}
+    for epoch, name, measure in (
+        (None, "test", "test_accuracy"),
+        (2, "test@2", "test_accuracy"),
+        (2, "test@best", "test_accuracy_best"),
+    ):
+        tables = np.stack([own[seed][name].right for seed in (0, 1, 2)])
+        values = pd.Series(tables.mean(axis=1), [0, 1, 2])
+        assert images.at(epoch).mean(measure, values, 0.01) == one_part(tables)
+    assert images.at(3).mean("test_accuracy", values, 0.01) is None

@@ -1,5 +1,6 @@
 """measure.py on the runs of one lambda: what it measures, and what it keeps from before."""
 
+import itertools
 import json
 import shutil
 from dataclasses import replace
@@ -9,7 +10,7 @@ import pytest
 
 from l2study.core.measures import names
 from l2study.core.paths import measures_file, predictions_file, run_folder
-from l2study.core.predictions import PARTS, read_predictions
+from l2study.core.predictions import PARTS, part_at, read_predictions
 from l2study.core.runs import DamagedRunError
 from l2study.data.preparation import prepare
 from tiny import CONFIG, history, set_up, train_command, write_npz
@@ -73,22 +74,25 @@ def test_every_registered_measure_of_every_run(results, capsys):
     assert measured_anew(capsys.readouterr().out) == ["0", "3"]
 
 
-def test_predictions_give_the_last_row_of_a_history(results):
-    """Of every validation and test image, with its own label, of every run."""
+def test_predictions_give_the_rows_of_a_history(results):
+    """The last, the best and one of `predict_at`, of every image with its own label."""
     measure(results)
     found, labels = predictions(results), np.load(results / "data.labels.npy")
     assert list(found) == SEEDS
     for seed, parts in found.items():
-        assert tuple(parts) == PARTS
-        last = history(run_folder(results, "0.001", seed))[-1]
-        for part, rows in (("val", slice(270, 300)), ("test", slice(300, 390))):
-            predicted = parts[part]
-            assert predicted.label.tolist() == labels[rows].tolist()
+        rows = history(run_folder(results, "0.001", seed))
+        best = min(rows, key=lambda row: float(row["val_ce"]))
+        of_epoch = {None: rows[-1], "best": best, 1: rows[1]}
+        images = {"val": slice(270, 300), "test": slice(300, 390)}
+        assert parts.keys() == {part_at(part, epoch) for part in PARTS for epoch in of_epoch}
+        for part, epoch in itertools.product(PARTS, of_epoch):
+            predicted, row = parts[part_at(part, epoch)], of_epoch[epoch]
+            assert predicted.label.tolist() == labels[images[part]].tolist()
             assert predicted.predicted.dtype == predicted.label.dtype == np.uint8
             assert predicted.probability.dtype == np.float32
-            assert predicted.right.mean() == float(last[f"{part}_accuracy"])
+            assert predicted.right.mean() == float(row[f"{part}_accuracy"])
             ce = predicted.cross_entropy.mean()
-            assert ce == pytest.approx(float(last[f"{part}_ce"]), abs=1e-6)
+            assert ce == pytest.approx(float(row[f"{part}_ce"]), abs=1e-6)
             # the probability of the right class, not of the most probable one
             assert (predicted.probability[predicted.right == 0] <= 0.5).all()
     assert (found[0]["test"].probability != found[3]["test"].probability).any()

@@ -11,8 +11,10 @@ import synthetic
 from l2study.core.columns import HISTORY_COLUMNS
 from l2study.core.design import Design
 from l2study.core.measures import names
+from l2study.core.predictions import Predicted
 from l2study.core.runs import (
     DamagedRunError,
+    read_earlier_predictions,
     read_measured,
     read_run,
     read_runs,
@@ -23,6 +25,7 @@ from l2study.core.runs import (
 
 CONFIG = {"training": {"epochs": 2}}
 RECORD = {"l2": "0.01", "seed": 7, "status": "completed", "diverged_epoch": None}
+PREDICTED = {"val@1": Predicted(np.array([1, 0]), np.array([1, 1]), np.array([0.25, 0.5]))}
 RECORD |= {"sources": {"weights": 7}, "config": CONFIG, "data_sha256": "0", "cost": {}}
 
 
@@ -31,7 +34,7 @@ def written(folder):
     row = [0.1 * number for number in range(len(HISTORY_COLUMNS) - 3)]
     history = [["0.01", 7, epoch, *(row if epoch else [None, *row[1:]])] for epoch in range(3)]
     weights = {"kernel": np.arange(6.0).reshape(2, 3), "bias": np.array([1.0])}
-    write_run(folder, HISTORY_COLUMNS, history, weights, RECORD)
+    write_run(folder, HISTORY_COLUMNS, history, weights, PREDICTED, RECORD)
     return folder
 
 
@@ -53,10 +56,15 @@ def test_what_is_written_is_read(tmp_path):
     assert run.record["status"] == "completed" and run.record["cost"] == {}
     kernel, bias = read_weights(tmp_path, run.record)
     assert kernel.tolist() == [[0, 1, 2], [3, 4, 5]] and bias.tolist() == [1]
+    earlier = read_earlier_predictions(tmp_path, run.record)
+    assert earlier.keys() == PREDICTED.keys()
+    assert earlier["val@1"].probability.tolist() == [0.25, 0.5]
 
 
 def test_a_run_that_diverged_at_once_has_no_rows(tmp_path):
-    write_run(tmp_path, HISTORY_COLUMNS, [], {"bias": np.zeros(1)}, RECORD | {"status": "diverged"})
+    record = RECORD | {"status": "diverged"}
+    write_run(tmp_path, HISTORY_COLUMNS, [], {"bias": np.zeros(1)}, {}, record)
+    assert read_earlier_predictions(tmp_path, read_run(tmp_path, "0.01", 7).record) == {}
     assert read_run(tmp_path, "0.01", 7).history.shape == (0, len(HISTORY_COLUMNS))
 
 
@@ -91,7 +99,9 @@ def test_a_history_with_other_columns_is_refused(tmp_path, monkeypatch):
         read_run(tmp_path, "0.01", 7)
 
 
-@pytest.mark.parametrize("damaged", [None, "history.csv", "weights.npz", "run.json"])
+@pytest.mark.parametrize(
+    "damaged", [None, "history.csv", "weights.npz", "predictions.npz", "run.json"]
+)
 def test_what_a_longer_run_left_is_taken_only_if_it_is_whole(tmp_path, damaged):
     left = written(tmp_path / "longer" / "first-2")
     if damaged:

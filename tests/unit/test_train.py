@@ -330,7 +330,8 @@ def test_where_the_announcing_process_has_ended_a_job_does_its_work_itself(monke
 
 def of_epochs(epochs):
     """Return a configuration of which other epochs are evaluated than of a longer one."""
-    training = CONFIG["training"] | {"epochs": epochs, "evaluate_at": {"points": 3}}
+    kept = {"evaluate_at": {"points": 3}, "predict_at": [2]}
+    training = CONFIG["training"] | {"epochs": epochs} | kept
     return CONFIG | {"training": training}
 
 
@@ -358,8 +359,9 @@ def test_what_a_longer_run_leaves_is_the_shorter_run(shared):
     """Though other epochs of it are evaluated; and leaving it does not change the longer one."""
     for left, plain in (("9/first-5", "plain-5"), ("9", "plain-9")):
         assert without_seconds(shared / left) == without_seconds(shared / plain)
-        weights = [(shared / name / "weights.npz").read_bytes() for name in (left, plain)]
-        assert weights[0] == weights[1]
+        for file in ("weights.npz", "predictions.npz"):
+            one, other = ((shared / name / file).read_bytes() for name in (left, plain))
+            assert one == other
         records = [json.loads((shared / name / "run.json").read_text()) for name in (left, plain)]
         for key in ("config", "data_sha256", "weights_sha256", "code", "status", "sources"):
             assert records[0][key] == records[1][key], key
@@ -376,3 +378,30 @@ def test_what_another_run_has_left_is_not_taken(data, shared, tmp_path, key):
     run = command(data, tmp_path / "5", 5, "--take-from", str(tmp_path / "9"))
     assert "taken from the longer run" not in succeed(run)
     assert without_seconds(tmp_path / "5") == without_seconds(shared / "plain-5")
+
+
+HOSTILE = {
+    "KERAS_BACKEND": "jax",
+    "TF_ENABLE_ONEDNN_OPTS": "1",
+    "TF_XLA_FLAGS": "--tf_xla_auto_jit=2",
+    "XLA_FLAGS": "--xla_cpu_enable_fast_math=true --xla_cpu_fast_math_honor_nans=false",
+    "OPENBLAS_NUM_THREADS": "4",
+    "OPENBLAS_CORETYPE": "Prescott",
+    "OMP_NUM_THREADS": "7",
+    "LC_ALL": "de_DE.UTF-8",
+}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"floatx": "float64"}, {"epsilon": 0.01, "image_data_format": "channels_first"}],
+    ids=["floatx", "epsilon"],
+)
+def test_numbers_are_the_same_whatever_the_environment_says(run, data, tmp_path, settings):
+    (tmp_path / "keras").mkdir()
+    (tmp_path / "keras" / "keras.json").write_text(json.dumps(settings))
+    environment = COLD | HOSTILE | {"KERAS_HOME": str(tmp_path / "keras")}
+    train(data, tmp_path / "run", environment=environment)
+    assert without_seconds(tmp_path / "run") == without_seconds(run)
+    for file in ("weights.npz", "predictions.npz"):
+        assert (tmp_path / "run" / file).read_bytes() == (run / file).read_bytes()

@@ -162,6 +162,7 @@ def _canonical(normal: dict) -> dict:
     training = normal["training"]
     if isinstance(training["evaluate_at"], list):
         training["evaluate_at"].sort()
+    training.get("predict_at", []).sort()
     if "factors" in normal:
         normal["factors"] = {str(key): levels for key, levels in normal["factors"].items()}
     return normal

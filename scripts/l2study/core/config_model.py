@@ -354,6 +354,15 @@ class Training(Keys):
         {"points": 18},
         allowed="all, a list of epochs such as [1, 2, 4, 8, 20], or a mapping with the key points",
     )
+    predict_at: Annotated[list[Annotated[int, Count]], Once] = key(
+        """After which of these epochs to keep what a run predicts for each validation and test
+        image, about 60 kB for 16,000 images. It is always kept for the last epoch, and for the one
+        with the lowest validation cross-entropy. A claim on another epoch is judged for other
+        images only if the predictions after it are kept. The default has the epochs of the
+        exercise's claims.""",
+        [4, 8, 12, 20],
+        allowed="a list of whole numbers of at least 1; [] for none",
+    )
     program: Literal["xla", "graph"] | None = key(
         """How an epoch is compiled. xla is several times faster for Dense and recurrent layers,
         and slower, by as much, for convolutions, attention and Dropout. Results differ by rounding;

@@ -27,7 +27,7 @@ _EXERCISE = {"hidden_units": [128], "activation": "relu", "regularize_output": F
 MOST_RUNS = 100_000
 """A study of more runs needs `allow_large: true`."""
 
-NOT_OF_MODEL = ("epochs", "evaluate_at", "batch_size")
+NOT_OF_MODEL = ("epochs", "evaluate_at", "predict_at", "batch_size")
 """Keys of `training` that say nothing of the model or its optimizer."""
 
 _OF_THE_STUDY = ("factors", "design", "allow_missing", "allow_large", "tensorboard")

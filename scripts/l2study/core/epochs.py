@@ -1,4 +1,4 @@
-"""Which epochs of a run are evaluated."""
+"""Which epochs of a run are evaluated, and of which predictions are kept."""
 
 
 def evaluated_epochs(training: dict) -> list[int]:
@@ -19,6 +19,15 @@ def evaluated_epochs(training: dict) -> list[int]:
     if isinstance(chosen, dict):
         return [0, *_evenly(last, min(chosen["points"], last))]
     return sorted({0, *chosen, last})
+
+
+def predicted_epochs(training: dict) -> set[int]:
+    """Return the epochs of `predict_at` after which a run is evaluated.
+
+    Args:
+        training: the part `training` of a canonical configuration.
+    """
+    return set(training.get("predict_at", ())) & set(evaluated_epochs(training))
 
 
 def _evenly(last: int, count: int) -> list[int]:

@@ -15,6 +15,9 @@ from l2study.core.paths import BASE
 STUDIED = ("dataset", "validation", "model", "training")
 """The parts of a configuration that a factor may change: what is trained, and on which data."""
 
+_KEPT = (("training", "evaluate_at"), ("training", "predict_at"))
+"""Keys of these parts that say what is kept of a training, and change nothing in it."""
+
 _ABSENT = {
     "train_size": "all",
     "label_noise": "0",
@@ -162,10 +165,10 @@ def _check_changes(changes: object, base: dict, where: str) -> None:
             " {training: {batch_size: 32}}"
         )
     for path in _paths(changes):
-        if path[0] not in STUDIED or path == ("training", "evaluate_at"):
+        if path[0] not in STUDIED or path in _KEPT:
             raise ConfigError(
                 f"{where}: {'.'.join(map(str, path))} changes nothing in what is trained; allowed:"
-                f" keys of {', '.join(STUDIED)}, but not training.evaluate_at"
+                f" keys of {', '.join(STUDIED)}, but not {' or '.join(map('.'.join, _KEPT))}"
             )
     others = [key for key in ("path", "load") if key in changed(base, changes)["dataset"]]
     if others and ("dataset", "name") in _paths(changes):

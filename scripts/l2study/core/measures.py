@@ -22,8 +22,9 @@ class Measure:
     is where TensorBoard shows a column of the history;
     `difference` has the two columns of a gap; `margin` is the size of a difference that does not
     matter, in the unit of the column; `images` has of a mean over images the coefficient by what is
-    averaged and by the part of the images; `optional` says that only some models have it; `column`
-    has type, unit and limits of its number in the tables.
+    averaged and by the part of the images, and `epoch` is "best" where that was predicted after a
+    run's best epoch; `optional` says that only some models have it; `column` has type, unit and
+    limits of its number in the tables.
     """
 
     label: str
@@ -37,6 +38,7 @@ class Measure:
     difference: tuple[str, ...] = ()
     margin: float | None = None
     images: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    epoch: str | None = None
     optional: bool = False
     column: Mapping[str, object] = field(default_factory=dict)
 

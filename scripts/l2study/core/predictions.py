@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+BEST = "best"
+"""Stands for the epoch at which a run has the lowest validation cross-entropy."""
+
 PARTS = ("val", "test")
 """The images that predictions are kept of, by the names of the columns of a history."""
 
@@ -42,10 +45,29 @@ class Predicted(NamedTuple):
         return -np.log(np.maximum(self.probability.astype(float), _SMALLEST))
 
 
+def predicted_of(probabilities: np.ndarray, labels: np.ndarray) -> Predicted:
+    """Return what `probabilities`, shape (images, classes), say of images with these labels."""
+    kind = np.min_scalar_type(probabilities.shape[1] - 1)
+    return Predicted(
+        label=labels.astype(kind),
+        predicted=probabilities.argmax(axis=1).astype(kind),
+        probability=probabilities[np.arange(len(labels)), labels],
+    )
+
+
+def part_at(part: str, epoch: int | str | None = None) -> str:
+    """Return the name of the predictions of a part of the images after an epoch: "val@8".
+
+    `epoch` is a number, `BEST`, or None for the last one, whose name is that of the part.
+    """
+    return part if epoch is None else f"{part}@{epoch}"
+
+
 def write_predictions(path: Path, runs: Mapping[int, Mapping[str, Predicted]]) -> None:
     """Write the predictions of the runs of a lambda, by seed and part; the same give equal bytes.
 
-    The arrays are named seed~<seed>/<part>/<field of Predicted>. The suffix of `path` is npz.
+    The arrays are named seed~<seed>/<part>/<field of Predicted>, with the part as `part_at` names
+    it. The suffix of `path` is npz.
 
     Raises:
         OSError: the file cannot be written.

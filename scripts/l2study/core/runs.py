@@ -1,9 +1,10 @@
 """The files of a run: how they are written, and how they are read and checked.
 
-A run is one lambda and one seed. Training writes three files to the run's folder: history.csv, the
-final weights, and run.json, the record. The record has the checksums of the other two and is
-written last. Measuring writes two files per lambda, with the measures and the predictions of every
-seed. The measures have the checksums of the predictions, the weights and the data.
+A run is one lambda and one seed. Training writes four files to the run's folder: history.csv, the
+final weights, what was predicted after earlier epochs, and run.json, the record. The record has the
+checksums of the others and is written last. Measuring writes two files per lambda, with the
+measures and all predictions of every seed. The measures have the checksums of the predictions, the
+weights and the data.
 """
 
 import csv
@@ -21,13 +22,14 @@ import numpy as np
 from l2study.core.columns import ALL_COLUMNS, HISTORY_COLUMNS
 from l2study.core.files import replacing, write_json, write_text
 from l2study.core.paths import left_folder, measures_file, predictions_file, run_folder
-from l2study.core.predictions import Predicted, read_predictions
+from l2study.core.predictions import Predicted, read_predictions, write_predictions
 
 if TYPE_CHECKING:
     from l2study.core.design import Setup
 
 _RECORD = {"status", "diverged_epoch", "sources", "config", "data_sha256", "cost"}
-_RECORD |= {"history_sha256", "weights_sha256"}
+_RECORD |= {"history_sha256", "weights_sha256", "predictions_sha256"}
+_FILES = {name: f"{name}.npz" for name in ("weights", "predictions")} | {"history": "history.csv"}
 
 
 class DamagedRunError(ValueError):
@@ -40,8 +42,8 @@ class Run(NamedTuple):
     The columns are `HISTORY_COLUMNS`, or `ALL_COLUMNS` if the model has a mode of training.
 
     `measured` is what measuring has written for this run, and `predictions` what the run predicts
-    for the images of each part of `PARTS`. Both are empty for a diverged run, and where they were
-    not asked for.
+    for the images of each part, by the names of `predictions.part_at`. Both are empty for a
+    diverged run, and where they were not asked for.
     """
 
     l2: str
@@ -57,15 +59,17 @@ def write_run(
     columns: list[str],
     history: list[list],
     weights: Mapping[str, np.ndarray],
+    predictions: Mapping[str, Predicted],
     record: dict,
 ) -> None:
-    """Write the three files of a run, each whole or not at all, the record last.
+    """Write the four files of a run, each whole or not at all, the record last.
 
     Args:
         folder: of the run.
         columns: `HISTORY_COLUMNS`, and perhaps `TRAINING_MODE_COLUMN`.
         history: one row per evaluated epoch, with these columns; None is an empty cell.
         weights: every array by its name, in the order that `model.set_weights` takes.
+        predictions: after earlier epochs, by the names of `predictions.part_at`.
         record: the content of run.json; checksums are added to it.
 
     Raises:
@@ -75,12 +79,14 @@ def write_run(
     # Not as HDF5, whose library ends the process on a full disk, or says nothing.
     with replacing(folder / "weights.npz") as unfinished:
         np.savez(unfinished, **weights)
+    with replacing(folder / "predictions.npz") as unfinished:
+        write_predictions(unfinished, {record["seed"]: predictions})
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([columns, *history])
     write_text(folder / "history.csv", text.getvalue())
     checksums = {
         f"{name}_sha256": hashlib.sha256((folder / file).read_bytes()).hexdigest()
-        for name, file in (("history", "history.csv"), ("weights", "weights.npz"))
+        for name, file in _FILES.items()
     }
     write_json(folder / "run.json", record | checksums)
 
@@ -145,6 +151,20 @@ def read_weights(folder: Path, record: Mapping) -> list[np.ndarray]:
         return list(arrays.values())
 
 
+def read_earlier_predictions(folder: Path, record: Mapping) -> dict[str, Predicted]:
+    """Return what a run predicted after earlier epochs, by the names of `predictions.part_at`.
+
+    Args:
+        folder: of the run.
+        record: the content of its run.json.
+
+    Raises:
+        DamagedRunError: they are missing, or not those that the record was written with.
+    """
+    content = _checked(folder, "predictions.npz", record["predictions_sha256"])
+    return read_predictions(content).get(record["seed"], {})
+
+
 def weights_checksum(records: Iterable[Mapping]) -> str:
     """Return a checksum of the final weights of the runs with these records, in any order."""
     lines = sorted(
@@ -167,8 +187,9 @@ def take_left(longer: Path, folder: Path, l2: str, seed: int, promised: Mapping)
     try:
         run = read_run(left, l2, seed, promised)
         read_weights(left, run.record)
+        read_earlier_predictions(left, run.record)
         Path(folder).mkdir(parents=True, exist_ok=True)
-        for name in ("weights.npz", "history.csv", "run.json"):
+        for name in (*_FILES.values(), "run.json"):
             os.replace(left / name, Path(folder) / name)
         left.rmdir()
     except (DamagedRunError, OSError, KeyError):

@@ -18,7 +18,7 @@ from functools import cached_property
 
 import numpy as np
 
-from l2study.core.predictions import PARTS, Predicted
+from l2study.core.predictions import PARTS, Predicted, predicted_of
 from l2study.data.prepared import Prepared
 from l2study.data.streams import stream
 from l2study.measuring.structure import dense_chain
@@ -233,7 +233,7 @@ class Network:
     def predicted(self) -> dict[str, Predicted]:
         """Return what the network predicts for every image of the parts of `PARTS`."""
         return {
-            part: _predicted(
+            part: predicted_of(
                 self.predictions[0] if part == "test" else self._probabilities(rows),
                 self.prepared.labels[rows.start : rows.stop],
             )
@@ -441,15 +441,6 @@ class Network:
 def _spaced(rows: range, most: int) -> range:
     """Return every k-th of `rows`, with the smallest k that leaves at most `most`."""
     return rows[:: max(1, -(-len(rows) // most))]
-
-
-def _predicted(probabilities: np.ndarray, labels: np.ndarray) -> Predicted:
-    kind = np.min_scalar_type(probabilities.shape[1] - 1)
-    return Predicted(
-        label=labels.astype(kind),
-        predicted=probabilities.argmax(axis=1).astype(kind),
-        probability=probabilities[np.arange(len(labels)), labels],
-    )
 
 
 def _dense(chain: list[keras.layers.Layer]) -> list[keras.layers.Dense]:

@@ -42,7 +42,7 @@ def measure_lambda(setup: Setup, data_path: Path, l2: str, results: Path, thread
         threads: threads to compute with.
 
     Raises:
-        DamagedRunError: the weights of a run are missing or damaged.
+        DamagedRunError: the weights or the predictions of a run are missing or damaged.
         DataError: the prepared data are not as their manifest says.
         OSError: a file cannot be written.
     """
@@ -74,7 +74,8 @@ def measure_lambda(setup: Setup, data_path: Path, l2: str, results: Path, thread
             network = _network(config, data)
             begun = time.perf_counter()
             network.set_weights(runs.read_weights(folder, record))
-            predicted[seed] = network.predicted()
+            earlier = runs.read_earlier_predictions(folder, record)
+            predicted[seed] = network.predicted() | earlier
             found[str(seed)] = {
                 "weights_sha256": record["weights_sha256"],
                 **measured(network),

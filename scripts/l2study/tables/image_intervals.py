@@ -10,12 +10,12 @@ holds all that is not a mean over such images. The generalisation gap has the tr
 a_s, and the test images with c = -1. The images that were trained on stay fixed: other training
 images would be another training. A difference between two lambdas is formed image by image first.
 
-Predictions are kept of the final weights, so all this is of the last epoch.
+Predictions are kept of the final weights and of some earlier epochs, see `Images.at`.
 """
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +23,7 @@ import pandas as pd
 
 from l2study.core.design import Setup
 from l2study.core.measures import MEASURES
-from l2study.core.predictions import PARTS, Predicted
+from l2study.core.predictions import PARTS, Predicted, part_at
 from l2study.tables import statistics
 from l2study.tables.statistics import Mean
 
@@ -106,15 +106,24 @@ def wide_mean(
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """The predictions of completed runs, by lambda and seed, and then by the part of the images."""
+    """The predictions of completed runs after one epoch, the last one unless it is said.
+
+    `predictions` are by lambda and seed, and then by the names of `predictions.part_at`.
+    """
 
     predictions: Mapping[tuple[float, int], Mapping[str, Predicted]]
     crossed: Sequence[str] = PARTS
     """The parts whose images are the same for every seed."""
     correction: float = 0.0
     """Validation images over training images, where the split varies with the seed."""
+    epoch: int | str | None = None
+    """After which all this is: a number, `predictions.BEST`, or None for the last one."""
     _spreads: dict[tuple, Spread] = field(default_factory=dict)
     """What many measures and claims ask for again, and what takes long to compute."""
+
+    def at(self, epoch: int | str | None) -> "Images":
+        """Return the same after another epoch; none is known where they were not kept."""
+        return replace(self, epoch=epoch)
 
     def table(
         self, part: str, quantity: str, lambdas: Sequence[float], seeds: Sequence[int]
@@ -124,7 +133,8 @@ class Images:
         return first - second[0] if second else first
 
     def _stacked(self, part: str, quantity: str, l2: float, seeds: Sequence[int]) -> np.ndarray:
-        runs = (self.predictions[l2, seed][part] for seed in seeds)
+        name = part_at(part, self.epoch)
+        runs = (self.predictions[l2, seed][name] for seed in seeds)
         predicted = Predicted(*map(np.stack, zip(*runs, strict=True)))
         return getattr(predicted, quantity).astype(float, copy=False)
 
@@ -134,14 +144,16 @@ class Images:
         """Return coefficient and spread of every part; None if only other seeds can be spoken of:
         the measure is no mean over images, or a prediction is not there.
         """
-        if not MEASURES[measure].images or not len(seeds) or not self.known(lambdas, seeds):
+        images = self.at(MEASURES[measure].epoch or self.epoch)
+        if not MEASURES[measure].images or not len(seeds) or not images.known(lambdas, seeds):
             return None
         found = []
         for quantity, coefficients in MEASURES[measure].images.items():
             for part in (part for part in coefficients if part in self.crossed):
-                key = part, quantity, tuple(lambdas), tuple(seeds)
+                table = part, quantity, tuple(lambdas), tuple(seeds)
+                key = images.epoch, *table
                 if key not in self._spreads:
-                    self._spreads[key] = spread_of(self.table(*key))
+                    self._spreads[key] = spread_of(images.table(*table))
                 found.append((coefficients[part], self._spreads[key]))
         return found
 
@@ -154,7 +166,9 @@ class Images:
 
     def known(self, lambdas: Sequence[float], seeds: Sequence[int]) -> bool:
         """Return whether there is a prediction of every one of these runs."""
-        return all((l2, seed) in self.predictions for l2 in lambdas for seed in seeds)
+        needed = {part_at(part, self.epoch) for part in PARTS}
+        runs = (self.predictions.get((l2, seed), {}) for l2 in lambdas for seed in seeds)
+        return all(needed <= run.keys() for run in runs)
 
     def mean(
         self, measure: str, values: pd.Series, l2: float, against: float | None = None

@@ -1,7 +1,7 @@
 """TensorFlow and Keras, imported once and set up for a batch job.
 
 Import `tf` and `keras` from here, not directly: what matters must be in the environment before
-the first import.
+the first import. Whatever the environment and ~/.keras/keras.json say, the numbers are the same.
 """
 
 import os
@@ -12,7 +12,12 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 # comes as an exception, or at this level.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Its other kernel library chooses the order of sums by what it finds at run time.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+# What tells the compilers to round otherwise; where CUDA is may be told.
+for _name in ("TF_XLA_FLAGS", "XLA_FLAGS", "OPENBLAS_CORETYPE"):
+    _flags = os.environ.pop(_name, "").split()
+    if _flags := [flag for flag in _flags if flag.startswith("--xla_gpu_cuda_data_dir=")]:
+        os.environ[_name] = " ".join(_flags)
 # NumPy's own linear algebra is small here, and gives the same bits with one thread everywhere.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
@@ -27,6 +32,12 @@ try:
 finally:
     for name in _hidden:
         del sys.modules[name]
+
+# The defaults of Keras, in place of those of its configuration file.
+keras.config.set_floatx("float32")
+keras.config.set_epsilon(1e-7)
+keras.config.set_image_data_format("channels_last")
+keras.config.set_dtype_policy("float32")
 
 __all__ = ["configure", "keras", "tf"]
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from l2study.core.columns import TRAINING_MODE_COLUMN
+from l2study.core.predictions import PARTS, Predicted, predicted_of
 from l2study.data.prepared import Prepared
 from l2study.training.backend import keras, tf
 from l2study.training.model import (
@@ -135,6 +136,7 @@ class Engine:
         model.optimizer.build(model.trainable_variables)
         self._train_program = compiled(self._train_step_by_step, self.program)
         self._evaluation_program = compiled(self._evaluate, self.program)
+        self._prediction_program = tf.function(self._find_probabilities, autograph=False)
         self._mode_program = None
         if traits.has_training_mode:
             self._mode_program = compiled(self._count_in_training_mode, self.program)
@@ -208,6 +210,37 @@ class Engine:
             "weight_max_abs": float(weight_max_abs),
             "spectral_norm": max(spectral_norm(k.numpy()) for k in regularized_kernels(self.model)),
         }
+
+    def weights(self) -> list[np.ndarray]:
+        """Return a copy of all weights as they stand, in the order of `model.weights`."""
+        return [np.array(weight.numpy()) for weight in self.model.weights]
+
+    def predictions(self, weights: list[np.ndarray]) -> dict[str, Predicted]:
+        """Return what the model predicts with `weights`, of `weights()`, for every image of the
+        parts of `PARTS`, and leave the model as it was.
+        """
+        before = self.weights()
+        self._assign(weights)
+        predicted = {part: self._predicted(self._parts[part]) for part in PARTS}
+        self._assign(before)
+        return predicted
+
+    def _assign(self, weights: list[np.ndarray]) -> None:
+        for own, new in zip(self.model.weights, weights, strict=True):
+            own.assign(new)
+
+    def _predicted(self, rows: range) -> Predicted:
+        size = _EVALUATION_ROWS[self.program]
+        found = []
+        for first in range(rows.start, rows.stop, size):
+            of_batch = tf.range(first, min(first + size, rows.stop))
+            found.append(self._prediction_program(self._data, of_batch).numpy())
+        labels = tf.gather(self._data.labels, tf.range(rows.start, rows.stop)).numpy()
+        return predicted_of(np.concatenate(found), labels)
+
+    def _find_probabilities(self, data: Data, rows: tf.Tensor) -> tf.Tensor:
+        outputs = tf.cast(self.model(data.rows(rows)[0], training=False), tf.float32)
+        return tf.nn.softmax(outputs) if self.model.loss.from_logits else outputs
 
     def _count_in_training_mode(self, data: Data) -> tf.Tensor:
         """Return how many training rows are right in training mode, in batches of their order in

@@ -12,11 +12,15 @@ from typing import NamedTuple
 import numpy as np
 
 from l2study.core.columns import HISTORY_COLUMNS, TRAINING_MODE_COLUMN
-from l2study.core.epochs import evaluated_epochs
+from l2study.core.epochs import evaluated_epochs, predicted_epochs
+from l2study.core.predictions import BEST, Predicted, part_at
 from l2study.data.prepared import Prepared
 from l2study.data.streams import source_stream
 from l2study.training.engine import Data, Engine, kind
 from l2study.training.model import Task, build_model
+
+_OF_EPOCHS = ("epochs", "evaluate_at", "predict_at")
+"""Keys of `training` that say what epochs there are, and what is done after which."""
 
 _compiled = {}
 """The engine of the last run in this process, by what its programs depend on."""
@@ -37,15 +41,23 @@ class Epoch(NamedTuple):
 
 
 class History:
-    """The rows of history.csv of a run of some number of epochs, taken in epoch by epoch."""
+    """The rows of history.csv of a run of some number of epochs, taken in epoch by epoch.
+
+    `best` is the evaluated epoch with the lowest validation cross-entropy so far. `predictions` are
+    those of a completed run that is over, after the epochs that they are kept of and after the
+    best one, by the names of `part_at`.
+    """
 
     def __init__(self, l2: str, seed: int, training: Mapping):
         """Begin the history of the run (`l2`, `seed`) with a configuration's part `training`."""
         self.epochs = training["epochs"]
         self.evaluated = set(evaluated_epochs(training))
         self.diverged_epoch: int | None = None
+        self.best: int | None = None
+        self.predictions: dict[str, Predicted] = {}
         self.columns = list(HISTORY_COLUMNS)
         self.rows: list[list] = []
+        self._predicted, self._lowest = predicted_epochs(training), np.inf
         self._about, self._since_row = {"l2": l2, "seed": seed}, 0.0
 
     def take(self, epoch: Epoch) -> None:
@@ -60,6 +72,16 @@ class History:
                 self.columns = [*HISTORY_COLUMNS, TRAINING_MODE_COLUMN]
             self.rows.append([values[column] for column in self.columns])
             self._since_row = 0.0
+            if values["val_ce"] < self._lowest:
+                self.best, self._lowest = epoch.number, values["val_ce"]
+
+    @property
+    def kept(self) -> dict[int | str, int]:
+        """The epochs so far that predictions are kept of, by what these are called after."""
+        if self.diverged_epoch is not None:
+            return {}
+        over = {row[self.columns.index("epoch")] for row in self.rows}
+        return {epoch: epoch for epoch in sorted(self._predicted & over)} | {BEST: self.best}
 
     def has_ended(self, epoch: int) -> bool:
         """Return whether the run is over after `epoch`."""
@@ -86,7 +108,7 @@ def engine_of(
     model = build_model(task, float(l2), sources)
     # How many epochs there are, and which are evaluated, is no part of the programs; nor is which
     # rows the data have.
-    training = {k: v for k, v in config["training"].items() if k not in ("epochs", "evaluate_at")}
+    training = {k: v for k, v in config["training"].items() if k not in _OF_EPOCHS}
     key = json.dumps([config["model"], training, kind(data)])
     on_device = Data(data.images, data.labels, data.scale)
     if key in _compiled:
@@ -114,6 +136,7 @@ def train(
             runs that are its beginning.
     """
     names = ("train_loss_running", "train_accuracy_running")
+    weights: dict[int, list[np.ndarray]] = {}
     for number in range(histories[0].epochs + 1):
         begun = time.perf_counter()
         means = (None, None)
@@ -129,9 +152,28 @@ def train(
             seconds_train=trained - begun,
             seconds_evaluate=time.perf_counter() - trained,
         )
-        for history in histories:
-            if not history.has_ended(number - 1):
-                history.take(epoch)
+        going_on = [history for history in histories if not history.has_ended(number - 1)]
+        for history in going_on:
+            history.take(epoch)
+        kept = {epoch for history in going_on for epoch in history.kept.values()}
+        weights = {epoch: own for epoch, own in weights.items() if epoch in kept}
+        if number in kept:
+            weights[number] = engine.weights()
+        for history in going_on:
+            if history.has_ended(number):
+                history.predictions = _predictions(engine, history.kept, weights)
         yield epoch
         if histories[0].has_ended(number):
             return
+
+
+def _predictions(
+    engine: Engine, kept: Mapping[int | str, int], weights: Mapping[int, list[np.ndarray]]
+) -> dict[str, Predicted]:
+    """Return what is predicted with the weights of the epochs in `kept`, see `History.kept`."""
+    of_epoch = {epoch: engine.predictions(weights[epoch]) for epoch in set(kept.values())}
+    return {
+        part_at(part, name): predicted
+        for name, epoch in kept.items()
+        for part, predicted in of_epoch[epoch].items()
+    }

@@ -99,7 +99,7 @@ def train(
             }
             folder = output if history is own else left_folder(output, history.epochs)
             weights = {weight.path: weight.numpy() for weight in engine.model.weights}
-            write_run(folder, history.columns, history.rows, weights, record)
+            write_run(folder, history.columns, history.rows, weights, history.predictions, record)
 
 
 def function_of(model: Mapping) -> Callable | None:
