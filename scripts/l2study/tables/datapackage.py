@@ -229,8 +229,8 @@ def predictions(data: Mapping[str, Mapping]) -> dict:
         " its final weights. The images are in the order of the prepared data. There is one file"
         " for each lambda of a set-up. Paths begin at the folder of the study, and {l2} is a lambda"
         " as in config. The files are NumPy archives, and an array is named"
-        " seed~<seed>/<part>/<name>; after an earlier epoch, seed~<seed>/<part>@<epoch>/<name>, where"
-        " best is the epoch of the run with the lowest validation cross-entropy.",
+        " seed~<seed>/<part>/<name>; after an earlier epoch, seed~<seed>/<part>@<epoch>/<name>,"
+        " with best for the epoch of the run with the lowest validation cross-entropy.",
         "path": {setup: f"{place(setup)}/{PREDICTIONS}".lstrip("/") for setup in data},
         "format": "npz",
         "parts": list(PARTS),
