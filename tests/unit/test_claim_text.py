@@ -1,5 +1,6 @@
 """The sentences on claims: made of keys and numbers of the table, and of words of the ledger."""
 
+import dataclasses
 import math
 
 import pandas as pd
@@ -117,10 +118,30 @@ def test_the_note_of_the_ledger_is_said_if_all_that_it_names_is_there(study):
         ({}, ""),
     ],
 )
-def test_of_a_note(note, text):
+def test_of_a_note(study, note, text):
     (found,) = pd.DataFrame([row("x", **note)]).itertuples()
-    assert claim_text.note(found, CLAIM).endswith(text) or text in claim_text.note(found, CLAIM)
-    assert bool(claim_text.note(found, CLAIM)) == bool(text)
+    said = claim_text.note(found, CLAIM, study)
+    assert said.endswith(text) or text in said
+    assert bool(said) == bool(text)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "curve", "advice"),
+    [
+        ([1, 4, 16, 64], [2.0, 1.0, 1.1, 1.2], "Evaluate more (training.evaluate_at)."),
+        ([1, 4, 16, 64], [2.0, 1.3, 1.2, 1.1], "Train for longer."),
+        ([1, 2, 3, 4, 5], [2.0, 1.5, 1.0, 1.2, 1.1], "Train for longer."),
+        ([1, 64], [1.0, 2.0], "Evaluate more (training.evaluate_at)."),
+    ],
+    ids=["rises between", "falls", "every epoch", "two epochs"],
+)
+def test_where_no_rise_is_seen_the_note_says_what_would_show_one(study, epochs, curve, advice):
+    histories = pd.DataFrame({"l2": 0.0, "seed": 0, "epoch": epochs, "val_ce": curve})
+    runs = pd.DataFrame({"l2": [0.0], "seed": [0], "status": ["completed"]})
+    own = dataclasses.replace(study, tables={"histories": histories, "runs": runs})
+    noted = row("x", note="lowest_at_end", note_lambdas="0")
+    (found,) = pd.DataFrame([noted]).itertuples()
+    assert claim_text.note(found, CLAIM, own).endswith(advice)
 
 
 @pytest.mark.parametrize(

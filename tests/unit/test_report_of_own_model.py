@@ -4,14 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.container import BarContainer
 
 import synthetic
 from l2study.core.columns import HISTORY_COLUMNS
 from l2study.core.design import Design
 from l2study.core.measures import names
 from l2study.report import answer, curve_picker, figures, text_tables
-from l2study.report.study import Study
+from l2study.report.study import Study, read_captions
 from l2study.tables.study_tables import tables_of
+from reported import CAPTIONS
 
 MODEL = {"build": "models.py:words", "code": "0" * 64}
 
@@ -51,6 +53,35 @@ def test_the_tables_have_what_is_there(study):
     assert heads[2:5] == ["= lag", "(averaging)", "(mode)"]
     picked = {one["name"] for one in curve_picker.curves(study)["measures"]}
     assert {"train_accuracy_training_mode", "gap_lag_averaging", "gap_lag_mode"} <= picked
+
+
+def test_the_lag_is_two_parts_in_the_figure_and_in_the_answer(study):
+    (ax,) = figures.draw("decomposition", study).axes
+    bars = {one.get_label(): one for one in ax.containers if isinstance(one, BarContainer)}
+    assert list(bars) == ["lag_averaging", "lag_mode", "generalisation", "split"]
+    gap = study.over_seeds["gap"].query("epoch == epoch.max()")
+    gap = gap.pivot(index="gap", columns="l2")["mean"]
+    for place, l2 in enumerate(gap):
+        heights = [own[place].get_height() for own in bars.values()]
+        assert sum(heights) == pytest.approx(100 * gap.loc["reported", l2])
+    means = study.tables["means"].copy()
+    means.loc[means["measure"] == "gap_reported", "high"] = -0.001
+    text = " ".join(answer.text(replace(study, tables=study.tables | {"means": means})))
+    assert "from what the model computes in training alone" in text
+
+
+def test_a_caption_is_silent_of_what_the_model_lacks(study, tmp_path):
+    there = set(study.tables["means"]["measure"])
+    captions = read_captions(CAPTIONS, there)
+    assert "two parts of the first kernel" not in captions["weight_norm"].reading_html
+    assert "averaging, and mode" in captions["decomposition"].reading
+    assert "FGSM" not in captions["robustness"].reading
+    everything = read_captions(CAPTIONS)["weight_norm"]
+    assert "two parts of the first kernel" in everything.reading
+    assert everything.reading_html.count("<p>") == 1 and "only with" not in everything.reading_html
+    lacks = read_captions(CAPTIONS, there - {"gap_lag_mode"})["decomposition"]
+    assert "averaging, and mode" not in lacks.reading
+    assert "product of the norms" not in text_tables.weight_sentences(study)
 
 
 def test_what_is_missing_is_said_once_and_why(study):

@@ -32,6 +32,9 @@ EFFECTS = ("test_accuracy", "gap_generalisation", "weight_norm")
 PARTS = ("reported", "lag", "split", "generalisation")
 """A gap that is reported, and what it is the sum of."""
 
+LAG = ("lag_averaging", "lag_mode")
+"""What the lag is the sum of, for a model with a mode of training."""
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -199,7 +202,8 @@ def averages_behind(study: Study) -> Number | None:
 def negative_gap(study: Study) -> dict | None:
     """Return the most negative reported gap whose interval is below 0, and its parts.
 
-    `l2` is where it is, and `parts` has a `Number` by the names of `PARTS`; `signs` says whether
+    `l2` is where it is, and `parts` has a `Number` by the names of `PARTS`, and by those of `LAG`
+    where there are two; `signs` says whether
     each is shown to be below 0 (-1), above 0 (1), or neither (0). None if there is no such gap.
     """
     means = study.shown["means"]
@@ -207,7 +211,8 @@ def negative_gap(study: Study) -> dict | None:
     if negative.empty:
         return None
     l2 = negative["mean"].idxmin()
-    parts = {kind: mean(study, f"gap_{kind}", l2) for kind in PARTS}
+    lag = LAG if "gap_lag_mode" in set(means["measure"]) else ()
+    parts = {kind: mean(study, f"gap_{kind}", l2) for kind in (*PARTS, *lag)}
     scope = means.set_index(["measure", "l2"])["scope"]["gap_generalisation", l2]
     return {
         "l2": l2,

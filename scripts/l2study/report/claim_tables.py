@@ -80,7 +80,7 @@ def claim_table(study: Study, claim: str) -> Rows:
             beneath.append(f"The one-sided p-value of Page's test is {p_value(row.p)}.")
         if pd.notna(row.diverged_runs):
             beneath.append(f"Diverged and left out: {row.diverged_runs}.")
-        if note := claim_text.note(row, ledger.get(claim, {})):
+        if note := claim_text.note(row, ledger.get(claim, {}), study):
             beneath.append(note)
         table.append(
             {

@@ -50,7 +50,7 @@ def found(rows: pd.DataFrame, claim: Mapping, study: Study) -> str:
             by_seeds=whole["verdict_seeds"],
             rows=[_measured(row) for row in decisive],
             deciding=len(deciding),
-            notes=list(dict.fromkeys(filter(None, (note(row, claim) for row in noted)))),
+            notes=list(dict.fromkeys(filter(None, (note(row, claim, study) for row in noted)))),
             said=_said(rows, claim, study),
             after={
                 estimand.rpartition(" ")[2]: verdict
@@ -95,7 +95,7 @@ def _said(rows: pd.DataFrame, claim: Mapping, study: Study) -> str:
     return text.format(**{name: " and ".join(values) for name, values in named.items()})
 
 
-def note(row: tuple, claim: Mapping) -> str:
+def note(row: tuple, claim: Mapping, study: Study) -> str:
     """Return why a row of a claim is not judged or not resolved; empty without a note."""
     if pd.isna(row.note):
         return ""
@@ -108,8 +108,27 @@ def note(row: tuple, claim: Mapping) -> str:
             lambdas=lambdas.split(),
             epoch=0 if pd.isna(row.note_epoch) else int(row.note_epoch),
             otherwise="".join(otherwise[:1]),
+            seldom=row.note == "lowest_at_end" and evaluated_too_seldom(study, float(lambdas)),
         )
     )
+
+
+def evaluated_too_seldom(study: Study, l2: float) -> bool:
+    """Return whether more evaluations, and not more epochs, would show a rise of validation.
+
+    A rise is one of means over three evaluated epochs. That hides it where the last three are far
+    apart and an earlier epoch is below the last, or where there are no three.
+    """
+    histories = study.tables.get("histories")
+    if histories is None:
+        return False
+    runs = study.tables["runs"].query("status == 'completed' and l2 == @l2")[["l2", "seed"]]
+    rows = histories[histories["epoch"] > 0].merge(runs, on=["l2", "seed"])
+    curve = rows.groupby("epoch")["val_ce"].mean().sort_index()
+    if curve.empty or len(curve) == curve.index[-1]:
+        return False
+    last = curve.index[-3:]
+    return len(curve) < 3 or (last[-1] - last[0] > 2 and curve.iloc[-1] > curve.min())
 
 
 def _is(entry: Mapping, row: tuple) -> bool:

@@ -10,8 +10,12 @@ from l2study.report import plot_helpers as plot
 from l2study.report import style
 from l2study.report.study import Study
 
-PARTS = {"lag": "#a9c9dd", "generalisation": "#0b3c5d", "split": "#e69f00"}
+_OTHERS = {"generalisation": "#0b3c5d", "split": "#e69f00"}
+PARTS = {"lag": "#a9c9dd"} | _OTHERS
 """Colours of the parts of the reported gap. They differ in lightness as well as in hue."""
+
+PARTS_WITH_MODE = {"lag_averaging": "#a9c9dd", "lag_mode": "#6f8f3f"} | _OTHERS
+"""The same for a model that computes something else while it is trained."""
 
 
 @plot.draws("means", "runs")
@@ -77,14 +81,16 @@ def decomposition(study: Study) -> Figure:
     """The reported gap at the last epoch as the sum of its parts, stacked, with intervals.
 
     Parts above zero are stacked upwards, parts below zero downwards. The interval of a part hangs
-    at the outer end of its bar.
+    at the outer end of its bar. The lag is two parts where the model has a mode of training.
     """
     runs, last = study.tables["runs"], _at_end(study, "mean")
     values = plot.lambdas_of(runs)
     x = np.arange(len(values), dtype=float)
     drawing, (ax,) = style.stacked_panels(1, 3.5)
     ups, downs = np.zeros(len(values)), np.zeros(len(values))
-    for rank, (kind, colour) in enumerate(PARTS.items()):
+    parts = PARTS_WITH_MODE if "lag_mode" in set(last["gap"]) else PARTS
+    middle = (len(parts) - 1) / 2
+    for rank, (kind, colour) in enumerate(parts.items()):
         mean, low, high = (
             (100 * last.loc[last["gap"] == kind, ["mean", "low", "high"]]).to_numpy().T
         )
@@ -92,7 +98,11 @@ def decomposition(study: Study) -> Figure:
         base = np.where(height >= 0, ups, downs)
         ax.bar(x, height, 0.56, base, color=colour, edgecolor="white", linewidth=0.8, label=kind)
         has = np.isfinite(high - low)
-        place = (x + 0.16 * (rank - 1))[has], (base + height)[has], (high - low)[has] / 2
+        place = (
+            (x + 0.16 / middle * (rank - middle))[has],
+            (base + height)[has],
+            (high - low)[has] / 2,
+        )
         for width, shade, order in ((3.2, "white", 3), (1.4, "0.25", 4)):
             ax.errorbar(*place, fmt="none", ecolor=shade, elinewidth=width, zorder=order,
                         label=f"interval:{kind}")  # fmt: skip
@@ -102,7 +112,7 @@ def decomposition(study: Study) -> Figure:
     ax.set_ylabel("Gap (points of accuracy)")
     plot.mark_diverged(ax, runs, dict(zip(values, x, strict=True)))
     style.category_axis(ax, values)
-    keys = [Patch(color=colour, label=kind) for kind, colour in PARTS.items()]
+    keys = [Patch(color=own, label=kind.replace("_", ": ")) for kind, own in parts.items()]
     keys.append(style.mean_key("reported gap, the sum"))
     style.figure_key(drawing, keys, columnspacing=1.2, handlelength=1.3)
     intervals = f"Lines: {percent(study.config['confidence'])} intervals"

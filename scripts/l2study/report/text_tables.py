@@ -129,6 +129,12 @@ def weight_table(study: Study) -> Rows:
     return _table_of_means(study, _there(study, columns))
 
 
+def weight_sentences(study: Study) -> str:
+    """Return what the norms of `weight_table` say of the network."""
+    has_product = "norm_product" in set(study.tables["means"]["measure"])
+    return " ".join(paragraphs("weights", has_product=has_product))
+
+
 def variance_table(study: Study) -> Rows:
     """Return a row per lambda with the variances of two gaps, in points squared."""
     reported, general = (_variances(study, kind) for kind in ("reported", "generalisation"))
