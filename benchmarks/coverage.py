@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 from l2study.tables import statistics
 from l2study.tables.image_intervals import spread_of, wide_mean
 from l2study.tables.rounds import rounds
+from l2study.tables.spread import pooled_sd
 from l2study.tables.variance import component_sources, components
 
 STUDIES = 2000
@@ -47,6 +48,21 @@ def variances(n: int, shape: str) -> dict[str, float]:
         "chi-square": covered(squares / upper, squares / lower, truth),
         "jackknife": covered(centre - half, centre + half, math.log(truth)),
     }
+
+
+def pooled(seeds: int, sds: tuple[float, ...], correlation: float) -> dict[str, float]:
+    """Return the coverage of intervals of a standard deviation pooled over lambdas."""
+    lambdas, truth = len(sds), math.sqrt(np.mean(np.square(sds)))
+    root = np.linalg.cholesky(correlation + (1 - correlation) * np.eye(lambdas))
+    draw = np.random.default_rng(3).standard_normal((STUDIES, lambdas, seeds))
+    found = {"Box (used)": 0, "as if independent and alike": 0}
+    for values in root @ draw * np.reshape(sds, (-1, 1)):
+        own = pooled_sd(values, 0.95)
+        found["Box (used)"] += int(own.low <= truth <= own.high)
+        df = lambdas * (seeds - 1)
+        low, high = own.sd * np.sqrt(df / stats.chi2.ppf([0.975, 0.025], df))
+        found["as if independent and alike"] += int(low <= truth <= high)
+    return {name: count / STUDIES for name, count in found.items()}
 
 
 def equal_variances(n: int, shape: str) -> dict[str, float]:
@@ -125,6 +141,12 @@ def main() -> None:
     for n in (5, 7, 10, 30):
         for shape in SHAPES:
             show(f"  {n} values, {shape}", variances(n, shape))
+    print("Intervals of a standard deviation pooled over 5 lambdas: share that covers it")
+    for seeds in (5, 7, 10):
+        for sds, name in (((1.0,) * 5, "alike"), ((0.08, 0.09, 0.1, 0.11, 0.22), "unlike")):
+            for correlation in (0.0, 0.5, 0.8):
+                what = f"  {seeds} seeds, {name}, correlation {correlation}"
+                show(what, pooled(seeds, sds, correlation))
     print("Tests of equal variances of 10 pairs: share below 0.05 though they are equal")
     for shape in ("normal", "t(5)", "Laplace"):
         show(f"  {shape}", equal_variances(10, shape))

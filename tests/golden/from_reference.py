@@ -13,6 +13,7 @@ from l2study.core.measures import RUN_MEASURES
 from l2study.tables import build
 from l2study.tables.derived import DERIVED_MEASURES
 from l2study.tables.power import power_table
+from l2study.tables.spread import spread_table
 from l2study.tables.variance import variance_table
 
 
@@ -44,6 +45,7 @@ def _of_setup(setup: Setup, histories: pd.DataFrame, runs: pd.DataFrame) -> dict
         ),
         "contrasts": build.contrasts_table(runs, reference, confidence, absent),
         "means": build.means_table(runs, measures, confidence),
+        "spread": spread_table(runs, confidence, absent),
         "power": power_table(runs, reference, confidence),
         **({"variance": crossed} if setup.is_crossed else {}),
     }

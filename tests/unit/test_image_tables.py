@@ -393,17 +393,6 @@ class TestReport:
         assert measured == [SEEDS] * 2 + [SEEDS_AND_IMAGES] * 2
         assert "other validation and test images" in text_tables.scopes_sentence(study)
 
-    def test_a_variance_below_that_of_images_alone_is_said(self, study):
-        texts = text_tables.variance_sentences(study)
-        gap = for_seeds(study.tables["gap"]).set_index(["gap", "epoch", "l2"])
-        row = gap.loc[("generalisation", 4, 0.0)]
-        assert row["variance"] < row["variance_images"]
-        shown = [text_tables.SQUARED(row[name]) for name in ("variance", "variance_images")]
-        assert f"at lambda 0 (variance {shown[0]} against {shown[1]} points²)" in texts[1]
-        above = study.tables["gap"].assign(variance_images=0.0)
-        quiet = dataclasses.replace(study, tables=study.tables | {"gap": above})
-        assert text_tables.variance_sentences(quiet) == []
-
     def test_the_claims_say_where_they_are_for_other_images(self, study):
         assert "for other seeds and other validation and test images" in claim_tables.claims_text(
             study

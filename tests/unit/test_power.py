@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 
+from l2study.report import text_tables
 from l2study.tables import power
 from tiny import PROJECT
 
@@ -104,5 +105,4 @@ def test_how_far_seven_seeds_predict_the_spread_of_thirty_others():
         for n in (7, 30)
     ]
     low, high = (sd[0] / sd[1]).quantile([0.05, 0.95])
-    page = (PROJECT / "reports" / "report.ipynb").read_text()
-    assert f"between {low:.2f} and {high:.2f} times" in page
+    assert f"between {low:.2f} and {high:.2f} times" in text_tables.power_sentence()

@@ -17,7 +17,7 @@ from scipy import stats
 
 import set_ups
 from aggregate import write_tables
-from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds, widest
+from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, widest
 from l2study.core.wording import fixed
 from l2study.report import claim_tables, provenance, summary, text_tables
 from l2study.report.study import read_study
@@ -105,16 +105,13 @@ def test_lambda_table_repeats_the_tables(study):
                               "Norm, weights under L2": "weight_norm"}.items():  # fmt: skip
             assert row[head].value == pytest.approx(complete[measure].mean())
         last = gap[(gap["l2"] == float(l2)) & (gap["epoch"] == 4)]
-        # the mean has an interval for other images too, the variance over seeds has none
-        wide, last = (rows.set_index("gap") for rows in (widest(last, ["gap"]), for_seeds(last)))
+        wide = widest(last, ["gap"]).set_index("gap")
         assert set(wide.loc[["reported", "generalisation"], "scope"]) == {SEEDS_AND_IMAGES}
         for head, kind in {
             "Reported gap": "reported",
             "Generalisation gap": "generalisation",
         }.items():
             assert ends(row[head]) == wide.loc[kind, ["mean", "mean_low", "mean_high"]].tolist()
-        columns = ["variance", "variance_low", "variance_high"]
-        assert ends(row["Its variance"]) == last.loc["reported", columns].tolist()
 
 
 def test_weight_table_tells_what_is_regularised(study):

@@ -8,7 +8,6 @@ import math
 
 import pandas as pd
 
-from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES, names
 from l2study.core.scope_rows import SEEDS_AND_IMAGES
 from l2study.core.wording import (
@@ -31,8 +30,11 @@ RULES = {
 }
 """The rules of choice as a reader sees them."""
 
-POINTS, SQUARED = fixed(2, 100), rounded(3, 1e4)
-"""How accuracies and gaps are written, and variances of them."""
+POINTS, SPREAD = fixed(2, 100), rounded(3, 100)
+"""How accuracies and gaps are written, and standard deviations of them."""
+
+SPREADS = {"reported": "Reported gap", "generalisation": "Generalisation gap"}
+"""The gaps whose standard deviation is shown, and the heads of their columns."""
 
 
 def _means(study: Study, measure: str, form: Form) -> dict[float, Number]:
@@ -42,15 +44,6 @@ def _means(study: Study, measure: str, form: Form) -> dict[float, Number]:
     return {row.l2: Number(row.mean, form, row.low, row.high) for row in rows}
 
 
-def _variances(study: Study, kind: str) -> dict[float, Number]:
-    """Return the variance of a gap at the last epoch with its interval, for every lambda."""
-    rows = _last(study)
-    return {
-        row.l2: Number(row.variance, SQUARED, row.variance_low, row.variance_high)
-        for row in rows[rows["gap"] == kind].itertuples()
-    }
-
-
 def _last(study: Study) -> pd.DataFrame:
     """Return the table of gaps over seeds at the last epoch."""
     gap = study.over_seeds["gap"]
@@ -58,7 +51,7 @@ def _last(study: Study) -> pd.DataFrame:
 
 
 def lambda_table(study: Study) -> Rows:
-    """Return a row per lambda: accuracies, gap with interval, its variance, norm, runs.
+    """Return a row per lambda: accuracies, gaps with intervals, norm, runs.
 
     Accuracies are percentages, means over completed runs with the final weights. Gaps are points.
     """
@@ -67,7 +60,6 @@ def lambda_table(study: Study) -> Rows:
         "Validation %": _without_intervals(_means(study, "val_accuracy", POINTS)),
         "Test %": _without_intervals(_means(study, "test_accuracy", POINTS)),
         "Reported gap": _means(study, "gap_reported", POINTS),
-        "Its variance": _variances(study, "reported"),
         "Generalisation gap": _means(study, "gap_generalisation", POINTS),
         "Norm, weights under L2": _without_intervals(_means(study, "weight_norm", rounded())),
     }
@@ -135,36 +127,58 @@ def weight_sentences(study: Study) -> str:
     return " ".join(paragraphs("weights", has_product=has_product))
 
 
-def variance_table(study: Study) -> Rows:
-    """Return a row per lambda with the variances of two gaps, in points squared."""
-    reported, general = (_variances(study, kind) for kind in ("reported", "generalisation"))
+def spread_table(study: Study) -> Rows:
+    """Return the standard deviation over seeds of two gaps, by lambda and pooled over them.
+
+    That of one lambda stands without its interval, which few seeds make too wide to tell anything.
+    """
+    last, pooled = _last(study), _pooled(study)
     complete = study.tables["runs"].groupby("l2")["status"].agg(lambda s: (s == "completed").sum())
-    return [
-        {
-            "λ": _lambda(l2),
-            "Runs": Number(complete[l2], fixed(0)),
-            "Reported gap": reported[l2],
-            "Generalisation gap": general[l2],
+    rows = [
+        {"λ": _lambda(l2), "Runs": Number(complete[l2], fixed(0))}
+        | {
+            head: Number(of_lambda.loc[kind, "sd"], SPREAD)
+            for kind, head in SPREADS.items()
+            if kind in of_lambda.index
         }
-        for l2 in reported
+        for l2, of_lambda in last.set_index("gap").groupby("l2")
+    ]
+    everything = {"λ": Number(math.nan, lambda _: "all, pooled")}
+    everything |= {"Runs": Number(pooled["lambdas"].max() * pooled["n"].max(), fixed(0))}
+    return [*rows, everything | {SPREADS[kind]: number for kind, number in _pooled_numbers(study)}]
+
+
+def _pooled(study: Study) -> pd.DataFrame:
+    """Return the table of pooled standard deviations, of the gaps that are shown, by gap."""
+    spread = study.tables["spread"].set_index("gap")
+    return spread.loc[[kind for kind in SPREADS if kind in spread.index]]
+
+
+def _pooled_numbers(study: Study) -> list[tuple[str, Number]]:
+    return [
+        (row.Index, Number(row.sd, SPREAD, row.sd_low, row.sd_high, "points"))
+        for row in _pooled(study).itertuples()
     ]
 
 
 def variance_sentences(study: Study) -> list[str]:
-    """Return where a variance over seeds is below that of drawing the images of a run again.
+    """Return how much gaps vary over seeds, and whether a test could tell two lambdas apart."""
+    contrasts = study.over_seeds["contrasts"]
+    shown = contrasts[contrasts["measure"] == "gap_reported"]
+    pairs, tests = (int(shown["n"].max()), len(shown)) if len(shown) else (0, 0)
+    needed = seeds_of_exchange_test(tests, 1 - study.design.confidence)
+    known = [(kind, number) for kind, number in _pooled_numbers(study) if number.interval]
+    least = min(1.0, 2 * tests / 2**pairs)
+    test = {"needed": needed, "there": pairs, "tests": tests, "least": p_value(least)}
+    return paragraphs("variances", pooled=known, test=test, level=study.design.confidence)
 
-    A sentence per gap of `variance_table`, and why that is; nothing if it is nowhere so.
+
+def seeds_of_exchange_test(tests: int, level: float) -> int:
+    """Return how many pairs give an exchange test a p-value below `level`; 0 without tests.
+
+    Of n pairs it has none below 2 / 2^n, and Holm multiplies the smallest by the number of tests.
     """
-    gap = _last(study)
-    below = gap[gap["variance"] < gap["variance_images"]]
-    places = {
-        kind: [
-            (l2_label(row.l2), SQUARED(row.variance), SQUARED(row.variance_images))
-            for row in below[below["gap"] == kind].itertuples()
-        ]
-        for kind in ("reported", "generalisation")
-    }
-    return paragraphs("variances", places=places) if any(places.values()) else []
+    return math.floor(math.log2(2 * tests / level)) + 1 if tests else 0
 
 
 def scopes_sentence(study: Study) -> str:
@@ -256,6 +270,11 @@ def power_table(study: Study) -> Rows:
         | {f"{points(row.difference)} points": _seeds(row) for row in group.itertuples()}
         for (l2, gap), group in power.groupby(["l2", "gap"], sort=False)
     ]
+
+
+def power_sentence() -> str:
+    """Return how far to trust a number of seeds."""
+    return " ".join(paragraphs("power"))
 
 
 def _seeds(row: tuple) -> Number:

@@ -18,6 +18,7 @@ from l2study.tables.ledger import read_ledger
 from l2study.tables.one_seed import one_seed_table
 from l2study.tables.power import power_table
 from l2study.tables.rounds import rounds_table
+from l2study.tables.spread import spread_table
 from l2study.tables.variance import variance_table
 
 
@@ -111,6 +112,7 @@ def tables_of(setup: Setup, ledger: dict, found: list[Run]) -> dict[str, pd.Data
         "choice": choice,
         "power": power_table(runs, reference, confidence, images),
         "claims": claims_table(ledger, histories, runs, choice, setup.epochs, confidence, images),
+        "spread": spread_table(runs, confidence, absent),
         "means": build.means_table(runs, measures, confidence, images),
         "one_seed": one_seed_table(runs, choice, reference, confidence),
     }
