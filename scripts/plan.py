@@ -1,7 +1,8 @@
 """Say what a study would run: its set-ups, new and kept runs, for how long, and how large.
 
 The options are Snakemake's, which makes a plan with them. The time is what runs have taken that are
-there, of this study or of a finished one beside it. If there are none, two short runs are made.
+there, of this study or of a finished one beside it. If there are none, two short runs are made, or
+a few steps of a slow model.
 
 Example:
     python scripts/plan.py --cores 4 --configfile mine.yaml
@@ -26,7 +27,7 @@ from l2study.workflow.estimate import Cost, Expected
 def plan(
     jobs: Iterable[dict],
     cores: int,
-    time_runs: Callable[[Setup], Cost | None] = estimate.time_short_runs,
+    time_runs: Callable[[Setup], Cost | str] = estimate.time_short_runs,
 ) -> str:
     """Return the plan in words.
 
@@ -34,7 +35,7 @@ def plan(
         jobs: every job that would be done: its `rule`, its `output` as a list of paths, and its
             `params` by name.
         cores: how many runs are trained at a time.
-        time_runs: returns what a run takes where none is there, or None.
+        time_runs: returns what a run takes where none is there, or why that is not known.
 
     Raises:
         DataError: a file of the data is absent or damaged.
@@ -56,8 +57,11 @@ def plan(
             if f"{results}{setup.data_place}/data.json" in prepared
         }
         costs, basis = estimate.known_costs(design, Path(results), anew), "runs that are there"
-        if not costs and (cost := time_runs(design.base)):
-            costs, basis = {estimate.kind(design.base.config): cost}, _timed(cost)
+        if not costs:
+            cost = time_runs(design.base)
+            known = isinstance(cost, Cost)
+            costs = {estimate.kind(design.base.config): cost} if known else {}
+            basis = _timed(cost) if known else cost
         runs = estimate.expected_runs(design, results, new.__contains__, costs)
         lines += [*what(runs), *variation(design.base)]
         again = [run for run in runs if run.new and Path(run.folder, "run.json").exists()]
@@ -106,11 +110,11 @@ def cost_of(new: list[Expected], costs: dict[str, Cost], basis: str, cores: int)
     Args:
         new: the runs.
         costs: what runs take, see `estimate.known_costs`.
-        basis: where that is known from.
+        basis: where that is known from, or why it is not.
         cores: how many runs are trained at a time.
     """
     if not costs:
-        return ["how long it takes is known when a run has been trained"]
+        return [f"how long it takes is known when a run has been trained: {basis}"]
     each = [estimate.cost_for(run.setup, costs) for run in new]
     seconds = [run.seconds + cost.measure for run, cost in zip(new, each, strict=True)]
     minutes = max(round(estimate.time_left(seconds, [], cores) / 60), 1)
@@ -124,7 +128,8 @@ def cost_of(new: list[Expected], costs: dict[str, Cost], basis: str, cores: int)
 def _timed(cost: Cost) -> str:
     if cost.runs > 1:
         return "two short runs, made now"
-    return "a short run, made now, without measuring"
+    what = "a short run" if cost.runs else "a few steps of training"
+    return f"{what}, made now, without measuring"
 
 
 def _by_setup(runs: Iterable[Expected]) -> dict[str, list[Expected]]:

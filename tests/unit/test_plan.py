@@ -40,7 +40,7 @@ def study(data, **changes):
     return check(
         {
             "study": "a",
-            "dataset": {"path": data},
+            "dataset": changes.pop("dataset", {"path": data}),
             "model": {"hidden_units": [5]},
             "training": training | changes.pop("training", {}),
             "lambdas": [0, 0.1],
@@ -110,7 +110,37 @@ def test_short_runs_are_made_where_there_are_none(data, tmp_path, monkeypatch):
     assert 2000 < cost.size < 20000
     assert list(tmp_path.iterdir()) == [Path(data)]
     monkeypatch.setattr(estimate, "TIMING_SECONDS", 0.1)
-    assert estimate.time_short_runs(Design.of(study(data)).base) is None
+    said = estimate.time_short_runs(Design.of(study(data)).base)
+    assert said == "not even a few steps were made in 0.1 seconds"
+
+
+@pytest.mark.slow
+def test_of_a_slow_model_a_few_steps_are_timed_and_what_fails_is_said(tmp_path, monkeypatch):
+    """Of data that a function makes, they know how many rows there are."""
+    (tmp_path / "data.py").write_text(
+        "import numpy as np\n\n\ndef load():\n    x = np.ones((400, 6))\n"
+        "    return (x, np.arange(400) % 5), (x[:50], np.arange(50) % 5)\n\n\n"
+        "def broken():\n    raise OSError('no disk')\n"
+    )
+    monkeypatch.setattr(estimate, "TIMING_SECONDS", 600)
+    monkeypatch.setattr(estimate, "RUNS_SECONDS", 0)
+    config = study(None, dataset={"load": f"{tmp_path}/data.py:load"})
+    cost = estimate.time_short_runs(Design.of(config).base)
+    assert (cost.runs, cost.rows, cost.measure) == (0, 360, 0.0)
+    assert cost.seconds(config) == pytest.approx(4 * 360 * cost.train + 5 * cost.evaluate)
+    assert min(cost.train, cost.evaluate) > 0 and cost.size == 4 * (6 * 5 + 5 + 5 * 5 + 5)
+    broken = study(None, dataset={"load": f"{tmp_path}/data.py:broken"})
+    said = estimate.time_short_runs(Design.of(broken).base)
+    assert said.startswith("a short run: dataset.load: ") and said.endswith("OSError: no disk")
+
+
+def test_rows_of_data_that_a_function_makes_are_those_last_prepared(tmp_path):
+    (tmp_path / "data.py").write_text("def load():\n    return None\n")
+    config = study(None, dataset={"load": f"{tmp_path}/data.py:load"})
+    write_run(config, tmp_path / "a" / "runs" / "l2~0" / "seed~0", train=4 * 360 * 5.0)
+    (tmp_path / "a" / "data.json").write_text(json.dumps({"counts": {"train": 360}}))
+    ((_, cost),) = known_costs(Design.of(config), tmp_path / "a").items()
+    assert (cost.train, cost.rows) == (5.0, 360)
 
 
 def test_a_time_of_one_run_is_called_so(data, tmp_path):
@@ -118,6 +148,12 @@ def test_a_time_of_one_run_is_called_so(data, tmp_path):
     config, cost = study(data), HALF_AN_HOUR._replace(runs=1, measure=0.0)
     lines = told(config, tmp_path, folders(config, tmp_path), cost=cost)
     assert any(line.endswith("going by a short run, made now, without measuring") for line in lines)
+    cost = cost._replace(runs=0)
+    lines = told(config, tmp_path, folders(config, tmp_path), cost=cost)
+    assert any(
+        line.endswith("going by a few steps of training, made now, without measuring")
+        for line in lines
+    )
 
 
 # ---- the words
@@ -172,8 +208,8 @@ def test_a_study_of_one_setup_names_its_new_runs_and_what_they_take(data, tmp_pa
         "about 10 MB for the files of runs",
         "other jobs: prepare, aggregate",
     ]
-    *_, unknown, _ = told(config, tmp_path, new, cost=None)
-    assert "is known when a run has been trained" in unknown
+    *_, unknown, _ = told(config, tmp_path, new, cost="no TensorFlow")
+    assert unknown.endswith("is known when a run has been trained: no TensorFlow")
 
 
 def test_a_setup_with_runs_goes_by_these_and_another_by_all(data, tmp_path):

@@ -114,7 +114,8 @@ def decomposition(study: Study) -> Figure:
     style.category_axis(ax, values)
     keys = [Patch(color=own, label=kind.replace("_", ": ")) for kind, own in parts.items()]
     keys.append(style.mean_key("reported gap, the sum"))
-    style.figure_key(drawing, keys, columnspacing=1.2, handlelength=1.3)
+    columns = None if parts is PARTS else 3
+    style.figure_key(drawing, keys, columns, columnspacing=1.2, handlelength=1.3)
     intervals = f"Lines: {percent(study.config['confidence'])} intervals"
     ax.set_title(intervals, fontsize=8.5, color="0.35")
     return drawing

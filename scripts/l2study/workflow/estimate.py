@@ -17,7 +17,7 @@ from l2study.core.epochs import evaluated_epochs
 from l2study.core.files import read_json
 from l2study.core.paths import MEASURES, RUN, left_folder
 from l2study.data import sources
-from l2study.data.preparation import training_count
+from l2study.data.preparation import UNKNOWN_ROWS, training_count
 from l2study.workflow.jobs import Job, Jobs
 
 JOB_SECONDS = 0.5
@@ -26,15 +26,25 @@ JOB_SECONDS = 0.5
 TIMING_SECONDS = 40
 """How long it may take to time short runs."""
 
+RUNS_SECONDS = 20
+"""Runs that would take longer are not made; then a few steps must do."""
+
 _TIMED = """
 import json, sys, train, measure
 from l2study.core.design import Setup
+from l2study.core.files import write_json
+from l2study.core.program import faults_in_one_line
 from l2study.data.preparation import prepare
-config, data, runs, measures = json.loads(sys.argv[1])
-prepare(Setup.of(config), data)
-for arguments in runs:
-    train.main(arguments)
-measure.main(measures)
+config, data, seeds, steps, seconds, runs, measures = json.loads(sys.argv[1])
+with faults_in_one_line("a short run", data):
+    prepare(Setup.of(config), data)
+    from l2study.training.step_times import step_times
+    known = step_times(config, data, seeds)
+write_json(steps, known)
+if len(runs) * (2 * known["rows"] * known["train"] + 3 * known["evaluate"]) < seconds:
+    for arguments in runs:
+        train.main(arguments)
+    measure.main(measures)
 """
 
 
@@ -50,13 +60,29 @@ class Cost(NamedTuple):
     size: float
     """Bytes of its files."""
     runs: int
-    """How many runs say so."""
+    """How many runs say so; 0 if a few steps do."""
+    rows: int = UNKNOWN_ROWS
+    """How many rows these are trained on, where nobody knows it before data are prepared."""
 
     def seconds(self, config: Mapping) -> float:
         """Return how long it takes to train a run of a canonical configuration."""
         training = config["training"]
+        rows = self.rows if _is_made(config["dataset"]) else training_count(config)
         evaluating = len(evaluated_epochs(training)) * self.evaluate
-        return training["epochs"] * training_count(config) * self.train + evaluating
+        return training["epochs"] * rows * self.train + evaluating
+
+
+def _is_made(dataset: Mapping) -> bool:
+    """Return whether a function makes the data, so that it alone knows how many rows there are."""
+    return "load" in dataset and "train_size" not in dataset
+
+
+def _rows(setup: Setup, results: Path) -> int:
+    """Return how many rows a run is trained on: of data that a function makes, as last prepared."""
+    if _is_made(setup.config["dataset"]):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            return read_json(Path(f"{results}{setup.data_place}/data.json"))["counts"]["train"]
+    return training_count(setup.config)
 
 
 def kind(config: Mapping) -> str:
@@ -83,24 +109,28 @@ def known_costs(design: Design, results: Path, anew: Collection[str] = ()) -> di
     wanted, found = {kind(setup.config) for setup in design.setups}, {}
     for setup, folder in there:
         alike = kind(setup.config)
-        if alike in wanted and (cost := cost_of_runs(setup, Path(f"{folder}{setup.place}"))):
+        if alike in wanted and (cost := cost_of_runs(setup, folder)):
             found[alike] = cost
     return found
 
 
-def cost_of_runs(setup: Setup, folder: Path) -> Cost | None:
-    """Return what the complete runs of a set-up in `folder` have taken; None if there are none.
+def cost_of_runs(setup: Setup, results: Path) -> Cost | None:
+    """Return what the complete runs of a set-up have taken; None if there are none.
 
     Of many runs, some are read. Those of settings of another kind do not count.
+
+    Args:
+        setup: the set-up.
+        results: the folder of the results of its study.
     """
+    rows, folder = _rows(setup, results), Path(f"{results}{setup.place}")
     taken, files = [], sorted(folder.glob(f"{RUN.format(l2='*', seed='*')}/run.json"))
     for file in files[:: len(files) // 100 + 1]:
         with suppress(OSError, ValueError, KeyError, TypeError):
             record = read_json(file)
             config, cost = setup.config | record["config"], record["cost"]
             if record["status"] == "completed" and kind(config) == kind(setup.config):
-                images = config["training"]["epochs"] * training_count(config)
-                trained = cost["seconds_train"] / images
+                trained = cost["seconds_train"] / (config["training"]["epochs"] * rows)
                 evaluated = cost["seconds_evaluate"] / len(evaluated_epochs(config["training"]))
                 taken.append((trained, evaluated, _bytes(file.parent)))
     measured = []
@@ -111,21 +141,22 @@ def cost_of_runs(setup: Setup, folder: Path) -> Cost | None:
         return None
     train, evaluate, size = map(statistics.median_low, zip(*taken, strict=True))
     size += _bytes(folder / "measures") / max(len(measured), 1)
-    return Cost(train, evaluate, statistics.median_low(measured or [0.0]), size, len(taken))
+    measure = statistics.median_low(measured or [0.0])
+    return Cost(train, evaluate, measure, size, len(taken), rows)
 
 
 def _bytes(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.glob("*") if file.is_file())
 
 
-def time_short_runs(setup: Setup) -> Cost | None:
+def time_short_runs(setup: Setup) -> Cost | str:
     """Return what runs of a set-up take, by two of two epochs each, made now in another process.
 
-    None where not one run is trained in time, for instance without TensorFlow, and for data that
-    would be downloaded.
+    Of a slow model, by a few steps. In words why not, where these cannot be made, for instance
+    without TensorFlow, and for data that would be downloaded.
     """
     if sources.is_downloaded(setup.config["dataset"]):
-        return None
+        return "Keras would have to download the data"
     training = setup.config["training"] | {"epochs": 2, "evaluate_at": "all"}
     short = Setup(setup.name, {}, setup.config | {"training": training, "seeds": [0, 1]}, {})
     with TemporaryDirectory() as folder:
@@ -135,16 +166,27 @@ def time_short_runs(setup: Setup) -> Cost | None:
             varied = ",".join(f"{source}={seed}" for source in short.varied)
             run = f"{folder}/{RUN.format(l2='0.001', seed=seed)}"
             runs.append([*about, "--seed", str(seed), "--sources", varied, "--output", run])
-        work = [short.config, data, runs, [*about, "--results", folder]]
+        steps, seeds = f"{folder}/steps.json", short.sources(0)
+        measures = [*about, "--results", folder]
+        work = [short.config, data, seeds, steps, RUNS_SECONDS, runs, measures]
         scripts, others = Path(__file__).resolve().parents[2], os.environ.get("PYTHONPATH", "")
-        with suppress(OSError, subprocess.SubprocessError):
+        why = f"not even a few steps were made in {TIMING_SECONDS} seconds"
+        try:
             subprocess.run(
                 [sys.executable, "-P", "-c", _TIMED, json.dumps(work)],
                 env=os.environ | {"PYTHONPATH": f"{scripts}{os.pathsep}{others}"},
-                check=True, capture_output=True, timeout=TIMING_SECONDS,
+                check=True, capture_output=True, timeout=TIMING_SECONDS, text=True,
             )  # fmt: skip
+        except subprocess.CalledProcessError as error:
+            why = (error.stderr.strip().splitlines() or [f"exit status {error.returncode}"])[-1]
+        except (OSError, subprocess.SubprocessError):
+            pass
         # Of a slow model, perhaps one run was trained in time.
-        return cost_of_runs(short, Path(folder))
+        if cost := cost_of_runs(short, Path(folder)):
+            return cost
+        with suppress(OSError, ValueError):
+            return Cost(measure=0.0, runs=0, **read_json(Path(steps)))
+        return why
 
 
 class Expected(NamedTuple):
