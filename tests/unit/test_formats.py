@@ -316,6 +316,23 @@ def test_a_function_returns_data_and_is_tracked_by_its_files(tmp_path, function)
     assert source_fingerprint(dataset) != first
 
 
+def test_files_that_a_function_reads_are_part_of_the_data(tmp_path, function):
+    (tmp_path / "scans").mkdir()
+    for name in ("scans/a.npy", "scans/b.npy", "key.csv"):
+        write(tmp_path / name, name)
+    dataset = {"load": "mine.py:load", "files": ["key.csv", "scans"]} | TEST
+    first = source_fingerprint(dataset)
+    write(tmp_path / "scans" / "b.npy", "another")
+    second = source_fingerprint(dataset)
+    write(tmp_path / "key.csv", "another")
+    assert len({*map(tuple, [first, second, source_fingerprint(dataset)])}) == 3
+    (tmp_path / "key.csv").unlink()
+    with pytest.raises(DataError, match=r"^dataset\.files: key\.csv: there is no such file$"):
+        check_against_data(setup_of(dataset, "given"))
+    with pytest.raises(ConfigError, match=r"^dataset\.files: is given without dataset\.load"):
+        check({"dataset": {"files": ["key.csv"]}})
+
+
 def test_a_function_may_return_what_keras_does(tmp_path, function):
     prepare(setup_of({"load": "mine.py:keras"}), tmp_path / "data.json")
     known = load(tmp_path / "data.json")

@@ -124,9 +124,16 @@ class Dataset(Keys):
         function in it, which takes no arguments. It returns a dict with the arrays x_train and
         y_train, and perhaps x_val, y_val, x_test and y_test; or ((x_train, y_train), (x_test,
         y_test)), as in Keras. A change of the file, or of a module of its folder that it imports,
-        prepares the data again; a change of files that it reads does not.""",
+        prepares the data again; a change of files that it reads does so if they are in `files`.""",
         allowed="FILE.py:FUNCTION",
         example="data.py:load",
+    )
+    files: Annotated[list[Annotated[str, Some]], Some, Once] | None = key(
+        """The files that the function of `load` reads, and folders of such files. Their content
+        counts as part of the data: a change prepares the data again. A relative path starts from
+        the folder in which you start the study.""",
+        allowed="a list of 1 or more paths; only with dataset.load",
+        example=["scans.npy"],
     )
     label: Annotated[str, Some] | None = key(
         """The column of a table that has the class of each row. All others are the input, and must
@@ -531,6 +538,8 @@ class Config(Keys):
     def _keys_go_together(self) -> Self:
         if self.dataset.path is not None and self.dataset.load is not None:
             raise Fault("dataset.load: is given with dataset.path; allowed: one of the two")
+        if self.dataset.files is not None and self.dataset.load is None:
+            raise Fault("dataset.files: is given without dataset.load; allowed: with it")
         for message in (*self._about_training(), *self._about_seeds()):
             raise Fault(message)
         return self

@@ -59,6 +59,7 @@ def glance(dataset: Mapping, resources: Path = RESOURCES) -> dict[str, np.ndarra
     _check_keys(dataset, resources)
     if "load" in dataset:
         user_data.check_function(dataset["load"])
+        user_data.files_read(dataset.get("files", []))
     if "load" in dataset or is_downloaded(dataset):
         return None
     arrays = _read(dataset, resources, quick=True)
@@ -80,7 +81,8 @@ def source_fingerprint(dataset: Mapping, resources: Path = RESOURCES) -> list[st
         DataError: a file is absent or cannot be read.
     """
     if "load" in dataset:
-        return [user_data.fingerprint(dataset["load"])]
+        read = user_data.checksums(dataset.get("files", []))
+        return [user_data.fingerprint(dataset["load"]), *read]
     location = location_of(dataset, resources)
     return [] if location is None else formats.fingerprint(location)
 

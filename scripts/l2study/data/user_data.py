@@ -1,12 +1,15 @@
 """Data that a function of the user's own returns."""
 
-from collections.abc import Mapping
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import numpy as np
 
 from l2study.core import user_code
 from l2study.data.formats import ARRAYS, PARTS
-from l2study.data.prepared import DataError
+from l2study.data.prepared import DataError, reading
 
 
 def check_function(name: str) -> None:
@@ -25,6 +28,36 @@ def fingerprint(name: str) -> str:
     """
     check_function(name)
     return user_code.fingerprint(name)
+
+
+def files_read(files: Iterable[str]) -> list[Path]:
+    """Return the files that a function reads, those of a folder among them in the order of names.
+
+    Raises:
+        DataError: one is absent, or a folder is empty.
+    """
+    found = []
+    for path in (Path(os.path.expanduser(file)) for file in files):
+        if not path.exists():
+            raise DataError(f"dataset.files: {path}: there is no such file")
+        own = [path] if path.is_file() else sorted(o for o in path.rglob("*") if o.is_file())
+        if not own:
+            raise DataError(f"dataset.files: {path}: is an empty folder; allowed: files")
+        found += own
+    return found
+
+
+def checksums(files: Iterable[str]) -> list[str]:
+    """Return a checksum of the content of each file that a function reads, see `files_read`.
+
+    Raises:
+        DataError: one is absent or cannot be read.
+    """
+    found = []
+    for path in files_read(files):
+        with reading(f"dataset.files: {path}: cannot be read"), path.open("rb") as file:
+            found.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return found
 
 
 def read_function(name: str) -> dict[str, np.ndarray]:
