@@ -58,7 +58,13 @@ CHANGES = {
     "new_keys": {"program", "predict_at"},  # keys of run.json that are new
     # measures that are of other images too only now, as their predictions are kept
     "wider": {"test_accuracy_best", "test_ce_best"},
-    "words": {"verdicts.csv": "claims.csv"},  # what a summary says otherwise
+    "words": {  # what a summary says otherwise
+        "verdicts.csv": "claims.csv",
+        "at most 5,000 of them.": "at most 5,000 of them, or 500 if the model is no chain of dense"
+        " layers.",
+        "as a mean over the test images. The first": "as a mean over the test images, or over 500"
+        " of them if the model is no chain of dense layers. The first",
+    },
     "figures": {  # why a figure of a study is drawn otherwise
         ("golden-diverging", "sensitivity"): "the key had other colours than the dots",
         ("golden-diverging", "benefit"): "a missing interval was an invisible line, now it is none",

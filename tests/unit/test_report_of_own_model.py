@@ -84,6 +84,17 @@ def test_a_caption_is_silent_of_what_the_model_lacks(study, tmp_path):
     assert "product of the norms" not in text_tables.weight_sentences(study)
 
 
+def test_parts_of_the_first_kernel_are_shown_only_where_an_input_is_always_zero():
+    setup, tables = synthetic.made_tables("penalty", lambdas=[0, 0.01], seeds=[0, 1], epochs=2)
+    image = Study("made-up", setup.config, tables, {})
+    means = tables["means"].copy()
+    means.loc[means["measure"] == "weight_norm_never_lit", "mean"] = 0.0
+    table = replace(image, tables=tables | {"means": means})
+    for study, parts in ((image, 3), (table, 1)):
+        assert len(figures.draw("weight_norm", study).axes[1].get_legend().get_texts()) == parts
+    assert image.measured - table.measured == {"weight_norm_lit", "weight_norm_never_lit"}
+
+
 def test_what_is_missing_is_said_once_and_why(study):
     said = text_tables.missing_sentence(study)
     assert said.count(".") == 1
@@ -91,6 +102,9 @@ def test_what_is_missing_is_said_once_and_why(study):
         assert words in said
     assert "output kernel" not in said
     assert "van Laarhoven" in text_tables.mode_sentences(study)
+    drops = {"layers": [{"class": name} for name in ("Dense", "Dropout", "Dense")]}
+    said = text_tables.mode_sentences(replace(study, model=drops))
+    assert "mode part" in said and "van Laarhoven" not in said
 
 
 def test_averages_that_lag_behind_are_the_first_thing_that_the_answer_says(study):

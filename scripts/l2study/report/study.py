@@ -104,6 +104,16 @@ class Study:
         return {name: widest(self.tables[name], keys) for name, keys in there.items()}
 
     @cached_property
+    def measured(self) -> set[str]:
+        """The measures that there is something to say of: those that have means, but for the parts
+        of the first kernel where no input is always zero.
+        """
+        means = self.tables["means"]
+        parts = {"weight_norm_lit", "weight_norm_never_lit"}
+        never_lit = means.loc[means["measure"] == "weight_norm_never_lit", "mean"]
+        return set(means["measure"]) - (set() if never_lit.any() else parts)
+
+    @cached_property
     def over_seeds(self) -> dict[str, pd.DataFrame]:
         """The tables that say what an interval is for, with the rows for other seeds alone."""
         return {name: for_seeds(rows) for name, rows in self.tables.items() if "scope" in rows}
@@ -240,7 +250,7 @@ def read_study(config: str, results: Path, captions: Path, setup: str = BASE) ->
     if setup not in named:
         raise ReportError(f"{setup}: there is no such set-up; there are {', '.join(named)}")
     study = read_results(results, setup)
-    given = read_captions(captions, set(study.tables["means"]["measure"]))
+    given = read_captions(captions, study.measured)
     model = read_model(Path(results), named[setup].config)
     if len(found) > 1 and setup == BASE:
         given = read_captions(Path(f"{captions}_across")) | given

@@ -197,7 +197,9 @@ def missing_sentence(study: Study) -> str:
 def mode_sentences(study: Study) -> str:
     """Return what it means that the model has a mode of training; empty if it has none."""
     has_mode = "gap_lag_mode" in set(study.tables["means"]["measure"])
-    return " ".join(paragraphs("mode", has_mode=has_mode))
+    layers = [layer["class"] for layer in study.model.get("layers", [])]
+    normalises = not layers or any("BatchNorm" in name for name in layers)
+    return " ".join(paragraphs("mode", has_mode=has_mode, normalises=normalises))
 
 
 def _lambda(l2: float) -> Number:

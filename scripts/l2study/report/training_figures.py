@@ -81,8 +81,8 @@ def _limit(ax: Axes, histories: pd.DataFrame, train: str, val: str, scale: float
 def weight_norm(study: Study) -> Figure:
     """Frobenius norm of the regularised weights: over epochs, and at the end against lambda.
 
-    At the end there is also the norm of two parts of the first kernel: the rows that are fed by
-    inputs lit in the training data, and those fed by inputs that never are.
+    At the end there is also the norm of two parts of the first kernel, if it has both: the rows
+    that are fed by inputs lit in the training data, and those fed by inputs that never are.
     """
     means, runs = study.tables["means"], study.tables["runs"]
     values, complete = plot.lambdas_of(runs), plot.completed_histories(study)
@@ -99,7 +99,7 @@ def weight_norm(study: Study) -> Figure:
         "weight_norm_lit": ("#3b83b0", "o", "first layer, inputs lit in training"),
         "weight_norm_never_lit": (style.ZERO_COLOUR, "v", "first layer, inputs never lit"),
     }
-    series = {name: look for name, look in series.items() if name in set(means["measure"])}
+    series = {name: look for name, look in series.items() if name in study.measured}
     for rank, (measure, (colour, marker, _)) in enumerate(series.items()):
         look = {"colour": colour, "marker": marker}
         plot.draw_means_of(bottom, means, measure, positions, 0.5 + rank, **look)
