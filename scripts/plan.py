@@ -128,8 +128,7 @@ def cost_of(new: list[Expected], costs: dict[str, Cost], basis: str, cores: int)
 def _timed(cost: Cost) -> str:
     if cost.runs > 1:
         return "two short runs, made now"
-    what = "a short run" if cost.runs else "a few steps of training"
-    return f"{what}, made now, without measuring"
+    return "a few steps of training, made now, without measuring"
 
 
 def _by_setup(runs: Iterable[Expected]) -> dict[str, list[Expected]]:

@@ -2,6 +2,7 @@
 
 from l2study.training.backend import configure  # isort: skip  # sets what NumPy reads
 
+import statistics
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -44,16 +45,18 @@ def step_times(config: Mapping, manifest: Path, sources: Mapping[str, int]) -> d
     order = source_stream("order", sources, 1).permutation(data.parts["train"])[: _STEPS * batch]
     evaluated, all_rows = (sum(map(len, parts.values())) for parts in (few, data.parts))
     return {
-        "train": _second(lambda: engine.train_epoch(order)) / len(order),
-        "evaluate": _second(engine.evaluate) / evaluated * all_rows,
+        "train": _seconds(lambda: engine.train_epoch(order)) / len(order),
+        "evaluate": _seconds(engine.evaluate) / evaluated * all_rows,
         "size": sum(weight.numpy().nbytes for weight in model.weights),
         "rows": len(data.parts["train"]),
     }
 
 
-def _second(call: Callable) -> float:
-    """Return the seconds of the second call of a function, which compiles in the first."""
-    call()
-    begun = time.perf_counter()
-    call()
-    return time.perf_counter() - begun
+def _seconds(call: Callable) -> float:
+    """Return the median of three calls of a function, after one that compiles."""
+    taken = []
+    for _ in range(4):
+        begun = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - begun)
+    return statistics.median(taken[1:])

@@ -181,8 +181,8 @@ def time_short_runs(setup: Setup) -> Cost | str:
             why = (error.stderr.strip().splitlines() or [f"exit status {error.returncode}"])[-1]
         except (OSError, subprocess.SubprocessError):
             pass
-        # Of a slow model, perhaps one run was trained in time.
-        if cost := cost_of_runs(short, Path(folder)):
+        # If one run alone was trained in time, what it took is compiling as well.
+        if (cost := cost_of_runs(short, Path(folder))) and cost.runs > 1:
             return cost
         with suppress(OSError, ValueError):
             return Cost(measure=0.0, runs=0, **read_json(Path(steps)))
