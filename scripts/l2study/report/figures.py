@@ -28,6 +28,7 @@ from matplotlib.figure import Figure
 from l2study.core.files import replacing
 from l2study.core.scope_rows import for_seeds, widest
 from l2study.report import (
+    dose_figures,
     effect_figures,
     gap_figures,
     setups_figures,
@@ -49,7 +50,7 @@ def _figures_of(*modules: ModuleType) -> dict[str, Callable[[Study], Figure]]:
     }
 
 
-FIGURES = _figures_of(gap_figures, training_figures, effect_figures)
+FIGURES = _figures_of(gap_figures, dose_figures, training_figures, effect_figures)
 """Every figure by its name, in the order of the summary."""
 
 ACROSS = _figures_of(setups_figures)

@@ -13,6 +13,7 @@ from l2study.tables import across, build, datapackage
 from l2study.tables.choice import choice_table
 from l2study.tables.claims import claims_table
 from l2study.tables.derived import DERIVED_MEASURES, with_derived
+from l2study.tables.dose_response import dose_tables
 from l2study.tables.image_intervals import images_of
 from l2study.tables.ledger import read_ledger
 from l2study.tables.one_seed import one_seed_table
@@ -106,13 +107,19 @@ def tables_of(setup: Setup, ledger: dict, found: list[Run]) -> dict[str, pd.Data
     predicted = {(float(run.l2), run.seed): run.predictions for run in found if run.predictions}
     images = images_of(setup, predicted)
     choice = choice_table(runs, reference, confidence, images)
-    return tables | {
-        "gap": build.gap_table(histories, runs, setup.epochs, confidence, absent, images),
-        "contrasts": build.contrasts_table(runs, reference, confidence, absent, images),
-        "choice": choice,
-        "power": power_table(runs, reference, confidence, images),
-        "claims": claims_table(ledger, histories, runs, choice, setup.epochs, confidence, images),
-        "spread": spread_table(runs, confidence, absent),
-        "means": build.means_table(runs, measures, confidence, images),
-        "one_seed": one_seed_table(runs, choice, reference, confidence),
-    }
+    return (
+        tables
+        | dose_tables(runs, confidence, images)
+        | {
+            "gap": build.gap_table(histories, runs, setup.epochs, confidence, absent, images),
+            "contrasts": build.contrasts_table(runs, reference, confidence, absent, images),
+            "choice": choice,
+            "power": power_table(runs, reference, confidence, images),
+            "claims": claims_table(
+                ledger, histories, runs, choice, setup.epochs, confidence, images
+            ),
+            "spread": spread_table(runs, confidence, absent),
+            "means": build.means_table(runs, measures, confidence, images),
+            "one_seed": one_seed_table(runs, choice, reference, confidence),
+        }
+    )
