@@ -131,9 +131,10 @@ def test_of_a_note(study, note, text):
         ([1, 4, 16, 64], [2.0, 1.0, 1.1, 1.2], "Evaluate more (training.evaluate_at)."),
         ([1, 4, 16, 64], [2.0, 1.3, 1.2, 1.1], "Train for longer."),
         ([1, 2, 3, 4, 5], [2.0, 1.5, 1.0, 1.2, 1.1], "Train for longer."),
+        ([1, 8, 9, 10], [2.0, 1.0, 1.2, 1.1], "Train for longer."),
         ([1, 64], [1.0, 2.0], "Evaluate more (training.evaluate_at)."),
     ],
-    ids=["rises between", "falls", "every epoch", "two epochs"],
+    ids=["rises between", "falls", "every epoch", "all near the end", "two epochs"],
 )
 def test_where_no_rise_is_seen_the_note_says_what_would_show_one(study, epochs, curve, advice):
     histories = pd.DataFrame({"l2": 0.0, "seed": 0, "epoch": epochs, "val_ce": curve})
