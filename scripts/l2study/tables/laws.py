@@ -1,0 +1,169 @@
+"""Published laws of L2 and of seeds, each as a number that is 1 where the law holds.
+
+The ledger reports/claims/laws.yaml judges them.
+"""
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from l2study.core.design import Setup
+from l2study.tables import statistics
+from l2study.tables.image_intervals import spread_of, wide_mean
+from l2study.tables.statistics import Estimate
+
+ADAPTIVE = ("adadelta", "adam", "adamax", "nadam", "rmsprop")
+"""Optimisers that divide a gradient by its own size. A penalty alone then moves a weight by about
+the learning rate in each step, however small lambda is."""
+
+LEAST_BALANCE = 0.05
+"""Where less than this should be left of the balance, the biases decide what is left: nothing
+shrinks them."""
+
+
+def with_laws(runs: pd.DataFrame, setup: Setup, training_rows: int | None) -> pd.DataFrame:
+    """Return `runs` with the measures of laws on the weights as further columns.
+
+    Each compares a run with that of the same seed at lambda 0. It is NaN at lambda 0 and without
+    such a run, and where optimiser, regulariser or model are not those that the law is about.
+
+    `never_lit_decay`: only the penalty acts on the weights of inputs that are 0 in all training
+    images. SGD with L2, whose penalty is lambda |w|^2, and decoupled decay with any optimiser
+    multiply them by 1 - 2 rate lambda in each step. This is the logarithm of the share of their
+    norm that is left, over that of (1 - 2 rate lambda)^steps.
+
+    `never_lit_left`: an adaptive optimiser with L2 pulls them to zero instead, at every lambda.
+    This is the share of their norm that is left.
+
+    `balance_decay`: gradient flow keeps the squared norm of what goes into ReLU units less that of
+    what goes out of them (Du, Hu and Lee 2018, NeurIPS). With L2 on both it falls as
+    exp(-4 rate lambda steps) under SGD (Kobayashi, Akram and von Oswald 2024, NeurIPS). This is the
+    logarithm of the share of it that is left, over -4 rate lambda steps; of one hidden layer, and
+    only where at least `LEAST_BALANCE` should be left.
+
+    Args:
+        runs: with the measures of the final weights.
+        setup: the set-up of the runs.
+        training_rows: how many rows a run is trained on, None if that is not known.
+    """
+    table = runs.set_index(["l2", "seed"])
+    l2 = table.index.get_level_values("l2").to_numpy(float)
+    seeds = table.index.get_level_values("seed")
+    model, rate, steps = setup.config["model"], _rate(setup), _steps(setup, training_rows)
+    decoupled = model.get("regularizer") == "decoupled"
+
+    def left(values: pd.Series) -> np.ndarray:
+        """Return the share of the value at lambda 0 that is left; NaN at lambda 0."""
+        at_0 = values[l2 == 0].droplevel("l2").reindex(seeds).to_numpy(float)
+        return np.where(l2 > 0, values.to_numpy(float) / at_0, math.nan)
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        never_lit = left(table["weight_norm_never_lit"])
+        decay = np.log(never_lit) / (steps * np.log1p(-2 * rate * l2))
+        out = table["output_kernel_norm"]
+        share = left((table["norm_product"] / out) ** 2 - out**2)
+        expected = -4 * rate * l2 * steps
+        balance = np.where(expected > math.log(LEAST_BALANCE), np.log(share) / expected, math.nan)
+    plain_sgd = _optimizer(setup) == "sgd"
+    holds_for = {
+        "never_lit_decay": (decay, plain_sgd or decoupled),
+        "never_lit_left": (never_lit, _optimizer(setup) in ADAPTIVE and not decoupled),
+        "balance_decay": (balance, plain_sgd and not decoupled and _is_balanced(model)),
+    }
+    for name, (values, applies) in holds_for.items():
+        table[name] = np.where(np.isfinite(values), values, math.nan) if applies else math.nan
+    return table.reset_index()
+
+
+def _optimizer(setup: Setup) -> str | None:
+    """Return the optimiser of a set-up; None if it has a momentum, or arguments of its own."""
+    training = setup.config["training"]
+    optimizer = training["optimizer"]
+    return optimizer if isinstance(optimizer, str) and not training.get("momentum") else None
+
+
+def _rate(setup: Setup) -> float:
+    """Return the learning rate, NaN if it is a schedule."""
+    rate = setup.config["training"]["learning_rate"]
+    return rate if isinstance(rate, float) else math.nan
+
+
+def _steps(setup: Setup, training_rows: int | None) -> float:
+    """Return the number of training steps of a run, NaN if that is not known."""
+    if training_rows is None:
+        return math.nan
+    training = setup.config["training"]
+    return training["epochs"] * math.ceil(training_rows / training["batch_size"])
+
+
+def _is_balanced(model: dict) -> bool:
+    """Return whether a model is one hidden ReLU layer with L2 before and behind it."""
+    hidden = model.get("hidden_units", ())
+    return len(hidden) == 1 and model["activation"] == "relu" and model["regularize_output"]
+
+
+def independent_errors(right: np.ndarray, confidence: float) -> Estimate:
+    """Return the variance of accuracy over seeds, over what independent errors would give.
+
+    If every run erred on each image by a chance of the image's own, whatever it does on the others,
+    the variance over runs would be the mean over images of p (1 - p), over their number: Jordan
+    2024, "On the variance of neural network training with respect to test sets and distributions",
+    ICLR. Here p (1 - p) is the unbiased variance over seeds, so the ratio is 1 in the mean under
+    the law. The interval is Bonett's of the variance over seeds; the error of the mean over many
+    images is neglected.
+
+    Args:
+        right: 1.0 where a run is right about an image, else 0.0, shape (seeds, images).
+        confidence: of the interval.
+    """
+    n, images = right.shape
+    expected = right.var(axis=0, ddof=1).mean() / images if n > 1 else math.nan
+    if not expected > 0:
+        return Estimate(n=n)
+    found = statistics.variance_interval(right.mean(axis=1), confidence)
+    return Estimate(*(end / expected for end in found[:3]), n)
+
+
+def disagreement(predicted: np.ndarray, label: np.ndarray, confidence: float) -> Estimate:
+    """Return how often two seeds disagree, over how often one errs.
+
+    The two are equal in the mean if the runs together are calibrated (Jiang, Nagarajan, Baek and
+    Kolter 2022, "Assessing generalization of SGD via disagreement", ICLR). The interval is that of
+    `wide_mean`, for other seeds and images, of the linearised logarithm: a seed is in two of the
+    places of a pair (Hoeffding 1948, Annals of Mathematical Statistics 19, 293-325).
+
+    Args:
+        predicted: classes, shape (seeds, images).
+        label: the right classes, shape (images,).
+        confidence: of the interval.
+    """
+    n = len(predicted)
+    wrong = (predicted != label).astype(float)
+    if n < 2 or not wrong.any():
+        return Estimate(n=n)
+    apart = np.stack([(predicted != one).sum(axis=0) / (n - 1) for one in predicted])
+    value = apart.mean() / wrong.mean()
+    if not value:
+        return Estimate(0.0, n=n)
+    apart, wrong = apart / apart.mean(), wrong / wrong.mean()
+    of_seeds = (2 * apart - wrong).mean(axis=1)
+    found = wide_mean(of_seeds, [(1.0, spread_of(apart - wrong))]).interval(confidence)
+    return Estimate(value, *(value * math.exp(end - 1) for end in (found.low, found.high)), n)
+
+
+def slopes(cells: dict[float, pd.DataFrame], measure: str) -> pd.Series:
+    """Return, by seed, the slope of the logarithm of a measure over that of lambda, above 0.
+
+    By least squares, of the seeds that have a value above 0 at all of at least two lambdas.
+
+    Args:
+        cells: the runs of every lambda, indexed by seed.
+        measure: the column.
+    """
+    table = pd.concat({l2: cell[measure] for l2, cell in cells.items() if l2 > 0}, axis=1)
+    table = table[(table > 0).all(axis=1)]
+    if table.shape[1] < 2 or table.empty:
+        return pd.Series(dtype=float)
+    of_seeds = np.polyfit(np.log(table.columns.to_numpy(float)), np.log(table.to_numpy().T), 1)[0]
+    return pd.Series(of_seeds, table.index)
