@@ -22,11 +22,15 @@ LEAST_BALANCE = 0.05
 shrinks them."""
 
 
-def with_laws(runs: pd.DataFrame, setup: Setup, training_rows: int | None) -> pd.DataFrame:
-    """Return `runs` with the measures of laws on the weights as further columns.
+def with_laws(
+    histories: pd.DataFrame, runs: pd.DataFrame, setup: Setup, training_rows: int | None
+) -> pd.DataFrame:
+    """Return `runs` with the measures of laws as further columns.
 
-    Each compares a run with that of the same seed at lambda 0. It is NaN at lambda 0 and without
-    such a run, and where optimiser, regulariser or model are not those that the law is about.
+    `val_accuracy_max_epoch` is the first evaluated epoch with the highest validation accuracy. The
+    others are of weights. Each compares a run with that of the same seed at lambda 0. It is NaN at
+    lambda 0 and without such a run, and where optimiser, regulariser or model are not those that
+    the law is about.
 
     `never_lit_decay`: only the penalty acts on the weights of inputs that are 0 in all training
     images. SGD with L2, whose penalty is lambda |w|^2, and decoupled decay with any optimiser
@@ -43,6 +47,7 @@ def with_laws(runs: pd.DataFrame, setup: Setup, training_rows: int | None) -> pd
     only where at least `LEAST_BALANCE` should be left.
 
     Args:
+        histories: all rows of all runs.
         runs: with the measures of the final weights.
         setup: the set-up of the runs.
         training_rows: how many rows a run is trained on, None if that is not known.
@@ -73,6 +78,10 @@ def with_laws(runs: pd.DataFrame, setup: Setup, training_rows: int | None) -> pd
     }
     for name, (values, applies) in holds_for.items():
         table[name] = np.where(np.isfinite(values), values, math.nan) if applies else math.nan
+    highest = histories.sort_values(["val_accuracy", "epoch"], ascending=[False, True])
+    highest = highest.drop_duplicates(["l2", "seed"]).set_index(["l2", "seed"])["epoch"]
+    completed = table["status"] == "completed"
+    table["val_accuracy_max_epoch"] = highest.reindex(table.index).where(completed).astype(float)
     return table.reset_index()
 
 
@@ -110,23 +119,32 @@ def independent_errors(right: np.ndarray, confidence: float) -> Estimate:
     the variance over runs would be the mean over images of p (1 - p), over their number: Jordan
     2024, "On the variance of neural network training with respect to test sets and distributions",
     ICLR. Here p (1 - p) is the unbiased variance over seeds, so the ratio is 1 in the mean under
-    the law. The interval is Bonett's of the variance over seeds; the error of the mean over many
-    images is neglected.
+    the law. Both are means over the lambdas. The interval is Student's of the jackknife over seeds,
+    of the logarithm (Miller 1974, Biometrika 61, 1-15); the many images take next to no part in it.
 
     Args:
-        right: 1.0 where a run is right about an image, else 0.0, shape (seeds, images).
+        right: 1.0 where a run is right about an image, else 0.0, shape (lambdas, seeds, images).
         confidence: of the interval.
     """
-    n, images = right.shape
-    expected = right.var(axis=0, ddof=1).mean() / images if n > 1 else math.nan
-    if not expected > 0:
+    n, images = right.shape[1:]
+    expected = right.var(axis=1, ddof=1).mean() / images if n > 1 else math.nan
+    accuracy = right.mean(axis=2)
+    if not expected > 0 or not np.ptp(accuracy, axis=1).any():
         return Estimate(n=n)
-    found = statistics.variance_interval(right.mean(axis=1), confidence)
-    return Estimate(*(end / expected for end in found[:3]), n)
+
+    def log_ratio(accuracy: np.ndarray) -> float:
+        return math.log(accuracy.var(axis=1, ddof=1).mean() / expected)
+
+    whole = log_ratio(accuracy)
+    if n < 3:
+        return Estimate(math.exp(whole), n=n)
+    without = np.array([log_ratio(np.delete(accuracy, seed, axis=1)) for seed in range(n)])
+    found = statistics.mean_interval(n * whole - (n - 1) * without, confidence)
+    return Estimate(*(math.exp(end) for end in (whole, found.low, found.high)), n)
 
 
 def disagreement(predicted: np.ndarray, label: np.ndarray, confidence: float) -> Estimate:
-    """Return how often two seeds disagree, over how often one errs.
+    """Return how often two seeds disagree, over how often one errs; both as means over lambdas.
 
     The two are equal in the mean if the runs together are calibrated (Jiang, Nagarajan, Baek and
     Kolter 2022, "Assessing generalization of SGD via disagreement", ICLR). The interval is that of
@@ -134,16 +152,17 @@ def disagreement(predicted: np.ndarray, label: np.ndarray, confidence: float) ->
     places of a pair (Hoeffding 1948, Annals of Mathematical Statistics 19, 293-325).
 
     Args:
-        predicted: classes, shape (seeds, images).
+        predicted: classes, shape (lambdas, seeds, images).
         label: the right classes, shape (images,).
         confidence: of the interval.
     """
-    n = len(predicted)
-    wrong = (predicted != label).astype(float)
+    n = predicted.shape[1]
+    wrong = (predicted != label).mean(axis=0)
     if n < 2 or not wrong.any():
         return Estimate(n=n)
-    apart = np.stack([(predicted != one).sum(axis=0) / (n - 1) for one in predicted])
-    value = apart.mean() / wrong.mean()
+    others = ((predicted != predicted[:, [seed]]).mean(axis=0) for seed in range(n))
+    apart = np.stack([of_seed.sum(axis=0) / (n - 1) for of_seed in others])
+    value = float(apart.mean() / wrong.mean())
     if not value:
         return Estimate(0.0, n=n)
     apart, wrong = apart / apart.mean(), wrong / wrong.mean()

@@ -15,6 +15,7 @@ from l2study.tables.claims import claims_table
 from l2study.tables.derived import DERIVED_MEASURES, with_derived
 from l2study.tables.dose_response import dose_tables
 from l2study.tables.image_intervals import images_of
+from l2study.tables.laws import with_laws
 from l2study.tables.ledger import read_ledger
 from l2study.tables.one_seed import one_seed_table
 from l2study.tables.power import power_table
@@ -50,7 +51,9 @@ def write_tables(config: dict, ledger: Path, results: Path, *, allow_missing: bo
             faults.append(str(fault))
             continue
         if runs:
-            studied[setup.name] = tables_of(setup, claims, runs)
+            studied[setup.name] = tables_of(
+                setup, claims, runs, given.get("counts", {}).get("train")
+            )
             weights[setup.name] = weights_checksum(run.record for run in runs)
             # They take most of the memory, and writing the tables takes more.
             del runs
@@ -81,7 +84,9 @@ def write_tables(config: dict, ledger: Path, results: Path, *, allow_missing: bo
     write_json(folder / "datapackage.json", package)
 
 
-def tables_of(setup: Setup, ledger: dict, found: list[Run]) -> dict[str, pd.DataFrame]:
+def tables_of(
+    setup: Setup, ledger: dict, found: list[Run], training_rows: int | None = None
+) -> dict[str, pd.DataFrame]:
     """Return every table of one set-up by its name, of its runs.
 
     The tables `histories`, `runs` and `weight_histogram` have all runs. The others are of the
@@ -94,6 +99,7 @@ def tables_of(setup: Setup, ledger: dict, found: list[Run]) -> dict[str, pd.Data
     valueless = build.without_value(setup)
     runs = build.runs_table(found, valueless)
     runs = with_derived(histories, runs, build.regularised_kernels(found))
+    runs = with_laws(histories, runs, setup, training_rows)
     runs[list(valueless)] = math.nan
     absent = build.absent_measures(setup, runs)
     tables = {
