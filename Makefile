@@ -19,7 +19,8 @@
 PYTHON ?= python3
 CONFIG ?=
 VENV := .venv
-BIN := $(CURDIR)/$(VENV)/bin
+# Relative: the path of the project may have spaces and quotes.
+BIN := $(VENV)/bin
 
 .PHONY: study open plan adopt reproduce findings config lesson check test golden test-deps setup lock clean help
 
@@ -33,21 +34,21 @@ endif
 
 # Snakemake shows a traceback for a file that is absent or not YAML.
 study: setup
-	@$(if $(CONFIG),$(BIN)/python scripts/check_config.py $(CONFIG))
-	@$(BIN)/snakemake --cores all $(if $(CONFIG),--configfile $(CONFIG))
+	@$(if $(CONFIG),$(BIN)/python scripts/check_config.py "$(CONFIG)")
+	@$(BIN)/snakemake --cores all $(if $(CONFIG),--configfile "$(CONFIG)")
 	@echo "To see the report in a browser: make open$(if $(CONFIG), CONFIG=$(CONFIG))"
 
 open: setup
-	@$(BIN)/python scripts/open_report.py $(CONFIG)
+	@$(BIN)/python scripts/open_report.py $(if $(CONFIG),"$(CONFIG)")
 
 plan: setup
-	@$(BIN)/python scripts/plan.py $(if $(CONFIG),--configfile $(CONFIG))
+	@$(BIN)/python scripts/plan.py $(if $(CONFIG),--configfile "$(CONFIG)")
 
 adopt: setup
-	@$(BIN)/python scripts/adopt.py $(CONFIG)
+	@$(BIN)/python scripts/adopt.py $(if $(CONFIG),"$(CONFIG)")
 
 reproduce: study
-	@$(BIN)/python scripts/reproduce.py $(if $(CONFIG),--configfile $(CONFIG))
+	@$(BIN)/python scripts/reproduce.py $(if $(CONFIG),--configfile "$(CONFIG)")
 
 findings: setup
 	@$(BIN)/python scripts/findings.py
@@ -63,7 +64,7 @@ lesson: setup
 	    results/lesson/lesson.ipynb
 
 # tests/conftest.py says how many workers there are, what is theirs, and in which order.
-PYTEST = PATH="$(BIN):$$PATH" $(BIN)/python -m pytest --numprocesses auto --dist loadgroup \
+PYTEST = PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m pytest --numprocesses auto --dist loadgroup \
     --no-loadscope-reorder $(PYTEST_OPTIONS)
 
 check: setup

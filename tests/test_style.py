@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -81,3 +82,31 @@ def test_setup_leaves_an_environment_alone_that_is_only_linked(tmp_path):
     )
     assert done.returncode != 0 and ".venv is a link" in done.stderr
     assert (theirs / "kept").exists()
+
+
+@pytest.mark.parametrize(
+    ("target", "wanted"),
+    [
+        ("plan", [["scripts/plan.py", "--configfile", "my study.yaml"]]),
+        ("open", [["scripts/open_report.py", "my study.yaml"]]),
+        ("adopt", [["scripts/adopt.py", "my study.yaml"]]),
+        ("study", [["scripts/check_config.py", "my study.yaml"]]),
+    ],
+)
+def test_make_works_in_any_folder_and_with_any_name_of_a_configuration(tmp_path, target, wanted):
+    """A stand-in for the programs of the environment writes down what it is given."""
+    folder = tmp_path / 'it\'s a "folder" {of} mine ü'
+    (folder / ".venv" / "bin").mkdir(parents=True)
+    (folder / "envs").mkdir()
+    shutil.copy(PROJECT / "Makefile", folder)
+    for name in ("envs/requirements.txt", ".venv/complete"):
+        (folder / name).touch()
+    for name in ("python", "snakemake"):
+        program = folder / ".venv" / "bin" / name
+        program.write_text(f"#!{sys.executable}\nimport sys\nprint(sys.argv[1:])\n")
+        program.chmod(0o755)
+    command = ["make", "--silent", target, "CONFIG=my study.yaml"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said = [line for line in done.stdout.splitlines() if line.startswith("[")]
+    assert said[: len(wanted)] == [str(arguments) for arguments in wanted]

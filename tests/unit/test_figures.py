@@ -4,6 +4,7 @@ import multiprocessing
 import warnings
 from dataclasses import replace
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.container import BarContainer
@@ -72,6 +73,16 @@ def test_every_figure_has_a_caption_and_every_caption_a_figure():
 def test_the_files_of_a_figure_are_those_that_its_tables_are_made_from():
     assert figures.files_of("gap") == ["means", "runs"]
     assert figures.files_of("specification") == ["setups", "claims"]
+
+
+def test_a_picture_is_the_same_whatever_a_matplotlibrc_says(study):
+    def picture():
+        return figures.render(figures.draw("gap", study))
+
+    usual = picture()
+    hostile = {"text.usetex": True, "axes.facecolor": "pink", "figure.dpi": 37, "font.size": 20}
+    with mpl.rc_context(hostile | {"savefig.bbox": "tight", "lines.linestyle": ":"}):
+        assert picture() == usual
 
 
 # --- lambdas --------------------------------------------------------------------------------------

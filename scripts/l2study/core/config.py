@@ -77,7 +77,9 @@ def read_keys(path: str | os.PathLike) -> object:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which a key given twice is an error instead of the last one winning."""
+    """YAML in which a key given twice is an error instead of the last one winning, and so is a
+    number that is read as another one than a reader sees: 010 as 8, 1_000 as 1000, 1:30 as 90.
+    """
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict:
@@ -88,6 +90,18 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict:
     return loader.construct_mapping(node, deep=True)
 
 
+def _plain_number(loader: _Loader, node: yaml.ScalarNode) -> int | float:
+    of_kind = loader.construct_yaml_int if node.tag.endswith("int") else loader.construct_yaml_float
+    value = of_kind(node)
+    if re.search(r"[_:]|^[-+]?0[0-9bxo]", node.value):
+        raise ConfigError(
+            f"{node.value} would be read as {value:g}; allowed: plain decimal numbers"
+        )
+    return value
+
+
+for _tag in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _plain_number)
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
@@ -163,7 +177,9 @@ def _canonical(normal: dict) -> dict:
     if isinstance(training["evaluate_at"], list):
         training["evaluate_at"].sort()
     training.get("predict_at", []).sort()
-    if "factors" in normal:
+    if not normal.get("factors", True):
+        del normal["factors"]
+    elif "factors" in normal:
         normal["factors"] = {str(key): levels for key, levels in normal["factors"].items()}
     return normal
 

@@ -499,14 +499,14 @@ class Config(Keys):
         absent="exercise for MNIST with the network of the exercise, else general",
         example="general",
     )
-    factors: Annotated[dict[Any, Factor], Some] | None = key(
+    factors: dict[Any, Factor] | None = key(
         """What is varied besides lambda and seed. The study is then made in several set-ups: the
         configuration itself, called the base, and others that differ from it. A factor is a key of
         dataset, validation, model or training with a list of values; or a name of your own with
         levels, each with the keys that it changes. A value that the base has anyway may be in a
         list; null takes a key away. Adding a factor or a level trains its own runs only
         (docs/factors.md).""",
-        allowed="a mapping of one factor or more, each with its levels",
+        allowed="a mapping of factors, each with its levels",
         example={
             "training.batch_size": [32, 128],
             "dataset.train_size": [1000, 5000],

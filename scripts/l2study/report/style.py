@@ -19,7 +19,9 @@ WIDTH = 5.2
 """Width of every figure in inches. On a desk its text is as large as the page's. On a phone, where
 the figure shrinks, it is still legible."""
 
-STYLE = {
+# Matplotlib's own defaults first, whatever a matplotlibrc says.
+STYLE = {key: value for key, value in mpl.rcParamsDefault.items() if "backend" not in key}
+STYLE |= {
     "font.family": "DejaVu Sans",
     "font.size": 9.5,
     "axes.titlesize": 9.5,
