@@ -16,6 +16,7 @@ from scipy import special, stats
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 from l2study.tables import statistics
+from l2study.tables.crossed import grand_mean
 from l2study.tables.image_intervals import spread_of, wide_mean
 from l2study.tables.rounds import rounds
 from l2study.tables.spread import pooled_sd
@@ -119,6 +120,24 @@ def two_sources(variances: tuple[float, float, float], studies: int = 500) -> di
     return {name: count / studies for name, count in counts.items()}
 
 
+def crossed_mean(shape: tuple[int, ...], effect: float, rest: float) -> dict[str, float]:
+    """Return the coverage of intervals of the mean of a crossed design, whose sources are alike."""
+    draw, counts = np.random.default_rng(5), {"mean squares (used)": 0, "runs that share none": 0}
+    counts |= {"as if independent": 0}
+    for _ in range(STUDIES):
+        values = rest * draw.standard_normal(shape)
+        for axis, count in enumerate(shape):
+            values += effect * draw.standard_normal(
+                [count if axis == own else 1 for own in range(len(shape))]
+            )
+        diagonal = [values[(place,) * len(shape)] for place in range(min(shape))]
+        means = grand_mean(values), *map(statistics.mean_of, (diagonal, values.ravel()))
+        for name, mean in zip(counts, means, strict=True):
+            ends = mean.interval(0.95)
+            counts[name] += int(ends.low <= 0 <= ends.high)
+    return {name: count / STUDIES for name, count in counts.items()}
+
+
 def looking(needed: int) -> dict[str, float]:
     """Return the coverage of intervals of a study whose seeds are added until one is narrow."""
     half_width, held, student = 1.96 / math.sqrt(needed), 0, 0
@@ -157,6 +176,10 @@ def main() -> None:
     print("Intervals of components of variance of 4 x 4 runs: share that covers it")
     for variances_of in ((0.7, 0.1, 0.2), (0.02, 0.02, 0.96), (0, 0.2, 0.8)):
         show(f"  {variances_of}", two_sources(variances_of))
+    print("Intervals of the mean of a crossed design: share that covers it")
+    for shape in ((4, 4), (3, 5), (4, 4, 4), (2, 3, 4), (2, 3, 2, 3)):
+        for effect, rest in ((1.0, 1.0), (1.0, 0.3), (0.3, 1.0), (0.0, 1.0)):
+            show(f"  {shape}, sources {effect}, rest {rest}", crossed_mean(shape, effect, rest))
     print("Intervals of a mean, of seeds added until they are narrow: share that covers it")
     for needed in (12, 20, 40):
         show(f"  {needed} seeds needed", looking(needed))

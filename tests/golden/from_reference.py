@@ -11,6 +11,7 @@ from l2study.core.design import Design, Setup
 from l2study.core.files import read_json
 from l2study.core.measures import RUN_MEASURES
 from l2study.tables import build
+from l2study.tables.crossed import with_all_runs
 from l2study.tables.derived import DERIVED_MEASURES
 from l2study.tables.power import power_table
 from l2study.tables.spread import spread_table
@@ -38,13 +39,17 @@ def _of_setup(setup: Setup, histories: pd.DataFrame, runs: pd.DataFrame) -> dict
     absent = build.absent_measures(setup, runs)
     measures = [name for name in (*RUN_MEASURES, *DERIVED_MEASURES) if name not in absent]
     crossed = variance_table(setup, runs)
-    histories, runs = (build.independent(table, setup) for table in (histories, runs))
-    return {
+    every = histories, runs
+    histories, runs = (build.independent(table, setup) for table in every)
+    means = {
         "gap": build.gap_table(histories, runs, setup.epochs, confidence, absent).drop(
             columns="variance_images"  # of predictions
         ),
         "contrasts": build.contrasts_table(runs, reference, confidence, absent),
         "means": build.means_table(runs, measures, confidence),
+    }
+    return {
+        **(with_all_runs(means, setup, *every) if setup.crossed else means),
         "spread": spread_table(runs, confidence, absent),
         "power": power_table(runs, reference, confidence),
         **({"variance": crossed} if setup.is_crossed else {}),

@@ -63,11 +63,10 @@ def lambda_table(study: Study) -> Rows:
         "Generalisation gap": _means(study, "gap_generalisation", POINTS),
         "Norm, weights under L2": _without_intervals(_means(study, "weight_norm", rounded())),
     }
-    rows, runs = [], study.tables["runs"]
-    # Of a crossed design, those that the means are of.
-    for l2, group in runs[runs["seed"].isin(study.design.independent_seeds)].groupby("l2"):
-        complete = int((group["status"] == "completed").sum())
-        lost = len(group) - complete
+    rows, counts = [], study.shown["means"].groupby("l2")["n"].max()
+    for l2, group in study.tables["runs"].groupby("l2"):
+        complete = int(counts[l2])  # of a crossed design with a run lost, those that share no level
+        lost = int((group["status"] != "completed").sum())
         said = f"{complete}, {lost} diverged" if lost else f"{complete}"
         row = {"λ": _lambda(l2), "Runs": Number(complete, lambda _, said=said: said)}
         rows.append(row | {head: numbers[l2] for head, numbers in columns.items()})
@@ -165,7 +164,9 @@ def variance_sentences(study: Study) -> list[str]:
     """Return how much gaps vary over seeds, and whether a test could tell two lambdas apart."""
     contrasts = study.over_seeds["contrasts"]
     shown = contrasts[contrasts["measure"] == "gap_reported"]
-    pairs, tests = (int(shown["n"].max()), len(shown)) if len(shown) else (0, 0)
+    # the test is of runs that share no level, also where the means are of all
+    alone = len(study.design.independent_seeds)
+    pairs, tests = (min(int(shown["n"].max()), alone), len(shown)) if len(shown) else (0, 0)
     needed = seeds_of_exchange_test(tests, 1 - study.design.confidence)
     known = [(kind, number) for kind, number in _pooled_numbers(study) if number.interval]
     least = min(1.0, 2 * tests / 2**pairs)

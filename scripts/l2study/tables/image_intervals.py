@@ -59,7 +59,11 @@ def spread_of(table: np.ndarray) -> Spread:
 
 
 def wide_mean(
-    values: np.ndarray, parts: Sequence[tuple[float, Spread]], correction: float = 0.0
+    values: np.ndarray,
+    parts: Sequence[tuple[float, Spread]],
+    correction: float = 0.0,
+    narrow: Mean | None = None,
+    splits: int | None = None,
 ) -> Mean:
     """Return the mean over seeds with its standard error for other seeds and other images.
 
@@ -84,13 +88,16 @@ def wide_mean(
             else 0. The training sets of two splits overlap, so their results go together, and
             s_y^2 / S is too small. It is multiplied by 1 + S * correction (Nadeau and Bengio 2003).
             Validation images then differ between seeds: they are no part, s_y^2 has their share.
+        narrow: the mean for other seeds alone, where it is not that of independent runs. Its error
+            and degrees of freedom take the place of s_y / sqrt(S) and S - 1.
+        splits: how many splits there are; S if left out.
     """
-    narrow = statistics.mean_of(values)
+    narrow = statistics.mean_of(values) if narrow is None else narrow
     n, unknown = narrow.n, narrow._replace(error=math.nan, df=math.nan)
     if n < 2 or any(squares.images < 2 for _, squares in parts):
         return unknown
-    of_seeds = narrow.error**2 * (1 + n * correction)
-    variance, spread, least = of_seeds, of_seeds**2 / (n - 1), n - 1
+    of_seeds = narrow.error**2 * (1 + (splits or n) * correction)
+    variance, spread, least = of_seeds, of_seeds**2 / narrow.df, narrow.df
     for coefficient, squares in parts:
         images = squares.images
         share = coefficient**2 / (n * images)
@@ -100,7 +107,7 @@ def wide_mean(
             spread += (share * squares.rest) ** 2 / ((n - 1) * (images - 1))
             least = min(least, images - 1)
     df = max(variance**2 / spread, least) if spread else math.nan
-    seeds_alone = ((math.sqrt(of_seeds), n - 1),) if of_seeds else ()
+    seeds_alone = ((math.sqrt(of_seeds), narrow.df),) if of_seeds else ()
     return Mean(narrow.value, n, math.sqrt(variance), df, seeds_alone)
 
 
@@ -171,7 +178,13 @@ class Images:
         return all(needed <= run.keys() for run in runs)
 
     def mean(
-        self, measure: str, values: pd.Series, l2: float, against: float | None = None
+        self,
+        measure: str,
+        values: pd.Series,
+        l2: float,
+        against: float | None = None,
+        narrow: Mean | None = None,
+        splits: int | None = None,
     ) -> Mean | None:
         """Return the mean of a measure for other seeds and other images; None if there is none.
 
@@ -182,11 +195,14 @@ class Images:
             values: the measure of every run, or its difference from `against`, indexed by seed.
             l2: the lambda of the runs.
             against: the lambda that is compared with.
+            narrow, splits: see `wide_mean`.
         """
         values = values[np.isfinite(values.to_numpy(float))]
         lambdas = (l2,) if against is None else (l2, against)
         parts = self._parts(measure, lambdas, values.index.tolist())
-        return None if parts is None else wide_mean(values.to_numpy(float), parts, self.correction)
+        if parts is None:
+            return None
+        return wide_mean(values.to_numpy(float), parts, self.correction, narrow, splits)
 
     def variance(self, measure: str, l2: float, seeds: Sequence[int]) -> float:
         """Return the variance of a run's measure if only its images were drawn again.

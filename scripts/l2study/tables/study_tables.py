@@ -12,6 +12,7 @@ from l2study.core.runs import DamagedRunError, Run, read_runs, weights_checksum
 from l2study.tables import across, build, datapackage
 from l2study.tables.choice import choice_table
 from l2study.tables.claims import claims_table
+from l2study.tables.crossed import with_all_runs
 from l2study.tables.derived import DERIVED_MEASURES, with_derived
 from l2study.tables.dose_response import dose_tables
 from l2study.tables.image_intervals import images_of
@@ -92,7 +93,8 @@ def tables_of(
     The tables `histories`, `runs` and `weight_histogram` have all runs. The others are of the
     independent runs alone, which are all but in a crossed design. There, runs share initial
     weights, an order or a split, and are alike for that reason. Counted as if they were
-    independent, they would make every interval too narrow.
+    independent, they would make every interval too narrow. The means, contrasts and gaps of a
+    crossed design are of all runs, by its mean squares, see `crossed`.
     """
     reference, confidence = setup.reference, setup.confidence
     histories = build.histories_table(found)
@@ -108,24 +110,22 @@ def tables_of(
         "weight_histogram": build.histogram_table(found),
         "variance": variance_table(setup, runs),
     }
-    histories, runs = (build.independent(table, setup) for table in (histories, runs))
-    measures = [name for name in (*RUN_MEASURES, *DERIVED_MEASURES) if name not in absent]
     predicted = {(float(run.l2), run.seed): run.predictions for run in found if run.predictions}
-    images = images_of(setup, predicted)
+    images, every = images_of(setup, predicted), (histories, runs)
+    histories, runs = (build.independent(table, setup) for table in every)
+    measures = [name for name in (*RUN_MEASURES, *DERIVED_MEASURES) if name not in absent]
     choice = choice_table(runs, reference, confidence, images)
-    return (
-        tables
-        | dose_tables(runs, confidence, images)
-        | {
-            "gap": build.gap_table(histories, runs, setup.epochs, confidence, absent, images),
-            "contrasts": build.contrasts_table(runs, reference, confidence, absent, images),
-            "choice": choice,
-            "power": power_table(runs, reference, confidence, images),
-            "claims": claims_table(
-                ledger, histories, runs, choice, setup.epochs, confidence, images
-            ),
-            "spread": spread_table(runs, confidence, absent),
-            "means": build.means_table(runs, measures, confidence, images),
-            "one_seed": one_seed_table(runs, choice, reference, confidence),
-        }
-    )
+    means = {
+        "gap": build.gap_table(histories, runs, setup.epochs, confidence, absent, images),
+        "contrasts": build.contrasts_table(runs, reference, confidence, absent, images),
+        "means": build.means_table(runs, measures, confidence, images),
+    }
+    tables |= with_all_runs(means, setup, *every, images) if setup.crossed else means
+    tables |= dose_tables(runs, confidence, images)
+    return tables | {
+        "choice": choice,
+        "power": power_table(runs, reference, confidence, images),
+        "claims": claims_table(ledger, histories, runs, choice, setup.epochs, confidence, images),
+        "spread": spread_table(runs, confidence, absent),
+        "one_seed": one_seed_table(runs, choice, reference, confidence),
+    }
