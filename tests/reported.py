@@ -66,14 +66,16 @@ def add_across(folder, factors, full=False, **made) -> str:
     table = set_ups.setups_table(factors, full, **made)
     tables = set_ups.across_tables(table)
     del tables["all_claims"]
-    made_up = tables.pop("verdicts").set_index(["setup", "id"])["verdict"]
+    made_up = tables.pop("verdicts").set_index(["setup", "id"])["conclusion"]
     own = read_table(folder / "tables" / "claims.csv")
     claims = []
     for rank, name in enumerate(table.loc[table["completed"] > 0, "setup"]):
         rows = own.assign(setup=name, estimate=own["estimate"] * (1 + 0.1 * rank))
         if rank:
             whole = rows["estimand"] == "overall"
-            rows.loc[whole, "verdict"] = [made_up[name, claim] for claim in rows.loc[whole, "id"]]
+            rows.loc[whole, "conclusion"] = [
+                made_up[name, claim] for claim in rows.loc[whole, "id"]
+            ]
             rows["explains"] = rows["decisive"].where(rows["decisive"] == "yes")
         claims.append(rows)
     tables["claims"] = pd.concat(claims)

@@ -9,7 +9,9 @@ import pandas as pd
 BASE = "base"
 CLAIMS = ("penalty", "start", "small-weights", "small-gap", "negative-gap", "sensitivity", "creep",
           "takeaway")  # fmt: skip
-VERDICTS = ("supported", "contradicted", "artefact", "not resolved")
+VERDICTS = ("holds", "fails", "open", "not judged")
+FIGURES = {"small-gap": ("yes", "no", "open", "not judged"), "negative-gap": ("yes",) * 4}
+"""Whether the figure of a claim that has one is found, in the order of the conclusions."""
 
 ROBUSTNESS = {
     "batch_size": ("200", ["32", "128"]),
@@ -60,7 +62,7 @@ def across_tables(setups: pd.DataFrame, claims=CLAIMS, verdict=None, random_stat
     Args:
         setups: from `setups_table`; a set-up without completed runs has no rows elsewhere.
         claims: the ids of the claims.
-        verdict: what verdict a claim has in a set-up, a function of both; None for one of each.
+        verdict: what conclusion a claim has in a set-up, a function of both; None for one of each.
         random_state: seed of the numbers.
     """
     draw = np.random.default_rng(random_state)
@@ -71,7 +73,9 @@ def across_tables(setups: pd.DataFrame, claims=CLAIMS, verdict=None, random_stat
             said = verdict(claim, name) if verdict else VERDICTS[(place + (rank > 7)) % 4]
             value, half = draw.normal(0.004, 0.006), draw.uniform(0.001, 0.004)
             estimate = {
-                "setup": name, "id": claim, "claim": f"the claim {claim}", "verdict": said,
+                "setup": name, "id": claim, "claim": f"the claim {claim}", "conclusion": said,
+                "figure_found": dict(zip(VERDICTS, FIGURES[claim], strict=True))[said]
+                if claim in FIGURES else None,
                 "estimand": f"generalisation gap at lambda 0.01 minus that at 0 ({claim})",
                 "measure": "gap_generalisation", "l2": 0.01, "against": 0.0, "epoch": np.nan,
                 "estimate": value, "low": value - half, "high": value + half, "above": np.nan,
@@ -79,7 +83,7 @@ def across_tables(setups: pd.DataFrame, claims=CLAIMS, verdict=None, random_stat
             }  # fmt: skip
             whole.append(estimate | {"scope": "seeds"})
             row = {"detail": "", "statistic": "difference", "p": np.nan, "given": np.nan,
-                   "decides": "yes", "decisive": "yes"}  # fmt: skip
+                   "decides": "conclusion", "decisive": "yes", "at": None}  # fmt: skip
             rows.append(estimate | row)
             other = {"estimand": "something else", "estimate": 9.0, "decisive": "no"}
             rows.append(estimate | row | other)

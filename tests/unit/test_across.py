@@ -164,15 +164,16 @@ class TestVerdicts:
         for name, tables in study[1].items():
             claims = tables["claims"]
             whole = claims[claims["estimand"] == "overall"]
-            expected += [[name, *row] for row in whole[["id", "claim", "verdict"]].to_numpy()]
-        found = table[["setup", "id", "claim", "verdict"]].to_numpy().tolist()
+            said = ["id", "claim", "figure_found", "conclusion"]
+            expected += [[name, *row] for row in whole[said].to_numpy()]
+        found = table[["setup", *said]].to_numpy().tolist()
         assert found == expected
 
     def test_what_is_not_judged_has_no_estimate(self):
         _, tables = synthetic.made_tables("negative-gap", lambdas=[0, 0.001], seeds=[0, 1])
         table = verdicts(tables["claims"].assign(setup="base")).set_index("id")
         row = table.loc["negative-gap"]
-        assert row["verdict"] == "not judged"
+        assert row["conclusion"] == "not judged"
         assert math.isnan(row["estimate"])
 
 

@@ -8,27 +8,31 @@ import pytest
 
 import synthetic
 from l2study.report import claim_tables, claim_text
-from l2study.report.study import Study
+from l2study.report.study import Study, verdicts
 from l2study.tables.claims import ALSO
 
 CLAIM = {"note": "Named: {here}.", "rows": [{"statistic": "mean", "measure": "val_ce",
          "needs": {"otherwise": "There is no rise."}}]}  # fmt: skip
 USUAL = {
-    "statistic": "mean", "measure": "val_ce", "n": 5, "p": math.nan, "above": 0.0,
-    "below": math.nan, "verdict": "supported", "decides": "yes", "decisive": "no",
-    "explains": None, "name": None, "note": None, "note_lambdas": None, "note_epoch": None,
+    "statistic": "mean", "measure": "val_ce", "at": None, "l2": 0.01, "n": 5, "p": math.nan,
+    "above": 0.0, "below": math.nan, "half_widths": 3.2, "verdict": "within",
+    "decides": "conclusion", "decisive": "no", "explains": None, "name": None, "note": None,
+    "note_lambdas": None, "note_epoch": None,
 }  # fmt: skip
 
 
 def row(estimand, value=2.0, low=1.5, high=2.5, **more):
-    return USUAL | {"estimand": estimand, "estimate": value, "low": low, "high": high} | more
+    ends = {"low": low, "high": high, "low_adjusted": low, "high_adjusted": high}
+    return USUAL | {"estimand": estimand, "estimate": value} | ends | more
 
 
-def claim_of(verdict, *rows, by_seeds=None, **whole):
-    """Return the rows of a claim, the first of them the decisive one, and that of its verdict."""
+def claim_of(conclusion, *rows, figure_found=math.nan, **whole):
+    """Return the rows of a claim, the first of them the decisive one, and that of the whole."""
     rows = [rows[0] | {"decisive": "yes"}, *rows[1:]]
-    last = USUAL | {"estimand": "overall", "verdict": verdict, "decides": None, "decisive": None,
-                    "verdict_seeds": by_seeds or verdict, "seeds_needed": math.nan}  # fmt: skip
+    last = USUAL | {"estimand": "overall", "verdict": None, "decides": None, "decisive": None,
+                    "conclusion": conclusion, "conclusion_seeds": conclusion,
+                    "figure_found": figure_found, "figure_found_seeds": figure_found,
+                    "changes_with_epoch": None, "seeds_needed": math.nan}  # fmt: skip
     return pd.DataFrame([*rows, last | whole])
 
 
@@ -36,72 +40,109 @@ def claim_of(verdict, *rows, by_seeds=None, **whole):
 def study():
     """A study with the tables of claims and of choice."""
     setup, tables = synthetic.made_tables(lambdas=[0, 1e-4, 1e-2], seeds=[0, 1, 2])
-    return Study("made-up", setup.config, tables, {})
+    claims = tables["claims"].assign(setup="base")
+    return Study("made-up", setup.config, tables | {"verdicts": verdicts(claims)}, {})
 
 
-def said(study, verdict, *rows, claim=None, **whole):
-    return claim_text.found(claim_of(verdict, *rows, **whole), claim or {}, study)
+def said(study, conclusion, *rows, claim=None, **whole):
+    return claim_text.found(claim_of(conclusion, *rows, **whole), claim or {}, study)
 
 
 NEEDS = "The claim needs a value above 0."
 
 
+ADJUSTED = {"low_adjusted": -3.5, "high_adjusted": -0.5}
+
+
 @pytest.mark.parametrize(
-    ("verdict", "rows", "text"),
+    ("conclusion", "rows", "text"),
     [
-        ("supported", [row("gap")], f"Gap is 2.00 nats (95 % interval 1.50 to 2.50). {NEEDS}"),
-        ("supported", [row("gap"), row("other")], "agrees at least as clearly."),
-        ("supported", [row("gap"), *[row("other")] * 2], "The other 2 estimates that decide"),
+        ("holds", [row("gap")], f"Gap is 2.00 nats (95 % interval 1.50 to 2.50). {NEEDS}"),
+        ("holds", [row("gap"), row("other")], "The other estimate that decides agrees."),
+        ("holds", [row("gap"), *[row("other")] * 2], "The other 2 estimates that decide agree."),
         (
-            "contradicted",
+            "fails",
             [row("gap", 0.2, 0.1, 0.3, above=0.5)],
             "The claim needs a value above 0.5 nats. It is above 0, but too small.",
         ),
-        ("contradicted", [row("gap", -2, -3, -1)], f"−3.00 to −1.00). {NEEDS} That is ruled out."),
-        ("not resolved", [row("gap", 1, -1, 3, below=2)], "below 2 nats. This study cannot tell."),
+        ("fails", [row("gap", -2, -3, -1)], f"−3.00 to −1.00). {NEEDS} That is ruled out."),
+        # the interval that decides is the adjusted one, on the wrong side of the bound alone
         (
-            "not resolved",
+            "fails",
+            [row("gap", -2, -3, -1, **ADJUSTED), row("other")],
+            "is −2.00 nats (95 % interval, adjusted for 2 estimates, −3.50 to −0.500).",
+        ),
+        ("holds", [row("gap", 2, 1, 3, low_adjusted=-1, high_adjusted=5)], "interval 1.00 to 3.00"),
+        ("open", [row("gap", 1, -1, 3, below=2)], "below 2 nats. This study cannot tell."),
+        (
+            "open",
             [row("gap", 1, -1, 3, note="lowest_at_end", note_lambdas="0")],
             "cross-entropy at lambda 0 is lowest at the end. Train for longer.",
         ),
-        ("not resolved", [row("gap", *[math.nan] * 3)], f"Gap has no estimate here. {NEEDS}"),
+        ("open", [row("gap", *[math.nan] * 3)], f"Gap has no estimate here. {NEEDS}"),
         (
-            "supported",
+            "holds",
             [row("rank", 1.0, math.nan, math.nan, p=0.0046, statistic="trend")],
             f"Rank is 1.00 (one-sided p-value of Page's test: 0.0046). {NEEDS}",
-        ),
-        (
-            "artefact",
-            [row("figure"), row("source", decides="no", explains="yes")],
-            "Figure is 2.00 nats (95 % interval 1.50 to 2.50), as the exercise reports. But"
-            " something else explains it. Source is 2.00 nats (95 % interval 1.50 to 2.50).",
         ),
         (
             "not judged",
             [row("gap", verdict="not judged", note="lambdas_missing", note_lambdas="0.1 1")] * 2,
             "To judge this, add lambda 0.1 and 1 to the study.",
         ),
+        (
+            "not judged",
+            [row("gap", verdict="not judged", note="reference_chosen", note_lambdas="0")],
+            "Validation chooses no L2, so this does not apply.",
+        ),
     ],
 )
-def test_of_a_verdict(study, verdict, rows, text):
-    assert text in said(study, verdict, *rows)
-    assert said(study, verdict, *rows).count("To judge this") <= 1
+def test_of_a_conclusion(study, conclusion, rows, text):
+    assert text in said(study, conclusion, *rows)
+    assert said(study, conclusion, *rows).count("To judge this") <= 1
 
 
-def test_other_scopes_and_other_epochs_are_said(study):
-    also = row(f"{ALSO} epoch 4", verdict="artefact", decides="no")
-    text = said(study, "supported", row("gap"), also, by_seeds="artefact")
-    assert "For other seeds on these images it is an artefact; for other images too" in text
-    assert text.endswith("By the same rules it is artefact after epoch 4.")
+@pytest.mark.parametrize(
+    ("found", "verdict", "text"),
+    [
+        ("yes", "within", "(95 % interval 1.50 to 2.50): its figure is found."),
+        ("no", "outside", "(95 % interval 1.50 to 2.50): its figure is not found."),
+        ("open", "open", "; this does not tell whether its figure is found."),
+        ("not judged", "not judged", ""),
+    ],
+)
+def test_of_a_figure(study, found, verdict, text):
+    figure = row("figure", verdict=verdict, decides="figure")
+    words = said(study, "fails", row("gap", -2, -3, -1), figure, figure_found=found)
+    assert ("Measured as the claim did, figure is 2.00 nats" in words) == bool(text)
+    assert text in words
+
+
+def test_what_explains_a_figure_is_said(study):
+    cause = row("source", decides="no", explains="yes")
+    text = said(study, "fails", row("gap", -2, -3, -1), cause, figure_found="yes")
+    assert "Where that comes from: source is 2.00 nats (95 % interval 1.50 to 2.50)." in text
+
+
+def test_what_is_otherwise_for_other_seeds_alone_is_said(study):
+    text = said(study, "open", row("gap"), conclusion_seeds="holds", figure_found="open",
+                figure_found_seeds="yes")  # fmt: skip
+    assert text.endswith(
+        "For other seeds on these images alone, the figure is found and the conclusion holds."
+    )
+    assert "For other seeds" not in said(study, "open", row("gap"))
 
 
 def test_the_note_of_the_ledger_is_said_if_all_that_it_names_is_there(study):
     named = [row("x", 3.0, name="here"), row("y", 4.0, name="here", decides="no")]
-    assert "Named: 3.00 and 4.00." in said(study, "supported", *named, claim=CLAIM)
+    assert "Named: 3.00 and 4.00." in said(study, "holds", *named, claim=CLAIM)
     missing = row("y", math.nan, name="here", decides="no")
-    assert "Named" not in said(study, "supported", named[0], missing, claim=CLAIM)
+    assert "Named" not in said(study, "holds", named[0], missing, claim=CLAIM)
     chosen = {"note": "Chosen: {chosen}."}
-    assert "Chosen: 0." in said(study, "supported", row("x"), claim=chosen)
+    assert "Chosen: 0." in said(study, "holds", row("x"), claim=chosen)
+    largest, claim = row("x", at="largest", l2=0.1), {"note": "Largest: {largest}."}
+    assert "Largest: 0.1." in said(study, "holds", largest, claim=claim)
+    assert "Largest" not in said(study, "holds", row("x", l2=0.1), claim=claim)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +154,7 @@ def test_the_note_of_the_ledger_is_said_if_all_that_it_names_is_there(study):
         ({"note": "one_lambda"}, "add a second lambda to the study."),
         ({"note": "no_lambda_above_0"}, "add a lambda above 0 to the study."),
         ({"note": "no_lambda_chosen"}, "have a lambda at which no run diverges."),
-        ({"note": "no_value"}, "leaves nothing to measure here."),
+        ({"note": "no_value"}, "there is nothing to measure."),
         ({"note": "not_seen_here"}, "does not rule it out in another."),
         ({}, ""),
     ],
@@ -145,24 +186,47 @@ def test_where_no_rise_is_seen_the_note_says_what_would_show_one(study, epochs, 
     assert claim_text.note(found, CLAIM, own).endswith(advice)
 
 
+ALONE = pd.DataFrame({"conclusion": ["holds"]})
+
+
 @pytest.mark.parametrize(
-    ("whole", "text"),
+    ("conclusion", "whole", "text"),
     [
-        ({"clarity": "nothing"}, "There is nothing to judge by."),
-        ({"clarity": "clear"}, "Clear."),
-        ({"clarity": "narrow"}, "Narrow."),
-        ({"clarity": "open"}, "either way."),
-        ({"clarity": "open", "seeds_needed": 23}, "about 23 seeds in all would resolve it"),
-        ({"clarity": "open", "seeds_needed": 5}, "With as many seeds as here"),
-        ({"clarity": "open", "note": "images_leave_open"}, "the images leave too much open."),
+        ("not judged", {}, "There is nothing to judge by."),
+        ("holds", {}, "What decides is 3.2 half widths of its interval from the bound."),
+        ("open", {}, "It may come out either way."),
+        ("open", {"seeds_needed": 23}, "about 23 seeds in all would resolve it"),
+        ("open", {"seeds_needed": 5}, "With as many seeds as here"),
+        ("open", {"note": "images_leave_open"}, "the images leave too much open."),
+        ("fails", {"changes_with_epoch": "yes"}, "It changes with the epoch."),
+        ("fails", {"changes_with_epoch": "no"}, "It is the same after epoch 4 and epoch 12."),
+        ("fails", {"changes_with_epoch": "open"}, "Whether it changes with the epoch is open."),
     ],
 )
-def test_how_sure(whole, text):
-    assert text in claim_text.sure(claim_of("not resolved", row("gap"), **whole))
+def test_how_sure(conclusion, whole, text):
+    also = [row(f"{ALSO} epoch {epoch}", decides="no") for epoch in (4, 12)]
+    said = claim_text.sure(claim_of(conclusion, row("gap"), *also, **whole), ALONE)
+    assert text in said
+    assert "set-up" not in said
+
+
+def test_a_trend_is_as_sure_as_its_p_value_which_stands_elsewhere():
+    trend = row("rank", -1.0, math.nan, math.nan, p=0.001, statistic="trend", half_widths=math.nan)
+    assert claim_text.sure(claim_of("holds", trend), ALONE) == ""
+
+
+def test_in_how_many_set_ups_the_conclusion_is_the_same():
+    for others, text in ((["open", "holds"], "in 2 of 3 set-ups"), (["holds"], "in all 2 set-ups")):
+        elsewhere = pd.DataFrame({"conclusion": ["holds", *others]})
+        said = claim_text.sure(claim_of("holds", row("gap")), elsewhere)
+        assert said.endswith(f"The conclusion is the same {text}.")
 
 
 def test_a_whole_table_has_a_text_for_every_claim(study):
     rows = claim_tables.verdict_table(study)
     assert len(rows) == study.tables["claims"]["id"].nunique()
-    assert all(row["What we found"].endswith(".") and row["How sure"] for row in rows)
+    assert all(row["What we found"].endswith(".") for row in rows)
+    assert [str(row["Conclusion"]) for row in rows] == study.tables["verdicts"][
+        "conclusion"
+    ].tolist()
     assert any(row["Its figure"] == "−1.4 points" for row in rows)

@@ -148,8 +148,8 @@ def test_claims_of_one_name_but_other_words_are_kept_apart(studies):
     changed = replace(second, tables={**second.tables, "claims": claims.assign(claim=words)})
     before, after = (dict(comparison.verdicts([first, one])) for one in (second, changed))
     (own,) = set(claims.loc[claims["id"] == "small-weights", "claim"])
-    assert after["of another ledger"] == ["–", before[own][1]]
-    assert after[own] == [before[own][0], "–"]
+    assert after["of another ledger"] == [("", "–"), before[own][1]]
+    assert after[own] == [before[own][0], ("", "–")]
 
 
 @pytest.mark.parametrize("measure", ["gap_reported", "val_ce"])
@@ -201,7 +201,9 @@ class TestPage:
             claims = study.tables["claims"]
             overall = claims[claims["estimand"] == "overall"]
             found = [own[place] for _, own in comparison.verdicts(studies)]
-            assert found == overall["verdict"].tolist()
+            assert found == list(
+                zip(overall["figure_found"].fillna(""), overall["conclusion"], strict=True)
+            )
             choice = for_seeds(study.tables["choice"])
             chosen = [own[place][0] for _, own in comparison.choices(studies)]
             assert chosen == [f"λ = {l2:g}" for l2 in choice["l2"]]

@@ -193,10 +193,12 @@ class TestDescriptions:
         }
         assert allowed[("gap", "gap")] == list(GAPS)
         assert allowed[("power", "gap")] == list(power.POWER_GAPS)
-        assert set(allowed[("claims", "verdict")]) == {
-            judge.SUPPORTED, judge.CONTRADICTED, judge.ARTEFACT, judge.NOT_RESOLVED,
-            judge.NOT_JUDGED,
-        }  # fmt: skip
+        rows = [judge.WITHIN, judge.OUTSIDE, judge.OPEN, judge.NOT_JUDGED]
+        assert allowed[("claims", "verdict")] == rows
+        conclusions = [judge.HOLDS, judge.FAILS, judge.OPEN, judge.NOT_JUDGED]
+        assert allowed[("claims", "conclusion")] == conclusions
+        # no word of a row is one of a claim, unless it says the same
+        assert set(rows) & set(conclusions) == {judge.OPEN, judge.NOT_JUDGED}
         words = {field["name"]: field["description"] for field in tables["gap"]}["gap"]
         for kind, (first, second) in GAPS.items():
             same = "the same" if kind == "exchangeable" else f"{first} - {second}"

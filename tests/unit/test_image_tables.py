@@ -23,7 +23,8 @@ from l2study.tables.study_tables import tables_of
 from reported import CAPTIONS, write_results
 
 L2, SEEDS_OF_STUDY = (0.0, 1e-4, 0.01), (0, 1, 2, 3, 4)
-LEDGER = synthetic.ledger_of("small-gap")
+LEDGER = {"claims": [judge.after(claim, 4) for claim in synthetic.ledger_of("small-gap")["claims"]]}
+"""A claim on the last epoch."""
 
 
 @pytest.fixture(scope="module")
@@ -309,13 +310,13 @@ class TestClaims:
         means = made[3]["means"].set_index(["measure", "l2", "scope"]).sort_index()
         expected = means.loc[("test_accuracy", 0.0, SEEDS_AND_IMAGES), ["low", "high"]]
         assert row[["low", "high"]].tolist() == expected.tolist()
-        assert (row["scope"], row["verdict"]) == (SEEDS_AND_IMAGES, "not resolved")
-        assert (whole["verdict"], whole["verdict_seeds"]) == ("not resolved", "supported")
-        assert pd.isna(whole["scope"])
+        assert (row["scope"], row["verdict"]) == (SEEDS_AND_IMAGES, "open")
+        assert (whole["conclusion"], whole["conclusion_seeds"]) == ("open", "holds")
+        assert whole["scope"] == SEEDS_AND_IMAGES
 
     def test_nothing_is_said_where_both_scopes_agree(self, made):
         _, whole = self.judged(made, expect={"above": 0.1}).iloc
-        assert whole["verdict"] == whole["verdict_seeds"] == "supported"
+        assert whole["conclusion"] == whole["conclusion_seeds"] == "holds"
 
     @pytest.mark.parametrize(
         ("row", "scope"),
@@ -330,6 +331,56 @@ class TestClaims:
     )
     def test_scope_of_a_row(self, made, row, scope):
         assert self.judged(made, expect={"above": 0}, **row).iloc[0]["scope"] == scope
+
+    @pytest.mark.parametrize(
+        ("other", "scopes"),
+        [
+            ({"epoch": 4}, [SEEDS_AND_IMAGES] * 2),
+            # no predictions are kept after epoch 3
+            ({"epoch": 3}, [SEEDS] * 2),
+            ({"epoch": 3, "decides": False}, [SEEDS_AND_IMAGES, SEEDS]),
+            # a norm is no mean over images, and has nothing to say of other images
+            ({"measure": "weight_norm"}, [SEEDS_AND_IMAGES, SEEDS]),
+            # a ratio of means over images has no interval for other images
+            ({"statistic": "ratio", "at": [0.01], "against": 0}, [SEEDS] * 2),
+        ],
+    )
+    def test_all_rows_of_a_claim_are_judged_in_one_scope(self, made, other, scopes):
+        setup, _, images, tables = made
+        ledger = ledger_of(expect={"above": 0})
+        ledger["claims"][0]["rows"] += ledger_of(expect={"above": 0}, **other)["claims"][0]["rows"]
+        given = (tables["histories"], tables["runs"], tables["choice"])
+        *rows, whole = claims.claims_table(ledger, *given, setup.epochs, 0.95, images)["scope"]
+        assert rows == scopes
+        assert whole == scopes[0]
+
+
+def cut(found, epoch):
+    """Return the runs of a study as if it had ended after an earlier epoch."""
+    shorter = []
+    for run in found:
+        last = {part: run.predictions[part_at(part, epoch)] for part in PARTS}
+        history = run.history[run.history[:, 2] <= epoch]
+        shorter.append(run._replace(history=history, predictions=run.predictions | last))
+    return shorter
+
+
+def test_runs_that_are_alike_up_to_the_epoch_of_a_claim_have_the_same_verdicts():
+    """Whether the study ends there or goes on."""
+    config, found = synthetic.made_study(
+        lambdas=L2, seeds=SEEDS_OF_STUDY, epochs=16, predict_at=[4, 8, 12, 16]
+    )
+    ledger, judged = synthetic.ledger_of("small-gap", "negative-gap"), []
+    for epochs in (8, 12, 16):
+        training = config["training"] | {"epochs": epochs}
+        setup = Design.of(config | {"training": training}, checked=True).base
+        judged.append(tables_of(setup, ledger, cut(found, epochs))["claims"])
+    first, *others = judged
+    assert set(first.loc[first["decides"] != "no", "scope"]) == {SEEDS_AND_IMAGES}
+    same = [column for column in first if column != "changes_with_epoch"]
+    for other in others:
+        other = other[~other["estimand"].str.endswith("epoch 12")].reset_index(drop=True)
+        pd.testing.assert_frame_equal(first[same], other[same])
 
 
 @pytest.mark.slow  # makes a whole study

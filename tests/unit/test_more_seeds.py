@@ -5,16 +5,15 @@ import math
 import pytest
 
 from l2study.tables.claims import claim_seeds, row_seeds
-from l2study.tables.judge import CONTRADICTED, NOT_RESOLVED, SUPPORTED, Judged, Note
+from l2study.tables.judge import OPEN, OUTSIDE, WITHIN, Judged, Note
 from l2study.tables.power import seeds_needed
 from l2study.tables.statistics import Estimate
 
 
-def row(value, error, expect, *, n=10, verdict=NOT_RESOLVED, statistic="mean", **more):
+def row(value, error, expect, *, n=10, verdict=OPEN, statistic="mean", **more):
     estimate = Estimate(value, value - 2.26 * error, value + 2.26 * error, n)
     given = {"expect": expect, "statistic": statistic, "measure": "val_ce"}
-    more = {"decides": True} | more
-    return Judged(given, 0.01, estimate, verdict, verdict, error=error, **more)
+    return Judged(given, 0.01, estimate, estimate, verdict, error=error, **more)
 
 
 def test_a_row_needs_what_a_paired_t_test_needs_for_its_distance_to_the_bound():
@@ -50,7 +49,7 @@ def test_the_part_of_the_images_stays():
 @pytest.mark.parametrize(
     "item",
     [
-        row(1.0, 0.1, {"above": 0}, verdict=SUPPORTED),
+        row(1.0, 0.1, {"above": 0}, verdict=WITHIN),
         row(1.0, 0.5, {"above": 0}, note=Note("lowest_at_end", (0.0,))),
         row(1.0, math.nan, {"above": 0}),
     ],
@@ -59,11 +58,11 @@ def test_not_known(item):
     assert math.isnan(row_seeds(item, 0.95, 0.95))
 
 
-def test_all_rows_within_have_to_be_supported():
+def test_all_rows_within_have_to_be_within():
     rows = [row(1.0, 0.5, {"above": 0}), row(1.0, 0.8, {"above": 0})]
-    supported = row(1.0, 0.1, {"above": 0}, verdict=SUPPORTED)
-    beside = row(1.0, 9.0, {"above": 0}, decides=False)
-    assert claim_seeds([*rows, supported, beside], 0.95) == row_seeds(rows[1], 0.95, 0.95)
+    known = row(1.0, 0.1, {"above": 0}, verdict=WITHIN)
+    beside = row(1.0, 9.0, {"above": 0}, decides="no")
+    assert claim_seeds([*rows, known, beside], 0.95) == row_seeds(rows[1], 0.95, 0.95)
 
 
 def test_one_row_outside_is_enough():
@@ -75,8 +74,8 @@ def test_one_row_outside_is_enough():
 def test_a_row_that_waits_for_something_else_leaves_a_claim_open():
     waits = row(1.0, 0.5, {"above": 0}, note=Note("lowest_at_end", (0.0,)))
     assert math.isnan(claim_seeds([waits, row(1.0, 0.5, {"above": 0})], 0.95))
-    assert math.isnan(claim_seeds([row(1.0, 0.1, {"above": 0}, verdict=SUPPORTED)], 0.95))
+    assert math.isnan(claim_seeds([row(1.0, 0.1, {"above": 0}, verdict=WITHIN)], 0.95))
 
 
-def test_contradicted_row_is_resolved():
-    assert math.isnan(row_seeds(row(-1, 0.1, {"above": 0}, verdict=CONTRADICTED), 0.95, 0.95))
+def test_a_row_outside_its_bounds_is_resolved():
+    assert math.isnan(row_seeds(row(-1, 0.1, {"above": 0}, verdict=OUTSIDE), 0.95, 0.95))

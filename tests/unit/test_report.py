@@ -214,13 +214,14 @@ def test_request_to_stop_is_heard_in_a_cell(tmp_path):
 def test_cells_are_escaped_and_verdicts_marked():
     row = {
         "Claim": Words("a < b", "because"),
-        "Verdict": Verdict("not resolved"),
+        "Verdict": Verdict("not judged", "figure found"),
         "x": Number(1.0, fixed(1), 0.5, 1.5),
         "Evidence": Evidence("gap.csv", "gap"),
     }
     table = page.table([row], 'so "called"').data
     assert "a &lt; b<br><small>because</small>" in table
-    assert '<span class="verdict not-resolved">not resolved</span>' in table
+    verdict = '<span class="verdict not-judged">not judged</span><br><small>figure found</small>'
+    assert verdict in table
     assert "data-value=1.0>1.0<br><small>0.5 to 1.5</small></td>" in table
     assert '<a href="../tables/gap.csv">gap.csv</a>, <a href="#figure-gap">gap</a>' in table
     assert 'aria-label="so &#34;called&#34;"' in table

@@ -81,7 +81,10 @@ def test_verdict_map_has_a_mark_for_every_verdict_and_none_for_what_is_missing(o
     (ax,) = draw(one_at_a_time, "verdict_map").axes
     verdicts = one_at_a_time.tables["verdicts"]
     shown = marks(ax)
-    assert len(shown) == len(verdicts) == 88
+    found = verdicts[verdicts["figure_found"] == "yes"]
+    rings = {name for name in shown if name.startswith("figure of")}
+    assert rings == {f"figure of {row.id}, {row.setup}" for row in found.itertuples()}
+    assert len(shown) - len(rings) == len(verdicts) == 88
     columns = [tick.get_text() for tick in ax.get_xticklabels()]
     rows = [tick.get_text() for tick in ax.get_yticklabels()]
     assert columns[0] == "base ★"
@@ -91,7 +94,7 @@ def test_verdict_map_has_a_mark_for_every_verdict_and_none_for_what_is_missing(o
         (x,), (y,) = mark.get_data()
         assert columns[x].removesuffix(" ★") == words(row.setup)
         assert rows[y] == row.id
-        assert (mark.get_marker(), mark.get_mec()) == MARKS[row.verdict][:2]
+        assert (mark.get_marker(), mark.get_mec()) == MARKS[row.conclusion][:2]
 
 
 @pytest.mark.slow  # draws
@@ -152,13 +155,14 @@ def found(verdict, **options):
 
 
 def test_verdicts_on_a_claim_are_grouped_the_most_frequent_first():
-    odd = {"base": "artefact", "train_size~1000": "artefact", "epochs~8": "contradicted"}
-    facts = found(lambda claim, name: odd.get(name, "supported"), missing=["optimizer~sgd"])
-    assert list(facts["verdicts"]) == ["supported", "artefact", "contradicted"]
-    assert facts["verdicts"]["artefact"] == ["base", "train_size~1000"]
-    assert facts["verdicts"]["contradicted"] == ["epochs~8"]
+    odd = {"base": "open", "train_size~1000": "open", "epochs~8": "fails"}
+    facts = found(lambda claim, name: odd.get(name, "holds"), missing=["optimizer~sgd"])
+    assert list(facts["conclusions"]) == ["holds", "open", "fails"]
+    assert facts["conclusions"]["open"] == ["base", "train_size~1000"]
+    assert facts["conclusions"]["fails"] == ["epochs~8"]
     assert facts["without"] == ["optimizer~sgd"]
-    assert facts["close"] == {"artefact": 1, "supported": 2}
+    assert facts["close"] == {"open": 1, "holds": 2}
+    assert facts["figure"] is None
 
 
 def test_what_is_lost_is_named_with_its_number(one_at_a_time, full):
@@ -192,11 +196,14 @@ def test_advice_names_the_best_lambda_of_the_base_and_counts_those_of_the_others
 def test_map_table_has_the_verdicts_and_leads_to_the_pages(full):
     rows = setups_text.map_table(full)
     assert len(rows) == 12
-    verdicts = full.tables["verdicts"].set_index(["setup", "id"])["verdict"]
+    verdicts = full.tables["verdicts"].set_index(["setup", "id"])
     for row, name in zip(rows, full.tables["setups"]["setup"], strict=True):
+        own = {c: verdicts.loc[(name, c)] for c in set_ups.CLAIMS}
         assert {c: row[c] for c in set_ups.CLAIMS} == {
-            c: Verdict(verdicts[name, c]) for c in set_ups.CLAIMS
+            c: Verdict(one["conclusion"], "figure found" if one["figure_found"] == "yes" else "")
+            for c, one in own.items()
         }
+    assert {row["negative-gap"].beneath for row in rows} == {"figure found"}
     assert rows[2]["Set-up"].address == "../setups/learning_rate~0.1/report/report.html"
 
 

@@ -11,12 +11,16 @@ from l2study.report import claim_text
 from l2study.report.navigation import tables_folder
 from l2study.report.study import Study
 from l2study.report.table_cells import Evidence, Number, Rows, Verdict, Words
+from l2study.report.templates import listed
 
 
 def verdict_table(study: Study) -> Rows:
-    """Return a row per claim: its words and figure, the verdict, what was found, and how sure."""
+    """Return a row per claim: its words and figure, whether that is found and the conclusion
+    holds, what was found, and how sure.
+    """
     ledger = claim_text.ledger_of(study)
-    claims = study.tables["claims"]
+    claims, everywhere = study.tables["claims"], study.tables["verdicts"]
+    has_figures = claims["figure_found"].notna().any()
     rows = []
     for name, own in claims.groupby("id", sort=False):
         whole, claim = own[own["estimand"] == "overall"].iloc[0], ledger.get(name, {})
@@ -24,13 +28,20 @@ def verdict_table(study: Study) -> Rows:
         if any("given" in claim for claim in ledger.values()):
             # with a true minus sign
             row["Its figure"] = re.sub(r"(?<!\w)-(?=\d)", "−", claim.get("given", ""))
+        if has_figures:
+            row["Figure found"] = verdict(whole["figure_found"])
         row |= {
-            "Verdict": Verdict(whole["verdict"]),
+            "Conclusion": verdict(whole["conclusion"]),
             "What we found": claim_text.found(own, claim, study),
-            "How sure": claim_text.sure(own),
+            "How sure": claim_text.sure(own, everywhere[everywhere["id"] == name]),
         }
         rows.append(row)
     return rows
+
+
+def verdict(text: str) -> Verdict | str:
+    """Return the cell of a verdict; empty where there is none, as of a claim without a figure."""
+    return "" if pd.isna(text) else Verdict(text)
 
 
 def claims_text(study: Study) -> str:
@@ -54,17 +65,21 @@ def claims_text(study: Study) -> str:
 
 def _scopes(study: Study) -> str:
     """Return what the verdicts are for, if some are for other images too."""
-    if not (study.tables["claims"]["scope"] == SEEDS_AND_IMAGES).any():
+    whole = study.tables["claims"].query("estimand == 'overall'")
+    wide = whole.loc[whole["scope"] == SEEDS_AND_IMAGES, "id"]
+    if wide.empty:
         return ""
     return (
-        " Where an estimate is a mean over images after the last epoch, or a difference of such"
-        " means, the verdict is for other seeds and other validation and test images. All other"
-        " verdicts are for other seeds on these images."
+        f" What is said of {listed(wide)} is for other seeds and other validation and test images;"
+        " of the other claims, for other seeds on these images."
     )
 
 
 def claim_table(study: Study, claim: str) -> Rows:
-    """Return the rows of one claim: what is estimated, with interval, verdict and evidence."""
+    """Return the rows of one claim: what is estimated, with interval, verdict and evidence.
+
+    An estimate outside its bounds has the interval by which it is held against them.
+    """
     claims, ledger = study.tables["claims"], claim_text.ledger_of(study)
     rows = claims[(claims["id"] == claim) & (claims["estimand"] != "overall")]
     table = []
@@ -74,8 +89,11 @@ def claim_table(study: Study, claim: str) -> Rows:
         beneath = []
         if pd.notna(row.detail):
             beneath.append(f"{row.detail[0].upper()}{row.detail[1:]}.")
+        low, high, adjusted = claim_text.ends(row)
         if row.scope == SEEDS_AND_IMAGES:
             beneath.append("The interval is for other seeds and other images.")
+        if adjusted:
+            beneath.append("The interval is adjusted for the number of estimates that decide.")
         if pd.notna(row.p):
             beneath.append(f"The one-sided p-value of Page's test is {p_value(row.p)}.")
         if pd.notna(row.diverged_runs):
@@ -85,10 +103,10 @@ def claim_table(study: Study, claim: str) -> Rows:
         table.append(
             {
                 "Estimand": Words(row.estimand, " ".join(beneath)),
-                "Estimate": Number(row.estimate, form, row.low, row.high, unit.unit),
+                "Estimate": Number(row.estimate, form, low, high, unit.unit),
                 "The claim needs": bounds(row.above, row.below, unit),
                 "The exercise": Number(row.given, as_given(unit.scale), unit=unit.unit),
-                "Verdict": Verdict(row.verdict),
+                "Verdict": _verdict(row),
                 "Decides": row.decides,
                 "Evidence": Evidence(row.table, row.figure, tables_folder(study)),
             }
@@ -96,3 +114,11 @@ def claim_table(study: Study, claim: str) -> Rows:
     if rows["given"].isna().all():
         table = [{h: cell for h, cell in row.items() if h != "The exercise"} for row in table]
     return table
+
+
+def _verdict(row: tuple) -> Verdict | Words:
+    """Return where the interval of a row lies, or what is said of the claim after another epoch."""
+    if pd.notna(row.verdict):
+        return Verdict(row.verdict)
+    figure = "" if pd.isna(row.figure_found) else f"Figure found: {row.figure_found}."
+    return Words(f"conclusion: {row.conclusion}", figure)

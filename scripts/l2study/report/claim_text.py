@@ -13,9 +13,17 @@ import pandas as pd
 from l2study.core.files import read_yaml
 from l2study.core.labels import l2_label
 from l2study.core.paths import LEDGERS
-from l2study.core.wording import MISSING, bounds, form_of, interval, p_value, unit_of
+from l2study.core.wording import MISSING, bounds, fixed, form_of, interval, p_value, unit_of
 from l2study.report.study import Study
 from l2study.report.templates import REPORTS, paragraphs
+
+COLUMNS = ("figure_found", "conclusion")
+"""What is said of a whole claim, columns of the table of claims."""
+
+ALSO = "the same rules after"
+"""How the estimand of a row after another epoch begins."""
+
+HALF_WIDTHS = fixed(1)
 
 
 def ledger_of(study: Study) -> Mapping[str, dict]:
@@ -31,48 +39,68 @@ def _claims(path: Path) -> dict[str, dict]:
 
 
 def found(rows: pd.DataFrame, claim: Mapping, study: Study) -> str:
-    """Return why a claim has its verdict: the decisive estimate and what the claim needs it to be.
+    """Return what a study says of a claim: the decisive estimate and what the claim needs it to be,
+    and what its figure comes to.
 
     `rows` are those of the claim in the table of claims, and `claim` is its entry in the ledger.
     """
     whole = rows[rows["estimand"] == "overall"].iloc[0]
-    deciding = rows[rows["decides"] == "yes"]
-    decisive = [*rows[rows["decisive"] == "yes"].itertuples()]
-    decisive += rows[rows["explains"] == "yes"].itertuples()
-    noted = decisive
-    if whole["verdict"] == "not judged":
-        noted = deciding[deciding["verdict"] == "not judged"].itertuples()
-    others = rows[rows["estimand"].str.startswith("the same rules after")]
+    concluding = rows[rows["decides"] == "conclusion"]
+    decisive = next(rows[rows["decisive"] == "yes"].itertuples())
+    noted = [decisive]
+    if whole["conclusion"] == "not judged":
+        noted = concluding[concluding["verdict"] == "not judged"].itertuples()
+    explains = [*rows[rows["explains"] == "yes"].itertuples()]
     return " ".join(
         paragraphs(
             "claim_found",
-            verdict=whole["verdict"],
-            by_seeds=whole["verdict_seeds"],
-            rows=[_measured(row) for row in decisive],
-            deciding=len(deciding),
+            **whole[[f"{what}{how}" for what in COLUMNS for how in ("", "_seeds")]],
+            row=_measured(decisive),
+            others=len(concluding) - 1,
+            deciding=rows["decides"].isin(["figure", "conclusion"]).sum(),
+            figure=_figure(rows, whole["figure_found"]),
+            cause=_measured(explains[0]) if explains else None,
             notes=list(dict.fromkeys(filter(None, (note(row, claim, study) for row in noted)))),
             said=_said(rows, claim, study),
-            after={
-                estimand.rpartition(" ")[2]: verdict
-                for estimand, verdict in zip(others["estimand"], others["verdict"], strict=True)
-            },
             level=study.config["confidence"],
         )
     )
+
+
+def _figure(rows: pd.DataFrame, figure_found: str) -> dict | None:
+    """Return the estimate by which the figure of a claim is found or not; None without one."""
+    own = rows[rows["decides"] == "figure"]
+    sought = {"yes": ["within"], "no": ["outside"], "open": ["open", "outside"]}
+    own = own[own["verdict"].isin(sought.get(figure_found, []))]
+    return _measured(next(own.itertuples())) if len(own) else None
+
+
+def ends(row: tuple) -> tuple[float, float, bool]:
+    """Return the interval by which a row is judged, and whether it is adjusted.
+
+    An estimate outside its bounds is held against the interval that is adjusted for the number of
+    estimates that decide the claim.
+    """
+    beyond = row.estimate <= row.above or row.estimate >= row.below
+    if not beyond or pd.isna(row.low_adjusted):
+        return row.low, row.high, False
+    return row.low_adjusted, row.high_adjusted, row.low_adjusted != row.low
 
 
 def _measured(row: tuple) -> dict:
     """Return a row's estimate, written out, and what the claim needs it to be."""
     unit = unit_of(row.measure, row.statistic)
     form = form_of(unit)
+    low, high, adjusted = ends(row)
     return {
         "estimand": row.estimand,
         "value": None if pd.isna(row.estimate) else form(row.estimate),
         "unit": unit.unit,
         "p": "" if pd.isna(row.p) else p_value(row.p),
-        "interval": "" if pd.isna(row.low) else interval(row.low, row.high, form),
+        "interval": "" if pd.isna(low) else interval(low, high, form),
+        "adjusted": adjusted,
         "needed": bounds(row.above, row.below, unit),
-        "too_small": row.low > 0 and row.above > 0,
+        "too_small": low > 0 and row.above > 0,
     }
 
 
@@ -80,23 +108,24 @@ def _said(rows: pd.DataFrame, claim: Mapping, study: Study) -> str:
     """Return the note of the ledger on a claim; empty unless all that it names is there.
 
     In it {name} stands for the estimate of the row with that name, or for those at the lambdas that
-    decide, and {chosen} for the lambda that validation chooses.
+    decide, {chosen} for the lambda that validation chooses, and {largest} for the largest one.
     """
     choice = study.tables["choice"]
     chosen = choice.loc[choice["rule"] == "best", "l2"].iloc[0]
     named = {"chosen": [MISSING if pd.isna(chosen) else l2_label(chosen)]}
+    named["largest"] = [l2_label(l2) for l2 in rows.loc[rows["at"] == "largest", "l2"].dropna()]
     for row in rows[rows["name"].notna()].itertuples():
         form = form_of(unit_of(row.measure, row.statistic))
         named.setdefault(row.name, []).append(form(row.estimate))
     text = claim.get("note", "")
     spoken_of = {name for _, name, _, _ in Formatter().parse(text) if name}
-    if any(MISSING in named.get(name, [MISSING]) for name in spoken_of):
+    if any(MISSING in (named.get(name) or [MISSING]) for name in spoken_of):
         return ""
     return text.format(**{name: " and ".join(values) for name, values in named.items()})
 
 
 def note(row: tuple, claim: Mapping, study: Study) -> str:
-    """Return why a row of a claim is not judged or not resolved; empty without a note."""
+    """Return why a row of a claim is not judged or open; empty without a note."""
     if pd.isna(row.note):
         return ""
     lambdas = "" if pd.isna(row.note_lambdas) else str(row.note_lambdas)
@@ -137,17 +166,28 @@ def _is(entry: Mapping, row: tuple) -> bool:
     return same and "needs" in entry
 
 
-def sure(rows: pd.DataFrame) -> str:
-    """Return how clear the verdict on a claim is, and how many seeds would make it so."""
+def sure(rows: pd.DataFrame, elsewhere: pd.DataFrame) -> str:
+    """Return how far the decisive estimate on a claim is from its bound, how many seeds would
+    resolve what is open, and whether it is the same after other epochs and in other set-ups.
+
+    `elsewhere` are the verdicts on the claim in all set-ups.
+    """
     whole = rows[rows["estimand"] == "overall"].iloc[0]
-    there = rows.loc[rows["decides"] == "yes", "n"].max()
+    there = rows.loc[rows["decides"] == "conclusion", "n"].max()
+    (far,) = rows.loc[rows["decisive"] == "yes", "half_widths"]
     seeds = whole["seeds_needed"]
+    also = rows.loc[rows["estimand"].str.startswith(ALSO), "estimand"]
     return " ".join(
         paragraphs(
             "claim_sure",
-            clarity=whole["clarity"],
+            conclusion=whole["conclusion"],
+            half_widths="" if pd.isna(far) else HALF_WIDTHS(abs(far)),
             images_leave_open=whole["note"] == "images_leave_open",
             seeds=0 if pd.isna(seeds) else int(seeds),
             there=0 if pd.isna(there) else there,
+            changes=whole["changes_with_epoch"],
+            epochs=also.str.removeprefix(ALSO).str.strip().tolist(),
+            set_ups=len(elsewhere),
+            alike=(elsewhere["conclusion"] == whole["conclusion"]).sum(),
         )
     )

@@ -264,14 +264,23 @@ def _choice(row: tuple) -> tuple[str, str]:
     return f"λ = {l2_label(row.l2)}", f"test accuracy {accuracy}"
 
 
-def verdicts(studies: Sequence[Study]) -> list[tuple[str, list[str]]]:
-    """Return for every claim its words, and the overall verdict of every study or a dash.
+def verdicts(studies: Sequence[Study]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return for every claim its words, and of every study whether its figure is found, empty if it
+    has none, and whether the conclusion holds; a dash for a claim that the study does not judge.
 
     Claims of one id but other words are of other ledgers, with other rules, and are kept apart.
     """
     claims = (study.tables["claims"].set_index(["id", "claim"]) for study in studies)
-    found = [rows[rows["estimand"] == "overall"]["verdict"].to_dict() for rows in claims]
-    return [(words, own) for (_, words), own in _side_by_side(found)]
+    found = []
+    for rows in claims:
+        whole = rows.loc[rows["estimand"] == "overall", ["figure_found", "conclusion"]]
+        pairs = whole.fillna("").itertuples(index=False, name=None)
+        found.append(dict(zip(whole.index, pairs, strict=True)))
+    absent = "", MISSING
+    return [
+        (words, [absent if one == MISSING else one for one in own])
+        for (_, words), own in _side_by_side(found)
+    ]
 
 
 def _side_by_side(found: Sequence[Mapping]) -> list[tuple]:

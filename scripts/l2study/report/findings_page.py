@@ -82,32 +82,39 @@ def ranged(
 
 
 def verdict_table(study: Study) -> Rows:
-    """Return a row per claim: its words, its verdict in the base, and those of all set-ups."""
+    """Return a row per claim: its words, what is said of it in the base, and in all set-ups."""
     verdicts, rows = study.tables["verdicts"], []
+    count = verdicts["setup"].nunique()
     for _, own in verdicts.groupby("id", sort=False):
         base = own[own["setup"] == "base"].iloc[0]
         rows.append(
             {
                 "Claim": base["claim"],
-                "In the set-up closest to the exercise": Verdict(base["verdict"]),
-                f"In all {verdicts['setup'].nunique()} set-ups": ", ".join(
-                    filled(own["verdict"].value_counts().to_dict(), "{} {}")
-                ),
+                "Figure found": "" if pd.isna(base["figure_found"]) else base["figure_found"],
+                "Conclusion": Verdict(base["conclusion"]),
+                f"Figure found, in all {count} set-ups": counted(own["figure_found"]),
+                f"Conclusion, in all {count} set-ups": counted(own["conclusion"]),
             }
         )
     return rows
 
 
+def counted(found: pd.Series) -> str:
+    """Return how often each word occurs, the most frequent first; empty if none does."""
+    return ", ".join(filled(found.value_counts().to_dict(), "{} {}"))
+
+
 def question_table(studies: Mapping[str, Study]) -> Rows:
-    """Return a row per claim of the general ledger: its verdict in each study, by its heading."""
+    """Return a row per claim of the general ledger: its conclusion in each study, by heading."""
     found = {
-        heading: study.tables["claims"].query("estimand == 'overall'").set_index("claim")["verdict"]
+        heading: study.tables["verdicts"].query("setup == @study.setup")
         for heading, study in studies.items()
     }
+    found = {heading: rows.set_index("claim")["conclusion"] for heading, rows in found.items()}
     claims = next(iter(found.values())).index
     return [
         {"Claim": claim}
-        | {heading: Verdict(verdicts[claim]) for heading, verdicts in found.items()}
+        | {heading: Verdict(conclusions[claim]) for heading, conclusions in found.items()}
         for claim in claims
     ]
 
@@ -186,6 +193,7 @@ OFFERED = (
     link,
     ranged,
     verdict_table,
+    counted,
     question_table,
     chosen_table,
     three_parts,

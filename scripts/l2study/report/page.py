@@ -92,7 +92,7 @@ def claims(study: Study) -> HTML:
         about=claim_tables.claims_text(study),
         verdicts=claim_tables.verdict_table(study),
         details=[
-            (row.claim, row.verdict, claim_tables.claim_table(study, row.id))
+            (row.claim, row.conclusion, claim_tables.claim_table(study, row.id))
             for row in rows[rows["estimand"] == "overall"].itertuples()
         ],
     )

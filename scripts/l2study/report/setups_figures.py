@@ -28,40 +28,40 @@ from l2study.report.setup_names import (
 from l2study.report.study import Study
 
 MARKS = {
-    "supported": ("o", "#14618c", True),
-    "contradicted": ("X", "#b3470f", True),
-    "artefact": ("D", "#a87800", True),
-    "not resolved": ("o", "#5b6570", False),
+    "holds": ("o", "#14618c", True),
+    "fails": ("X", "#b3470f", True),
+    "open": ("o", "#5b6570", False),
     "not judged": ("_", "#5b6570", True),
 }
-"""The marker of every verdict, its colour, and whether it is filled."""
+"""The marker of every conclusion, its colour, and whether it is filled."""
 
-OTHER = ("s", "#5b6570", False)
-"""The mark of a verdict of another name."""
+RING = {"marker": "o", "ms": 13, "mfc": "none", "mec": "0.35", "mew": 1.0}
+"""What is around the mark of a claim whose figure is found."""
+
+OF_THE_SET_UP = ("chosen", "largest")
+"""Where the ledger takes a lambda from that each set-up has its own of."""
 
 MOST_COLUMNS = 18
 """With more set-ups than this, they are the rows of the verdict map."""
 
 POINTS = fixed(2, 100)
 
-BLUE = MARKS["supported"][1]
+BLUE = MARKS["holds"][1]
 
 PADS = (0.04167, 0.04167, 0.02)
 """The space around panels that is matplotlib's own."""
 
 
-def _mark(verdict: str, size: float) -> dict:
-    marker, colour, filled = MARKS.get(verdict, OTHER)
+def _mark(conclusion: str, size: float) -> dict:
+    marker, colour, filled = MARKS[conclusion]
     edge = 1.8 if marker == "_" else 1.2
     fill = colour if filled else "white"
     return {"marker": marker, "ms": size, "color": colour, "mfc": fill, "mew": edge}
 
 
 def _verdict_keys(found: pd.Series) -> list[Line2D]:
-    """Return the entries of a key for the verdicts that occur."""
-    there = set(found)
-    names = [*(v for v in MARKS if v in there), *sorted(there - set(MARKS))]
-    return [style.dot_key(name, **_mark(name, 7)) for name in names]
+    """Return the entries of a key for the conclusions that occur."""
+    return [style.dot_key(name, **_mark(name, 7)) for name in MARKS if name in set(found)]
 
 
 # --- the verdicts ---------------------------------------------------------------------------------
@@ -69,7 +69,10 @@ def _verdict_keys(found: pd.Series) -> list[Line2D]:
 
 @plot.draws("setups", "verdicts")
 def verdict_map(study: Study) -> Figure:
-    """The verdict on every claim in every set-up, one mark each, the base first."""
+    """The conclusion of every claim in every set-up, one mark each, the base first.
+
+    A ring around the mark says that the figure of the claim is found.
+    """
     setups, verdicts = study.tables["setups"], study.tables["verdicts"]
     if verdicts.empty:
         return style.message("No set-up has a verdict: there is nothing to draw.")
@@ -84,7 +87,9 @@ def verdict_map(study: Study) -> Figure:
     for row in verdicts[verdicts["setup"].isin(names)].itertuples():
         place = names.index(row.setup), claims.index(row.id)
         x, y = place if across else place[::-1]
-        ax.plot(x, y, ls="none", label=f"{row.setup} {row.id}", **_mark(row.verdict, 7))
+        ax.plot(x, y, ls="none", label=f"{row.setup} {row.id}", **_mark(row.conclusion, 7))
+        if row.figure_found == "yes":
+            ax.plot(x, y, ls="none", label=f"figure of {row.id}, {row.setup}", **RING)
     ax.set_xticks(range(len(columns)), [textwrap.fill(c, 34) for c in columns], rotation=90)
     ax.xaxis.tick_top()
     ax.set_xlim(-0.6, len(columns) - 0.4)
@@ -93,7 +98,9 @@ def verdict_map(study: Study) -> Figure:
     ax.spines[:].set_visible(False)
     size = (1, len(claims)) if across else (len(claims), 1)
     ax.add_patch(Rectangle((-0.5, -0.5), *size, color="0.5", alpha=0.12, lw=0, gid="base"))
-    keys = _verdict_keys(verdicts["verdict"])
+    keys = _verdict_keys(verdicts["conclusion"])
+    if (verdicts["figure_found"] == "yes").any():
+        keys.append(style.dot_key("its figure is found", **RING))
     drawing.legend(handles=keys, loc="outside lower left", ncols=3)
     return drawing
 
@@ -241,7 +248,7 @@ def specification(study: Study) -> Figure:
             _draw_curve(ax, claim, rows, setups)
     interval_key = f"{percent(study.config['confidence'])} interval"
     keys = [
-        *_verdict_keys(verdicts["verdict"]),
+        *_verdict_keys(verdicts["conclusion"]),
         Line2D([], [], color=style.GREY, lw=1.5, label=interval_key),
         Line2D([], [], color="0.1", lw=1.2, ls="--", label="what the claim needs"),
     ]
@@ -252,18 +259,21 @@ def specification(study: Study) -> Figure:
 def deciding(verdicts: pd.DataFrame, all_claims: pd.DataFrame, claim: str) -> pd.DataFrame:
     """Return the estimate that decided `claim` in the base, in every set-up; empty if none did.
 
-    A row has `setup`, `estimate`, `low`, `high`, the bounds, and the `verdict` on the whole claim
-    in that set-up. Rows are sorted by the estimate.
+    A row has `setup`, `estimate`, `low`, `high`, the bounds, and the `conclusion` on the whole
+    claim in that set-up. Rows are sorted by the estimate. Where it is at the lambda that validation
+    chooses, or at the largest, that is each set-up's own.
     """
     rows = all_claims[all_claims["id"] == claim]
     base = rows[(rows["setup"] == BASE) & (rows["decisive"] == "yes") & rows["estimate"].notna()]
     if base.empty:
         return base
     first = base.iloc[0]
-    same = rows[rows["estimand"] == first["estimand"]]
-    same = same[same["l2"].isna() if pd.isna(first["l2"]) else same["l2"] == first["l2"]]
-    whole = verdicts[verdicts["id"] == claim].set_index("setup")["verdict"]
-    same = same.drop_duplicates("setup").assign(verdict=lambda rows: rows["setup"].map(whole))
+    alike = ["statistic", "measure", "at", "against", "epoch", "decides"]
+    if first["at"] not in OF_THE_SET_UP:
+        alike.append("l2")
+    same = rows.merge(base.iloc[:1][alike], on=alike)
+    whole = verdicts[verdicts["id"] == claim].set_index("setup")["conclusion"]
+    same = same.drop_duplicates("setup").assign(conclusion=lambda rows: rows["setup"].map(whole))
     return same.dropna(subset="estimate").sort_values("estimate", kind="stable")
 
 
@@ -275,14 +285,17 @@ def _draw_curve(ax: Axes, claim: str, rows: pd.DataFrame, setups: pd.DataFrame) 
     names = [*there, *(name for name in in_order(setups) if name not in there)]
     for rank, row in enumerate(rows.itertuples()):
         ends = (unit.scale * end for end in (row.estimate, row.low, row.high))
-        mark = _mark(row.verdict, 5.5)
+        mark = _mark(row.conclusion, 5.5)
         plot.draw_row(ax, rank, *ends, width=1.5, label=f"{claim} {row.setup}", **mark)
     for rank in range(len(there), len(names)):
         plot.note_row(ax, rank, "no estimate")
     for side in ("above", "below"):
         if pd.notna(first[side]):
             ax.axvline(unit.scale * first[side], color="0.1", lw=1.2, ls="--", gid=side)
-    titled = textwrap.fill(_capital(first["estimand"]), 58, break_on_hyphens=False)
+    estimand = first["estimand"]
+    if first["at"] in OF_THE_SET_UP:
+        estimand = estimand.replace(f", {l2_label(first['l2'])},", ",")
+    titled = textwrap.fill(_capital(estimand), 58, break_on_hyphens=False)
     ax.set_title(titled, fontsize=8.5)
     above = {"xytext": (0, 18 + 10.5 * titled.count("\n")), "textcoords": "offset points"}
     ax.annotate(claim, (0, 1), xycoords="axes fraction", fontweight="bold", fontsize=9.5, **above)

@@ -95,24 +95,28 @@ def claim_sentences(study: Study) -> list[tuple[str, str, str]]:
 
 
 def claim_in_setups(study: Study, claim: str) -> dict:
-    """Return which set-ups have which verdict on a claim: `verdicts`, the most frequent first.
+    """Return in which set-ups the conclusion of a claim holds, fails or is open: `conclusions`, the
+    most frequent first.
 
-    `without` are the set-ups without a verdict, and `close` the verdicts of those that are close to
-    the exercise's figures, counted.
+    `without` are the set-ups without a verdict, `close` the conclusions in those that are close to
+    the exercise's figures, counted, and `figure` in how many set-ups its figure is found; None for
+    a claim without a figure.
     """
     setups, verdicts = study.tables["setups"], study.tables["verdicts"]
-    found = verdicts[verdicts["id"] == claim].set_index("setup")["verdict"]
+    own = verdicts[verdicts["id"] == claim].set_index("setup")
+    found, figure = own["conclusion"], own["figure_found"].dropna()
     names, groups = in_order(setups), {}
     for name in names:
         if name in found.index:
             groups.setdefault(found[name], []).append(name)
     # of verdicts that are equally frequent, the base's leads: the base comes first
-    most = max(groups, key=lambda verdict: len(groups[verdict]))
+    most = max(groups, key=lambda conclusion: len(groups[conclusion]))
     near = found[[name for name in close(setups) if name in found.index]]
     return {
-        "verdicts": {most: groups[most], **groups},
+        "conclusions": {most: groups[most], **groups},
         "without": [name for name in names if name not in found.index],
         "close": near.value_counts(sort=False).to_dict(),
+        "figure": (figure == "yes").sum() if len(figure) else None,
     }
 
 
@@ -122,7 +126,12 @@ def claim_in_setups(study: Study, claim: str) -> dict:
 def map_table(study: Study) -> Rows:
     """Return the verdicts as a table: a row per set-up, the base first, and a column per claim."""
     verdicts = study.tables["verdicts"]
-    found = verdicts.set_index(["setup", "id"])["verdict"].map(Verdict)
+    found = {
+        (row.setup, row.id): Verdict(
+            row.conclusion, "figure found" if row.figure_found == "yes" else ""
+        )
+        for row in verdicts.itertuples()
+    }
     return [
         {"Set-up": _link(study, name)}
         | {claim: found.get((name, claim), "") for claim in verdicts["id"].unique()}

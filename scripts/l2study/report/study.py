@@ -146,12 +146,13 @@ def read_results(folder: Path, setup: str = BASE) -> Study:
 
 
 def verdicts(claims: pd.DataFrame) -> pd.DataFrame:
-    """Return the verdict on every claim in every set-up, with the estimate that it rests on."""
+    """Return what is said of every claim in every set-up, with the estimate that it rests on."""
     if claims.empty:
         return claims
     columns = ["estimand", "measure", "l2", "against", "epoch", "estimate"]
     columns += ["low", "high", "above", "below", "n", "scope"]
-    whole = claims.loc[claims["estimand"] == "overall", ["setup", "id", "claim", "verdict"]]
+    said = ["setup", "id", "claim", "figure_found", "conclusion"]
+    whole = claims.loc[claims["estimand"] == "overall", said]
     deciding = claims.loc[claims["decisive"] == "yes", ["setup", "id", *columns]]
     return whole.merge(deciding, on=["setup", "id"], validate="1:1")
 

@@ -53,14 +53,15 @@ class Number:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A verdict on a claim or on one of its rows."""
+    """A verdict on a claim or on one of its rows, with a few words in smaller print beneath it."""
 
     kind: ClassVar[str] = "verdict"
     text: str
+    beneath: str = ""
 
     def __str__(self) -> str:
-        """The verdict."""
-        return self.text
+        """The verdict, then what is beneath it in brackets."""
+        return f"{self.text} ({self.beneath})" if self.beneath else self.text
 
 
 @dataclass(frozen=True)

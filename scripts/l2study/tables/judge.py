@@ -5,23 +5,30 @@ module applies the rules: it knows no claim and no figure.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from l2study.core.labels import l2_label
+from l2study.core.measures import MEASURES
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES
 from l2study.core.wording import seed_list
 from l2study.tables import ranks, statistics
 from l2study.tables.build import paired_differences
 from l2study.tables.derived import EPOCH_OF
 from l2study.tables.image_intervals import NO_IMAGES, Images
+from l2study.tables.ledger import BESIDE, CONCLUSION, FIGURE, decided_by
 from l2study.tables.statistics import Estimate
 
-SUPPORTED, CONTRADICTED, NOT_RESOLVED = "supported", "contradicted", "not resolved"
-ARTEFACT, NOT_JUDGED = "artefact", "not judged"
+OPEN, NOT_JUDGED = "open", "not judged"
+WITHIN, OUTSIDE = "within", "outside"
+"""Where the interval of a row lies, if it is not open or not judged."""
+FOUND, NOT_FOUND = "yes", "no"
+"""Whether the figure of a claim is found, measured as the claim measured it."""
+HOLDS, FAILS = "holds", "fails"
+"""What a fair measurement says of the conclusion of a claim."""
 
 
 class Sample(NamedTuple):
@@ -56,11 +63,10 @@ class Judged(NamedTuple):
     row: dict
     l2: float | None
     estimate: Estimate
-    verdict: str = NOT_RESOLVED
-    strict_verdict: str = NOT_RESOLVED
-    """The verdict with an interval widened for the number of rows that decide the claim."""
-    decides: bool = True
-    reproduces_figure: bool = False
+    adjusted: Estimate = Estimate()
+    """With the interval widened for the number of rows that decide the claim (Bonferroni)."""
+    verdict: str = OPEN
+    decides: str = CONCLUSION
     alternative_cause: bool = False
     p: float = math.nan
     """Of a trend: the one-sided p-value in the direction that the claim needs."""
@@ -91,8 +97,19 @@ class Judged(NamedTuple):
         return self.row.get(key, "").format(l2=name, epoch=self.row.get("epoch"))
 
 
+class Outcome(NamedTuple):
+    """What a study says of a claim; `figure_found` is None for a claim without a figure."""
+
+    figure_found: str | None
+    conclusion: str
+
+
 def judge_claim(claim: dict, sample: Sample, decided_at: Sequence[float] = ()) -> list[Judged]:
-    """Return every row of a claim, judged at every lambda that it is for.
+    """Return every row of a claim, judged at every lambda that it is for, all in one scope.
+
+    That is seeds and images, if every row that decides and is of a mean over images can be judged
+    for other images, and otherwise seeds for all rows. A measure that is no mean over images, such
+    as a norm, has an interval for other seeds in either case.
 
     Args:
         claim: an entry of the ledger.
@@ -100,24 +117,29 @@ def judge_claim(claim: dict, sample: Sample, decided_at: Sequence[float] = ()) -
         decided_at: of the rows for every lambda, those at these lambdas decide. If the study has
             none of these lambdas, or none are given, all rows do.
     """
-    deciding_lambdas = {l2 for l2 in sample.cells if l2 in decided_at} or set(sample.cells)
+    judged = _judge_rows(claim, sample, decided_at)
+    if any(_only_for_seeds(item) for item in judged if item.decides != BESIDE):
+        return _judge_rows(claim, sample._replace(images=NO_IMAGES), decided_at)
+    return judged
+
+
+def _judge_rows(claim: dict, sample: Sample, decided_at: Sequence[float]) -> list[Judged]:
+    """Return every row of a claim, each in the widest scope that it can have."""
+    named = {l2 for l2 in sample.cells if l2 > 0 and l2 in decided_at}
+    deciding_lambdas = named or set(sample.cells)
     cases = []
     for row in claim["rows"]:
-        beside = row.get("alternative_cause", False) or not row.get("decides", True)
         for l2 in _lambdas(row, sample):
             counts = row.get("at") != "every" or l2 is None or l2 in deciding_lambdas
-            cases.append((row, l2, counts and not beside, counts))
-    # Bonferroni: one false contradiction among the deciding rows would contradict the claim
-    deciding = max(1, sum(decides for _, _, decides, _ in cases))
-    strict = sample._replace(confidence=1 - (1 - sample.confidence) / deciding)
+            cases.append((row, l2, decided_by(row) if counts else BESIDE, counts))
+    deciding = sum(decides != BESIDE for _, _, decides, _ in cases)
+    strict = adjusted_confidence(sample.confidence, deciding)
     judged = []
     for row, l2, decides, counts in cases:
-        found = _judge(row, l2, sample)
+        found = _judge(row, l2, sample, sample.confidence if decides == BESIDE else strict)
         judged.append(
             found._replace(
-                strict_verdict=(_judge(row, l2, strict) if decides else found).verdict,
                 decides=decides,
-                reproduces_figure=counts and row.get("reproduces_figure", False),
                 alternative_cause=counts and row.get("alternative_cause", False),
                 diverged_runs=_diverged_runs(row, l2, sample),
                 at_deciding=counts,
@@ -126,68 +148,125 @@ def judge_claim(claim: dict, sample: Sample, decided_at: Sequence[float] = ()) -
     return judged
 
 
+def adjusted_confidence(confidence: float, deciding: int) -> float:
+    """Return the confidence of the interval by which one of the deciding rows fails a claim.
+
+    By Bonferroni: one row that is outside by chance would fail the whole claim.
+    """
+    return 1 - (1 - confidence) / max(1, deciding)
+
+
+def _only_for_seeds(item: Judged) -> bool:
+    """Return whether a row of a mean over images is judged for other seeds alone."""
+    of_images = bool(MEASURES[item.row["measure"]].images)
+    return of_images and item.scope == SEEDS and item.estimate.n > 0
+
+
+def scope_of(judged: Iterable[Judged]) -> str:
+    """Return what a claim is judged for: other images, too, if a row that decides is."""
+    wide = any(item.scope == SEEDS_AND_IMAGES for item in judged if item.decides != BESIDE)
+    return SEEDS_AND_IMAGES if wide else SEEDS
+
+
 def after(claim: dict, epoch: int) -> dict:
     """Return `claim` with `epoch` in place of the epochs that its rows name."""
     rows = [row | {"epoch": epoch} if "epoch" in row else row for row in claim["rows"]]
     return claim | {"rows": rows}
 
 
-def overall(judged: Iterable[Judged], artefact_if: Iterable[str]) -> str:
-    """Return the verdict on a whole claim from its rows, as the ledger explains it."""
+def outcome(judged: Iterable[Judged]) -> Outcome:
+    """Return what is said of a whole claim from its rows, as the ledger explains it."""
     judged = list(judged)
-    reported = [row for row in judged if row.reproduces_figure]
-    other_cause = [row for row in judged if row.alternative_cause]
-    deciding = [row for row in judged if row.decides]
-    if reported and other_cause and all(row.verdict == SUPPORTED for row in reported + other_cause):
-        fair = _all_of([row for row in deciding if not row.reproduces_figure])
-        if fair in artefact_if:
-            return ARTEFACT
-    return _all_of(deciding)
+    figure = [item.verdict for item in judged if item.decides == FIGURE]
+    conclusion = [item.verdict for item in judged if item.decides == CONCLUSION]
+    return Outcome(
+        _all_of(figure, FOUND, NOT_FOUND) if figure else None, _all_of(conclusion, HOLDS, FAILS)
+    )
 
 
-def _all_of(rows: list[Judged]) -> str:
-    if any(row.verdict == NOT_JUDGED for row in rows):
+def _all_of(verdicts: list[str], within: str, outside: str) -> str:
+    if NOT_JUDGED in verdicts:
         return NOT_JUDGED
-    if any(row.strict_verdict == CONTRADICTED for row in rows):
-        return CONTRADICTED
-    return SUPPORTED if all(row.verdict == SUPPORTED for row in rows) else NOT_RESOLVED
+    if OUTSIDE in verdicts:
+        return outside
+    return within if set(verdicts) == {WITHIN} else OPEN
 
 
-def decisive(judged: Iterable[Judged], verdict: str) -> list[Judged]:
-    """Return the rows that make the verdict on a claim.
+def changes(here: Outcome, elsewhere: Iterable[Outcome]) -> str | None:
+    """Return whether a claim comes out otherwise elsewhere: yes, no or open; None if unknown.
 
-    An artefact has two: the figure as reported, and where it comes from. A claim that is not judged
-    has all the rows that lack something. Any other verdict has one. Of several candidates, that is
-    the one whose estimate is farthest on the wrong side of its bounds, or else nearest to them,
-    counted in half widths of its interval.
+    yes needs the opposite to be shown: that one is open and the other is not is no difference.
     """
-    judged = list(judged)
-    deciding = [item for item in judged if item.decides]
-    if verdict == NOT_JUDGED:
-        return [item for item in deciding if item.verdict == NOT_JUDGED]
+    opposite, pairs = {frozenset((FOUND, NOT_FOUND)), frozenset((HOLDS, FAILS))}, set()
+    for other in elsewhere:
+        pairs |= {frozenset(pair) for pair in zip(here, other, strict=True) if None not in pair}
+    pairs = {pair for pair in pairs if NOT_JUDGED not in pair}
+    if not pairs:
+        return None
+    if pairs & opposite:
+        return "yes"
+    return OPEN if any(OPEN in pair for pair in pairs) else "no"
+
+
+def decisive(judged: Iterable[Judged], conclusion: str) -> Judged:
+    """Return the row that the conclusion on a claim rests on.
+
+    Of several candidates, that is the one whose estimate is farthest on the wrong side of its
+    bounds, or else nearest to them, counted in half widths of its interval. Half widths of two
+    scopes do not compare: rows for other images go before those for seeds alone.
+    """
+    deciding = [item for item in judged if item.decides == CONCLUSION]
     candidates = {
-        ARTEFACT: (
-            [r for r in judged if r.reproduces_figure],
-            [r for r in judged if r.alternative_cause],
-        ),
-        CONTRADICTED: ([r for r in deciding if r.strict_verdict == CONTRADICTED],),
-        SUPPORTED: (deciding,),
-        NOT_RESOLVED: ([r for r in deciding if r.verdict != SUPPORTED],),
-    }
-    return [min(rows, key=clearance) for rows in candidates[verdict]]
+        NOT_JUDGED: [item for item in deciding if item.verdict == NOT_JUDGED],
+        FAILS: [item for item in deciding if item.verdict == OUTSIDE],
+        HOLDS: deciding,
+        OPEN: [item for item in deciding if item.verdict != WITHIN],
+    }[conclusion]
+    wide = [item for item in candidates if item.scope == SEEDS_AND_IMAGES]
+    return min(wide or candidates, key=clearance)
+
+
+def cause(judged: Iterable[Judged], found: Outcome) -> Judged | None:
+    """Return the row that says where the figure comes from, if the conclusion from it fails."""
+    causes = [item for item in judged if item.alternative_cause]
+    shown = causes and all(item.verdict == WITHIN for item in causes)
+    return min(causes, key=clearance) if shown and found == (FOUND, FAILS) else None
 
 
 def clearance(item: Judged) -> tuple[float, float]:
     """Return how far an estimate lies within its bounds, in half widths of its interval and as is.
 
-    Without an interval the first is infinite.
+    On the scale on which the interval is symmetric: logarithms for a ratio. Without an interval
+    the first is infinite.
     """
-    value, expect = item.estimate.value, item.row["expect"]
-    within = min(value - expect.get("above", -math.inf), expect.get("below", math.inf) - value)
-    half = (item.estimate.high - item.estimate.low) / 2
+    value, low, high, above, below = _symmetric(item)
+    within = min(value - above, below - value)
+    half = (high - low) / 2
     if math.isnan(within):
         return -math.inf, -math.inf
     return (within / half if half > 0 else math.copysign(math.inf, within)), within
+
+
+def to_bound(item: Judged) -> tuple[float, bool]:
+    """Return how far the estimate is from its nearest bound, and whether it is within all bounds.
+
+    On the scale on which its interval is symmetric.
+    """
+    value, _, _, above, below = _symmetric(item)
+    distances = value - above, below - value
+    if min(distances) > 0:
+        return min(distances), True
+    return max(-d for d in distances if d <= 0), False
+
+
+def _symmetric(item: Judged) -> tuple[float, float, float, float, float]:
+    """Return estimate, ends and bounds on the scale on which the interval is symmetric."""
+    expect = item.row["expect"]
+    ends = expect.get("above", -math.inf), expect.get("below", math.inf)
+    numbers = (*item.estimate[:3], *ends)
+    if item.row["statistic"] != "ratio":
+        return numbers
+    return tuple(-math.inf if number <= 0 else math.log(number) for number in numbers)
 
 
 def _lambdas(row: dict, sample: Sample) -> list[float | None]:
@@ -195,6 +274,8 @@ def _lambdas(row: dict, sample: Sample) -> list[float | None]:
     present = list(sample.cells)
     if row.get("at") == "chosen":
         return [sample.chosen]
+    if row.get("at") == "largest":
+        return [max(present) or None]
     if row.get("at") != "every":
         return [float(l2) for l2 in row.get("at", [])] or [None]
     if "against" in row and float(row["against"]) not in present:
@@ -212,6 +293,8 @@ def _lacking(row: dict, l2: float | None, sample: Sample) -> Note | None:
         return Note("lambdas_missing", tuple(missing))
     if row.get("at") == "chosen" and l2 is None:
         return Note("no_lambda_chosen")
+    if row.get("at") == "chosen" and l2 == row.get("against"):
+        return Note("reference_chosen", (l2,))
     if "at" in row and l2 is None:
         return Note("no_lambda_above_0")
     if row["statistic"] == "trend" and len(present) < 2:
@@ -254,71 +337,97 @@ def _too_little(row: dict, sample: Sample) -> Note | None:
     return None
 
 
-def _judge(row: dict, l2: float | None, sample: Sample) -> Judged:
-    """Return what a row comes to, before it is known whether it decides."""
-    measure, expect = row["measure"], row["expect"]
-    cells, confidence = sample.cells, sample.confidence
+def _judge(row: dict, l2: float | None, sample: Sample, strict: float) -> Judged:
+    """Return what a row comes to, before it is known what it decides.
+
+    `strict` is the confidence of the interval by which the row is outside its bounds.
+    """
+    measure, cells = row["measure"], sample.cells
     found = Judged(row, l2, Estimate())
     if lacking := _lacking(row, l2, sample):
-        return found._replace(verdict=NOT_JUDGED, strict_verdict=NOT_JUDGED, note=lacking)
+        return found._replace(verdict=NOT_JUDGED, note=lacking)
     if "epoch" in row:
         cells = sample.at_epoch[row["epoch"]]
-    match row["statistic"]:
-        case "trend":
-            return found._replace(**_trend(cells, measure, expect, confidence))
-        case "largest":
-            values = statistics.finite(cells[l2][measure])
-            value = float(values.max()) if values.size else math.nan
-            verdict = _verdict(value, value, expect)
-            return found._replace(estimate=Estimate(value, n=values.size), verdict=verdict)
-        case "mean":
-            result = _mean(cells[l2][measure], row, l2, sample)
-        case "difference":
-            values = paired_differences(cells, measure, l2, float(row["against"]))
-            result = _mean(values, row, l2, sample)
-        case "ratio":
-            first, second = cells[l2][measure].align(cells[float(row["against"])][measure])
-            with np.errstate(divide="ignore", invalid="ignore"):
-                ratio = statistics.mean_of(np.log(first / second))
-            estimate = ratio.interval(confidence)
-            estimate = Estimate(*np.exp(estimate[:3]), estimate.n)
-            result = {"estimate": estimate, "error": ratio.error}
-        case "association":
-            runs = pd.concat(cells.values())
-            values = runs[row["with"]], runs[measure]
-            result = {"estimate": ranks.kendall(*values, runs.index, confidence)}
-        case "within":
-            runs = pd.concat(cells.values())
-            values = runs[row["with"]], runs[measure], runs["l2"]
-            result = {"estimate": ranks.kendall_within(*values, runs.index, confidence)}
-    found = found._replace(**result)
+    if row["statistic"] == "trend":
+        return found._replace(**_trend(cells, measure, row["expect"], sample.confidence, strict))
+    if row["statistic"] == "largest":
+        values = statistics.finite(cells[l2][measure])
+        value = float(values.max()) if values.size else math.nan
+        ends = Estimate(value, value, value)
+        verdict = _verdict(ends, ends, row["expect"])
+        return found._replace(estimate=Estimate(value, n=values.size), verdict=verdict)
+    interval, more = _estimator(row, l2, cells, sample)
+    estimate = interval(sample.confidence)
+    adjusted = estimate if strict == sample.confidence else interval(strict)
+    found = found._replace(estimate=estimate, adjusted=adjusted, **more)
     if why := _too_little(row, sample):
         return found._replace(note=why)
-    verdict = _verdict(found.estimate.low, found.estimate.high, expect)
-    if verdict == CONTRADICTED and row.get("possible"):
+    verdict = _verdict(estimate, adjusted, row["expect"])
+    if verdict == OUTSIDE and row.get("possible"):
         return found._replace(note=Note("not_seen_here"))
     return found._replace(verdict=verdict)
 
 
-def _mean(values: pd.Series, row: dict, l2: float, sample: Sample) -> dict:
-    """Return estimate, scope, error and floor of a mean over seeds, as fields of `Judged`.
+Interval = Callable[[float], Estimate]
+"""What has an estimate with its interval at a confidence."""
 
-    It is for other images too if the measure is a mean over images, at the last epoch.
+
+def _estimator(
+    row: dict, l2: float | None, cells: dict[float, pd.DataFrame], sample: Sample
+) -> tuple[Interval, dict]:
+    """Return the interval of a row at any confidence, and what else is known of the estimate."""
+    measure = row["measure"]
+    match row["statistic"]:
+        case "mean":
+            return _mean(cells[l2][measure], row, l2, sample)
+        case "difference":
+            values = paired_differences(cells, measure, l2, float(row["against"]))
+            return _mean(values, row, l2, sample)
+        case "ratio":
+            first, second = cells[l2][measure].align(cells[float(row["against"])][measure])
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ratio = statistics.mean_of(np.log(first / second))
+
+            def interval(confidence: float) -> Estimate:
+                estimate = ratio.interval(confidence)
+                return Estimate(*np.exp(estimate[:3]), estimate.n)
+
+            return interval, {"error": ratio.error}
+    runs = pd.concat(cells.values())
+    values = [runs[row["with"]], runs[measure]]
+    if row["statistic"] == "association":
+        return (lambda confidence: ranks.kendall(*values, runs.index, confidence)), {}
+    values.append(runs["l2"])
+    return (lambda confidence: ranks.kendall_within(*values, runs.index, confidence)), {}
+
+
+def _mean(values: pd.Series, row: dict, l2: float, sample: Sample) -> tuple[Interval, dict]:
+    """Return the interval of a mean over seeds, with scope, error and floor.
+
+    It is for other images too if the measure is a mean over images, of which the predictions after
+    the epoch of the row are known.
     """
-    last, narrow = max(sample.evaluated), statistics.mean_of(values)
-    if row.get("epoch", last) == last:
-        against = float(row["against"]) if "against" in row else None
-        if wide := sample.images.mean(row["measure"], values, l2, against):
-            return {
-                "estimate": wide.interval(sample.confidence),
-                "scope": SEEDS_AND_IMAGES,
-                "error": wide.error,
-                "floor": max(wide.error**2 - narrow.error**2, 0.0),
-            }
-    return {"estimate": narrow.interval(sample.confidence), "error": narrow.error}
+    narrow = statistics.mean_of(values)
+    against = float(row["against"]) if "against" in row else None
+    if wide := _images(row, sample).mean(row["measure"], values, l2, against):
+        return wide.interval, {
+            "scope": SEEDS_AND_IMAGES,
+            "error": wide.error,
+            "floor": max(wide.error**2 - narrow.error**2, 0.0),
+        }
+    return narrow.interval, {"error": narrow.error}
 
 
-def _trend(cells: dict[float, pd.DataFrame], measure: str, expect: dict, confidence: float) -> dict:
+def _images(row: dict, sample: Sample) -> Images:
+    """Return what the runs predict after the epoch of a row, which is the last if it names none."""
+    last = max(sample.evaluated)
+    epoch = row.get("epoch", last)
+    return sample.images if epoch == last else sample.images.at(epoch)
+
+
+def _trend(
+    cells: dict[float, pd.DataFrame], measure: str, expect: dict, confidence: float, strict: float
+) -> dict:
     """Return estimate, verdict and p-value of Page's test of a measure's trend over lambda.
 
     A lambda without a value is left out, and a seed without a value at one of the others.
@@ -328,21 +437,23 @@ def _trend(cells: dict[float, pd.DataFrame], measure: str, expect: dict, confide
     page = ranks.page_trend(table)
     if math.isnan(page.correlation):
         return {}
-    estimate, level = Estimate(page.correlation, n=page.n), (1 - confidence) / 2
+    estimate = Estimate(page.correlation, n=page.n)
     agrees, differs = page.p_increasing, page.p_decreasing
     if "below" in expect:
         agrees, differs = differs, agrees
-    verdict = NOT_RESOLVED
-    if min(agrees, differs) < level:
-        verdict = SUPPORTED if agrees < level else CONTRADICTED
+    verdict = OPEN
+    if agrees < (1 - confidence) / 2:
+        verdict = WITHIN
+    elif differs < (1 - strict) / 2:
+        verdict = OUTSIDE
     return {"estimate": estimate, "verdict": verdict, "p": agrees}
 
 
-def _verdict(low: float, high: float, expect: dict) -> str:
-    """Return the verdict of an interval on where the estimand must lie."""
+def _verdict(estimate: Estimate, adjusted: Estimate, expect: dict) -> str:
+    """Return where an estimand is shown to lie, by its interval and by the adjusted, wider one."""
     above, below = expect.get("above", -math.inf), expect.get("below", math.inf)
-    if math.isnan(low) or math.isnan(high):
-        return NOT_RESOLVED
-    if low > above and high < below:
-        return SUPPORTED
-    return CONTRADICTED if high <= above or low >= below else NOT_RESOLVED
+    if math.isnan(estimate.low) or math.isnan(estimate.high):
+        return OPEN
+    if estimate.low > above and estimate.high < below:
+        return WITHIN
+    return OUTSIDE if adjusted.high <= above or adjusted.low >= below else OPEN

@@ -14,6 +14,10 @@ from l2study.tables.derived import DERIVED_MEASURES, EPOCH_MEASURES
 SCHEMA = Path(__file__).resolve().parents[3] / "schemas" / "claims.schema.yaml"
 
 
+FIGURE, CONCLUSION, BESIDE = "figure", "conclusion", "no"
+"""What a row decides: whether the figure of a claim is found, what is concluded, or nothing."""
+
+
 class LedgerError(ValueError):
     """The claims ledger is not as it should be. The message is one line."""
 
@@ -26,6 +30,9 @@ RENAMED = {
     "elsewhere": "alternative_cause",
 }
 """The keys of version 1.0 that are called otherwise now."""
+
+GONE = {"artefact_if": "figure and conclusion are judged apart"}
+"""The keys of version 1.0 that are no longer there, and why."""
 
 
 def read_ledger(path: str | Path) -> dict:
@@ -42,6 +49,8 @@ def read_ledger(path: str | Path) -> dict:
         raise LedgerError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if former := next((key for key in _keys(ledger) if key in RENAMED), None):
         raise LedgerError(f"{path}: {former}: is called {RENAMED[former]} since version 2.0")
+    if former := next((key for key in _keys(ledger) if key in GONE), None):
+        raise LedgerError(f"{path}: {former}: leave it out, since version 2.0 {GONE[former]}")
     schema = read_yaml(SCHEMA)
     schema["$defs"] |= {
         "measure": {"enum": [*RUN_MEASURES, *DERIVED_MEASURES]},
@@ -50,6 +59,9 @@ def read_ledger(path: str | Path) -> dict:
     if error := best_match(Draft202012Validator(schema).iter_errors(ledger)):
         place = ".".join(str(step) for step in error.absolute_path) or "the ledger"
         raise LedgerError(f"{path}: {place}: {error.message[:300]}")
+    for claim in ledger["claims"]:
+        if not any(decided_by(row) == CONCLUSION for row in claim["rows"]):
+            raise LedgerError(f"{path}: {claim['id']}: no row decides its conclusion")
     named = recognising_rows(ledger)
     for name in ledger.get("exercise_check", {}).get("rows", []):
         if not any(row["name"] == name for row in named):
@@ -67,6 +79,14 @@ def _keys(value: object) -> Iterator[str]:
         yield from value
     for child in children if isinstance(value, (dict, list)) else ():
         yield from _keys(child)
+
+
+def decided_by(row: dict) -> str:
+    """Return what a row of the ledger decides, at a lambda that decides."""
+    if row.get("reproduces_figure", False):
+        return FIGURE
+    beside = row.get("alternative_cause", False) or not row.get("decides", True)
+    return BESIDE if beside else CONCLUSION
 
 
 def recognising_rows(ledger: dict) -> list[dict]:
