@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
 from l2study.core.predictions import PARTS, Predicted
-from l2study.report import figures
+from l2study.report import dose_text, figures
 from l2study.report.study import Study
 from l2study.tables import dose_response as dose
 from l2study.tables.image_intervals import Images
@@ -206,6 +207,20 @@ class TestFigure:
         for ax in drawing.axes:
             assert "points alone" in ax.texts[-1].get_text()
             assert "curve" not in {line.get_label() for line in ax.lines}
+
+
+def test_the_report_says_the_range_and_which_curves_fail(runs):
+    equivalence = dose.dose_tables(runs, 0.95)["equivalence"]
+    row = equivalence.set_index("measure").loc["val_ce"]
+    config = {"confidence": 0.95}
+    (text,) = dose_text.text(Study("made", config, {"equivalence": equivalence}, {}))
+    ends = " to ".join(l2_label(row[end]) for end in ("low_l2", "high_l2"))
+    assert f"95 % confidence, any lambda from {ends} is within 0.01 nats of the best" in text
+    assert "0.5 points of the best in validation accuracy" in text and "does not hold" not in text
+    failed = equivalence.assign(holds="no", best_l2=math.nan)
+    (text,) = dose_text.text(Study("made", config, {"equivalence": failed}, {}))
+    assert text.startswith("The curve over lambda of validation cross-entropy, validation accuracy")
+    assert dose_text.text(Study("made", config, {"equivalence": pd.DataFrame()}, {})) == []
 
 
 def test_what_has_a_curve_is_a_mean_over_the_images_of_one_part():

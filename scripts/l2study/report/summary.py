@@ -5,6 +5,7 @@ import re
 from l2study.report import (
     answer,
     claim_tables,
+    dose_text,
     one_seed_text,
     provenance,
     setups_text,
@@ -29,6 +30,7 @@ def summary(study: Study) -> str:
         question=QUESTION,
         answer=answer,
         claim_tables=claim_tables,
+        dose=dose_text,
         one_seed=one_seed_text,
         provenance=provenance,
         setups=setups_text,
