@@ -90,12 +90,18 @@ def across_tables(setups: pd.DataFrame, claims=CLAIMS, verdict=None, random_stat
     for rank, name in enumerate(there):
         value, half = 0.003 * draw.normal() + 0.004, draw.uniform(0.001, 0.004)
         best.append(
-            {"setup": name, "best_l2": 10.0 ** -(5 - rank % 4), "best_l2_low": 1e-5,
+            {"setup": name, "metric": "val_ce", "configured": "yes",
+             "best_l2": 10.0 ** -(5 - rank % 4), "best_l2_low": 1e-5,
              "best_l2_high": 0.01, "share": 0.8, "reference_l2": 0.0, "n": 10,
              "test_accuracy_difference": value, "test_accuracy_low": value - half,
              "test_accuracy_high": value + half, "test_ce_difference": -0.01,
              "test_ce_low": -0.02, "test_ce_high": -0.001,
-             "resolved": "yes" if abs(value) > half else "no"}
+             "resolved": "yes" if abs(value) > half else "no",
+             "grid": "inside", "next_l2": np.nan, "picked": 1, "test_accuracy_left_out": value,
+             "test_accuracy_regret": 0.001, "test_accuracy_regret_one_seed": 0.002,
+             "test_ce_regret": 0.001, "test_ce_regret_one_seed": 0.002,
+             "other_l2": 10.0 ** -(5 - rank % 4), "other_difference": 0.0,
+             "metrics_differ": "no"}
         )  # fmt: skip
         if name == BASE:
             continue

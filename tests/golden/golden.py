@@ -46,10 +46,30 @@ CHANGES = {
         ("setups", "close_to_given"): "matches_exercise",
         ("one_seed", "says"): "finding",
         ("one_seed", "by_seeds"): "which_seeds",
+        ("choice", "val_ce_mean"): "mean",
+        ("choice", "val_ce_se"): None,  # now that of a difference
+        **{
+            ("best", f"test_{of}_{end}"): None  # count that lambda was chosen
+            for of in ("accuracy", "ce")
+            for end in ("low", "high")
+        },
+        ("best", "resolved"): None,
     },
     # columns that are new, or say by a key what a sentence said
     "new": {
         "claims": {"name", "note", "note_lambdas", "note_epoch", "explains", "clarity"},
+        "choice": {
+            *("metric", "configured", "difference", "difference_se", "grid", "next_l2"),
+        },
+        "best": {
+            *("metric", "configured", "picked", "grid", "next_l2", "resolved", "metrics_differ"),
+            *("other_l2", "other_difference", "other_low", "other_high"),
+            *(
+                f"test_{of}_{name}"
+                for of in ("accuracy", "ce")
+                for name in ("low", "high", "left_out", "regret", "regret_one_seed")
+            ),
+        },
         "power": {"scope", "least_difference", "images", "seeds_with_images"},
     },
     "new_tables": {"spread", "dose_response", "equivalence"},
@@ -57,6 +77,7 @@ CHANGES = {
     # tables whose numbers are those of all runs of a crossed design
     "of_all_runs": {("golden-crossed", name) for name in ("means", "contrasts", "gap")},
     "scoped": {"power"},  # tables that have got rows for other images too
+    "by_metric": {"choice", "best"},  # tables that have got rows for another metric
     "keys": {},  # the same for keys of run.json and of a file of measures
     "new_keys": {"program", "predict_at"},  # keys of run.json that are new
     # measures that are of other images too only now, as their predictions are kept
@@ -222,6 +243,13 @@ def table(before: Path, now: Path, path: Path) -> Iterator[str]:
     new = pd.read_csv(now / path, dtype=str, keep_default_na=False)
     if path.stem in CHANGES["scoped"]:
         new = new[new["scope"] == "seeds"].reset_index(drop=True)
+    if path.stem in CHANGES["by_metric"]:
+        new = new[new["configured"] == "yes"].reset_index(drop=True)
+    if path.stem == "choice":  # the rule of one standard error has another error
+        old, new = (
+            rows[rows["rule"] != "one_standard_error"].reset_index(drop=True)
+            for rows in (old, new)
+        )
     new = new[[c for c in new if c not in CHANGES["new"].get(path.stem, ())]]
     if path.stem in ("contrasts", "means"):
         new = new[~new["measure"].isin(CHANGES["wider"]) | (new["scope"] == "seeds")]

@@ -13,7 +13,6 @@ from l2study.core.config import ConfigError
 from l2study.core.design import Design, Setup
 from l2study.core.files import write_json, write_table
 from l2study.core.measures import OPTIONAL
-from l2study.core.scope_rows import widest
 from l2study.report.study import verdicts
 from l2study.tables import across, build, datapackage
 from l2study.tables.ledger import LedgerError, read_ledger
@@ -26,6 +25,9 @@ OVERFITTING = synthetic.Effects(
 FACTORS = ["batch_size", "noise"]
 COMPARED = [name for name in build.COMPARED if name != "gap_exchangeable"]
 """What is compared in set-ups whose validation images are the last of the file."""
+
+
+EMPTY = pd.DataFrame()
 
 
 def setup(config, **levels):
@@ -68,12 +70,6 @@ def lost():
 def table(study):
     """The interactions of `study`."""
     return across.interactions_table(*study)
-
-
-@pytest.fixture(scope="module")
-def chosen():
-    """The tables of a set-up in which validation chooses lambda 0.01."""
-    return synthetic.made_tables("start", epochs=3, effects=OVERFITTING)[1]
 
 
 def first(design, count):
@@ -244,55 +240,6 @@ class TestInteractions:
         assert set(table["diverged_seeds"]) == {"0 1 3 5"}
 
 
-class TestBest:
-    def test_against_scipy(self, chosen):
-        row = across.best_table({"base": chosen}).iloc[0]
-        runs = chosen["runs"]
-        means = runs.groupby("l2")["val_ce"].mean()
-        assert row["best_l2"] == means.idxmin() == 0.01
-        assert (row["reference_l2"], row["n"], row["resolved"]) == (0, 6, "yes")
-        choice = widest(chosen["choice"], ["rule"]).set_index("rule").loc["best"]
-        for column, source in (("share", "share"), ("best_l2_low", "l2_low"),
-                               ("best_l2_high", "l2_high")):  # fmt: skip
-            assert row[column] == choice[source]
-        for measure in ("test_accuracy", "test_ce"):
-            wide = runs.pivot(index="seed", columns="l2", values=measure)
-            test = stats.ttest_rel(wide[0.01], wide[0.0])
-            difference = row[f"{measure}_difference"]
-            assert difference == pytest.approx((wide[0.01] - wide[0.0]).mean())
-            # they are for other images, too
-            ends = test.confidence_interval(0.95)
-            assert row[f"{measure}_low"] <= ends.low and row[f"{measure}_high"] >= ends.high
-
-    @pytest.mark.parametrize(
-        ("low", "high", "expected"),
-        [(0.1, 0.3, "yes"), (-0.3, -0.1, "yes"), (0.0, 0.3, "no"), (math.nan, math.nan, "no")],
-    )
-    def test_resolved_if_the_interval_of_accuracy_excludes_0(self, chosen, low, high, expected):
-        contrasts = chosen["contrasts"].copy()
-        contrasts.loc[contrasts["measure"] == "test_accuracy", ["low", "high"]] = [low, high]
-        table = across.best_table({"base": chosen | {"contrasts": contrasts}})
-        assert table.loc[0, "resolved"] == expected
-
-    def test_the_reference_gains_nothing_over_itself(self, chosen):
-        choice = chosen["choice"].assign(l2=0.0)
-        row = across.best_table({"base": chosen | {"choice": choice}}).iloc[0]
-        assert row["best_l2"] == row["reference_l2"] == 0
-        assert (row["test_accuracy_difference"], row["test_ce_difference"]) == (0, 0)
-        assert (row["resolved"], row["n"]) == ("no", 6)
-
-    def test_a_reference_without_a_completed_run_is_not_compared_with(self):
-        diverged = {(0, seed): 1 for seed in range(6)}
-        options = {"epochs": 3, "diverged": diverged, "effects": OVERFITTING}
-        _, tables = synthetic.made_tables("start", **options)
-        row = across.best_table({"base": tables}).iloc[0]
-        assert (row["best_l2"], row["reference_l2"]) == (0.01, 0.0001)
-
-    def test_no_lambda_to_choose(self, lost):
-        row = across.best_table({"base": lost}).iloc[0]
-        assert row.to_dict() == {"setup": "base", "n": 0}
-
-
 class TestDescriptions:
     @pytest.mark.slow  # Frictionless reads every row
     @pytest.mark.parametrize("which", ["study", "lost", "nothing"])
@@ -302,7 +249,7 @@ class TestDescriptions:
         own = {
             "setups": across.setups_table(of_study, studied, LEDGER),
             "interactions": across.interactions_table(of_study, studied),
-            "best": across.best_table(studied),
+            "best": pd.concat([t["best"].assign(setup=n) for n, t in studied.items()] or [EMPTY]),
         }
         tables = dict.fromkeys(datapackage.read_descriptions(FACTORS), pd.DataFrame()) | own
         for name, table in datapackage.as_described(tables, FACTORS).items():

@@ -16,7 +16,7 @@ from l2study.core.design import Design, Setup
 from l2study.core.files import read_table
 from l2study.core.measures import OPTIONAL, RUN_MEASURES
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds
-from l2study.tables import across, build, choice, power, statistics
+from l2study.tables import across, build, power, statistics
 from l2study.tables.datapackage import absent_columns, as_described, read_descriptions
 from l2study.tables.derived import DERIVED_MEASURES, with_derived
 from l2study.tables.study_tables import tables_of, write_tables
@@ -313,66 +313,6 @@ class TestContrasts:
         assert set(margins) == {0.001}
         assert all("accuracy" in name or name.startswith("gap_") for name in margins.index)
         assert rows.loc[margins.index, "p_equivalent"].notna().all()
-
-
-class TestChoice:
-    def runs(self, val_ce, accuracy=0.9, diverged=()):
-        """Return runs of the given {l2: [val_ce per seed]}."""
-        rows = [
-            {"l2": l2, "seed": seed, "val_ce": ce, "test_accuracy": accuracy + 0.01 * seed}
-            | {"status": "completed"}
-            for l2, values in val_ce.items()
-            for seed, ce in enumerate(values)
-        ]
-        table = pd.DataFrame(rows)
-        for l2, seed in diverged:
-            here = (table["l2"] == l2) & (table["seed"] == seed)
-            table.loc[here, ["val_ce", "test_accuracy"]] = math.nan
-            table.loc[here, "status"] = "diverged"
-        return table
-
-    # mean 1.0 at 0.1 with standard error 0.1
-    VAL_CE = {0.0: [1.3, 1.3], 0.1: [0.9, 1.1], 0.2: [1.05, 1.1], 0.3: [1.2, 1.2]}  # noqa: RUF012
-
-    def test_by_validation_cross_entropy(self):
-        table = choice.choice_table(self.runs(self.VAL_CE), 0.0, 0.95).set_index("rule")
-        assert table["l2"].to_dict() == {"best": 0.1, "one_standard_error": 0.2, "reference": 0.0}
-        best = table.loc["best"]
-        assert (best["val_ce_mean"], best["val_ce_se"], best["n"]) == pytest.approx((1, 0.1, 2))
-        # test accuracy 0.90 and 0.91: 0.905 -+ 12.7062 * 0.005
-        assert (best["test_accuracy_mean"], best["low"], best["high"]) == pytest.approx(
-            (0.905, 0.905 - 0.063531, 0.905 + 0.063531), abs=1e-6
-        )
-
-    def test_a_lambda_that_diverged_is_not_chosen(self):
-        runs = self.runs(self.VAL_CE, diverged=[(0.1, 1)])
-        table = choice.choice_table(runs, 0.1, 0.95).set_index("rule")
-        assert table.loc["best", "l2"] == 0.2
-        assert table.loc["reference", ["l2", "n", "diverged_seeds"]].tolist() == [0.1, 1, "1"]
-
-    def test_no_lambda_to_choose(self):
-        runs = self.runs({0.0: [1, 2]}, diverged=[(0.0, 0)])
-        table = choice.choice_table(runs, 0.0, 0.95).set_index("rule")
-        assert table.loc[["best", "one_standard_error"], "l2"].isna().all()
-        assert table.loc["best", "n"] == 0
-        assert table[["share", "l2_low", "l2_high"]].isna().all(axis=None)
-
-    def test_a_choice_that_hangs_on_one_seed(self):
-        # 0.1 is best unless a sample of four lacks the first seed: its share of the
-        # samples is 1 - (3 / 4)^4 = 0.684
-        runs = self.runs({0.0: [2, 1, 1, 1], 0.1: [0, 1.1, 1.1, 1.1]})
-        best = choice.choice_table(runs, 0.0, 0.95).set_index("rule").loc["best"]
-        assert best["l2"] == 0.1
-        error = math.sqrt(0.684 * 0.316 / choice.RESAMPLES)
-        assert best["share"] == pytest.approx(0.684, abs=3 * error)
-        assert (best["l2_low"], best["l2_high"]) == (0, 0.1)
-        narrow = choice.choice_table(runs, 0.0, 0.2).set_index("rule").loc["best"]
-        assert (narrow["l2_low"], narrow["l2_high"]) == (0.1, 0.1)
-
-    def test_one_seed_says_nothing_of_other_seeds(self):
-        best = choice.choice_table(self.runs({0.0: [2], 0.1: [1]}), 0.0, 0.95).iloc[0]
-        assert best["l2"] == 0.1
-        assert best[["share", "l2_low", "l2_high"]].isna().all()
 
 
 class TestOtherTables:

@@ -10,9 +10,13 @@ from l2study.core.config import check
 from l2study.core.design import Setup
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds
 from l2study.report import answer
-from synthetic import HARMFUL, HELPFUL, NOTHING, Effects
+from l2study.tables.study_tables import tables_of
+from synthetic import HARMFUL, HELPFUL, NOTHING, Effects, ledger_of, made_study
 
 pytestmark = pytest.mark.slow  # makes the tables of many studies
+
+OVERFITTING = replace(HELPFUL, val_ce_min=(0.16, 0.08), creep=(0.03, 0.001))
+"""Validation chooses the largest lambda by either metric."""
 
 LAMBDAS = (0, 0.0001, 0.001, 0.01)
 
@@ -20,6 +24,15 @@ LAMBDAS = (0, 0.0001, 0.001, 0.01)
 def shown(**options):
     """Return a made-up study of two epochs, unless told otherwise."""
     return reported.shown(**{"epochs": 2} | options)
+
+
+def chosen_by(choose_by, **options):
+    """Return a made-up study that chooses by this metric."""
+    config, runs = made_study(**{"epochs": 2} | options)
+    setup = Setup("base", {}, config | {"choose_by": choose_by}, {})
+    tables = tables_of(setup, ledger_of("penalty"), runs)
+    tables["best"] = tables["best"].assign(setup="base")
+    return replace(shown(**options), config=setup.config, tables=tables)
 
 
 def without_other_images(study):
@@ -121,31 +134,72 @@ class TestComparison:
 class TestChoice:
     def test_shares_are_those_of_the_table(self):
         study = shown(effects=NOTHING)
-        rows = study.tables["choice"].set_index(["rule", "scope"])
+        rows = study.tables["choice"].query("metric == 'val_ce'").set_index(["rule", "scope"])
         seeds, wide = (rows.loc[("best", scope)] for scope in (SEEDS, SEEDS_AND_IMAGES))
+        simplest = rows.loc[("one_standard_error", SEEDS_AND_IMAGES), "l2"]
         found = answer.choice(study)
-        assert found["l2"] == seeds["l2"] != 0.01 == found["simplest"]
+        assert found["l2"] == seeds["l2"] != simplest == found["simplest"]
         assert (found["share"], found["share_images"]) == pytest.approx(
             (seeds["share"], wide["share"]), abs=0.005
         )
-        assert answer.choice(without_other_images(study)) == found | {"share_images": None}
+        assert answer.choice(without_other_images(study))["share_images"] is None
 
     def test_the_reference_is_not_compared_with_itself(self):
         study = shown()
         assert answer.choice(study)["l2"] == 0
-        assert "test cross-entropy" not in " ".join(answer.text(study))
+        assert "compared with lambda 0, test cross-entropy" not in " ".join(answer.text(study))
 
     def test_another_lambda_is_compared_with_the_reference(self):
         study = shown(diverged={(0, 2): 2})
-        found = answer.comparison(study, answer.choice(study)["l2"], answer.WORTH)
+        row, found = answer.own_best(study), answer.chosen(study)
         assert (found.l2, found.reference, found.n) == (0.0001, 0, 5)
-        assert list(by_measure(found)) == ["test_accuracy", "test_ce"]
-        assert "At lambda 0.0001, compared with lambda 0, test acc" in " ".join(answer.text(study))
+        assert list(by_measure(found)) == ["test_ce", "test_accuracy"]
+        change = by_measure(found)["test_ce"].change
+        ends = sorted(abs(row[f"test_ce_{end}"]) for end in ("low", "high"))
+        assert [change.low, change.high] == ends
+        assert found.left_out.value == row["test_accuracy_left_out"]
+        assert "At lambda 0.0001, compared with lambda 0, test cross" in " ".join(
+            answer.text(study)
+        )
 
     def test_where_every_lambda_has_a_diverged_run_none_is_chosen(self):
         diverged = {(0, 0): 1, (0.01, 1): 1}
         study = shown(seeds=[0, 1], lambdas=[0, 0.01], diverged=diverged)
         assert answer.choice(study)["l2"] is None
+        assert "Validation chooses no lambda" in " ".join(answer.text(study))
+
+    def test_the_metric_of_the_study_leads(self):
+        """Accuracy is best at 0.01, cross-entropy without L2."""
+        effects = replace(HELPFUL, val_ce_min=(0.08, 0.16), creep=(0.0, 0.0))
+        for choose_by, l2, other in (("val_ce", 0, 0.01), ("val_accuracy", 0.01, 0)):
+            study = chosen_by(choose_by, effects=effects)
+            found = answer.choice(study)
+            assert (found["metric"], found["l2"]) == (choose_by, l2)
+            assert (found["other"]["l2"], found["other"]["metric"] == choose_by) == (other, False)
+            assert found["other"]["side"] == ("higher" if choose_by == "val_ce" else "lower")
+            (row,) = study.tables["best"].query("metric == @choose_by").to_dict("records")
+            assert found["other"]["change"].value == abs(row["other_difference"])
+            said = " ".join(answer.text(study))
+            assert f"Use lambda {l2}" in said and f"lambda {other:g} would be chosen" in said
+            assert [name for name, *_ in found["regret"]] == list(
+                dict.fromkeys([choose_by.replace("val", "test"), "test_accuracy"])
+            )
+
+    def test_the_end_of_the_grid_is_named(self):
+        found = answer.choice(shown(effects=OVERFITTING))
+        assert (found["grid"], found["end"], found["next_l2"]) == ("at the end", "largest", 0.1)
+        said = " ".join(answer.text(shown(effects=OVERFITTING)))
+        assert (
+            "It is the largest lambda tried, so a larger one may be better: add lambda 0.1." in said
+        )
+        assert answer.choice(shown())["grid"] == "inside"
+
+    def test_a_gain_that_hangs_on_the_choice_says_so(self):
+        study = shown(effects=NOTHING, diverged={(0, 2): 2})
+        picked = answer.own_best(study)["picked"]
+        assert answer.chosen(study).picked == picked > 1
+        said = " ".join(answer.text(study))
+        assert f"{picked} lambdas are each chosen in more than 2.5 % of the draws" in said
 
 
 class TestNegativeGap:

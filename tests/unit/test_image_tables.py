@@ -17,7 +17,7 @@ from l2study.core.predictions import PARTS, part_at
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds, widest
 from l2study.report import answer, claim_tables, comparison, figures, summary, text_tables
 from l2study.report.study import Study, read_study
-from l2study.tables import across, build, choice, claims, judge, statistics
+from l2study.tables import build, choice, claims, gain, judge, statistics
 from l2study.tables.image_intervals import NO_IMAGES, Images, images_of, spread_of, wide_mean
 from l2study.tables.study_tables import tables_of
 from reported import CAPTIONS, write_results
@@ -231,9 +231,9 @@ class TestTables:
 
     def test_choice_resamples_images_too(self, made):
         _, _, images, tables = made
-        rows = tables["choice"].set_index(["rule", "scope"])
+        rows = tables["choice"].query("metric == 'val_ce'").set_index(["rule", "scope"])
         assert len(rows) == 6
-        for rule in ("best", "one_standard_error"):
+        for rule in ("best", "reference"):
             seeds, wide = rows.loc[(rule, SEEDS)], rows.loc[(rule, SEEDS_AND_IMAGES)]
             assert seeds["l2"] == wide["l2"]
             assert wide["high"] - wide["low"] > seeds["high"] - seeds["low"]
@@ -242,18 +242,36 @@ class TestTables:
         for l2 in L2:
             ce = [images.predictions[l2, seed]["val"].cross_entropy for seed in range(5)]
             resampled.append(np.stack([one[samples].mean(axis=1) for one in ce], axis=1))
-        best, _ = choice.resampled_choice(L2, resampled)
+        means, _ = choice.resampled_means(np.stack(resampled))
         chosen = rows.loc[("best", SEEDS_AND_IMAGES)]
-        assert chosen["share"] == np.mean(best == chosen["l2"])
+        assert chosen["share"] == np.mean(np.take(L2, means.argmin(axis=1)) == chosen["l2"])
+
+    def test_the_one_standard_error_rule_has_the_error_for_other_images(self, made):
+        _, _, images, tables = made
+        own = choice.Choice(tables["runs"], "val_accuracy", images)
+        error = own.difference("val_accuracy", 0.01, own.best, SEEDS_AND_IMAGES).error
+        table = right(images, "val", 0.01) - right(images, "val", own.best)
+        assert error**2 == pytest.approx(variance(table))
+        rows = tables["choice"].query("metric == 'val_accuracy' and scope == @SEEDS_AND_IMAGES")
+        row = rows.set_index("rule").loc["one_standard_error"]
+        within = [
+            l2 for l2 in L2
+            if -(more := own.difference("val_accuracy", l2, own.best, SEEDS_AND_IMAGES)).value
+            <= more.error
+        ]  # fmt: skip
+        assert row["l2"] == max(within)
 
     def test_the_answer_and_the_best_lambda_have_the_wider_interval(self, made):
-        tables = made[3]
+        _, _, images, tables = made
         compared = widest(tables["contrasts"], ["measure", "l2"])
         strongest = compared[compared["l2"] == 0.01].set_index("measure")
         assert strongest.loc["test_accuracy", "scope"] == SEEDS_AND_IMAGES
-        chosen = tables | {"choice": tables["choice"].assign(l2=0.01)}
-        row = across.best_table({"base": chosen}).iloc[0]
-        assert row["test_accuracy_low"] == strongest.loc["test_accuracy", "low"]
+        row = gain.best_table(choice.choices_of(tables["runs"], "val_ce", images), 0.01, 0.95).iloc[
+            0
+        ]
+        assert (row["best_l2"], row["reference_l2"], row["picked"]) == (0, 0.01, 1)
+        low = -strongest.loc["test_accuracy", "high"]
+        assert row["test_accuracy_low"] == pytest.approx(low)
 
     def test_means(self, made):
         _, _, images, tables = made
@@ -415,6 +433,7 @@ class TestReport:
     @pytest.fixture
     def study(self, made):
         setup, _, _, tables = made
+        tables = tables | {"best": tables["best"].assign(setup="base")}
         return Study("made-up", setup.config, tables, {})
 
     def test_the_answer_says_what_its_intervals_are_for(self, study):
@@ -437,7 +456,7 @@ class TestReport:
     def test_figures_and_tables_have_one_mark_and_row_each(self, study):
         rows = text_tables.lambda_table(study)
         assert len(rows) == len(text_tables.gap_table(study)) == len(L2)
-        assert len(text_tables.choice_table(study)) == 3
+        assert len(text_tables.choice_table(study)) == 6
         for name in ("gap", "decomposition", "gap_variance", "contrasts"):
             figures.draw(name, study)
         measured = [row["For other"] for row in text_tables.contrast_table(study, "test_accuracy")]

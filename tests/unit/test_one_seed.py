@@ -13,7 +13,7 @@ import crossed
 from l2study.core.labels import l2_label
 from l2study.report import one_seed_text, page
 from l2study.tables import build, statistics
-from l2study.tables.choice import choice_table
+from l2study.tables.choice import choice_table, choices_of
 from l2study.tables.one_seed import ONE_SEED_MEASURES, one_seed_table
 from reported import shown
 
@@ -33,6 +33,7 @@ def runs_of(val_ce, random_state=0, **columns):
             "l2": np.repeat(LAMBDAS[:lambdas], seeds),
             "seed": np.tile(range(seeds), lambdas),
             "val_ce": val_ce.T.ravel(),
+            "val_accuracy": 1 - val_ce.T.ravel(),
             **{name: rng.normal(0.001, 0.01, val_ce.size) for name in ONE_SEED_MEASURES},
         }
     ).assign(**columns)
@@ -42,7 +43,18 @@ def runs_of(val_ce, random_state=0, **columns):
 
 
 def counted(runs, reference=0.0, confidence=0.95):
-    return one_seed_table(runs, choice_table(runs, reference, confidence), reference, confidence)
+    choice = choice_table(choices_of(runs, "val_ce"), reference, confidence)
+    return one_seed_table(runs, choice, reference, confidence)
+
+
+def test_picks_are_by_what_the_study_chooses_by():
+    runs = runs_of([[1.0, 2.0], [1.0, 2.0], [2.0, 1.0]])
+    runs["val_accuracy"] = runs["val_ce"]  # so that the larger one is better
+    choice = choice_table(choices_of(runs, "val_accuracy"), 0.0, 0.95)
+    table = one_seed_table(runs, choice, 0.0, 0.95)
+    assert picked_by(table) == {0.0: "2", 1e-4: "0 1"}
+    assert said(table, "picks another").index.tolist() == [1e-4]
+    assert set(said(table, "picks")["measure"]) == {"val_accuracy"}
 
 
 def said(table, what):

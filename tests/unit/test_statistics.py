@@ -7,7 +7,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import DescrStatsW, ttost_paired
 
-from l2study.tables import choice, ranks, statistics
+from l2study.tables import ranks, statistics
 
 # Student 1908, extra hours of sleep of ten patients under two drugs
 SLEEP = (
@@ -474,19 +474,6 @@ class TestRiseAfterMinimum:
         assert self.shown_to_rise(0.05 * np.exp(-epoch / 3) + rise, 300) > 0.97
 
 
-class TestResampledChoice:
-    def test_the_error_is_that_of_the_sample(self):
-        """The largest lambda within one standard error, by samples written out."""
-        runs = np.random.default_rng(5).normal(size=(3, 6)) * 0.1 + [[1.0], [1.01], [1.05]]
-        counts = np.random.default_rng(0).multinomial(6, np.full(6, 1 / 6), size=choice.RESAMPLES)
-        _, simplest = choice.resampled_choice([0, 1, 2], runs)
-        for place in range(50):
-            sample = np.repeat(runs, counts[place], axis=1)
-            mean = sample.mean(axis=1)
-            error = sample.std(axis=1, ddof=1)[mean.argmin()] / math.sqrt(6)
-            assert simplest[place] == np.flatnonzero(mean <= mean.min() + error)[-1]
-
-
 class TestCorrelation:
     def test_against_scipy(self):
         first, second = normal(seed=12), normal(seed=13)
@@ -498,31 +485,3 @@ class TestCorrelation:
     def test_where_it_does_not_exist(self):
         assert math.isnan(statistics.correlation([1, 2], [2, 1]))
         assert math.isnan(statistics.correlation([1, 1, 1], [1, 2, 3]))
-
-
-class TestOneStandardError:
-    def test_largest_within_one_error(self):
-        l2 = [0, 0.1, 0.2, 0.3, 0.4]
-        mean = [1.2, 1.0, 1.05, 1.1, 1.11]
-        assert choice.one_standard_error(l2, mean, [9, 0.1, 9, 9, 9]) == (1, 3)
-        assert choice.one_standard_error(l2, mean, [9, 0.04, 9, 9, 9]) == (1, 1)
-
-    def test_a_lambda_between_may_be_worse(self):
-        assert choice.one_standard_error([0, 1, 2], [1.0, 2.0, 1.01], [0.1, 0, 0]) == (0, 2)
-
-    def test_the_larger_lambda_of_a_tie(self):
-        assert choice.one_standard_error([0, 1, 2], [1.0, 1.0, 3.0], [0.1, 0.1, 0.1]) == (1, 1)
-
-    def test_missing(self):
-        assert choice.one_standard_error([0, 1], [math.nan, 1.0], [math.nan] * 2) == (1, 1)
-        with pytest.raises(ValueError, match="no lambda"):
-            choice.one_standard_error([0, 1], [math.nan] * 2, [math.nan] * 2)
-
-    def test_many_choices_at_once(self):
-        rng = np.random.default_rng(0)
-        l2, mean, error = rng.permutation(6), rng.random((4, 5, 6)), rng.random((4, 5, 6)) / 5
-        mean[0, 0, :3] = math.nan
-        found = np.stack(choice.one_standard_error(l2, mean, error), axis=-1)
-        for place in np.ndindex(4, 5):
-            alone = choice.one_standard_error(l2, mean[place], error[place])
-            assert found[place].tolist() == list(alone)

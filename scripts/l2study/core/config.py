@@ -167,6 +167,8 @@ def _canonical(normal: dict) -> dict:
     for (part, key), plain in plain_values.items():
         if normal[part].get(key) == plain:
             del normal[part][key]
+    if normal.get("choose_by") == "val_ce":
+        del normal["choose_by"]
     normal["seeds"] = _seeds(normal["seeds"])
     normal["variation"] = sorted(normal.get("variation", USUAL), key=SOURCES.index)
     if normal["variation"] == list(USUAL):

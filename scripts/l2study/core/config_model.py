@@ -491,6 +491,13 @@ class Config(Keys):
         0,
         ge=0,
     )
+    choose_by: Literal["val_ce", "val_accuracy"] | None = key(
+        """What the best lambda is chosen by, after the last epoch: the lowest mean validation
+        cross-entropy, or the highest mean validation accuracy. The report leads with this choice,
+        and says where the other differs. It trains nothing again.""",
+        absent="val_ce",
+        example="val_accuracy",
+    )
     confidence: float = key("The confidence level of every interval.", 0.95, gt=0, lt=1)
     claims: Annotated[str, Some] | None = key(
         """The claims to judge. exercise has the claims of the teaching exercise, with its figures

@@ -18,6 +18,7 @@ from l2study.core.config import ConfigError, check, checked_before
 from l2study.core.config_faults import near, shown
 from l2study.core.epochs import evaluated_epochs
 from l2study.core.factors import Level, changed, combinations, number_of_setups, read_factors
+from l2study.core.measures import CHOOSE_BY
 from l2study.core.paths import BASE, LEDGERS, place
 from l2study.core.seeds import SOURCES, USUAL, label_of, level_in
 
@@ -68,6 +69,11 @@ class Setup:
     def confidence(self) -> float:
         """The confidence level of every interval."""
         return self.config["confidence"]
+
+    @property
+    def choose_by(self) -> str:
+        """The metric of validation by which lambda is chosen."""
+        return self.config.get("choose_by", CHOOSE_BY[0])
 
     @cached_property
     def epochs(self) -> list[int]:

@@ -68,6 +68,13 @@ def p_value(p: float) -> str:
     return "<0.0001" if p < 1e-4 else significant(p, 2)
 
 
+def optimum(metric: str) -> str:
+    """Return what the best of a metric is, such as `lowest validation cross-entropy`."""
+    measure = MEASURES[metric]
+    side = "lowest" if measure.better == "lower" else "highest"
+    return f"{side} {measure.label[0].lower()}{measure.label[1:]}"
+
+
 def labelled(measure: Measure) -> str:
     """Return what a measure is called, with its unit."""
     return f"{measure.label} ({measure.unit})" if measure.unit else measure.label

@@ -4,14 +4,15 @@ The facts come from the tables, and the text answer.txt.j2 chooses its sentences
 stays true whatever the numbers are.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from l2study.core.design import Setup
-from l2study.core.measures import MEASURES
+from l2study.core.measures import MEASURES, on_test, other_metric
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES
-from l2study.core.wording import form_of, possible
+from l2study.core.wording import fixed, form_of, possible
 from l2study.report.study import Study
 from l2study.report.table_cells import Number
 from l2study.report.templates import paragraphs
@@ -56,7 +57,9 @@ class Difference:
 class Comparison:
     """A lambda compared with the reference, or what stands for it, by `n` pairs of runs.
 
-    `norms` are the mean norms of the weights at both, where they are means of these pairs.
+    `norms` are the mean norms of the weights at both, where they are means of these pairs. Of a
+    lambda that was chosen, intervals count that by `picked` lambdas, and `left_out` is the
+    difference in test accuracy with each seed left out of the choice in turn.
     """
 
     l2: float
@@ -64,6 +67,8 @@ class Comparison:
     n: int
     differences: list[Difference]
     norms: list[str]
+    picked: int = 1
+    left_out: Number | None = None
 
 
 def text(study: Study) -> list[str]:
@@ -96,39 +101,111 @@ def text(study: Study) -> list[str]:
             only_n=(own["status"] == "completed").sum(),
         )
     base, extreme = compared(study)
-    strongest, best = comparison(study, extreme, EFFECTS), choice(study)
-    reference = study.design.reference
+    best, reference = choice(study), study.design.reference
+    is_extreme = best["l2"] == extreme
+    effects = [m for m in EFFECTS if not (is_extreme and m in WORTH)]
+    strongest = comparison(study, extreme, effects)
     return paragraphs(
         "answer",
         **facts,
         choice=best,
         diverged=(runs["status"] == "diverged").any(),
-        chosen=None
-        if best["l2"] in (None, base, extreme)
-        else comparison(study, best["l2"], WORTH),
+        chosen=None if best["l2"] in (None, base) else chosen(study),
         strongest=strongest,
         few=strongest.n < FEW_SEEDS,
         absent_reference=None if reference in set(runs["l2"]) else reference,
     )
 
 
+def own_best(study: Study) -> pd.Series:
+    """Return what the table `best` says of this set-up, by the metric that is chosen by."""
+    return study.best.set_index("setup").loc[study.setup]
+
+
 def choice(study: Study) -> dict:
-    """Return which lambda validation chooses as `l2`, None if none, and how sure that is.
+    """Return which lambda validation chooses as `l2`, None if none, and how good that choice is.
 
     `share` of the samples of the seeds choose the same one, and `share_images` if the validation
     images are drawn again too; None where that is not known. `simplest` is a larger lambda that is
-    nearly as good, or None.
+    nearly as good, or None. `grid` says whether the best is inside the grid, at its `end`, which is
+    "largest" or "smallest", or may lie beyond it, and `next_l2` is the lambda to add. `other` is
+    what the other metric chooses, where that is clearly another test accuracy. `regret` is by how
+    much such a choice falls short of the best, and by how much that of one seed does.
     """
-    rules = study.over_seeds["choice"].set_index("rule")
-    best, wide = rules.loc["best"], study.shown["choice"].set_index("rule").loc["best"]
-    simplest = rules.loc["one_standard_error", "l2"]
-    with_images = wide["scope"] == SEEDS_AND_IMAGES
+    chosen = study.over_seeds["choice"].query("configured == 'yes'").set_index("rule")
+    wide = study.shown["choice"].query("configured == 'yes'").set_index("rule")
+    best, row = wide.loc["best"], own_best(study)
+    simplest = wide.loc["one_standard_error", "l2"]
+    share, with_images = chosen.loc["best", "share"], best["scope"] == SEEDS_AND_IMAGES
     return {
         "l2": None if pd.isna(best["l2"]) else best["l2"],
-        "share": None if pd.isna(best["share"]) else round(best["share"], 2),
-        "share_images": round(wide["share"], 2) if with_images else None,
+        "metric": best["metric"],
+        "share": None if pd.isna(share) else round(share, 2),
+        "share_images": round(best["share"], 2) if with_images else None,
         "simplest": None if pd.isna(simplest) or simplest == best["l2"] else simplest,
+        "grid": None if pd.isna(best["grid"]) else best["grid"],
+        "end": "largest" if best["next_l2"] > best["l2"] else "smallest",
+        "next_l2": None if pd.isna(best["next_l2"]) else best["next_l2"],
+        "other": other_choice(row),
+        "regret": regret(row),
     }
+
+
+def other_choice(row: pd.Series) -> dict | None:
+    """Return what the other metric chooses, from a row of `best`; None unless they differ clearly.
+
+    `side` says that its test accuracy is "higher" or "lower", by `change`.
+    """
+    if row["metrics_differ"] != "yes":
+        return None
+    value, low, high = (row[f"other_{name}"] for name in ("difference", "low", "high"))
+    side = "higher" if value > 0 else "lower"
+    ends = (low, high) if value > 0 else (-high, -low)
+    change = Number(abs(value), form_of(MEASURES["test_accuracy"]), *ends, "points")
+    return {"l2": row["other_l2"], "metric": other_metric(row["metric"]), "side": side,
+            "change": change}  # fmt: skip
+
+
+def regret(row: pd.Series) -> list[tuple[str, Number, Number]]:
+    """Return the expected regret in each measure: its name, with all seeds, and with one seed.
+
+    In the measure that is chosen by, and in test accuracy. Nothing where it is not known, or 0.
+    """
+    if pd.isna(row["test_accuracy_regret"]):
+        return []
+    found = []
+    for measure in dict.fromkeys([on_test(row["metric"]), "test_accuracy"]):
+        about = MEASURES[measure]
+        values = (max(row[f"{measure}_{name}"], 0.0) for name in ("regret", "regret_one_seed"))
+        form = fixed(2, 100) if about.scale == 100 else fixed(4)
+        found.append((measure, *(Number(value, form, unit=about.unit) for value in values)))
+    lost = any(
+        one.text != Number(0, one.form, unit=one.unit).text for _, *both in found for one in both
+    )
+    return found if lost else []
+
+
+def chosen(study: Study) -> Comparison:
+    """Return how the chosen lambda compares with the reference, with intervals that count that it
+    was chosen. The measure that is chosen by comes first.
+    """
+    row = own_best(study)
+    first = on_test(row["metric"])
+    found = comparison(study, row["best_l2"], WORTH)
+    counted = []
+    for measure in sorted(WORTH, key=lambda measure: measure != first):
+        one = next(one for one in found.differences if one.measure == measure)
+        ends = {end: row[f"{measure}_{end}"] for end in ("low", "high")}
+        ends |= {"scope": SEEDS if one.seeds_alone else SEEDS_AND_IMAGES}
+        ends |= {"mean_difference": row[f"{measure}_difference"], "measure": measure}
+        own = pd.Series(ends)
+        within = MEASURES[measure].margin or 0
+        counted.append(shown_difference(own, -within < own["low"] and own["high"] < within))
+    form, value = form_of(MEASURES["test_accuracy"]), row["test_accuracy_left_out"]
+    left_out = None if pd.isna(value) else Number(value, form, unit="points")
+    return replace(
+        found, differences=counted, picked=int(row["picked"]), left_out=left_out, norms=[]
+    )
 
 
 def compared(study: Study) -> tuple[float, float]:
@@ -142,7 +219,7 @@ def compared(study: Study) -> tuple[float, float]:
     return base, strongest if strongest > base else min(completed - {base})
 
 
-def comparison(study: Study, l2: float, measures: tuple[str, ...]) -> Comparison:
+def comparison(study: Study, l2: float, measures: Sequence[str]) -> Comparison:
     """Return how a lambda compares in these measures with the one that is compared with."""
     rows = study.shown["contrasts"]
     rows = rows[(rows["l2"] == l2) & rows["measure"].isin(measures)].set_index(
@@ -163,11 +240,21 @@ def comparison(study: Study, l2: float, measures: tuple[str, ...]) -> Comparison
 
 def difference(row: pd.Series, level: float) -> Difference:
     """Return what a row of contrasts shows; `level` is that of the test of equivalence."""
+    return shown_difference(row, row["p_equivalent"] < level)
+
+
+def shown_difference(row: pd.Series, equivalent: bool) -> Difference:
+    """Return what a difference with its interval shows.
+
+    Args:
+        row: has measure, mean_difference, low, high and scope.
+        equivalent: whether it is shown to be within the margin of the measure.
+    """
     measure = MEASURES[row["measure"]]
     value, low, high = row["mean_difference"], row["low"], row["high"]
     margin = ""
-    if row["p_equivalent"] < level:
-        kind, margin = "equivalent", f"{measure.scale * row['margin']:g} {measure.unit}"
+    if equivalent:
+        kind, margin = "equivalent", f"{measure.scale * measure.margin:g} {measure.unit}"
     elif low <= 0 <= high:
         kind = "unclear"
     else:

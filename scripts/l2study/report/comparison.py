@@ -251,8 +251,11 @@ def measure_rows(
 
 
 def choices(studies: Sequence[Study]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return for every rule of choice its name, and for every study (lambda, test accuracy)."""
-    rows = _together(studies, "choice").groupby("rule", sort=False)
+    """Return for every rule of choice its name, and for every study (lambda, test accuracy).
+
+    By the metric that each study chooses by.
+    """
+    rows = _together(studies, "choice").query("configured == 'yes'").groupby("rule", sort=False)
     return [(rule.replace("_", " "), list(map(_choice, own.itertuples()))) for rule, own in rows]
 
 

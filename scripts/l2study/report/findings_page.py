@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from l2study.core.labels import l2_label
+from l2study.core.measures import CHOOSE_BY, MEASURES, on_test
 from l2study.core.seeds import TOTAL
 from l2study.core.wording import fixed, interval
 from l2study.report import figures
@@ -150,26 +151,37 @@ def three_parts(study: Study) -> Rows:
 
 
 def benefit_table(study: Study) -> Rows:
-    """Return a row per set-up of two factors: the best lambda, and its gain in test accuracy."""
-    setups, best = study.tables["setups"], study.tables["best"].set_index("setup")
+    """Return a row per set-up of two factors: the best lambda by each metric, and its gain in the
+    measure of the test images that the metric stands for.
+    """
+    setups, best = study.tables["setups"], study.tables["best"].set_index(["metric", "setup"])
     tall, wide = crossed(setups)
     rows = []
     for one in setups.to_dict("records"):
-        row = best.loc[one["setup"]]
-        rows.append(
-            {
-                spaced(tall).capitalize(): one[tall],
-                spaced(wide).capitalize(): one[wide],
-                "Best λ (range)": f"{l2_label(row['best_l2'])}"
-                f" ({interval(row['best_l2_low'], row['best_l2_high'], l2_label)})",
-                "Test accuracy minus that without L2 (points)": ranged(
-                    row, "test_accuracy_difference", "test_accuracy_low", "test_accuracy_high"
+        row = {
+            spaced(tall).capitalize(): one[tall],
+            spaced(wide).capitalize(): one[wide],
+        }
+        for metric in CHOOSE_BY:
+            found, measure = best.loc[metric, one["setup"]], on_test(metric)
+            about = MEASURES[measure]
+            row |= {
+                f"Best λ by {MEASURES[metric].label.lower()} (range)": _ranged_lambda(found),
+                f"{about.label} minus that without L2 ({about.unit})": Number(
+                    found[f"{measure}_difference"],
+                    fixed(2, 100) if about.scale == 100 else fixed(3),
+                    *(found[f"{measure}_{end}"] for end in ("low", "high")),
                 ),
             }
-        )
+        rows.append(row)
     place = {label: rank for rank, label in enumerate(ordered(setups[tall]))}
     return sorted(rows, key=lambda row: (place[row[spaced(tall).capitalize()]],
                                          float(row[spaced(wide).capitalize()])))  # fmt: skip
+
+
+def _ranged_lambda(row: pd.Series) -> str:
+    ends = interval(row["best_l2_low"], row["best_l2_high"], l2_label)
+    return f"{l2_label(row['best_l2'])} ({ends})"
 
 
 def share_table(study: Study, measure: str) -> Rows:

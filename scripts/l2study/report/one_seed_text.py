@@ -10,7 +10,7 @@ import pandas as pd
 
 from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
-from l2study.core.wording import Form, interval, labelled, rounded
+from l2study.core.wording import Form, interval, labelled, optimum, rounded
 from l2study.report.study import Study
 from l2study.report.table_cells import Number, Rows, Words
 from l2study.report.templates import paragraphs
@@ -81,7 +81,7 @@ def drawing(study: Study) -> dict | None:
     rows, said, other = [], [], []
     for row in shown.itertuples():
         if row.finding == "picks another":
-            what = "Lambda with the lowest validation cross-entropy"
+            what = f"Lambda with the {optimum(row.measure)}"
             of_all, ends = l2_label(row.l2), ""
             picks = counts[counts["finding"] == "picks"].itertuples()
             own = {seed: l2_label(one.l2) for one in picks for seed in _seeds(one)}

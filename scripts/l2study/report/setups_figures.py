@@ -114,7 +114,7 @@ def benefit(study: Study) -> Figure:
 
     A heat map where the set-ups combine all levels of two factors, otherwise a row each.
     """
-    setups, best = study.tables["setups"], study.tables["best"]
+    setups, best = study.tables["setups"], study.best
     if best["best_l2"].isna().all():
         return style.message("No set-up has a best lambda: there is nothing to draw.")
     best = setups[["setup", *factors(setups)]].merge(best, on="setup", how="left")

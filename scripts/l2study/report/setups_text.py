@@ -6,6 +6,8 @@ No test is made over set-ups: they are chosen, and not a sample of anything.
 import pandas as pd
 
 from l2study.core.labels import l2_label
+from l2study.core.lambda_grid import AT_END, BEYOND
+from l2study.core.measures import MEASURES, other_metric
 from l2study.core.paths import BASE
 from l2study.core.wording import MISSING, fixed, interval, lambda_text, rounded
 from l2study.report.navigation import has_page, path_to
@@ -26,11 +28,38 @@ def has_overview(study: Study) -> bool:
 
 
 def advice(study: Study) -> str:
-    """Return which lambda to use in the base, because of what, and which is the best elsewhere."""
-    best = study.tables["best"].set_index("setup")["best_l2"].dropna()
-    counts = best.value_counts().sort_index().rename(l2_label).to_dict()
-    (text,) = paragraphs("advice", base=best.get(BASE), counts=counts)
+    """Return which lambda to use in the base, because of what, and which is the best elsewhere.
+
+    Also where the grid is too narrow, and where the other metric chooses clearly otherwise.
+    """
+    best = study.best.set_index("setup")
+    counts = best["best_l2"].dropna().value_counts().sort_index().rename(l2_label).to_dict()
+    ends = {
+        grid: [(words(name), lambda_text(l2)) for name, l2 in own["next_l2"].items()]
+        for grid, own in best.groupby("grid")
+    }
+    differing = best[best["metrics_differ"] == "yes"]
+    base, metric = best["best_l2"].dropna().get(BASE), study.best["metric"].iloc[0]
+    (text,) = paragraphs(
+        "advice",
+        base=base,
+        metric=metric,
+        counts=counts,
+        at_end=ends.get(AT_END),
+        beyond=ends.get(BEYOND),
+        other=other_metric(metric),
+        differing=[
+            (words(row.Index), l2_label(row.other_l2), _change(row.other_difference))
+            for row in differing.itertuples()
+        ],
+    )
     return text
+
+
+def _change(accuracy: float) -> str:
+    """Return a difference in accuracy in words."""
+    side = "higher" if accuracy > 0 else "lower"
+    return f"{fixed(2, 100)(abs(accuracy))} points {side}"
 
 
 def overview(study: Study) -> list[str]:
@@ -68,7 +97,7 @@ def interactions(study: Study) -> dict | None:
     if rows.empty:
         return None
     reference = rows["reference_l2"].iloc[0]
-    l2 = study.tables["best"].set_index("setup")["best_l2"].get(BASE)
+    l2 = study.best.set_index("setup")["best_l2"].get(BASE)
     if l2 is None or pd.isna(l2) or l2 == reference:
         l2 = None
     else:
@@ -140,17 +169,18 @@ def map_table(study: Study) -> Rows:
 
 
 def best_table(study: Study) -> Rows:
-    """Return the best lambda of every set-up, and what it is worth."""
-    names = in_order(study.tables["setups"])
-    best = study.tables["best"].set_index("setup").reindex(names)
+    """Return the best lambda of every set-up by each metric, and what it is worth."""
+    names, table = in_order(study.tables["setups"]), []
     points, nats = fixed(2, 100), rounded()
-    table = []
-    for row in best.itertuples():
+    rows = pd.DataFrame({"setup": names}).merge(study.tables["best"], on="setup", how="left")
+    for row in rows.itertuples():
         ends = interval(row.best_l2_low, row.best_l2_high, lambda_text)
         table.append(
             {
-                "Set-up": _link(study, row.Index),
+                "Set-up": _link(study, row.setup),
+                "Chosen by": "" if pd.isna(row.metric) else MEASURES[row.metric].label,
                 "Best λ": Words(lambda_text(row.best_l2), "" if ends == MISSING else f"({ends})"),
+                "Grid": "" if pd.isna(row.grid) else row.grid,
                 "Reference λ": lambda_text(row.reference_l2),
                 "Test accuracy minus that at the reference (points)": Number(
                     row.test_accuracy_difference,
@@ -162,6 +192,8 @@ def best_table(study: Study) -> Rows:
                 "Test cross-entropy minus that at the reference (nats)": Number(
                     row.test_ce_difference, nats, row.test_ce_low, row.test_ce_high
                 ),
+                "Expected regret (points)": Number(row.test_accuracy_regret, points),
+                "with one seed (points)": Number(row.test_accuracy_regret_one_seed, points),
             }
         )
     return table

@@ -30,7 +30,7 @@ _ACROSS = ("setups", "interactions", "best")
 _ONE_OF = {
     "means": ["measure", "l2"],
     "contrasts": ["measure", "l2"],
-    "choice": ["rule"],
+    "choice": ["metric", "rule"],
     "power": ["l2", "gap", "difference"],
 }
 """The tables of which the report shows one interval of each, and what there is one for."""
@@ -102,6 +102,12 @@ class Study:
         """
         there = {n: keys for n, keys in _ONE_OF.items() if "scope" in self.tables.get(n, ())}
         return {name: widest(self.tables[name], keys) for name, keys in there.items()}
+
+    @property
+    def best(self) -> pd.DataFrame:
+        """What the metric that the study chooses by chooses, in every set-up."""
+        best = self.tables["best"]
+        return best[best["configured"] == "yes"]
 
     @cached_property
     def measured(self) -> set[str]:

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
-from l2study.core.wording import percent, with_arguments
+from l2study.core.wording import optimum, percent, with_arguments
 from l2study.report.setup_names import spaced, words
 from l2study.report.table_cells import decimals_of, markdown_table, padding
 
@@ -43,6 +43,7 @@ FILTERS = (
     l2_label,
     listed,
     markdown_table,
+    optimum,
     padding,
     percent,
     slug,

@@ -24,8 +24,8 @@ from l2study.report.table_cells import Number, Rows
 from l2study.report.templates import paragraphs
 
 RULES = {
-    "best": "lowest mean validation cross-entropy",
-    "one_standard_error": "largest lambda whose mean is within one standard error of the lowest",
+    "best": "the best mean",
+    "one_standard_error": "largest lambda that differs from the best by at most one standard error",
     "reference": "the reference",
 }
 """The rules of choice as a reader sees them."""
@@ -208,25 +208,32 @@ def _lambda(l2: float) -> Number:
 
 
 def choice_table(study: Study) -> Rows:
-    """Return a row per rule of choice: the lambda, validation cross-entropy, test accuracy.
+    """Return a row per metric and rule of choice: the lambda, its metric, its test accuracy.
 
     Interval and samples are for other images too, where predictions are kept.
     """
-    return [
-        {
-            "Rule": RULES[row.rule],
-            "λ": _lambda(row.l2),
-            "Validation cross-entropy (nats)": Number(row.val_ce_mean, fixed(4)),
-            "Standard error": Number(row.val_ce_se, fixed(4)),
-            "Test accuracy %": Number(
-                row.test_accuracy_mean, POINTS, *possible("test_accuracy", row.low, row.high)
-            ),
-            "Runs": Number(row.n, fixed(0)),
-            "Picked in % of resamples": Number(row.share, fixed(0, 100)),
-            "Picked lambdas": interval(row.l2_low, row.l2_high, lambda_text),
-        }
-        for row in study.shown["choice"].itertuples()
-    ]
+    rows = []
+    for row in study.shown["choice"].itertuples():
+        form = fixed(4) if row.metric == "val_ce" else fixed(3, 100)
+        unit = MEASURES[row.metric].unit
+        rows.append(
+            {
+                "Chosen by": MEASURES[row.metric].label,
+                "Rule": RULES[row.rule],
+                "λ": _lambda(row.l2),
+                "Mean": Number(row.mean, form, unit=unit),
+                "Difference to the best": Number(row.difference, form, unit=unit),
+                "Standard error of it": Number(row.difference_se, form, unit=unit),
+                "Test accuracy %": Number(
+                    row.test_accuracy_mean, POINTS, *possible("test_accuracy", row.low, row.high)
+                ),
+                "Runs": Number(row.n, fixed(0)),
+                "Picked in % of resamples": Number(row.share, fixed(0, 100)),
+                "Picked lambdas": interval(row.l2_low, row.l2_high, lambda_text),
+                "Grid": "" if pd.isna(row.grid) else row.grid,
+            }
+        )
+    return rows
 
 
 def contrast_table(study: Study, measure: str) -> Rows:

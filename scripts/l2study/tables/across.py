@@ -5,8 +5,7 @@ Here `studied` holds the tables of every set-up that has any, by its name, as `b
 Only the table of set-ups has a row for it.
 
 There is no test over set-ups, because they are chosen and not sampled. Every interval is for other
-seeds in the set-up that it is of. Those of best lambdas are for other images too, where the table
-that they come from has such a row; interactions are on the images of the study.
+seeds in the set-up that it is of, on the images of the study.
 """
 
 import math
@@ -16,15 +15,12 @@ import numpy as np
 import pandas as pd
 
 from l2study.core.design import Design, Setup
-from l2study.core.scope_rows import widest
 from l2study.tables import statistics
 from l2study.tables.build import COMPARED, absent_measures, arranged, diverged_seeds, independent
 from l2study.tables.claims import ALSO
 from l2study.tables.ledger import recognising_rows
 
 Studied = Mapping[str, Mapping[str, pd.DataFrame]]
-
-_GAINS = ("test_accuracy", "test_ce")
 
 
 def setups_table(design: Design, studied: Studied, ledger: dict) -> pd.DataFrame:
@@ -166,45 +162,3 @@ def _effects(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
     found = np.where(np.isfinite(difference), [of_setup, of_base, difference], math.nan)
     scale = np.maximum(np.abs(values), np.abs(reference)).max(axis=0)
     return np.where(np.abs(found) <= statistics.ROUNDING * np.maximum(1.0, scale), 0.0, found)
-
-
-def best_table(studied: Studied) -> pd.DataFrame:
-    """Return the lambda that validation chooses in every set-up, and its gain.
-
-    The lambda is that of the rule `best` in the table `choice`, with its bootstrap interval and
-    share. The differences are test accuracy (a fraction) and test cross-entropy (nats) there less
-    those at `reference_l2`, paired by seed, from the table `contrasts`. `resolved` is yes where the
-    interval of the difference in accuracy excludes 0. Where the best lambda is the reference, the
-    differences are 0 without an interval, and nothing is resolved. Where no lambda can be chosen,
-    only the set-up and `n`, which is 0, are given.
-
-    The intervals do not count that the lambda was chosen. It was chosen on validation images of the
-    same runs, and chance in a run that lowers its validation loss may raise its test accuracy, even
-    though no test image decides. benchmarks/coverage.py has coverages.
-    """
-    rows = []
-    for name, tables in studied.items():
-        best = widest(tables["choice"], ["rule"]).set_index("rule").loc["best"]
-        row = {"setup": name, "n": int(best["n"])}
-        if pd.notna(best["l2"]):
-            row |= {"best_l2": best["l2"], "share": best["share"]}
-            row |= {"best_l2_low": best["l2_low"], "best_l2_high": best["l2_high"]}
-            row |= _gain(tables["contrasts"], best["l2"])
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def _gain(contrasts: pd.DataFrame, l2: float) -> dict:
-    """Return what a lambda gains over the one that it is compared with, which may be itself."""
-    row = {"reference_l2": l2, "resolved": "no"}
-    compared = widest(contrasts[contrasts["l2"] == l2], ["measure"]).set_index("measure")
-    for measure in _GAINS:
-        if compared.empty:
-            row[f"{measure}_difference"] = 0.0
-            continue
-        found = compared.loc[measure]
-        row |= {"reference_l2": found["reference_l2"], "n": int(found["n"])}
-        row[f"{measure}_difference"] = found["mean_difference"]
-        row |= {f"{measure}_{end}": found[end] for end in ("low", "high")}
-    excludes_0 = row.get("test_accuracy_low", 0) > 0 or row.get("test_accuracy_high", 0) < 0
-    return row | {"resolved": "yes" if excludes_0 else "no"}

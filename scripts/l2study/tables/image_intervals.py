@@ -217,21 +217,24 @@ class Images:
         return sum(coefficient**2 * part.within / part.images for coefficient, part in parts)
 
     def resampled(
-        self, lambdas: Sequence[float], seeds: Sequence[int], samples: int
+        self, quantity: str, lambdas: Sequence[float], seeds: Sequence[int], samples: int
     ) -> Iterator[np.ndarray] | None:
-        """Yield for each of `lambdas` the validation cross-entropy of every run, in bootstrap
-        samples of the images, shape (samples, seeds); None if the seeds do not share the images.
+        """Yield for each of `lambdas` the mean of a quantity over the validation images, of every
+        run in bootstrap samples of these images: shape (samples, seeds). None if the seeds do not
+        share the images.
 
         The samples are the same for every lambda, and others than those of the seeds.
         """
         if "val" not in self.crossed or not self.known(lambdas, seeds):
             return None
-        return self._resampled(lambdas, seeds, samples)
+        return self._resampled(quantity, lambdas, seeds, samples)
 
-    def _resampled(self, lambdas: Sequence[float], seeds: Sequence[int], samples: int) -> Iterator:
+    def _resampled(
+        self, quantity: str, lambdas: Sequence[float], seeds: Sequence[int], samples: int
+    ) -> Iterator:
         counts = None
         for l2 in lambdas:
-            table = self.table("val", "cross_entropy", [l2], seeds)
+            table = self.table("val", quantity, [l2], seeds)
             images = table.shape[1]
             if counts is None:
                 draw = np.random.default_rng(1)

@@ -8,9 +8,10 @@ import itertools
 import numpy as np
 import pandas as pd
 
+from l2study.core.measures import MEASURES
 from l2study.tables import statistics
 from l2study.tables.build import by_lambda, diverged_seeds, paired_differences
-from l2study.tables.choice import chosen_lambda, one_standard_error
+from l2study.tables.choice import chosen_lambda, lowest
 
 ONE_SEED_MEASURES = ("test_accuracy", "gap_generalisation", "gap_reported")
 """What a single seed is asked for the sign of."""
@@ -23,20 +24,21 @@ def one_seed_table(
 ) -> pd.DataFrame:
     """Return how many seeds alone say what.
 
-    A seed `picks` the lambda at which its own validation cross-entropy after the last epoch is
-    lowest (the larger of a tie), of those at which it completed. `picks another` counts the seeds
-    that pick another lambda than `l2`, which all seeds together choose. Both are of the seeds that
-    have a run at every lambda; there are no such rows for a study of one lambda.
+    A seed `picks` the lambda at which its own metric that the study chooses by is best after the
+    last epoch (the larger lambda of a tie), of those at which it completed. `picks another` counts
+    the seeds that pick another lambda than `l2`, which all seeds together choose. Both are of the
+    seeds that have a run at every lambda; there are no such rows for a study of one lambda.
 
     `opposite sign` counts the seeds whose difference of the measure, at `l2` minus at the
     reference, has the sign that the mean difference has not. A seed without a difference is not
     among them. There is no row where the mean has no sign, or where the study lacks the reference.
     """
-    cells, picks, chosen = by_lambda(runs), _picks(runs), chosen_lambda(choice)
+    (metric,) = choice.loc[choice["configured"] == "yes", "metric"].unique()
+    cells, picks, chosen = by_lambda(runs), _picks(runs, metric), chosen_lambda(choice)
     lambdas = list(cells) if len(cells) > 1 and not picks.empty else []
-    said = [(PICKS, "val_ce", l2, None, picks == l2, lambdas) for l2 in lambdas]
+    said = [(PICKS, metric, l2, None, picks == l2, lambdas) for l2 in lambdas]
     if lambdas and pd.notna(chosen):
-        said.append((PICKS_ANOTHER, "val_ce", chosen, None, picks != chosen, lambdas))
+        said.append((PICKS_ANOTHER, metric, chosen, None, picks != chosen, lambdas))
     others = [l2 for l2 in cells if l2 != reference] if reference in cells else []
     for measure, l2 in itertools.product(ONE_SEED_MEASURES, others):
         difference = paired_differences(cells, measure, l2, reference)
@@ -66,12 +68,12 @@ def one_seed_table(
     return pd.DataFrame(rows)
 
 
-def _picks(runs: pd.DataFrame) -> pd.Series:
+def _picks(runs: pd.DataFrame, metric: str) -> pd.Series:
     """Return the lambda that every seed picks which has a run at each and completed one."""
     there = runs.pivot(index="seed", columns="l2", values="status").notna().all(axis=1)
-    ce = runs.pivot(index="seed", columns="l2", values="val_ce")[there].dropna(how="all")
-    lambdas = ce.columns.to_numpy(float)
-    if ce.empty:
+    own = runs.pivot(index="seed", columns="l2", values=metric)[there].dropna(how="all")
+    lambdas = own.columns.to_numpy(float)
+    if own.empty:
         return pd.Series(dtype=float)
-    best, _ = one_standard_error(lambdas, ce.to_numpy(), np.zeros(ce.shape))
-    return pd.Series(lambdas[best], ce.index)
+    sign = 1 if MEASURES[metric].better == "lower" else -1
+    return pd.Series(lambdas[lowest(lambdas, sign * own.to_numpy())], own.index)

@@ -10,11 +10,12 @@ from l2study.core.files import read_json, write_json, write_table
 from l2study.core.measures import RUN_MEASURES, names
 from l2study.core.runs import DamagedRunError, Run, read_runs, weights_checksum
 from l2study.tables import across, build, datapackage
-from l2study.tables.choice import choice_table
+from l2study.tables.choice import choice_table, choices_of
 from l2study.tables.claims import claims_table
 from l2study.tables.crossed import with_all_runs
 from l2study.tables.derived import DERIVED_MEASURES, with_derived
 from l2study.tables.dose_response import dose_tables
+from l2study.tables.gain import best_table
 from l2study.tables.image_intervals import images_of
 from l2study.tables.laws import with_laws
 from l2study.tables.ledger import read_ledger
@@ -70,7 +71,6 @@ def write_tables(config: dict, ledger: Path, results: Path, *, allow_missing: bo
     tables |= {
         "setups": across.setups_table(design, studied, claims),
         "interactions": across.interactions_table(design, studied),
-        "best": across.best_table(studied),
         "rounds": rounds_table(design.base.until, design.base.confidence, runs),
     }
     folder = results / "tables"
@@ -114,7 +114,8 @@ def tables_of(
     images, every = images_of(setup, predicted), (histories, runs)
     histories, runs = (build.independent(table, setup) for table in every)
     measures = [name for name in (*RUN_MEASURES, *DERIVED_MEASURES) if name not in absent]
-    choice = choice_table(runs, reference, confidence, images)
+    choices = choices_of(runs, setup.choose_by, images)
+    choice = choice_table(choices, reference, confidence)
     means = {
         "gap": build.gap_table(histories, runs, setup.epochs, confidence, absent, images),
         "contrasts": build.contrasts_table(runs, reference, confidence, absent, images),
@@ -124,6 +125,7 @@ def tables_of(
     tables |= dose_tables(runs, confidence, images)
     return tables | {
         "choice": choice,
+        "best": best_table(choices, reference, confidence),
         "power": power_table(runs, reference, confidence, images),
         "claims": claims_table(ledger, histories, runs, choice, setup.epochs, confidence, images),
         "spread": spread_table(runs, confidence, absent),
