@@ -247,8 +247,7 @@ def table(before: Path, now: Path, path: Path) -> Iterator[str]:
         new = new[new["configured"] == "yes"].reset_index(drop=True)
     if path.stem == "choice":  # the rule of one standard error has another error
         old, new = (
-            rows[rows["rule"] != "one_standard_error"].reset_index(drop=True)
-            for rows in (old, new)
+            rows[rows["rule"] != "one_standard_error"].reset_index(drop=True) for rows in (old, new)
         )
     new = new[[c for c in new if c not in CHANGES["new"].get(path.stem, ())]]
     if path.stem in ("contrasts", "means"):

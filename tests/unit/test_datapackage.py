@@ -122,7 +122,7 @@ class TestPackage:
             "runs": (",completed,", ",finished,", "constraint-error"),
             "histories": ("\nbase,0,0,1,", "\nbase,0,0,0,", "primary-key"),
             "gap": ("\nbase,0,1,reported,", "\nbase,0,1,,", "constraint-error"),
-            "choice": ("\nbase,best,", "\nbase,worst,", "constraint-error"),
+            "choice": ("\nbase,val_ce,yes,best,", "\nbase,val_ce,yes,worst,", "constraint-error"),
             "means": ("\nbase,0,", "\nbase,-1,", "constraint-error"),
         }
         shutil.copytree(study, tmp_path, dirs_exist_ok=True)
