@@ -202,7 +202,9 @@ class TestPage:
             claims = study.tables["claims"]
             overall = claims[claims["estimand"] == "overall"]
             found = [own[place] for _, own in comparison.verdicts(studies)]
-            assert found == overall["verdict"].tolist()
+            assert found == list(
+                zip(overall["figure_found"].fillna(""), overall["conclusion"], strict=True)
+            )
             choice = for_seeds(study.tables["choice"]).query("configured == 'yes'")
             chosen = [own[place][0] for _, own in comparison.choices(studies)]
             assert chosen == [f"λ = {l2:g}" for l2 in choice["l2"]]
