@@ -11,8 +11,9 @@ from scipy import stats
 
 import synthetic
 from l2study.core.scope_rows import SEEDS_AND_IMAGES
-from l2study.tables import build, choice, claims, judge, ranks, statistics
+from l2study.tables import build, choice, claims, judge, laws, ranks, statistics
 from l2study.tables.derived import expected_square_norm, with_derived
+from l2study.tables.laws import with_laws
 from l2study.tables.ledger import LedgerError, read_ledger
 from l2study.tables.statistics import Estimate
 from synthetic import HARMFUL, HELPFUL, NOTHING, Effects, ledger_of
@@ -595,3 +596,29 @@ class TestLedger:
         (tmp_path / "bad.yaml").write_text("claims: [")
         with pytest.raises(LedgerError, match="not valid YAML"):
             read_ledger(tmp_path / "bad.yaml")
+
+
+def test_laws_are_judged_by_predictions_and_by_powers_of_lambda():
+    """As laws.py computes them, of all lambdas and of one."""
+    setup, histories, runs, images = synthetic.made_runs(lambdas=[0, 1e-3, 1e-2], seeds=range(5))
+    runs = with_laws(histories, runs, setup, 1000)
+    runs["val_accuracy_max_epoch"] = (1 / runs["l2"]).where(runs["l2"] > 0, 3.0)
+    chosen = choice.choice_table(runs, 0.0, 0.95)
+    ledger = read_ledger(LEDGER.with_name("laws.yaml"))
+    table = claims.claims_table(ledger, histories, runs, chosen, setup.epochs, 0.95, images)
+    rows = table.set_index(["id", table["l2"].astype(object).fillna("all")])
+    whole = table[table["estimand"] == "overall"].set_index("id")
+    slope = rows.loc["time-scale"].iloc[0]
+    assert (
+        slope["estimate"] == pytest.approx(-1) and whole.loc["time-scale", "conclusion"] == "holds"
+    )
+    right = np.stack([[images.predictions[l2, seed]["test"].right for seed in range(5)]
+                      for l2 in (0, 1e-3, 1e-2)])  # fmt: skip
+    found = rows.loc[("independent-errors", "all")].iloc[0]
+    expected = laws.independent_errors(right, 0.95)
+    assert [found[key] for key in ("estimate", "low", "high")] == pytest.approx(expected[:3])
+    at = rows.loc[("independent-errors", 1e-2)]
+    assert at["estimate"].item() == pytest.approx(laws.independent_errors(right[2:], 0.95).value)
+    found = rows.loc[("disagreement", "all")].iloc[0]
+    assert found["scope"] == SEEDS_AND_IMAGES and 0 < found["low"] < found["estimate"]
+    assert whole.loc["never-lit", "conclusion"] == "not judged"  # not of Adam

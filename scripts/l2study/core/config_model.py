@@ -501,8 +501,9 @@ class Config(Keys):
     confidence: float = key("The confidence level of every interval.", 0.95, gt=0, lt=1)
     claims: Annotated[str, Some] | None = key(
         """The claims to judge. exercise has the claims of the teaching exercise, with its figures
-        for MNIST. general asks the same questions about lambda of any data and network.""",
-        allowed="exercise, general, or the path of a ledger of your own (docs/extending.md)",
+        for MNIST. general asks the same questions about lambda of any data and network. laws has
+        laws of L2 and of seeds that others have published (studies/laws.yaml).""",
+        allowed="exercise, general, laws, or the path of a ledger of your own (docs/extending.md)",
         absent="exercise for MNIST with the network of the exercise, else general",
         example="general",
     )

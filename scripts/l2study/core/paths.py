@@ -44,5 +44,5 @@ def predictions_file(results: Path, l2: str) -> Path:
     return Path(results) / PREDICTIONS.format(l2=l2)
 
 
-LEDGERS = ("exercise", "general")
+LEDGERS = ("exercise", "general", "laws")
 """The ledgers of claims that come with the project, in reports/claims."""

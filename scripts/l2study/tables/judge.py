@@ -15,7 +15,7 @@ from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES
 from l2study.core.wording import seed_list
-from l2study.tables import ranks, statistics
+from l2study.tables import laws, ranks, statistics
 from l2study.tables.build import paired_differences
 from l2study.tables.derived import EPOCH_OF
 from l2study.tables.image_intervals import NO_IMAGES, Images
@@ -303,6 +303,8 @@ def _lacking(row: dict, l2: float | None, sample: Sample) -> Note | None:
         return Note("epochs_too_few", epoch=epoch)
     if epoch not in sample.evaluated:
         return Note("epoch_not_evaluated", epoch=epoch)
+    if row["statistic"] in laws.OVER_IMAGES and not sample.images.predictions:
+        return Note("no_predictions")
     # Rows that need a minimum say by themselves what runs are too short for them.
     values = pd.concat(cell[row["measure"]] for cell in sample.cells.values())
     has_completed = len(values) > sum(map(len, sample.lost.values()))
@@ -393,6 +395,12 @@ def _estimator(
                 return Estimate(*np.exp(estimate[:3]), estimate.n)
 
             return interval, {"error": ratio.error}
+        case "slope":
+            mean = statistics.mean_of(laws.slopes(cells, measure))
+            return mean.interval, {"error": mean.error}
+        case "independent_errors" | "disagreement":
+            estimate = laws.over_images(row["statistic"], l2, sample.images)
+            return estimate, {"scope": SEEDS_AND_IMAGES}
     runs = pd.concat(cells.values())
     values = [runs[row["with"]], runs[measure]]
     if row["statistic"] == "association":

@@ -4,13 +4,14 @@ The ledger reports/claims/laws.yaml judges them.
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 
 from l2study.core.design import Setup
 from l2study.tables import statistics
-from l2study.tables.image_intervals import spread_of, wide_mean
+from l2study.tables.image_intervals import Images, spread_of, wide_mean
 from l2study.tables.statistics import Estimate
 
 ADAPTIVE = ("adadelta", "adam", "adamax", "nadam", "rmsprop")
@@ -169,6 +170,29 @@ def disagreement(predicted: np.ndarray, label: np.ndarray, confidence: float) ->
     of_seeds = (2 * apart - wrong).mean(axis=1)
     found = wide_mean(of_seeds, [(1.0, spread_of(apart - wrong))]).interval(confidence)
     return Estimate(value, *(value * math.exp(end - 1) for end in (found.low, found.high)), n)
+
+
+OVER_IMAGES = ("independent_errors", "disagreement")
+"""The laws on which images the runs are right about."""
+
+
+def over_images(law: str, l2: float | None, images: Images) -> Callable[[float], Estimate]:
+    """Return what gives the estimate of a law of `OVER_IMAGES` at a confidence, of test images.
+
+    Of the runs at `l2`, or if that is None at all lambdas with predictions; with the seeds that all
+    of these have.
+    """
+    known = sorted(images.predictions)
+    lambdas = sorted({one for one, _ in known if l2 in (one, None)})
+    seeds = sorted({seed for _, seed in known if images.known(lambdas, [seed])})
+    if not lambdas or not seeds:
+        return lambda confidence: Estimate()
+    if law == "independent_errors":
+        right = np.stack([images.table("test", "right", [one], seeds) for one in lambdas])
+        return lambda confidence: independent_errors(right, confidence)
+    predicted = np.stack([images.table("test", "predicted", [one], seeds) for one in lambdas])
+    label = images.table("test", "label", lambdas[:1], seeds)[0]
+    return lambda confidence: disagreement(predicted, label, confidence)
 
 
 def slopes(cells: dict[float, pd.DataFrame], measure: str) -> pd.Series:
