@@ -8,15 +8,19 @@ does not use, some of which fail. The tests check the former alone, with fewer s
 
 import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from scipy import special, stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 from l2study.tables import statistics
+from l2study.tables.choice import Choice
 from l2study.tables.crossed import grand_mean
+from l2study.tables.gain import counting_choice, regret
 from l2study.tables.image_intervals import spread_of, wide_mean
 from l2study.tables.rounds import rounds
 from l2study.tables.spread import pooled_sd
@@ -25,6 +29,9 @@ from l2study.tables.variance import component_sources, components
 STUDIES = 2000
 SHAPES = {"normal": stats.norm(), "t(5)": stats.t(5), "Laplace": stats.laplace(),
           "gamma(4)": stats.gamma(4), "uniform": stats.uniform()}  # fmt: skip
+
+CHOSEN = ((0.0,) * 5, (0.0, 0.3, 0.9, 1.1, 1.0), (0.0, 0.5, 1.5, 3.0, 1.0), (0.0,) * 13)
+"""The accuracies at the lambdas of made-up studies, in standard deviations of a run."""
 
 
 def covered(low: np.ndarray, high: np.ndarray, truth: float) -> float:
@@ -149,6 +156,44 @@ def looking(needed: int) -> dict[str, float]:
     return {"largest spread (used)": held / STUDIES, "Student": student / STUDIES}
 
 
+def chosen(truth: Sequence[float], seeds: int = 10, studies: int = 400) -> dict[str, float]:
+    """Return the coverage of intervals of what the chosen lambda adds over the first one, and the
+    mean of the expected regret over the true one, of choosing by all seeds and by one.
+
+    `truth` is the accuracy at each lambda in standard deviations of a run. What makes a run good in
+    validation makes it good in the test, too: their correlation is 0.7.
+    """
+    draw, truth = np.random.default_rng(13), np.array(truth)
+    lambdas = [float(place) for place in range(len(truth))]
+    held, found, true = {"counts the choice (used)": 0, "Student": 0}, [], []
+    for _ in range(studies):
+        noise = draw.normal(size=(3, len(truth), seeds))
+        validation = truth[:, None] + noise[0]
+        tested = truth[:, None] + 0.7 * noise[0] + math.sqrt(0.51) * noise[1]
+        index = pd.MultiIndex.from_product([lambdas, range(seeds)], names=["l2", "seed"])
+        columns = {"val_ce": -validation.ravel(), "test_accuracy": tested.ravel()}
+        runs = pd.DataFrame(columns, index).reset_index().assign(status="completed")
+        own = Choice(runs, "val_ce")
+        right = truth[int(own.best)] - truth[0]
+        student = own.difference("test_accuracy", own.best, 0.0, own.widest).interval(0.95)
+        for name, ends in zip(
+            held, (counting_choice(own, "test_accuracy", 0.0, 0.95), student), strict=True
+        ):
+            held[name] += int(ends.low <= right <= ends.high)
+        found.append(regret(own, "test_accuracy"))
+        alone = truth[validation.argmax(axis=0)]
+        true.append((truth.max() - truth[int(own.best)], truth.max() - alone.mean()))
+    shares = {name: count / studies for name, count in held.items()}
+    for name, estimate, real in zip(
+        ("regret", "regret of one seed"), np.mean(found, axis=0), np.mean(true, axis=0), strict=True
+    ):
+        shares |= {
+            f"{name}, estimated": estimate,
+            "true" if "one" not in name else "true of one": real,
+        }
+    return shares
+
+
 def show(what: str, found: dict[str, float]) -> None:
     """Print a line of shares."""
     print(f"{what:36}", "  ".join(f"{name} {share:.3f}" for name, share in found.items()))
@@ -180,6 +225,9 @@ def main() -> None:
     for shape in ((4, 4), (3, 5), (4, 4, 4), (2, 3, 4), (2, 3, 2, 3)):
         for effect, rest in ((1.0, 1.0), (1.0, 0.3), (0.3, 1.0), (0.0, 1.0)):
             show(f"  {shape}, sources {effect}, rest {rest}", crossed_mean(shape, effect, rest))
+    print("Intervals of what the chosen lambda adds: share that covers it; regret, in sd of a run")
+    for truth in CHOSEN:
+        show(f"  {truth}", chosen(truth))
     print("Intervals of a mean, of seeds added until they are narrow: share that covers it")
     for needed in (12, 20, 40):
         show(f"  {needed} seeds needed", looking(needed))
