@@ -410,9 +410,15 @@ class TestCrossed:
 
     def test_all_else_is_as_if_the_independent_runs_were_alone(self, crossed):
         every, alone = (made.tables for made in crossed)
-        assert (every["means"]["n"] <= 2).all()
-        for name in set(every) - {"histories", "runs", "weight_histogram", "variance"}:
+        assert (every["choice"]["n"] <= 2).all()
+        of_all = {"histories", "runs", "weight_histogram", "variance", "means", "contrasts", "gap"}
+        for name in set(every) - of_all:
             pd.testing.assert_frame_equal(every[name], alone[name])
+        # what is not a mean stays that of the independent runs where the means are of all
+        means = every["means"].set_index("measure")
+        assert set(means.loc["test_accuracy", "n"]) == {6}
+        for name, column in (("gap", "variance"), ("contrasts", "p_sign_flip")):
+            pd.testing.assert_series_equal(every[name][column], alone[name][column])
 
 
 class TestExchangeable:
