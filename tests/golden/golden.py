@@ -38,10 +38,6 @@ CHANGES = {
     },  # a former name, and the name now; None for a table that is gone
     # the same for (table or "*", column)
     "columns": {
-        ("claims", "decided_by"): None,  # sentences, which the report makes
-        ("claims", "how_sure"): None,
-        ("claims", "given_words"): None,
-        ("claims", "note"): None,
         ("runs", "seconds_setup"): "seconds_startup",
         ("setups", "close_to_given"): "matches_exercise",
         ("one_seed", "says"): "finding",
@@ -57,7 +53,6 @@ CHANGES = {
     },
     # columns that are new, or say by a key what a sentence said
     "new": {
-        "claims": {"name", "note", "note_lambdas", "note_epoch", "explains", "clarity"},
         "choice": {
             *("metric", "configured", "difference", "difference_se", "grid", "next_l2"),
         },
@@ -76,6 +71,11 @@ CHANGES = {
     "new_figures": {"dose_response"},
     # tables whose numbers are those of all runs of a crossed design
     "of_all_runs": {("golden-crossed", name) for name in ("means", "contrasts", "gap")},
+    # of claims, what is estimated in the rows that both have; verdicts and scopes have other rules
+    "claims": {
+        "rows": ["setup", "id", "statistic", "measure", "l2", "against", "epoch"],
+        "numbers": ["estimate", "above", "below", "p", "n", "given"],
+    },
     "scoped": {"power"},  # tables that have got rows for other images too
     "by_metric": {"choice", "best"},  # tables that have got rows for another metric
     "keys": {},  # the same for keys of run.json and of a file of measures
@@ -241,6 +241,9 @@ def table(before: Path, now: Path, path: Path) -> Iterator[str]:
     former = {new: old for old, new in CHANGES["tables"].items()}.get(path.stem, path.stem)
     old = pd.read_csv((before / path).with_stem(former), dtype=str, keep_default_na=False)
     new = pd.read_csv(now / path, dtype=str, keep_default_na=False)
+    if path.stem == "claims":
+        yield from unequal_tables(*_estimates(old, new))
+        return
     if path.stem in CHANGES["scoped"]:
         new = new[new["scope"] == "seeds"].reset_index(drop=True)
     if path.stem in CHANGES["by_metric"]:
@@ -253,6 +256,17 @@ def table(before: Path, now: Path, path: Path) -> Iterator[str]:
     if path.stem in ("contrasts", "means"):
         new = new[~new["measure"].isin(CHANGES["wider"]) | (new["scope"] == "seeds")]
     yield from unequal_tables(renamed(old, path.stem), new)
+
+
+def _estimates(old: pd.DataFrame, new: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the estimates of two tables of claims, in the rows that both have."""
+    rows, numbers = CHANGES["claims"]["rows"], CHANGES["claims"]["numbers"]
+    found = []
+    for table in (old, new):
+        whole = table["estimand"].str.startswith(("overall", "the same rules after"))
+        found.append(table.loc[~whole, [*rows, *numbers]].drop_duplicates(rows).set_index(rows))
+    shared = found[0].index.intersection(found[1].index)
+    return tuple(table.loc[shared].reset_index() for table in found)
 
 
 def renamed(old: pd.DataFrame, name: str) -> pd.DataFrame:
