@@ -111,7 +111,8 @@ def _said(rows: pd.DataFrame, claim: Mapping, study: Study) -> str:
     decide, {chosen} for the lambda that validation chooses, and {largest} for the largest one.
     """
     choice = study.tables["choice"]
-    chosen = choice.loc[choice["rule"] == "best", "l2"].iloc[0]
+    best = choice[(choice["rule"] == "best") & (choice["configured"] == "yes")]
+    chosen = best["l2"].iloc[0]
     named = {"chosen": [MISSING if pd.isna(chosen) else l2_label(chosen)]}
     named["largest"] = [l2_label(l2) for l2 in rows.loc[rows["at"] == "largest", "l2"].dropna()]
     for row in rows[rows["name"].notna()].itertuples():
