@@ -13,6 +13,7 @@ from l2study.core.design import Setup
 from l2study.core.measures import MEASURES, on_test, other_metric
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES
 from l2study.core.wording import fixed, form_of, possible
+from l2study.report.dose_text import as_good
 from l2study.report.study import Study
 from l2study.report.table_cells import Number
 from l2study.report.templates import paragraphs
@@ -112,7 +113,7 @@ def text(study: Study) -> list[str]:
         diverged=(runs["status"] == "diverged").any(),
         chosen=None if best["l2"] in (None, base) else chosen(study),
         strongest=strongest,
-        few=strongest.n < FEW_SEEDS,
+        few=min(strongest.n, len(study.design.independent_seeds)) < FEW_SEEDS,
         absent_reference=None if reference in set(runs["l2"]) else reference,
     )
 
@@ -128,7 +129,8 @@ def choice(study: Study) -> dict:
     `share` of the samples of the seeds choose the same one, and `share_images` if the validation
     images are drawn again too; None where that is not known. `simplest` is a larger lambda that is
     nearly as good, or None. `grid` says whether the best is inside the grid, at its `end`, which is
-    "largest" or "smallest", or may lie beyond it, and `next_l2` is the lambda to add. `other` is
+    "largest" or "smallest", or may lie beyond it, and `next_l2` is the lambda to add. `as_good` is
+    the range of lambdas that are as good, where the curve over lambda holds. `other` is
     what the other metric chooses, where that is clearly another test accuracy. `regret` is by how
     much such a choice falls short of the best, and by how much that of one seed does.
     """
@@ -146,6 +148,7 @@ def choice(study: Study) -> dict:
         "grid": None if pd.isna(best["grid"]) else best["grid"],
         "end": "largest" if best["next_l2"] > best["l2"] else "smallest",
         "next_l2": None if pd.isna(best["next_l2"]) else best["next_l2"],
+        "as_good": as_good(study).get(best["metric"]),
         "other": other_choice(row),
         "regret": regret(row),
     }

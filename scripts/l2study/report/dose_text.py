@@ -14,16 +14,7 @@ def text(study: Study) -> list[str]:
     table = study.tables["equivalence"]
     if table.empty:
         return []
-    ranges = [
-        {
-            "label": MEASURES[row.measure].label.lower(),
-            "best": row.best_l2,
-            "low": row.low_l2,
-            "high": row.high_l2,
-            "margin": f"{MEASURES[row.measure].scale * row.margin:g} {MEASURES[row.measure].unit}",
-        }
-        for row in table[table["best_l2"].notna()].itertuples()
-    ]
+    ranges = as_good(study).values()
     failed = [MEASURES[row.measure].label.lower() for row in _failed(table).itertuples()]
     return paragraphs(
         "equivalence",
@@ -31,6 +22,25 @@ def text(study: Study) -> list[str]:
         failed=failed,
         cells=int(table["cells"].max()),
         level=study.design.confidence,
+    )
+
+
+def as_good(study: Study) -> dict[str, dict]:
+    """Return the lambdas that are as good as the best, by each metric of which that is known."""
+    table = study.tables["equivalence"]
+    return (
+        {}
+        if table.empty
+        else {
+            row.measure: {
+                "label": MEASURES[row.measure].label.lower(),
+                "best": row.best_l2,
+                "low": row.low_l2,
+                "high": row.high_l2,
+                "margin": f"{MEASURES[row.measure].scale * row.margin:g} {MEASURES[row.measure].unit}",
+            }
+            for row in table[table["best_l2"].notna()].itertuples()
+        }
     )
 
 

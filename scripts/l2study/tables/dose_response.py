@@ -247,7 +247,7 @@ def dose_tables(
         known = points(measure, table, confidence, images)
         check = checked(left_out(known))
         lambdas = table.columns.to_numpy(float)
-        row = {"measure": measure, "n": len(table), **check._asdict()}
+        row = {"measure": measure, "n": len(table), **check._asdict(), "best_l2": math.nan}
         row |= {"holds": "yes" if check.holds else "no"}
         row["errors"] = check.errors if math.isfinite(check.errors) else math.nan
         if check.holds:
