@@ -37,11 +37,15 @@ def as_good(study: Study) -> dict[str, dict]:
                 "best": row.best_l2,
                 "low": row.low_l2,
                 "high": row.high_l2,
-                "margin": f"{MEASURES[row.measure].scale * row.margin:g} {MEASURES[row.measure].unit}",
+                "margin": _with_unit(row.measure, row.margin),
             }
             for row in table[table["best_l2"].notna()].itertuples()
         }
     )
+
+
+def _with_unit(measure: str, value: float) -> str:
+    return f"{MEASURES[measure].scale * value:g} {MEASURES[measure].unit}"
 
 
 def _failed(table: pd.DataFrame) -> pd.DataFrame:
