@@ -60,6 +60,7 @@ def test_training_depends_on_these_files_alone():
     assert found == {
         "core/columns.py",
         "core/epochs.py",
+        "core/predictions.py",
         "data/prepared.py",
         "data/rows.py",
         "data/streams.py",
