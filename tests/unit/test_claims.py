@@ -603,7 +603,7 @@ def test_laws_are_judged_by_predictions_and_by_powers_of_lambda():
     setup, histories, runs, images = synthetic.made_runs(lambdas=[0, 1e-3, 1e-2], seeds=range(5))
     runs = with_laws(histories, runs, setup, 1000)
     runs["val_accuracy_max_epoch"] = (1 / runs["l2"]).where(runs["l2"] > 0, 3.0)
-    chosen = choice.choice_table(runs, 0.0, 0.95)
+    chosen = choice.choice_table(choice.choices_of(runs, "val_ce"), 0.0, 0.95)
     ledger = read_ledger(LEDGER.with_name("laws.yaml"))
     table = claims.claims_table(ledger, histories, runs, chosen, setup.epochs, 0.95, images)
     rows = table.set_index(["id", table["l2"].astype(object).fillna("all")])

@@ -140,7 +140,7 @@ def test_runs_come_by_lambda_and_seed_with_measures_and_predictions(study):
     runs = read({"sha256": "0" * 64})
     assert [(run.l2, run.seed) for run in runs] == [("0", 0), ("0", 7), ("0.01", 0), ("0.01", 7)]
     assert all(set(run.measured["measures"]) >= set(names("weights")) for run in runs)
-    assert all(set(run.predictions) == {"val", "test"} for run in runs)
+    assert all({"val", "test", "val@best", "test@best"} == set(run.predictions) for run in runs)
 
 
 def test_every_run_that_is_damaged_has_a_line(study):

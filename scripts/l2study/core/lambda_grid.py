@@ -53,17 +53,17 @@ def next_lambda(tried: Sequence[float], best: float, picks: Sequence[float]) -> 
 
 
 def rounded(l2: float, end: float) -> float:
-    """Return a lambda as people write it, at least half a step beyond `end`."""
+    """Return a lambda as people write it, half a step to one and a half beyond `end`."""
     step = math.log(l2 / end)
 
-    def far_enough(candidate: float) -> bool:
-        return math.log(candidate / end) / step >= 0.5
+    def fits(candidate: float) -> bool:
+        return 0.5 <= math.log(candidate / end) / step <= 1.5
 
     power = math.floor(math.log10(l2))
     usual = (float(f"{m}e{p}") for m in MANTISSAS for p in (power, power + 1))
     nearest = min(usual, key=lambda candidate: abs(math.log(candidate / l2)))
     further = (float(f"{l2:.{digits}g}") for digits in range(2, 18))
-    return next(filter(far_enough, [nearest, *further]))
+    return next(filter(fits, [nearest, *further]))
 
 
 def _share(picks: Iterable[float], l2: float) -> float:
