@@ -38,9 +38,9 @@ BEGIN_PAGE = """\
 # Every key of a configuration
 
 A configuration is a YAML file with the keys that differ from [config.yaml](../config.yaml). This
-page has also the keys within `seeds` and `training.evaluate_at`. You may write a number in any way:
-`0.0001`, `1.0e-4` and `1e-4` are the same. An unknown key is refused. Settings of a machine, such
-as cores and memory, are in `profiles/`.
+page has also the keys within `lambdas`, `seeds` and `training.evaluate_at`. You may write a number
+in any way: `0.0001`, `1.0e-4` and `1e-4` are the same. An unknown key is refused. Settings of a
+machine, such as cores and memory, are in `profiles/`.
 
 This page is made from the keys in `scripts/l2study/core/config_model.py`, by `make config`.
 """

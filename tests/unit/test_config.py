@@ -84,6 +84,10 @@ def test_the_defaults_are_the_default_study():
     ("change", "canonical"),
     [
         ({"lambdas": [0.01, "1e-4", 0]}, {"lambdas": ["0", "0.0001", "0.01"]}),
+        (
+            {"lambdas": {"from": "1e-6", "to": 1e-4, "per_decade": 2, "zero": "true"}},
+            {"lambdas": ["0", "1e-6", "3e-6", "1e-5", "3e-5", "0.0001"]},
+        ),
         ({"seeds": 2}, {"seeds": [0, 1]}),
         ({"seeds": [7, 0, 4294967295]}, {"seeds": [0, 7, 4294967295]}),
         (
@@ -157,6 +161,22 @@ def test_a_path_takes_the_place_of_a_name(defaults):
         ({"training": {"momentum": "9e-1"}}, "training.momentum: 0.9 is given, but the optimizer "),
         ({"training": {"evaluate_at": [51, 3]}}, "training.evaluate_at: epoch 51 is after the la"),
         ({"lambdas": [0, "1e-4", 0.0001]}, "lambdas: 0.0001 is given more than once; allowed: ea"),
+        (
+            {"lambdas": {"from": 0.1, "to": 1e-6, "per_decade": 2}},
+            "lambdas.to: 1e-6 is not above lambdas.from, 0.1; allowed: a larger number",
+        ),
+        (
+            {"lambdas": {"from": 1e-6, "to": 0.5, "per_decade": 2}},
+            "lambdas.to: 0.5 is not among 2 per decade; allowed: 1 or 3 times a power of ten",
+        ),
+        (
+            {"lambdas": {"from": 2e-6, "to": 0.1, "per_decade": 1}},
+            "lambdas.from: 2e-6 is not among 1 per decade; allowed: a power of ten",
+        ),
+        ({"lambdas": {"from": 0, "to": 1, "per_decade": 1}}, "lambdas.from: 0 is not allowed; al"),
+        ({"lambdas": {"from": 0.1, "to": 1, "per_decade": 0}}, "lambdas.per_decade: 0 is not all"),
+        ({"lambdas": {"from": 0.1, "to": 1}}, "lambdas.per_decade: missing; allowed: a whole num"),
+        ({"lambdas": 0.1}, "lambdas: 0.1 is not allowed; allowed: a list of 1 or more numbers"),
         ({"seeds": 1}, "seeds: 1 is not allowed; allowed: a count of at least 2 and at most 10000"),
         ({"seeds": [0, 2**32]}, "seeds[1]: 4294967296 is not allowed; allowed: a whole number of"),
         ({"seeds": {"order": 1, "weights": [4]}}, "seeds: weights, order with one level each is "),

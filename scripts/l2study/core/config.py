@@ -11,8 +11,9 @@ from pathlib import Path
 import yaml
 
 from l2study.core import user_code
-from l2study.core.config_faults import fault, mapping_in, one_line, shown, value_in
+from l2study.core.config_faults import fault, list_in, mapping_in, one_line, shown, value_in
 from l2study.core.labels import as_number, l2_label
+from l2study.core.lambda_grid import even_grid
 from l2study.core.seeds import FIRST_ROUND, SOURCES, USUAL
 
 SCHEMA = Path(__file__).resolve().parents[3] / "schemas" / "config.schema.json"
@@ -173,7 +174,7 @@ def _canonical(normal: dict) -> dict:
     normal["variation"] = sorted(normal.get("variation", USUAL), key=SOURCES.index)
     if normal["variation"] == list(USUAL):
         del normal["variation"]
-    normal["lambdas"] = [l2_label(number) for number in sorted(normal["lambdas"])]
+    normal["lambdas"] = _lambdas(normal["lambdas"])
     normal["reference_lambda"] = l2_label(normal["reference_lambda"])
     training = normal["training"]
     if isinstance(training["evaluate_at"], list):
@@ -202,6 +203,13 @@ def _seeds(seeds: int | list | dict) -> list | dict:
     return list(range(seeds)) if isinstance(seeds, int) else sorted(seeds)
 
 
+def _lambdas(lambdas: list | dict) -> list:
+    if isinstance(lambdas, dict):
+        zero = [0.0] if lambdas.get("zero") else []
+        lambdas = zero + even_grid(lambdas["from"], lambdas["to"], lambdas["per_decade"])
+    return [l2_label(number) for number in sorted(lambdas)]
+
+
 def _normal(value: object, schema: dict, defaults: bool) -> object:
     """Return `value` with numbers as floats, optional nulls left out and, if wanted, defaults."""
     kind = schema.get("type") or value_in(schema).get("type")
@@ -210,7 +218,7 @@ def _normal(value: object, schema: dict, defaults: bool) -> object:
     if isinstance(value, dict):
         return _normal_mapping(value, mapping_in(schema), defaults)
     if isinstance(value, list):
-        return [_normal(item, schema.get("items", {}), defaults) for item in value]
+        return [_normal(item, list_in(schema), defaults) for item in value]
     if kind == "number":
         try:
             return as_number(value)

@@ -73,6 +73,11 @@ def mapping_in(schema: dict) -> dict:
     return next((one for one in schema.get("anyOf", []) if "properties" in one), schema)
 
 
+def list_in(schema: dict) -> dict:
+    """Return what a schema says of the entries of a list; nothing where it has none."""
+    return next((one["items"] for one in (schema, *schema.get("anyOf", [])) if "items" in one), {})
+
+
 def value_in(schema: dict) -> dict:
     """Return what a schema says of text, a number or a truth value; nothing where it is one."""
     kinds = (one for one in schema.get("anyOf", []) if one.get("type") not in ("object", "array"))

@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from l2study.core.labels import l2_label
+from l2study.core.lambda_grid import MOST_PER_DECADE, even_grid, factors_of
 from l2study.core.seeds import MOST_LEVELS, SOURCES, USUAL
 
 TAKES_MOMENTUM = ("sgd", "rmsprop")
@@ -379,6 +380,50 @@ class Training(Keys):
     )
 
 
+class Range(Keys):
+    """Lambdas that are evenly spaced on a logarithmic scale."""
+
+    first: float = key(
+        "The smallest lambda above 0.",
+        ...,
+        alias="from",
+        allowed="a number of at least 1e-12 and at most 1e6; `zero: true` adds 0",
+        ge=1e-12,
+        le=1e6,
+    )
+    to: float = key(
+        "The largest lambda.",
+        ...,
+        allowed="a number above `from`, and at most 1e6",
+        ge=1e-12,
+        le=1e6,
+    )
+    per_decade: int = key(
+        """How many lambdas there are in a decade. They are rounded as people write them. With 1
+        they are powers of ten; with 2, powers of ten and three times these; with 3, powers of ten
+        and two and five times these. More have two digits. Both ends must be among them.""",
+        ...,
+        ge=1,
+        le=MOST_PER_DECADE,
+    )
+    zero: bool | None = switch("Whether 0, no regularisation, is a lambda, too.")
+
+    def fault(self) -> str | None:
+        """Return what is wrong between these keys, if anything is."""
+        low, high = l2_label(self.first), l2_label(self.to)
+        if self.to <= self.first:
+            return f"lambdas.to: {high} is not above lambdas.from, {low}; allowed: a larger number"
+        for name, end in (("from", self.first), ("to", self.to)):
+            if end not in even_grid(end, end, self.per_decade):
+                *some, last = map(l2_label, factors_of(self.per_decade))
+                of_grid = f"{', '.join(some)} or {last} times a" if some else "a"
+                return (
+                    f"lambdas.{name}: {l2_label(end)} is not among {self.per_decade} per decade;"
+                    f" allowed: {of_grid} power of ten"
+                )
+        return None
+
+
 class Until(Keys):
     """When there are seeds enough."""
 
@@ -435,6 +480,10 @@ SeedsOfAnyKind = Annotated[
     | Annotated[Seeds, Mapping],
     OF_KIND,
 ]
+Lambdas = Annotated[
+    Annotated[list[Annotated[float, Field(ge=0)]], Some, Once, List] | Annotated[Range, Mapping],
+    OF_KIND,
+]
 Factor = Annotated[
     Annotated[list, Some, List] | Annotated[dict, Some, Mapping],
     OF_KIND,
@@ -455,12 +504,16 @@ class Config(Keys):
     validation: Validation = Field({})
     model: Model = Field({})
     training: Training = Field({})
-    lambdas: Annotated[list[Annotated[float, Field(ge=0)]], Some, Once] = key(
+    lambdas: Lambdas = key(
         """The strengths of regularisation, as Keras counts them: lambda times the sum of the
         squared weights is added to the loss. 0 means no regularisation. Their order does not
-        matter. If you add one later, only its own runs are trained.""",
+        matter. If you add one later, only its own runs are trained.
+
+        A mapping is a range, evenly spaced on a logarithmic scale: {from: 1e-6, to: 1e-4,
+        per_decade: 2, zero: true} is [0, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4].""",
         [0, 1e-5, 1e-4, 1e-3, 1e-2],
-        allowed="a list of 1 or more numbers of at least 0",
+        allowed="a list of 1 or more numbers of at least 0; or a mapping with the keys from, to,"
+        " per_decade, and perhaps zero",
     )
     seeds: SeedsOfAnyKind = key(
         """How often each lambda is trained. Each seed sets different initial weights and a
@@ -548,6 +601,8 @@ class Config(Keys):
             raise Fault("dataset.load: is given with dataset.path; allowed: one of the two")
         if self.dataset.files is not None and self.dataset.load is None:
             raise Fault("dataset.files: is given without dataset.load; allowed: with it")
+        if isinstance(self.lambdas, Range) and (found := self.lambdas.fault()):
+            raise Fault(found)
         for message in (*self._about_training(), *self._about_seeds()):
             raise Fault(message)
         return self

@@ -1,4 +1,4 @@
-"""A grid of lambdas: whether it is wide enough, and the lambda to try next."""
+"""A grid of lambdas: its numbers, whether it is wide enough, and the lambda to try next."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -11,6 +11,29 @@ PICKED = 0.025
 
 MANTISSAS = (1, 2, 3, 5)
 """What lambdas are rounded to, with any power of ten."""
+
+MOST_PER_DECADE = 10
+"""How many numbers an evenly spaced grid has in a decade at most."""
+
+
+def factors_of(per_decade: int) -> list[float]:
+    """Return what an evenly spaced grid has in the decade from 1 to 10, as people write it.
+
+    With one digit for up to three numbers: 1; 1, 3; 1, 2, 5. More of them have two digits.
+    """
+    digits = 1 if per_decade <= 3 else 2
+    return [float(f"{10 ** (place / per_decade):.{digits}g}") for place in range(per_decade)]
+
+
+def even_grid(first: float, last: float, per_decade: int) -> list[float]:
+    """Return the numbers of `factors_of` times powers of ten from `first` to `last`, ascending.
+
+    Each is the number that its decimal digits are read as, on every machine.
+    """
+    powers = range(math.floor(math.log10(first)) - 1, math.ceil(math.log10(last)) + 1)
+    numbers = (float(f"{f}e{power}") for power in powers for f in factors_of(per_decade))
+    # both ends may be products, and off by rounding
+    return [l2 for l2 in numbers if first * (1 - 1e-9) <= l2 <= last * (1 + 1e-9)]
 
 
 def open_ends(tried: Sequence[float]) -> list[float]:
