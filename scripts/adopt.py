@@ -60,8 +60,9 @@ def adopt(study: dict, file: Path) -> str:
         os.utime(path, (LONG_AGO, LONG_AGO))
     lock.hold(lock.path_of(study["study"]))
     design = Design.of(study, checked=True)
-    if rounds := design.base.until:
-        design = design.in_round(rounds["max_seeds"])
+    if design.base.in_rounds:
+        most = design.base.until["max_seeds"] if design.base.until else design.base.reach
+        design = design.in_round(most)
     manifests = {place: Path(f"{results}{place}", "data.json") for place in design.data}
     for place, setup in design.data.items():
         prepare(setup, manifests[place])

@@ -88,7 +88,8 @@ def what(runs: list[Expected]) -> list[str]:
 
 
 def variation(base: Setup) -> list[str]:
-    """Return in a line what a seed changes in a study, where that is not the usual."""
+    """Return in lines what a seed changes in a study, where that is not the usual, and in which
+    round the study is."""
     if base.is_crossed:
         levels = " x ".join(f"{len(own)} {s}" for s, own in base.config["seeds"].items())
         return [
@@ -100,6 +101,11 @@ def variation(base: Setup) -> list[str]:
     if rounds := base.until:
         lines.append(
             f"seeds in rounds: {rounds['now']} up to this one, {rounds['max_seeds']} at most"
+        )
+    if base.extends:
+        lines.append(
+            f"lambdas in rounds: {base.lambdas[0]} to {base.lambdas[-1]} in this one,"
+            f" {base.reach[0]} to {base.reach[-1]} at most"
         )
     return lines
 

@@ -46,6 +46,8 @@ DEFAULT = {
     "confidence": 0.95,
 }
 STRATIFIED = {"validation": {"split": "stratified"}}
+RANGE = {"from": 0.001, "to": 0.01, "per_decade": 2}
+IN_RANGE = ["0.001", "0.003", "0.01"]
 UNTIL = {"measure": "gap_generalisation", "half_width": 0.001, "max_seeds": 60}
 
 
@@ -88,6 +90,11 @@ def test_the_defaults_are_the_default_study():
             {"lambdas": {"from": "1e-6", "to": 1e-4, "per_decade": 2, "zero": "true"}},
             {"lambdas": ["0", "1e-6", "3e-6", "1e-5", "3e-5", "0.0001"]},
         ),
+        (
+            {"lambdas": RANGE | {"zero": False, "extend": True}},
+            {"lambdas": RANGE | {"from": "0.001", "to": "0.01", "extend": True, "now": IN_RANGE}},
+        ),
+        ({"lambdas": RANGE | {"extend": False}}, {"lambdas": IN_RANGE}),
         ({"seeds": 2}, {"seeds": [0, 1]}),
         ({"seeds": [7, 0, 4294967295]}, {"seeds": [0, 7, 4294967295]}),
         (
@@ -176,6 +183,11 @@ def test_a_path_takes_the_place_of_a_name(defaults):
         ({"lambdas": {"from": 0, "to": 1, "per_decade": 1}}, "lambdas.from: 0 is not allowed; al"),
         ({"lambdas": {"from": 0.1, "to": 1, "per_decade": 0}}, "lambdas.per_decade: 0 is not all"),
         ({"lambdas": {"from": 0.1, "to": 1}}, "lambdas.per_decade: missing; allowed: a whole num"),
+        (
+            {"lambdas": RANGE | {"extend": True}, "seeds": {"until": UNTIL}},
+            "lambdas.extend: is given with seeds.until; allowed: one of the two",
+        ),
+        ({"lambdas": RANGE | {"extend": 2}}, "lambdas.extend: 2 is not allowed; allowed: true or"),
         ({"lambdas": 0.1}, "lambdas: 0.1 is not allowed; allowed: a list of 1 or more numbers"),
         ({"seeds": 1}, "seeds: 1 is not allowed; allowed: a count of at least 2 and at most 10000"),
         ({"seeds": [0, 2**32]}, "seeds[1]: 4294967296 is not allowed; allowed: a whole number of"),

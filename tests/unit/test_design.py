@@ -69,6 +69,18 @@ def test_a_further_round_adds_seeds_to_every_set_up():
     assert more.setups[1].until == until | {"now": 12} == more.base.until
 
 
+def test_a_further_round_adds_lambdas_to_every_set_up():
+    own = {"from": 0.01, "to": 0.1, "per_decade": 1, "zero": True, "extend": True}
+    factors = {"training.batch_size": [32]}
+    design = Design.of(check({"lambdas": own, "factors": factors}))
+    assert design.base.lambdas == ["0", "0.01", "0.1"] and design.runs == 2 * 3 * 7
+    assert design.base.reach == ["0", "0.0001", "0.001", "0.01", "0.1", "1", "10"]
+    wider = ["0", "0.01", "0.1", "1"]
+    more = design.in_round(wider)
+    assert [setup.lambdas for setup in more.setups] == [wider] * 2 and more.runs == 2 * 4 * 7
+    assert Design.of(check(more.config)) == more
+
+
 def test_a_job_resolves_a_design_as_it_was_checked():
     config = check({"factors": {"dataset.train_size": [1000], "training.epochs": [3, 9]}})
     design = Design.of(config, checked=True)

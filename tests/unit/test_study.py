@@ -76,6 +76,17 @@ def test_seeds_in_rounds_begin_with_the_first_and_jobs_are_told(tmp_path):
         started(SMALL | until, place=tmp_path)
 
 
+def test_lambdas_in_rounds_begin_with_the_range_and_jobs_are_told(tmp_path):
+    own = {"from": 0.01, "to": 0.1, "per_decade": 1, "zero": True, "extend": True}
+    extended = SMALL | {"lambdas": own}
+    assert started(extended).design.base.lambdas == ["0", "0.01", "0.1"]
+    write(tmp_path, round_of("tiny"))
+    round_of("tiny").write_text('["0", "0.01", "0.1", "1"]\n')
+    assert [l2 for _, l2 in started(extended, main=False).runs][-1] == "1"
+    with pytest.raises(SystemExit, match=r"config: lambdas\.extend: is not for a module"):
+        started(extended, place=tmp_path)
+
+
 def test_results_without_records_are_not_touched(tmp_path):
     write(tmp_path, "results/tiny/my-notes.txt")
     started(SMALL)

@@ -120,7 +120,7 @@ def test_jobs_of_a_study_in_rounds_have_the_seeds_of_its_round(project):
     said = project.make(*AS_JOBS)
     assert "4 runs to train, 0 kept" in said
     assert project.trained() == {0, 1, 2, 3}
-    assert (project.folder / ".snakemake" / "at-work" / "tiny.seeds").read_text() == "4\n"
+    assert (project.folder / ".snakemake" / "at-work" / "tiny.round").read_text() == "4\n"
 
 
 def test_jobs_have_the_numbers_of_the_command_line(project):

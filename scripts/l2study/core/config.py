@@ -111,9 +111,9 @@ def check(config: dict, *, defaults: bool = True) -> dict:
 
     Canonical: keys in the order of the models; `lambdas` and `reference_lambda` labels of
     `l2_label`, other numbers of type float; lists in ascending order, those of sources in the order
-    of `SOURCES`; `seeds` never a count; what is left out absent, and so is what says no more than
-    that. `factors` are as given: `Design.of` checks them. The canonical form of a canonical form is
-    itself.
+    of `SOURCES`; `seeds` never a count, `lambdas` a range only if that is extended in rounds; what
+    is left out absent, and so is what says no more than that. `factors` are as given: `Design.of`
+    checks them. The canonical form of a canonical form is itself.
 
     Args:
         config: as read from YAML or JSON, for instance Snakemake's merged `config`.
@@ -203,11 +203,17 @@ def _seeds(seeds: int | list | dict) -> list | dict:
     return list(range(seeds)) if isinstance(seeds, int) else sorted(seeds)
 
 
-def _lambdas(lambdas: list | dict) -> list:
-    if isinstance(lambdas, dict):
-        zero = [0.0] if lambdas.get("zero") else []
-        lambdas = zero + even_grid(lambdas["from"], lambdas["to"], lambdas["per_decade"])
-    return [l2_label(number) for number in sorted(lambdas)]
+def _lambdas(lambdas: list | dict) -> list | dict:
+    if not isinstance(lambdas, dict):
+        return [l2_label(number) for number in sorted(lambdas)]
+    zero = [0.0] if lambdas.get("zero") else []
+    first = zero + even_grid(lambdas["from"], lambdas["to"], lambdas["per_decade"])
+    if not lambdas.get("extend"):
+        return _lambdas(first)
+    if not zero:
+        lambdas.pop("zero", None)
+    ends = {end: l2_label(lambdas[end]) for end in ("from", "to")}
+    return lambdas | ends | {"now": _lambdas(lambdas.get("now", first))}
 
 
 def _normal(value: object, schema: dict, defaults: bool) -> object:

@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from l2study.core.labels import l2_label
-from l2study.core.lambda_grid import MOST_PER_DECADE, even_grid, factors_of
+from l2study.core.lambda_grid import MOST_DECADES, MOST_PER_DECADE, even_grid, factors_of
 from l2study.core.seeds import MOST_LEVELS, SOURCES, USUAL
 
 TAKES_MOMENTUM = ("sgd", "rmsprop")
@@ -407,6 +407,15 @@ class Range(Keys):
         le=MOST_PER_DECADE,
     )
     zero: bool | None = switch("Whether 0, no regularisation, is a lambda, too.")
+    extend: bool | None = switch(
+        f"""Whether to add lambdas in rounds, one step beyond an end at a time, while the best by
+        `choose_by` is at that end or may lie beyond it in any set-up. At most
+        {MOST_DECADES} decades beyond either end; 0 is no end (docs/variation.md)."""
+    )
+    now: Annotated[list[Annotated[float, Field(ge=0)]], Some, Once] | None = Field(
+        None, json_schema_extra={"readOnly": True}
+    )
+    """The lambdas of this round, which the study finds out."""
 
     def fault(self) -> str | None:
         """Return what is wrong between these keys, if anything is."""
@@ -510,10 +519,11 @@ class Config(Keys):
         matter. If you add one later, only its own runs are trained.
 
         A mapping is a range, evenly spaced on a logarithmic scale: {from: 1e-6, to: 1e-4,
-        per_decade: 2, zero: true} is [0, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4].""",
+        per_decade: 2, zero: true} is [0, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4]. With extend: true, the
+        study adds lambdas until the best is inside.""",
         [0, 1e-5, 1e-4, 1e-3, 1e-2],
         allowed="a list of 1 or more numbers of at least 0; or a mapping with the keys from, to,"
-        " per_decade, and perhaps zero",
+        " per_decade, and perhaps zero and extend",
     )
     seeds: SeedsOfAnyKind = key(
         """How often each lambda is trained. Each seed sets different initial weights and a
@@ -603,6 +613,9 @@ class Config(Keys):
             raise Fault("dataset.files: is given without dataset.load; allowed: with it")
         if isinstance(self.lambdas, Range) and (found := self.lambdas.fault()):
             raise Fault(found)
+        until = isinstance(self.seeds, Seeds) and self.seeds.until
+        if until and isinstance(self.lambdas, Range) and self.lambdas.extend:
+            raise Fault("lambdas.extend: is given with seeds.until; allowed: one of the two")
         for message in (*self._about_training(), *self._about_seeds()):
             raise Fault(message)
         return self

@@ -18,6 +18,8 @@ from l2study.core.config import ConfigError, check, checked_before
 from l2study.core.config_faults import near, shown
 from l2study.core.epochs import evaluated_epochs
 from l2study.core.factors import Level, changed, combinations, number_of_setups, read_factors
+from l2study.core.labels import l2_label
+from l2study.core.lambda_grid import reach
 from l2study.core.measures import CHOOSE_BY
 from l2study.core.paths import BASE, LEDGERS, place
 from l2study.core.seeds import SOURCES, USUAL, label_of, level_in
@@ -57,8 +59,22 @@ class Setup:
 
     @property
     def lambdas(self) -> list[str]:
-        """The labels of the lambdas, ascending."""
-        return self.config["lambdas"]
+        """The labels of the lambdas, ascending; of those that come in rounds, these of now."""
+        return self.config["lambdas"]["now"] if self.extends else self.config["lambdas"]
+
+    @property
+    def extends(self) -> bool:
+        """Whether lambdas are added in rounds, beyond the ends of a range."""
+        return isinstance(self.config["lambdas"], Mapping)
+
+    @property
+    def reach(self) -> list[str]:
+        """The labels of the lambdas that there may be, ascending: more than now in rounds alone."""
+        if not self.extends:
+            return self.lambdas
+        own = self.config["lambdas"]
+        most = reach(float(own["from"]), float(own["to"]), own["per_decade"])
+        return ["0"] * bool(own.get("zero")) + [l2_label(l2) for l2 in most]
 
     @property
     def reference(self) -> float:
@@ -88,6 +104,11 @@ class Setup:
         """
         seeds = self.config["seeds"]
         return seeds.get("until") if isinstance(seeds, Mapping) else None
+
+    @property
+    def in_rounds(self) -> bool:
+        """Whether seeds or lambdas are added in rounds."""
+        return bool(self.until) or self.extends
 
     @property
     def is_crossed(self) -> bool:
@@ -223,9 +244,12 @@ class Design:
         chosen = combinations(factors, full)
         return cls(config, tuple(_setup(base, own, levels, read) for levels in chosen))
 
-    def in_round(self, seeds: int) -> Self:
-        """Return this design, whose seeds come in rounds, with so many seeds."""
-        rounds = {"seeds": {"until": self.base.until | {"now": seeds}}}
+    def in_round(self, now: int | list[str]) -> Self:
+        """Return this design in another round: with so many seeds, or with these lambdas."""
+        if self.base.until:
+            rounds = {"seeds": {"until": self.base.until | {"now": now}}}
+        else:
+            rounds = {"lambdas": self.config["lambdas"] | {"now": now}}
         found = (replace(setup, config=setup.config | rounds) for setup in self.setups)
         return Design(self.config | rounds, tuple(found))
 
@@ -281,7 +305,7 @@ def _check_ledger(name: str) -> None:
 
 
 def _check_size(config: dict, setups: int) -> None:
-    lambdas, seeds = len(config["lambdas"]), Setup.of(config).seed_count
+    lambdas, seeds = len(Setup.of(config).lambdas), Setup.of(config).seed_count
     runs = setups * lambdas * seeds
     if runs > MOST_RUNS and not config.get("allow_large"):
         raise ConfigError(

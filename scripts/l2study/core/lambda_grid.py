@@ -1,7 +1,7 @@
 """A grid of lambdas: its numbers, whether it is wide enough, and the lambda to try next."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 INSIDE, AT_END, BEYOND = "inside", "at the end", "may lie beyond"
 """Where the best lambda is in a grid."""
@@ -11,6 +11,9 @@ PICKED = 0.025
 
 MANTISSAS = (1, 2, 3, 5)
 """What lambdas are rounded to, with any power of ten."""
+
+MOST_DECADES = 2
+"""How many decades beyond either end of a range lambdas are added at most."""
 
 MOST_PER_DECADE = 10
 """How many numbers an evenly spaced grid has in a decade at most."""
@@ -36,6 +39,20 @@ def even_grid(first: float, last: float, per_decade: int) -> list[float]:
     return [l2 for l2 in numbers if first * (1 - 1e-9) <= l2 <= last * (1 + 1e-9)]
 
 
+def reach(first: float, last: float, per_decade: int) -> list[float]:
+    """Return the lambdas above 0 that a range may get when it is extended, ascending."""
+    return even_grid(first / 10**MOST_DECADES, last * 10**MOST_DECADES, per_decade)
+
+
+def widened(tried: Sequence[float], ends: Collection[float], reach: Sequence[float]) -> list[float]:
+    """Return lambdas and the next one beyond each of some of their ends, as far as in `reach`."""
+    above_0 = [l2 for l2 in tried if l2 > 0]
+    smallest, largest = min(above_0), max(above_0)
+    above = [l2 for l2 in reach if l2 > largest][:1] if largest in ends else []
+    below = [l2 for l2 in reach if l2 < smallest][-1:] if smallest in ends else []
+    return sorted([*tried, *above, *below])
+
+
 def open_ends(tried: Sequence[float]) -> list[float]:
     """Return the ends of a grid beyond which another lambda may be better.
 
@@ -43,6 +60,14 @@ def open_ends(tried: Sequence[float]) -> list[float]:
     """
     ends = sorted({min(tried), max(tried)})
     return [end for end in ends if end > 0 or end == max(tried)]
+
+
+def reached(tried: Sequence[float], best: float, picks: Sequence[float]) -> list[float]:
+    """Return the open ends at which the best lambda is, or beyond which it may lie.
+
+    The arguments are those of `position`.
+    """
+    return [end for end in open_ends(tried) if end == best or _share(picks, end) > PICKED]
 
 
 def position(tried: Sequence[float], best: float, picks: Sequence[float]) -> str:
@@ -54,25 +79,34 @@ def position(tried: Sequence[float], best: float, picks: Sequence[float]) -> str
         picks: those that are chosen in resamples; none if there are none. It may lie beyond an end
             that more than the share `PICKED` of them choose.
     """
-    ends = open_ends(tried)
+    ends = reached(tried, best, picks)
     if best in ends:
         return AT_END
-    return BEYOND if any(_share(picks, end) > PICKED for end in ends) else INSIDE
+    return BEYOND if ends else INSIDE
 
 
 def next_lambda(tried: Sequence[float], best: float, picks: Sequence[float]) -> float:
     """Return the lambda to add, beyond the end where the best is or may lie; NaN if inside.
 
-    It is as far from the end as that is from its neighbour on a logarithmic scale (ten times where
-    it has none above 0), rounded to one of `MANTISSAS`, or to more digits where steps are small.
+    It continues an `even_grid`. Beyond other grids it is as far from the end as that is from its
+    neighbour on a logarithmic scale (ten times as large where it has none above 0), rounded to one
+    of `MANTISSAS`, or to more digits where steps are small.
     """
     if position(tried, best, picks) == INSIDE:
         return math.nan
     ends = open_ends(tried)
     end = best if best in ends else max(ends, key=lambda end: _share(picks, end))
-    neighbours = sorted((l2 for l2 in tried if l2 > 0 and l2 != end), key=lambda l2: abs(l2 - end))
-    ratio = end / neighbours[0] if neighbours else (10 if end == max(tried) else 0.1)
-    return rounded(end * ratio, end) if end else math.nan
+    above_0 = sorted(l2 for l2 in tried if l2 > 0)
+    if not above_0:
+        return math.nan
+    if len(above_0) == 1:
+        return rounded(10 * end, end)
+    for per_decade in range(1, MOST_PER_DECADE + 1):
+        if even_grid(above_0[0], above_0[-1], per_decade) == above_0:
+            further = reach(above_0[0], above_0[-1], per_decade)
+            return (set(widened(tried, [end], further)) - set(tried)).pop()
+    nearest = min((l2 for l2 in above_0 if l2 != end), key=lambda l2: abs(l2 - end))
+    return rounded(end * end / nearest, end)
 
 
 def rounded(l2: float, end: float) -> float:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from l2study.core.design import Setup
+from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES, on_test, other_metric
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES
 from l2study.core.wording import fixed, form_of, possible
@@ -129,16 +130,18 @@ def choice(study: Study) -> dict:
     `share` of the samples of the seeds choose the same one, and `share_images` if the validation
     images are drawn again too; None where that is not known. `simplest` is a larger lambda that is
     nearly as good, or None. `grid` says whether the best is inside the grid, at its `end`, which is
-    "largest" or "smallest", or may lie beyond it, and `next_l2` is the lambda to add. `as_good` is
-    the range of lambdas that are as good, where the curve over lambda holds. `other` is
-    what the other metric chooses, where that is clearly another test accuracy. `regret` is by how
-    much such a choice falls short of the best, and by how much that of one seed does.
+    "largest" or "smallest", or may lie beyond it, and `next_l2` is the lambda to add, which a next
+    round does if `in_rounds`. `as_good` is the range of lambdas that are as good, where the curve
+    over lambda holds. `other` is what the other metric chooses, where that is clearly another test
+    accuracy. `regret` is by how much such a choice falls short of the best, and by how much that of
+    one seed does.
     """
     chosen = study.over_seeds["choice"].query("configured == 'yes'").set_index("rule")
     wide = study.shown["choice"].query("configured == 'yes'").set_index("rule")
     best, row = wide.loc["best"], own_best(study)
     simplest = wide.loc["one_standard_error", "l2"]
     share, with_images = chosen.loc["best", "share"], best["scope"] == SEEDS_AND_IMAGES
+    further = None if pd.isna(best["next_l2"]) else best["next_l2"]
     return {
         "l2": None if pd.isna(best["l2"]) else best["l2"],
         "metric": best["metric"],
@@ -147,7 +150,10 @@ def choice(study: Study) -> dict:
         "simplest": None if pd.isna(simplest) or simplest == best["l2"] else simplest,
         "grid": None if pd.isna(best["grid"]) else best["grid"],
         "end": "largest" if best["next_l2"] > best["l2"] else "smallest",
-        "next_l2": None if pd.isna(best["next_l2"]) else best["next_l2"],
+        "next_l2": further,
+        "in_rounds": further is not None
+        and study.design.extends
+        and l2_label(further) in study.design.reach,
         "as_good": as_good(study).get(best["metric"]),
         "other": other_choice(row),
         "regret": regret(row),

@@ -1,12 +1,13 @@
 """One start of Snakemake: its lock, the display of progress, and what is mended in Snakemake."""
 
 import itertools
+import json
 import sys
 from pathlib import Path
 
 from l2study.training import preload
 from l2study.workflow import snakemake_compat
-from l2study.workflow.study import Study, round_of
+from l2study.workflow.study import Study, round_of, rounds_of
 
 
 class Invocation:
@@ -38,8 +39,9 @@ class Invocation:
             sys.exit(str(error))
         if done:
             print(done, file=sys.stderr)
-        if study.design.base.until:
-            round_of(study.design.study).write_text(f"{len(study.design.base.seeds)}\n")
+        if (base := study.design.base).in_rounds:
+            now = len(base.seeds) if base.until else base.lambdas
+            round_of(study.design.study).write_text(f"{json.dumps(now)}\n")
         snakemake_compat.mend(workflow)
         if jobs.cores and jobs.planned.keys() & {"train", "measure"}:
             # On this machine, and now: TensorFlow is imported while data are prepared.
@@ -60,10 +62,8 @@ class Invocation:
         study = self._study
         lock.rest(lock.path_of(study.design.study))
         print(words, file=sys.stderr)
-        if study.design.base.until:
-            from l2study.workflow import seeds_so_far
-
-            print(seeds_so_far.words(study.design, study.results), file=sys.stderr)
+        if study.design.base.in_rounds:
+            print(rounds_of(study.design).words(study.design, study.results), file=sys.stderr)
 
     def _expected_runs(self) -> tuple[list, float | None]:
         """Return the runs that the report is made from, and 1.0 if it is known what they take."""

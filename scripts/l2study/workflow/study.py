@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterable
 from functools import cache, cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple, Self
 
 from l2study.core import paths
@@ -44,7 +45,7 @@ class Study:
         """Describe the study of a design.
 
         Args:
-            design: in rounds of seeds, with the seeds of this round.
+            design: in rounds, with the seeds or the lambdas of this round.
             is_main: whether a person has started this Snakemake, as opposed to a job of a cluster.
             stands_alone: whether this is no module of another workflow.
         """
@@ -64,8 +65,8 @@ class Study:
             snakemake_compat.read_command_line(workflow, config)
         if not snakemake_compat.is_main(workflow):
             design = Design.of(checked_before(config, defaults=defaults), checked=True)
-            if design.base.until:
-                design = design.in_round(int(round_of(design.study).read_text()))
+            if design.base.in_rounds:
+                design = design.in_round(json.loads(round_of(design.study).read_text()))
             return cls(design, False, stands_alone)
         from l2study.data.preparation import check_setups
         from l2study.data.prepared import DataError
@@ -79,12 +80,15 @@ class Study:
                 raise ConfigError(
                     "seeds.until: is not for a module; allowed: a count or a list of seeds"
                 )
+            if design.base.extends and not stands_alone:
+                raise ConfigError(
+                    "lambdas.extend: is not for a module; allowed: a list, or a range without it"
+                )
         except (ConfigError, DataError) as error:
             sys.exit(f"config: {error}")
-        if design.base.until:
-            from l2study.workflow import seeds_so_far
-
-            design = design.in_round(seeds_so_far.look(design, f"results/{design.study}")[0])
+        if design.base.in_rounds:
+            now, _ = rounds_of(design).look(design, f"results/{design.study}")
+            design = design.in_round(now)
         if stands_alone:
             refuse_unknown_results(design.study)
         return cls(design, True, stands_alone)
@@ -361,9 +365,21 @@ class Study:
         return [file for place in places for file in self.report(place)]
 
 
+def rounds_of(design: Design) -> ModuleType:
+    """Return the module that knows the rounds of a design: of its seeds, or of its lambdas."""
+    if design.base.until:
+        from l2study.workflow import seeds_so_far
+
+        return seeds_so_far
+    from l2study.workflow import lambdas_so_far
+
+    return lambdas_so_far
+
+
 def round_of(study: str) -> Path:
-    """Return the file in which jobs of a cluster find how many seeds their round has."""
-    return Path(f".snakemake/at-work/{study}.seeds")
+    """Return the file in which jobs of a cluster find how many seeds, or which lambdas, their round
+    has."""
+    return Path(f".snakemake/at-work/{study}.round")
 
 
 def refuse_unknown_results(study: str) -> None:
