@@ -151,9 +151,7 @@ def choice(study: Study) -> dict:
         "grid": None if pd.isna(best["grid"]) else best["grid"],
         "end": "largest" if best["next_l2"] > best["l2"] else "smallest",
         "next_l2": further,
-        "in_rounds": further is not None
-        and study.design.extends
-        and l2_label(further) in study.design.reach,
+        "in_rounds": further is not None and l2_label(further) in study.design.reach,
         "as_good": as_good(study).get(best["metric"]),
         "other": other_choice(row),
         "regret": regret(row),
