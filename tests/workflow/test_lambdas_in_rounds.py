@@ -1,5 +1,6 @@
 """A study that goes beyond its range of lambdas in rounds, by one command that is given again."""
 
+import shutil
 import subprocess
 
 import pytest
@@ -46,3 +47,8 @@ def test_a_range_is_extended_in_rounds_one_of_which_is_killed(tmp_path):
     assert (best["best_l2"], best["grid"], best["next_l2"]) == ("0.01", "at the end", "0.001")
     assert "Lambdas: 0.01, 0.1, 1, 10" in (project.results / "report" / "summary.md").read_text()
     assert "runs to train" not in project.make()
+
+    # copied to a machine that knows nothing of the study
+    shutil.rmtree(project.folder / ".snakemake")
+    kept = project.program("adopt", "tiny.yaml").stdout
+    assert kept.startswith("8 of the 8 runs that are there are kept")
