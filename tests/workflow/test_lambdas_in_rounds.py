@@ -1,5 +1,6 @@
 """A study that goes beyond its range of lambdas in rounds, by one command that is given again."""
 
+import json
 import shutil
 import subprocess
 
@@ -47,6 +48,10 @@ def test_a_range_is_extended_in_rounds_one_of_which_is_killed(tmp_path):
     assert (best["best_l2"], best["grid"], best["next_l2"]) == ("0.01", "at the end", "0.001")
     assert "Lambdas: 0.01, 0.1, 1, 10" in (project.results / "report" / "summary.md").read_text()
     assert "runs to train" not in project.make()
+
+    # what jobs of a cluster would find
+    told = project.folder / ".snakemake" / "at-work" / "tiny.round"
+    assert json.loads(told.read_text()) == ["0.01", "0.1", "1", "10"]
 
     # copied to a machine that knows nothing of the study
     shutil.rmtree(project.folder / ".snakemake")
