@@ -12,7 +12,7 @@ from l2study.core.config import ConfigError
 from l2study.core.design import Setup
 from l2study.core.files import replacing, write_json
 from l2study.core.paths import BASE
-from l2study.data import sources
+from l2study.data import groups, sources
 from l2study.data.arrangement import arrange
 from l2study.data.parts import Parts, check_parts, parted
 from l2study.data.prepared import DataError, array_paths
@@ -36,11 +36,13 @@ def prepare(setup: Setup, output: str | os.PathLike, resources: Path = RESOURCES
     """
     dataset = setup.config["dataset"]
     where = sources.where_of(dataset, resources)
-    parts = parted(sources.read_arrays(dataset, resources), setup.config, where)
+    given = sources.read_arrays(dataset, resources)
+    parts = parted(groups.without_groups(given)[0], setup.config, where)
     checked_rows(parts, setup.config)
     by_seed = [source for source in setup.varied if source in BY_SEED]
     images, labels, manifest = arrange(parts, setup.config, by_seed)
     manifest = {"source": sources.source_name(dataset)} | manifest
+    manifest |= groups.of_rows(given, parts, setup.config, by_seed)
     for path, array in zip(array_paths(output), (images, labels), strict=True):
         with replacing(path) as unfinished:
             np.save(unfinished, array)
@@ -95,7 +97,7 @@ def check_against_data(
         if "load" not in dataset:
             check_parts({"train", "test"}, config, where)
         return
-    parts = parted(labels, config, where)
+    parts = parted(groups.without_groups(labels)[0], config, where)
     train, held_out = checked_rows(parts, config)
     rows, left = len(train), len(parts.arrays["y_train"]) - len(held_out)
     if "sample" in setup.varied and rows == left:
@@ -133,7 +135,7 @@ def _training_count(text: str) -> int:
     if labels is None:
         rows = sources.DOWNLOADS.get(dataset.get("name"), UNKNOWN_ROWS)
         return training_rows(rows, config["validation"]["fraction"])
-    parts = parted(labels, config, sources.where_of(dataset))
+    parts = parted(groups.without_groups(labels)[0], config, sources.where_of(dataset))
     return len(chosen_rows(parts.arrays["y_train"], config, given=parts.given)[0])
 
 

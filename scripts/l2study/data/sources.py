@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from l2study.core.files import read_json
-from l2study.data import formats, user_data
+from l2study.data import formats, groups, user_data
 from l2study.data.formats import FORMATS, PARTS
 from l2study.data.prepared import MOST_EXACT, DataError, reading, reason
 
@@ -28,7 +28,7 @@ SCIKIT_LEARN = {"digits": "images", "breast_cancer": "data", "wine": "data", "ir
 
 
 def read_arrays(dataset: Mapping, resources: Path = RESOURCES) -> dict[str, np.ndarray]:
-    """Return the arrays of data, checked: images uint8 or float32, labels as they are.
+    """Return the arrays of data, checked: images uint8 or float32, labels and groups as they are.
 
     Args:
         dataset: the `dataset` of a canonical configuration.
@@ -49,7 +49,7 @@ def read_arrays(dataset: Mapping, resources: Path = RESOURCES) -> dict[str, np.n
 
 
 def glance(dataset: Mapping, resources: Path = RESOURCES) -> dict[str, np.ndarray] | None:
-    """Return the labels of data, checked; None where a download or a function would make them.
+    """Return labels and groups of data, checked; None where a download or a function makes them.
 
     Quick, for the moment before anything is started: of most images only number and shape are read.
 
@@ -64,7 +64,7 @@ def glance(dataset: Mapping, resources: Path = RESOURCES) -> dict[str, np.ndarra
         return None
     arrays = _read(dataset, resources, quick=True)
     _check(arrays, where_of(dataset, resources))
-    return {name: array for name, array in arrays.items() if name[0] == "y"}
+    return {name: array for name, array in arrays.items() if name[0] != "x"}
 
 
 def is_downloaded(dataset: Mapping) -> bool:
@@ -127,7 +127,9 @@ def _read(dataset: Mapping, resources: Path, quick: bool = False) -> dict[str, n
         return _of_scikit_learn(dataset["name"])
     if location == resources / EMBEDDED:
         _verify(location)
-    return formats.read(location, dataset, quick)
+    arrays = formats.read(location, dataset, quick)
+    is_npz = formats.format_of(location) is FORMATS[".npz"]
+    return arrays | groups.in_npz(location) if is_npz else arrays
 
 
 @cache
@@ -205,6 +207,7 @@ def _check(arrays: Mapping[str, np.ndarray], where: str) -> None:
                 f"{where}: x_{part} has type {x.dtype} and x_train {train.dtype};"
                 " allowed: uint8 (0 to 255) in all parts, or in none"
             )
+    groups.check_groups(arrays, where)
 
 
 def _images(array: np.ndarray, name: str, where: str) -> np.ndarray:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from l2study.core import user_code
+from l2study.data import groups
 from l2study.data.formats import ARRAYS, PARTS
 from l2study.data.prepared import DataError, reading
 
@@ -61,7 +62,7 @@ def checksums(files: Iterable[str]) -> list[str]:
 
 
 def read_function(name: str) -> dict[str, np.ndarray]:
-    """Return the arrays that a function returns, by names of `ARRAYS`.
+    """Return the arrays that a function returns, by names of `ARRAYS` and `groups.ARRAYS`.
 
     It returns a mapping of these names, or what a `load_data` of Keras does, ((x_train, y_train),
     (x_test, y_test)).
@@ -75,9 +76,10 @@ def read_function(name: str) -> dict[str, np.ndarray]:
         raise DataError(f"dataset.load: {error}") from None
     if not isinstance(given, Mapping):
         given = _of_pairs(given, name)
-    if unknown := [str(key) for key in given if key not in ARRAYS]:
-        raise DataError(f"{name}: returns {unknown[0]}; allowed: {', '.join(ARRAYS)}")
-    arrays = {key: _array(given[key], key, name) for key in ARRAYS if given.get(key) is not None}
+    allowed = (*ARRAYS, *groups.ARRAYS)
+    if unknown := [str(key) for key in given if key not in allowed]:
+        raise DataError(f"{name}: returns {unknown[0]}; allowed: {', '.join(allowed)}")
+    arrays = {key: _array(given[key], key, name) for key in allowed if given.get(key) is not None}
     for part in PARTS:
         there = [key for key in (f"x_{part}", f"y_{part}") if key in arrays]
         if len(there) == 1 or (part == "train" and not there):

@@ -27,7 +27,7 @@ from scipy.interpolate import PchipInterpolator
 from l2study.core.measures import MEASURES
 from l2study.tables import statistics
 from l2study.tables.build import completed
-from l2study.tables.image_intervals import NO_IMAGES, Images
+from l2study.tables.image_intervals import NO_IMAGES, Images, by_group, drawn_again, sizes_of
 
 DOSE_MEASURES = ("val_ce", "val_accuracy", "test_accuracy")
 """What has a curve. The first two choose lambda."""
@@ -82,10 +82,10 @@ def points(
 ) -> Points:
     """Return the means of a measure with their bootstrap samples.
 
-    The samples are of the seeds, the same for every lambda, and of the images as well where their
-    predictions are known (the pigeonhole bootstrap, Owen 2007, Annals of Applied Statistics 1,
-    386-411). With n seeds the spread of such samples is too small by (n - 1) / n, which `factor`
-    makes good.
+    The samples are of the seeds, the same for every lambda, and of the images, or of their groups,
+    as well where predictions are known (the pigeonhole bootstrap, Owen 2007, Annals of Applied
+    Statistics 1, 386-411). With n seeds the spread of such samples is too small by (n - 1) / n,
+    which `factor` makes good.
 
     Args:
         measure: its name.
@@ -113,19 +113,15 @@ def _of_images(measure: str, table: pd.DataFrame, images: Images) -> list[np.nda
     lambdas, seeds = table.columns.tolist(), table.index.tolist()
     if part not in images.crossed or not images.known(lambdas, seeds):
         return None
-    draw, weights, found = np.random.default_rng(1), None, []
+    groups, shares, found = images.groups.get(part), None, []
     for l2 in lambdas:
         of_image = images.table(part, quantity, [l2], seeds)
-        if weights is None:
-            weights = _weights(draw, of_image.shape[1])
-        found.append(weights @ (of_image - of_image.mean(axis=1, keepdims=True)).T)
+        if shares is None:
+            counts, total = drawn_again(sizes_of(of_image.shape[1], groups), RESAMPLES)
+            shares = counts / total
+        apart = of_image - of_image.mean(axis=1, keepdims=True)
+        found.append(shares @ by_group(apart, groups).T)
     return found
-
-
-def _weights(draw: np.random.Generator, count: int) -> np.ndarray:
-    """Return the shares of images in bootstrap samples, shape (samples, images)."""
-    drawn = (draw.integers(0, count, size=count) for _ in range(RESAMPLES))
-    return np.stack([np.bincount(one, minlength=count) for one in drawn]) / count
 
 
 def interpolated(known: Points, at: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

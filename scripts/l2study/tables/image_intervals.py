@@ -10,6 +10,10 @@ holds all that is not a mean over such images. The generalisation gap has the tr
 a_s, and the test images with c = -1. The images that were trained on stay fixed: other training
 images would be another training. A difference between two lambdas is formed image by image first.
 
+Images may come in groups, such as those of a writer or of a patient. Then groups are what is drawn,
+and all that is said of other images is for images of other groups. Images without groups are taken
+as independent: each is a group of its own.
+
 Predictions are kept of the final weights and of some earlier epochs, see `Images.at`.
 """
 
@@ -32,30 +36,67 @@ class Spread(NamedTuple):
     """How a table of seeds and images is spread; NaN where it has too few of them.
 
     `image` and `rest` are the mean squares of the two-way table, `within` is the mean over seeds of
-    the variance over images.
+    the variance over images, and `groups` the effective number of groups: that of images where each
+    is a group of its own.
     """
 
     images: int
+    groups: float
     image: float
     rest: float
     within: float
 
 
-def spread_of(table: np.ndarray) -> Spread:
-    """Return how a table of seeds and images is spread, shape (seeds, images)."""
+def spread_of(table: np.ndarray, groups: np.ndarray | None = None) -> Spread:
+    """Return how a table of seeds and images is spread.
+
+    Sums over the deviations of a group from the mean of its seed take the place of the deviations
+    of images (Liang and Zeger 1986, Biometrika 73, 13-22): the variance of a mean over N images is
+    K / (K - 1) times the sum of their squares, over N^2. With groups of one size K is their number,
+    and with groups of one image this is the usual variance. A few large groups leave less known
+    than their number says, so K = N^2 / (sum over groups of the squared number of images), which is
+    how many groups of one size would weigh as much (Kish 1965, Survey Sampling, section 8.2).
+
+    Args:
+        table: shape (seeds, images).
+        groups: the number of each image's group, counted from 0; None if all are independent.
+    """
     table = np.asarray(table, float)
     seeds, images = table.shape
-    if seeds < 1 or images < 2:
-        return Spread(images, math.nan, math.nan, math.nan)
-    within = float(table.var(axis=1, ddof=1).mean())
+    sizes = sizes_of(images, groups)
+    effective = images**2 / float(sizes @ sizes) if images else 0.0
+    if seeds < 1 or len(sizes) < 2:
+        return Spread(images, effective, math.nan, math.nan, math.nan)
+    apart = by_group(table - table.mean(axis=1, keepdims=True), groups)
+    factor = effective / (effective - 1) / images
+    within = factor * float(np.vdot(apart, apart)) / seeds
     if seeds < 2:
-        return Spread(images, math.nan, math.nan, within)
-    of_images = table.mean(axis=0)
-    rest = table - of_images
-    rest -= rest.mean(axis=1, keepdims=True)
-    image = seeds * float(of_images.var(ddof=1))
-    left = float(np.vdot(rest, rest)) / ((seeds - 1) * (images - 1))
-    return Spread(images, image, left, within)
+        return Spread(images, effective, math.nan, math.nan, within)
+    mean = apart.mean(axis=0)
+    apart -= mean
+    image = seeds * factor * float(mean @ mean)
+    rest = factor * float(np.vdot(apart, apart)) / (seeds - 1)
+    return Spread(images, effective, image, rest, within)
+
+
+def sizes_of(images: int, groups: np.ndarray | None) -> np.ndarray:
+    """Return how many images each group has, as floats; 1 for each image without groups."""
+    return np.ones(images) if groups is None else np.bincount(groups).astype(float)
+
+
+def by_group(table: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+    """Return the sums over the images of each group, shape (seeds, groups)."""
+    return table if groups is None else np.stack([np.bincount(groups, row) for row in table])
+
+
+def drawn_again(sizes: np.ndarray, samples: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return how often each group is in bootstrap samples of all groups, shape (samples, groups),
+    and how many images every sample has, shape (samples, 1); always the same samples.
+    """
+    draw, count = np.random.default_rng(1), len(sizes)
+    drawn = (draw.integers(0, count, size=count) for _ in range(samples))
+    counts = np.stack([np.bincount(one, minlength=count) for one in drawn], dtype=float)
+    return counts, (counts @ sizes)[:, None]
 
 
 def wide_mean(
@@ -77,13 +118,14 @@ def wide_mean(
     1992, section 4.3). Degrees of freedom are by Satterthwaite (1946) over the mean squares used,
     but never fewer than one of these has: a difference of mean squares that are nearly alike would
     give next to none, and an interval without end (Gaylor and Hopper 1969, Technometrics 11,
-    691-706). With very few seeds the interval for seeds alone may be the wider one. Then it is
-    taken for both: what holds for more cannot be surer. benchmarks/coverage.py has coverages.
+    691-706). The mean squares of images have as many as there are groups less one. With very few
+    seeds the interval for seeds alone may be the wider one. Then it is taken for both: what holds
+    for more cannot be surer. benchmarks/coverage.py has coverages.
 
     Args:
         values: y_s of every seed, finite, shape (seeds,).
-        parts: coefficient and spread of what is a mean over images. A part of a single image leaves
-            the error unknown.
+        parts: coefficient and spread of what is a mean over images. A part of a single image or
+            group leaves the error unknown.
         correction: validation images over training images where the split varies with the seed,
             else 0. The training sets of two splits overlap, so their results go together, and
             s_y^2 / S is too small. It is multiplied by 1 + S * correction (Nadeau and Bengio 2003).
@@ -94,18 +136,17 @@ def wide_mean(
     """
     narrow = statistics.mean_of(values) if narrow is None else narrow
     n, unknown = narrow.n, narrow._replace(error=math.nan, df=math.nan)
-    if n < 2 or any(squares.images < 2 for _, squares in parts):
+    if n < 2 or any(squares.groups <= 1 for _, squares in parts):
         return unknown
     of_seeds = narrow.error**2 * (1 + (splits or n) * correction)
     variance, spread, least = of_seeds, of_seeds**2 / narrow.df, narrow.df
     for coefficient, squares in parts:
-        images = squares.images
-        share = coefficient**2 / (n * images)
+        share, of_images = coefficient**2 / (n * squares.images), squares.groups - 1
         if squares.image > squares.rest:
             variance += share * (squares.image - squares.rest)
-            spread += (share * squares.image) ** 2 / (images - 1)
-            spread += (share * squares.rest) ** 2 / ((n - 1) * (images - 1))
-            least = min(least, images - 1)
+            spread += (share * squares.image) ** 2 / of_images
+            spread += (share * squares.rest) ** 2 / ((n - 1) * of_images)
+            least = min(least, of_images)
     df = max(variance**2 / spread, least) if spread else math.nan
     seeds_alone = ((math.sqrt(of_seeds), narrow.df),) if of_seeds else ()
     return Mean(narrow.value, n, math.sqrt(variance), df, seeds_alone)
@@ -125,6 +166,8 @@ class Images:
     """Validation images over training images, where the split varies with the seed."""
     epoch: int | str | None = None
     """After which all this is: a number, `predictions.BEST`, or None for the last one."""
+    groups: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """The number of each image's group, by the parts that have groups."""
     _spreads: dict[tuple, Spread] = field(default_factory=dict)
     """What many measures and claims ask for again, and what takes long to compute."""
 
@@ -160,7 +203,7 @@ class Images:
                 table = part, quantity, tuple(lambdas), tuple(seeds)
                 key = images.epoch, *table
                 if key not in self._spreads:
-                    self._spreads[key] = spread_of(images.table(*table))
+                    self._spreads[key] = spread_of(images.table(*table), self.groups.get(part))
                 found.append((coefficients[part], self._spreads[key]))
         return found
 
@@ -205,14 +248,14 @@ class Images:
         return wide_mean(values.to_numpy(float), parts, self.correction, narrow, splits)
 
     def variance(self, measure: str, l2: float, seeds: Sequence[int]) -> float:
-        """Return the variance of a run's measure if only its images were drawn again.
+        """Return the variance of a run's measure if only its images, or groups, were drawn again.
 
         The sum over parts of c^2 * (mean over seeds of the variance over images) / N. The seeds of
         a study share their images, so that their variance may well be below this. NaN if that is
         not known.
         """
         parts = self._parts(measure, (l2,), seeds)
-        if not parts or any(part.images < 2 for _, part in parts):
+        if not parts or any(part.groups <= 1 for _, part in parts):
             return math.nan
         return sum(coefficient**2 * part.within / part.images for coefficient, part in parts)
 
@@ -220,8 +263,8 @@ class Images:
         self, quantity: str, lambdas: Sequence[float], seeds: Sequence[int], samples: int
     ) -> Iterator[np.ndarray] | None:
         """Yield for each of `lambdas` the mean of a quantity over the validation images, of every
-        run in bootstrap samples of these images: shape (samples, seeds). None if the seeds do not
-        share the images.
+        run in bootstrap samples of these images, or of their groups: shape (samples, seeds). None
+        if the seeds do not share the images.
 
         The samples are the same for every lambda, and others than those of the seeds.
         """
@@ -232,17 +275,12 @@ class Images:
     def _resampled(
         self, quantity: str, lambdas: Sequence[float], seeds: Sequence[int], samples: int
     ) -> Iterator:
-        counts = None
+        groups, drawn = self.groups.get("val"), None
         for l2 in lambdas:
             table = self.table("val", quantity, [l2], seeds)
-            images = table.shape[1]
-            if counts is None:
-                draw = np.random.default_rng(1)
-                drawn = (draw.integers(0, images, size=images) for _ in range(samples))
-                counts = np.stack(
-                    [np.bincount(one, minlength=images) for one in drawn], dtype=float
-                )
-            yield counts @ table.T / images
+            drawn = drawn or drawn_again(sizes_of(table.shape[1], groups), samples)
+            counts, images = drawn
+            yield counts @ by_group(table, groups).T / images
 
 
 NO_IMAGES = Images({})
@@ -250,16 +288,20 @@ NO_IMAGES = Images({})
 
 
 def images_of(
-    setup: Setup, predictions: Mapping[tuple[float, int], Mapping[str, Predicted]]
+    setup: Setup,
+    predictions: Mapping[tuple[float, int], Mapping[str, Predicted]],
+    groups: Mapping[str, np.ndarray] | None = None,
 ) -> Images:
     """Return the predictions of a study, with what is shared between its seeds.
+
+    `groups` are those of `Images`.
 
     Where the split varies with the seed, only the test images are the same for every seed, and
     training sets overlap: see `correction` of `wide_mean`. In a crossed design with one level of
     the split, all runs share it.
     """
     if not predictions or "split" not in setup.differing:
-        return Images(predictions)
+        return Images(predictions, groups=groups or {})
     # A smaller `train_size` shares fewer images between splits: what holds without it is enough.
     share = setup.config["validation"]["fraction"]
-    return Images(predictions, ("test",), share / (1 - share))
+    return Images(predictions, ("test",), share / (1 - share), groups=groups or {})

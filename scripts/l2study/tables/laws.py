@@ -144,7 +144,9 @@ def independent_errors(right: np.ndarray, confidence: float) -> Estimate:
     return Estimate(*(math.exp(end) for end in (whole, found.low, found.high)), n)
 
 
-def disagreement(predicted: np.ndarray, label: np.ndarray, confidence: float) -> Estimate:
+def disagreement(
+    predicted: np.ndarray, label: np.ndarray, confidence: float, groups: np.ndarray | None = None
+) -> Estimate:
     """Return how often two seeds disagree, over how often one errs; both as means over lambdas.
 
     The two are equal in the mean if the runs together are calibrated (Jiang, Nagarajan, Baek and
@@ -156,6 +158,7 @@ def disagreement(predicted: np.ndarray, label: np.ndarray, confidence: float) ->
         predicted: classes, shape (lambdas, seeds, images).
         label: the right classes, shape (images,).
         confidence: of the interval.
+        groups: see `spread_of`.
     """
     n = predicted.shape[1]
     wrong = (predicted != label).mean(axis=0)
@@ -168,7 +171,7 @@ def disagreement(predicted: np.ndarray, label: np.ndarray, confidence: float) ->
         return Estimate(0.0, n=n)
     apart, wrong = apart / apart.mean(), wrong / wrong.mean()
     of_seeds = (2 * apart - wrong).mean(axis=1)
-    found = wide_mean(of_seeds, [(1.0, spread_of(apart - wrong))]).interval(confidence)
+    found = wide_mean(of_seeds, [(1.0, spread_of(apart - wrong, groups))]).interval(confidence)
     return Estimate(value, *(value * math.exp(end - 1) for end in (found.low, found.high)), n)
 
 
@@ -192,7 +195,7 @@ def over_images(law: str, l2: float | None, images: Images) -> Callable[[float],
         return lambda confidence: independent_errors(right, confidence)
     predicted = np.stack([images.table("test", "predicted", [one], seeds) for one in lambdas])
     label = images.table("test", "label", lambdas[:1], seeds)[0]
-    return lambda confidence: disagreement(predicted, label, confidence)
+    return lambda confidence: disagreement(predicted, label, confidence, images.groups.get("test"))
 
 
 def slopes(cells: dict[float, pd.DataFrame], measure: str) -> pd.Series:

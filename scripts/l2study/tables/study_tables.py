@@ -1,14 +1,17 @@
 """All tables of a study, from the files of its runs to the files in RESULTS/tables."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from l2study.core.design import Design, Setup
 from l2study.core.files import read_json, write_json, write_table
 from l2study.core.measures import RUN_MEASURES, names
 from l2study.core.runs import DamagedRunError, Run, read_runs, weights_checksum
+from l2study.data.groups import counted, groups_in
 from l2study.tables import across, build, datapackage
 from l2study.tables.choice import choice_table, choices_of
 from l2study.tables.claims import claims_table
@@ -53,9 +56,8 @@ def write_tables(config: dict, ledger: Path, results: Path, *, allow_missing: bo
             faults.append(str(fault))
             continue
         if runs:
-            studied[setup.name] = tables_of(
-                setup, claims, runs, given.get("counts", {}).get("train")
-            )
+            rows = given.get("counts", {}).get("train")
+            studied[setup.name] = tables_of(setup, claims, runs, rows, groups_in(given))
             weights[setup.name] = weights_checksum(run.record for run in runs)
             # They take most of the memory, and writing the tables takes more.
             del runs
@@ -81,12 +83,17 @@ def write_tables(config: dict, ledger: Path, results: Path, *, allow_missing: bo
         if descriptions[name]["parquet"]:
             fields = descriptions[name]["schema"]["fields"]
             datapackage.write_parquet(table, fields, folder / f"{name}.parquet")
+    data = {name: counted(manifest) for name, manifest in data.items()}
     package = datapackage.data_package(design.config, data, weights, folder, design.factors, absent)
     write_json(folder / "datapackage.json", package)
 
 
 def tables_of(
-    setup: Setup, ledger: dict, found: list[Run], training_rows: int | None = None
+    setup: Setup,
+    ledger: dict,
+    found: list[Run],
+    training_rows: int | None = None,
+    groups: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Return every table of one set-up by its name, of its runs.
 
@@ -111,7 +118,7 @@ def tables_of(
         "variance": variance_table(setup, runs),
     }
     predicted = {(float(run.l2), run.seed): run.predictions for run in found if run.predictions}
-    images, every = images_of(setup, predicted), (histories, runs)
+    images, every = images_of(setup, predicted, groups), (histories, runs)
     histories, runs = (build.independent(table, setup) for table in every)
     measures = [name for name in (*RUN_MEASURES, *DERIVED_MEASURES) if name not in absent]
     choices = choices_of(runs, setup.choose_by, images)
