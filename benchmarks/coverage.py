@@ -6,6 +6,7 @@ does not use, some of which fail. The tests check the former alone, with fewer s
     python benchmarks/coverage.py > benchmarks/results/coverage.txt
 """
 
+import itertools
 import math
 import sys
 from collections.abc import Sequence
@@ -32,6 +33,16 @@ SHAPES = {"normal": stats.norm(), "t(5)": stats.t(5), "Laplace": stats.laplace()
 
 CHOSEN = ((0.0,) * 5, (0.0, 0.3, 0.9, 1.1, 1.0), (0.0, 0.5, 1.5, 3.0, 1.0), (0.0,) * 13)
 """The accuracies at the lambdas of made-up studies, in standard deviations of a run."""
+
+
+GROUP_SIZES = {
+    "equal": lambda draw, count: np.full(count, 20),
+    "uneven": lambda draw, count: draw.integers(5, 60, count),
+    "lognormal": lambda draw, count: np.ceil(20 * np.exp(0.8 * draw.normal(size=count))).astype(
+        int
+    ),
+}
+"""How many images each of so many groups has."""
 
 
 def covered(low: np.ndarray, high: np.ndarray, truth: float) -> float:
@@ -113,6 +124,31 @@ def right_answers(seeds: int, lower: float, studies: int = 300) -> dict[str, flo
             ends = mean.interval(0.95)
             found[name] += int(ends.low <= truth <= ends.high)
     return {name: count / studies for name, count in found.items()}
+
+
+def grouped(seeds: int, groups: int, sizes: str, studies: int = STUDIES) -> dict[str, float]:
+    """Return the coverage of intervals of a mean for other seeds and other groups of images.
+
+    Groups, images, seeds, seeds by groups and the rest add variances 0.1, 0.5, 0.002, 0.02 and 0.4.
+    Every group has 20 images, or they have from 5 to 59, or by a lognormal law about 20.
+    """
+    draw = np.random.default_rng([seeds, groups, list(GROUP_SIZES).index(sizes)])
+    sds = np.sqrt([0.1, 0.5, 0.002, 0.02, 0.4])
+    held = {"groups (used)": 0, "number of groups less one": 0, "images as if independent": 0}
+    for _ in range(studies):
+        group = np.repeat(range(groups), GROUP_SIZES[sizes](draw, groups))
+        group = np.unique(group, return_inverse=True)[1]
+        shape = (seeds, len(group))
+        table = sds[0] * draw.normal(size=groups)[group] + sds[1] * draw.normal(size=len(group))
+        table = table + sds[2] * draw.normal(size=(seeds, 1)) + sds[4] * draw.normal(size=shape)
+        table += sds[3] * draw.normal(size=(seeds, groups))[:, group]
+        own, values = spread_of(table, group), table.mean(axis=1)
+        ratio = (1 - 1 / own.groups) * groups / (groups - 1)
+        plain = own._replace(groups=groups, image=own.image * ratio, rest=own.rest * ratio)
+        for name, spread in zip(held, (own, plain, spread_of(table)), strict=True):
+            ends = wide_mean(values, [(1.0, spread)]).interval(0.95)
+            held[name] += int(ends.low <= 0 <= ends.high)
+    return {name: count / studies for name, count in held.items()}
 
 
 def two_sources(variances: tuple[float, float, float], studies: int = 500) -> dict[str, float]:
@@ -215,9 +251,12 @@ def main() -> None:
     for shape in ("normal", "t(5)", "Laplace"):
         show(f"  {shape}", equal_variances(10, shape))
     print("Intervals of an accuracy and of a paired difference of two: share that covers it")
-    for seeds in (5, 10):
-        for lower, name in ((0.0, "accuracy"), (1.0, "difference")):
-            show(f"  {seeds} seeds, {name}", right_answers(seeds, lower))
+    for seeds, lower in itertools.product((5, 10), (0.0, 1.0)):
+        name = "difference" if lower else "accuracy"
+        show(f"  {seeds} seeds, {name}", right_answers(seeds, lower))
+    print("Intervals of a mean for other seeds and other groups of images: share that covers it")
+    for design in itertools.product((5, 10), (5, 10, 20, 50), GROUP_SIZES):
+        show("  {} seeds, {} groups, {}".format(*design), grouped(*design))
     print("Intervals of components of variance of 4 x 4 runs: share that covers it")
     for variances_of in ((0.7, 0.1, 0.2), (0.02, 0.02, 0.96), (0, 0.2, 0.8)):
         show(f"  {variances_of}", two_sources(variances_of))

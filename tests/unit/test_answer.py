@@ -10,6 +10,7 @@ from l2study.core.config import check
 from l2study.core.design import Setup
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds
 from l2study.report import answer
+from l2study.report.inputs import groups_of
 from l2study.tables.study_tables import tables_of
 from synthetic import HARMFUL, HELPFUL, NOTHING, Effects, ledger_of, made_study
 
@@ -252,8 +253,9 @@ class TestNegativeGap:
 )
 def test_coverage_depends_on_what_a_seed_changes(given, sources, runs, independent):
     config = check({"validation": {"split": "stratified"}} | given)
-    assert answer.coverage(Setup("base", {}, config, {}), images_too=True) == {
+    assert answer.coverage(Setup("base", {}, config, {}), images_too=True, data={}) == {
         "images_too": True, "sources": sources, "runs": runs, "independent": independent,
+        "groups": groups_of({}),
     }  # fmt: skip
 
 

@@ -4,7 +4,7 @@ The facts come from the tables, and the text answer.txt.j2 chooses its sentences
 stays true whatever the numbers are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -15,6 +15,7 @@ from l2study.core.measures import MEASURES, on_test, other_metric
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES
 from l2study.core.wording import fixed, form_of, possible
 from l2study.report.dose_text import as_good
+from l2study.report.inputs import groups_of
 from l2study.report.study import Study
 from l2study.report.table_cells import Number
 from l2study.report.templates import paragraphs
@@ -91,7 +92,7 @@ def text(study: Study) -> list[str]:
         "negative": negative_gap(study),
         "averages_behind": averages_behind(study),
         "level": study.design.confidence,
-        "coverage": coverage(study.design, images_too),
+        "coverage": coverage(study.design, images_too, study.data),
     }
     if len(completed) == 1:
         measures = ("gap_generalisation", "weight_norm", "test_accuracy")
@@ -321,9 +322,13 @@ def sign(number: Number) -> int:
     return -1 if number.high < 0 else 1 if number.low > 0 else 0
 
 
-def coverage(design: Setup, images_too: bool) -> dict:
-    """Return what the intervals cover; `images_too` says that some are for other images."""
+def coverage(design: Setup, images_too: bool, data: Mapping) -> dict:
+    """Return what the intervals cover; `images_too` says that some are for other images.
+
+    `data` is the manifest of the prepared data.
+    """
     return {
+        "groups": groups_of(data),
         "images_too": images_too,
         "sources": design.differing,
         "runs": design.seed_count if design.is_crossed else None,

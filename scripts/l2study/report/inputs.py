@@ -1,4 +1,4 @@
-"""What the page calls the inputs of a network: images, or rows where they are lists of numbers."""
+"""What the page calls the inputs of a network, images or rows; and the groups that they come in."""
 
 import re
 from collections.abc import Mapping
@@ -11,6 +11,9 @@ WORDS = {
     "pixels": "numbers",
 }
 """What is said in place of a word where inputs are no images."""
+
+FEW_GROUPS = 10
+"""With fewer groups than this, intervals for other groups are not to be relied on."""
 
 _TEXT = re.compile(
     r"<script\b.*?</script>|<style\b.*?</style>|<[a-z/!][^<>]*>"  # HTML
@@ -38,3 +41,27 @@ def reworded(text: str, data: Mapping) -> str:
         return own.capitalize() if found[1][0].isupper() else own
 
     return _TEXT.sub(word, text)
+
+
+def groups_of(data: Mapping) -> dict:
+    """Return what groups the validation and test images come in.
+
+    `counts` has the parts that have groups, with how many; it is empty if all images are taken as
+    independent. `independent` is a part without groups beside one that has them, or None. `few` is
+    `FEW_GROUPS` where a part has fewer groups, else None. `also_trained` has the parts of which
+    some groups have training images too, with how many of how many.
+
+    Args:
+        data: the manifest of prepared data, as the tables have it.
+    """
+    groups, words = data.get("groups", {}), {"val": "validation", "test": "test"}
+    counts, trained = groups.get("counts", {}), groups.get("also_trained", {})
+    few = any(count < FEW_GROUPS for count in counts.values())
+    return {
+        "counts": [(words[part], counts[part]) for part in words if part in counts],
+        "independent": next((word for part, word in words.items() if part not in counts), None),
+        "few": FEW_GROUPS if few else None,
+        "also_trained": [
+            (words[part], trained[part], counts[part]) for part in words if trained.get(part)
+        ],
+    }

@@ -19,6 +19,7 @@ from l2study.core.wording import (
     possible,
     rounded,
 )
+from l2study.report.inputs import groups_of
 from l2study.report.study import Study
 from l2study.report.table_cells import Number, Rows
 from l2study.report.templates import paragraphs
@@ -185,7 +186,7 @@ def seeds_of_exchange_test(tests: int, level: float) -> int:
 def scopes_sentence(study: Study) -> str:
     """Return what the intervals of the tables are for."""
     images_too = (study.tables["means"]["scope"] == SEEDS_AND_IMAGES).any()
-    (text,) = paragraphs("scopes", images_too=images_too)
+    (text,) = paragraphs("scopes", images_too=images_too, groups=groups_of(study.data))
     return text
 
 
