@@ -173,15 +173,60 @@ def test_groups_change_neither_data_nor_checksum(tmp_path):
 
 def test_a_function_returns_groups(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.py").write_text(
+    (tmp_path / "grouped.py").write_text(
         "def load():\n    x, y = [[0.0, i] for i in range(8)], [0, 1] * 4\n"
         "    return {'x_train': x, 'y_train': y, 'x_test': x, 'y_test': y,"
         " 'groups_test': ['b', 'b', 'a', 'a', 'c', 'c', 'c', 'a']}\n"
     )
-    setup = set_up(dataset={"load": "mine.py:load"}, validation=TAIL, training={"batch_size": 1})
+    setup = set_up(dataset={"load": "grouped.py:load"}, validation=TAIL, training={"batch_size": 1})
     assert prepare(setup, tmp_path / "data.json")["groups"] == {
         "numbers": {"test": "1 1 0 0 2 2 2 0"}
     }
+
+
+TABLE = "a,who,kind,b\n" + "".join(f"{i},p{i // 4},{'xy'[i % 2]},{i // 4}\n" for i in range(40))
+
+
+def of_table(folder, text=TABLE, **keys):
+    """Prepare a table; its column b has the group once more, as a number."""
+    (folder / "a.csv").write_text(text)
+    dataset = {"path": str(folder / "a.csv"), "label": "kind", "group": "who"} | keys
+    setup = set_up(
+        dataset=dataset | {"test_fraction": 0.3}, validation=STRATIFIED, training={"batch_size": 1}
+    )
+    check_against_data(setup)
+    return prepare(setup, folder / "out" / "data.json"), load(folder / "out" / "data.json")
+
+
+def test_a_column_of_a_table_has_the_groups_and_is_no_input(tmp_path):
+    manifest, data = of_table(tmp_path)
+    assert data.shape == (2,) and manifest["class_names"] == ["x", "y"]
+    numbers = groups_in(manifest)
+    for part, rows in (("val", data.validation), ("test", data.test)):
+        of_rows = data.images[rows, 1]
+        expected = pd.factorize(np.char.mod("p%d", of_rows), sort=True)[0]
+        np.testing.assert_array_equal(numbers[part], expected)
+    # the other two columns alone
+    without = pd.read_csv(tmp_path / "a.csv").drop(columns="who").to_csv(index=False)
+    plain, _ = of_table(tmp_path, without, group=None)
+    assert "groups" not in plain and plain["sha256"] == manifest["sha256"]
+
+
+@pytest.mark.parametrize(
+    ("text", "keys", "words"),
+    [
+        (TABLE, {"group": "whom"}, "dataset.group: whom: there is no such column; allowed: a colu"),
+        (TABLE, {"group": "kind"}, "dataset.group: kind: is dataset.label too; allowed: a column"),
+        (TABLE.replace("p3", ""), {}, "column who in row 14 (the header is row 1) has no value"),
+        (TABLE.replace("p", "0."), {}, "column who has type double; allowed: whole numbers, or"),
+        ("who,kind\np1,x\np2,y\n", {}, "a.csv: has no column but kind and who"),
+    ],
+)
+def test_a_column_that_has_no_groups_is_refused(tmp_path, text, keys, words):
+    with pytest.raises(DataError) as caught:
+        of_table(tmp_path, text, **keys)
+    assert words in str(caught.value) and len(str(caught.value).splitlines()) == 1
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,14 @@ class Dataset(Keys):
         allowed="the name of a column; needed for a table, and for nothing else",
         example="species",
     )
+    group: Annotated[str, Some] | None = key(
+        """The column of a table that says which group a row comes from, such as a patient, in words
+        or whole numbers. It is no input. Intervals for other images are then for rows of other
+        groups.""",
+        allowed="the name of a column; only for a table",
+        absent="rows are taken as independent",
+        example="patient",
+    )
     image_size: Size | None = key(
         """The height and width that images of a folder are scaled to, in pixels. One number is
         both. The proportions of an image are not kept.""",

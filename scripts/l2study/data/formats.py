@@ -1,7 +1,8 @@
 """Reading the data of a path: one small function for each format, from a path to arrays.
 
 A reader returns the arrays that are there, by names of `ARRAYS`. The training part always is; what
-is there of another part is complete. Values and types are as they are written: `sources` checks.
+is there of another part is complete. A table may have groups, `groups_train`, too. Values and types
+are as they are written: `sources` checks.
 """
 
 import gzip
@@ -226,7 +227,7 @@ def _itself(path: Path) -> list[Path]:
     return [path]
 
 
-_TABLE = Format("a table (.csv, .csv.gz or .parquet)", read_table, _itself, ("label",))
+_TABLE = Format("a table (.csv, .csv.gz or .parquet)", read_table, _itself, ("label", "group"))
 
 FORMATS = {
     ".npz": Format("an .npz file", read_npz, _itself),

@@ -19,9 +19,12 @@ _SHOWN = 8
 def read_table(path: Path, dataset: Mapping, quick: bool) -> dict[str, np.ndarray]:
     """Return the arrays of a table: a column is a number of every input, in the order of the file.
 
+    The column that `dataset.group` names is no input, and says which group a row is of.
+
     Raises:
-        DataError: the file is damaged, `dataset.label` names no column, another column is not of
-            numbers or has no name or that of another, or a value is missing or cannot be used.
+        DataError: the file is damaged, `dataset.label` or `dataset.group` names no column, another
+            column is not of numbers or has no name or that of another, or a value is missing or
+            cannot be used.
     """
     table, first_row, counted = _read(path)
     names = table.column_names
@@ -41,27 +44,38 @@ def read_table(path: Path, dataset: Mapping, quick: bool) -> dict[str, np.ndarra
             f"dataset.label: {fault}; allowed: the column of {path} with the classes, of"
             f" {_list(names)}"
         )
-    if not table.num_rows or len(names) == 1:
-        raise DataError(f"{path}: has no {'row' if len(names) > 1 else 'column'} but {label}")
+    group = dataset.get("group")
+    own = [label] if group is None else [label, group]
+    if group is not None and (group not in names or group == label):
+        fault = "is dataset.label too" if group == label else "there is no such column"
+        others = [name for name in names if name != label]
+        raise DataError(
+            f"dataset.group: {group}: {fault}; allowed: a column of {path}, of {_list(others)}"
+        )
+    if not table.num_rows or len(names) == len(own):
+        what = "row" if len(names) > len(own) else "column"
+        raise DataError(f"{path}: has no {what} but {' and '.join(own)}")
     columns = dict(zip(names, table.columns, strict=True))
 
     def where(name: str, row: int) -> str:
         return f"{path}: column {name} in row {first_row + row} ({counted})"
 
-    _check_types(path, {name: own for name, own in columns.items() if name != label}, where)
+    _check_types(path, {n: column for n, column in columns.items() if n not in own}, where)
     for name, column in columns.items():
         if column.null_count:
             row = int(np.flatnonzero(column.is_null().to_numpy(zero_copy_only=False))[0])
             raise DataError(f"{where(name, row)} has no value; allowed: a value in every row")
-    labels = _labels(columns.pop(label), f"{path}: column {label}")
-    if labels.dtype.kind == "U" and (empty := np.flatnonzero(np.char.strip(labels) == "")).size:
-        raise DataError(
-            f"{where(label, int(empty[0]))} has no value; allowed: a value in every row"
-        )
+    words = {name: _labels(columns.pop(name), f"{path}: column {name}") for name in own}
+    for name, given in words.items():
+        if given.dtype.kind == "U" and (empty := np.flatnonzero(np.char.strip(given) == "")).size:
+            raise DataError(
+                f"{where(name, int(empty[0]))} has no value; allowed: a value in every row"
+            )
     features = np.empty((table.num_rows, len(columns)), np.float32)
     for place, (name, column) in enumerate(columns.items()):
         features[:, place] = _numbers(column, lambda row, name=name: where(name, row))
-    return {"x_train": features, "y_train": labels}
+    found = {"x_train": features, "y_train": words[label]}
+    return found if group is None else found | {"groups_train": words[group]}
 
 
 def _read(path: Path) -> tuple["pa.Table", int, str]:
@@ -97,7 +111,7 @@ def _check_types(path: Path, columns: Mapping[str, "pa.ChunkedArray"], where) ->
     raise DataError(
         f"{path}: no numbers in {'column' if len(others) == 1 else 'the columns'} {_list(others)}"
         f" ({str(values[row]).strip()[:40]!r}{where('', row).rpartition('column ')[2]});"
-        " allowed: numbers in every column but that of dataset.label"
+        " allowed: numbers in every column but those of dataset.label and dataset.group"
     )
 
 
