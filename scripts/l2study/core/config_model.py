@@ -114,18 +114,20 @@ class Dataset(Keys):
     )
     path: Annotated[str, Some] | None = key(
         """Data of your own, in place of `name`: an .npz file with the arrays x_train, y_train,
-        x_test and y_test, or with those of MedMNIST; a table (.csv, .csv.gz or .parquet); a folder
-        with a folder of PNG or JPEG images for each class; or a folder of IDX files. A relative
-        path starts from the folder in which you start the study (docs/data-and-models.md).""",
+        x_test and y_test, or with those of MedMNIST, and perhaps groups_test; a table (.csv,
+        .csv.gz or .parquet); a folder with a folder of PNG or JPEG images for each class; or a
+        folder of IDX files. A relative path starts from the folder in which you start the study
+        (docs/data-and-models.md).""",
         allowed="the path of a file or of a folder",
         example="data/mine.npz",
     )
     load: Annotated[str, Function] | None = key(
         """A function of your own that returns the data, in place of `name`: a Python file and a
         function in it, which takes no arguments. It returns a dict with the arrays x_train and
-        y_train, and perhaps x_val, y_val, x_test and y_test; or ((x_train, y_train), (x_test,
-        y_test)), as in Keras. A change of the file, or of a module of its folder that it imports,
-        prepares the data again; a change of files that it reads does so if they are in `files`.""",
+        y_train, and perhaps x_val, y_val, x_test, y_test and groups_test; or ((x_train, y_train),
+        (x_test, y_test)), as in Keras. A change of the file, or of a module of its folder that it
+        imports, prepares the data again; a change of files that it reads does so if they are in
+        `files`.""",
         allowed="FILE.py:FUNCTION",
         example="data.py:load",
     )
