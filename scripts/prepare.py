@@ -15,6 +15,7 @@ from pathlib import Path
 from l2study.core.config import read_config
 from l2study.core.design import Setup
 from l2study.core.program import add_config, faults_in_one_line, parser
+from l2study.data.groups import groups_in
 from l2study.data.preparation import prepare
 
 
@@ -34,6 +35,8 @@ def main() -> None:
         values += ", standardised by the training rows of a run"
     if known.get("validation_left_out"):
         values += f"; {known['validation_left_out']} validation rows left out"
+    for part, numbers in groups_in(known).items():
+        values += f"; {part} rows of {numbers.max() + 1} groups"
     print(f"{known['source']}: {counts} rows of {shape}, {known['classes']} classes; {values}")
 
 

@@ -17,7 +17,7 @@ from l2study.data.preparation import check_against_data, prepare
 from l2study.data.prepared import DataError, array_paths, load
 from l2study.report import answer, text_tables
 from l2study.report.study import read_results
-from l2study.tables import dose_response
+from l2study.tables import dose_response, laws
 from l2study.tables.image_intervals import Images, spread_of, wide_mean
 from synthetic import write_study
 from tiny import PROJECT, set_up
@@ -91,6 +91,22 @@ def test_bootstraps_draw_groups():
     table = pd.DataFrame({l2: [right.mean()] * 4 for l2 in lambdas})
     drawn = dose_response.points("val_accuracy", table, 0.95, images).drawn
     assert drawn[:, 0].std() == pytest.approx(error, rel=0.1)
+
+
+def test_a_law_on_images_is_judged_for_other_groups():
+    label, groups = np.zeros(300, np.uint8), np.repeat(range(15), 20)
+    chance = np.where(NOISE.random(15) < 0.3, 0.9, 0.1)[groups]
+    predicted = {}
+    for seed in range(4):
+        wrong = NOISE.random(300) < chance
+        one = Predicted(label, wrong.astype(np.uint8), label.astype("f4"))
+        predicted[0.0, seed] = dict.fromkeys(PARTS, one)
+    plain, grouped = (
+        laws.over_images("disagreement", None, Images(predicted, groups=own))(0.95)
+        for own in ({}, {"test": groups})
+    )
+    assert grouped.value == plain.value
+    assert grouped.high / grouped.low > 1.5 * plain.high / plain.low
 
 
 # ---- from the data to the manifest
