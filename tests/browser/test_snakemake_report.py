@@ -58,7 +58,7 @@ def test_the_study_is_described_and_its_run_times_drawn(chromium, built):
     with opened(chromium, built) as page:
         description = page.locator("#app").inner_text()
         assert "The study tiny asks" in description
-        assert "It trains 3 lambdas" in description
+        assert "It trains every lambda for 3 epochs" in description
         assert "{{" not in description
         page.get_by_role("link", name="Statistics").click()
         page.locator(".vega-embed canvas, .vega-embed svg").first.wait_for()
