@@ -52,7 +52,7 @@ def test_a_finished_study_that_is_given_factors_keeps_its_base(varied, finished)
     assert "36 runs to train, 9 kept" in varied.printed
     assert files(varied.results) == files(finished.results)
     for name in OTHERS:
-        assert len(files(varied.results / "setups" / name)) == 9 * 3
+        assert len(files(varied.results / "setups" / name)) == 9 * 4
         for place in (f"setups/{name}/report/report.html", f"setups/{name}/report/summary.md"):
             assert (varied.results / place).stat().st_size > 1000
     assert len(list((varied.results / "data").iterdir())) == 1
@@ -70,7 +70,9 @@ def test_every_table_says_of_which_set_up_a_row_is(varied, finished):
     across = ("setups", "interactions", "best", "rounds")
     own = finished.tables()
     for name, table in varied.tables().items():
-        if name not in across:
+        if name in ("dose_response", "equivalence"):  # three lambdas are too few for a curve
+            assert table == own[name] == []
+        elif name not in across:
             assert list(dict.fromkeys(row["setup"] for row in table)) == ["base", *OTHERS], name
             assert [row for row in table if row["setup"] == "base"] == own[name], name
 
@@ -127,7 +129,7 @@ def test_a_set_up_that_fails_leaves_the_others_and_is_named(finished, tmp_path):
     said = project.fail()
     assert "4 failed; what is complete is kept" in said
     assert "train batch_size~16 l2=0 seed=0" in said
-    assert len(files(project.results / "setups" / "batch_size~8")) == 4 * 3
+    assert len(files(project.results / "setups" / "batch_size~8")) == 4 * 4
     project.remove_faults()
     project.make("--config", "allow_missing=true")
     missing = {row["setup"]: row["missing"] for row in project.table("setups")}
