@@ -74,7 +74,10 @@ def test_every_table_says_of_which_set_up_a_row_is(varied, finished):
             assert table == own[name] == []
         elif name not in across:
             assert list(dict.fromkeys(row["setup"] for row in table)) == ["base", *OTHERS], name
-            assert [row for row in table if row["setup"] == "base"] == own[name], name
+            base = [row for row in table if row["setup"] == "base"]
+            # a law that is about SGD alone has a column for all
+            known = [{key: row[key] for key in own[name][0]} for row in base]
+            assert known == own[name], name
 
 
 def test_set_ups_that_differ_in_epochs_alone_share_their_training(varied, project, finished):
