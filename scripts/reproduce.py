@@ -38,7 +38,7 @@ LOCK = PROJECT / "envs" / "requirements.txt"
 LEFT_OUT = ("histories.csv", "interactions.csv", "runs.parquet", "weight_histogram.csv")
 """The tables that a reference lacks: they are large, and there in another form or not needed."""
 
-OF_NO_RUN = ("study", "confidence", "reference_lambda", "claims")
+OF_NO_RUN = ("study", "confidence", "reference_lambda", "choose_by", "claims")
 """The keys of a configuration that change no run."""
 
 OF_THE_KIND = ("cpu", "tensorflow", "keras", "numpy", "threads", "devices")

@@ -24,7 +24,7 @@ from l2study.core.labels import l2_label
 from l2study.core.measures import names
 from l2study.core.paths import measures_file, predictions_file, run_folder
 from l2study.core.predictions import BEST, PARTS, Predicted, part_at, write_predictions
-from l2study.core.runs import Run, read_runs
+from l2study.core.runs import MEASURED_OF, Run, read_runs
 from l2study.tables import build
 from l2study.tables.derived import with_derived
 from l2study.tables.image_intervals import Images, images_of
@@ -327,7 +327,7 @@ def made_run(
     if diverged_epoch is not None:
         return Run(l2, seed, history, record, {}, {})
     measured = {
-        "weights_sha256": record["weights_sha256"],
+        **{key: record[key] for key in MEASURED_OF},
         "measures": measures,
         "weight_histogram": {"edges": [-0.5, -0.1, 0.1, 0.5], "counts": [10, 80, 10]},
         "seconds": 0.5,

@@ -20,12 +20,12 @@ SEEDS = [0, 3]
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
-def train(results, name, seed):
+def train(results, name, seed, **options):
     """Train a run of `seed` in this process, in the folder of that of the seed `name`."""
     from train import main
 
     run = run_folder(results, "0.001", name)
-    main(train_command(results / "data.json", run, seed=seed)[2:])
+    main(train_command(results / "data.json", run, seed=seed, **options)[2:])
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +96,18 @@ def test_predictions_give_the_rows_of_a_history(results):
             # the probability of the right class, not of the most probable one
             assert (predicted.probability[predicted.right == 0] <= 0.5).all()
     assert (found[0]["test"].probability != found[3]["test"].probability).any()
+
+
+def test_other_epochs_are_taken_in_although_the_weights_are_the_same(results):
+    measure(results)
+    run = run_folder(results, "0.001", 3)
+    before = (run / "weights.npz").read_bytes()
+    train(results, 3, 3, config=CONFIG | {"training": CONFIG["training"] | {"predict_at": [2]}})
+    assert (run / "weights.npz").read_bytes() == before
+    measure(results)
+    found = predictions(results)
+    assert {"test@2", "val@2"} <= found[3].keys() and "test@1" not in found[3]
+    assert "test@1" in found[0]
 
 
 def test_the_same_weights_give_the_same_bytes(results):

@@ -172,7 +172,8 @@ def test_other_data_are_refused(place):
 
 
 def test_what_changes_no_run_is_no_other_study(place):
-    configured(place / "made-up", confidence=0.9, reference_lambda="0.0001", claims="general")
+    changed = {"confidence": 0.9, "reference_lambda": "0.0001", "claims": "general"}
+    configured(place / "made-up", **changed, choose_by="val_accuracy")
     assert "byte for byte" in command.reproduce(place / "made-up", place / "reference")
 
 

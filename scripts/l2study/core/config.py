@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from l2study.core import user_code
+from l2study.core.choose_by import CHOOSE_BY
 from l2study.core.config_faults import fault, list_in, mapping_in, one_line, shown, value_in
 from l2study.core.labels import as_number, l2_label
 from l2study.core.lambda_grid import even_grid
@@ -168,7 +169,7 @@ def _canonical(normal: dict) -> dict:
     for (part, key), plain in plain_values.items():
         if normal[part].get(key) == plain:
             del normal[part][key]
-    if normal.get("choose_by") == "val_ce":
+    if normal.get("choose_by") == CHOOSE_BY[0]:
         del normal["choose_by"]
     normal["seeds"] = _seeds(normal["seeds"])
     normal["variation"] = sorted(normal.get("variation", USUAL), key=SOURCES.index)

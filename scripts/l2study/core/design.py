@@ -14,13 +14,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
+from l2study.core.choose_by import CHOOSE_BY
 from l2study.core.config import ConfigError, check, checked_before
 from l2study.core.config_faults import near, shown
 from l2study.core.epochs import evaluated_epochs
 from l2study.core.factors import Level, changed, combinations, number_of_setups, read_factors
 from l2study.core.labels import l2_label
 from l2study.core.lambda_grid import reach
-from l2study.core.measures import CHOOSE_BY
 from l2study.core.paths import BASE, LEDGERS, place
 from l2study.core.seeds import SOURCES, USUAL, label_of, level_in
 

@@ -31,6 +31,9 @@ _RECORD = {"status", "diverged_epoch", "sources", "config", "data_sha256", "cost
 _RECORD |= {"history_sha256", "weights_sha256", "predictions_sha256"}
 _FILES = {name: f"{name}.npz" for name in ("weights", "predictions")} | {"history": "history.csv"}
 
+MEASURED_OF = ("weights_sha256", "predictions_sha256")
+"""The keys of a run's record by which its measures and all its predictions are known to be its."""
+
 
 class DamagedRunError(ValueError):
     """Promised runs are missing or damaged: one line for each, which says what to do."""
@@ -263,7 +266,7 @@ def _measured(path: Path, content: Mapping, run: Run, names: list[str]) -> dict:
     found = content.get("runs", {}).get(str(run.seed))
     if (
         not found
-        or found["weights_sha256"] != run.record["weights_sha256"]
+        or any(found.get(key) != run.record[key] for key in MEASURED_OF)
         or content["measured_with"]["data_sha256"] != run.record["data_sha256"]
     ):
         raise DamagedRunError(

@@ -27,9 +27,10 @@ _compiled = {}
 def measure_lambda(setup: Setup, data_path: Path, l2: str, results: Path, threads: int) -> None:
     """Write the measures and the predictions of every run of `l2` to the two files of its lambda.
 
-    A run that the files already have is not measured again, as long as its weights, the data, the
-    code that measures and TensorFlow are the same. A diverged run has no measures, and neither has
-    one whose record is damaged or of another study: the tables name all of these at once.
+    A run that the files already have is not measured again, as long as its weights and predictions,
+    the data, the code that measures and TensorFlow are the same. A diverged run has no measures,
+    and neither has one whose record is damaged or of another study: the tables name all of these at
+    once.
 
     The measures name the checksum of the predictions, and are written after them. So files that do
     not belong together, for instance after a kill between the two, are of no use to anybody.
@@ -68,7 +69,7 @@ def measure_lambda(setup: Setup, data_path: Path, l2: str, results: Path, thread
         kept = found.get(str(seed), {})
         if record is None or record["status"] != "completed":
             found.pop(str(seed), None)
-        elif kept.get("weights_sha256") != record["weights_sha256"]:
+        elif any(kept.get(key) != record[key] for key in runs.MEASURED_OF):
             if data is None or data.chosen_by:  # each run has rows of its own
                 data = prepared.load(data_path, record["sources"])
             network = _network(config, data)
@@ -77,7 +78,7 @@ def measure_lambda(setup: Setup, data_path: Path, l2: str, results: Path, thread
             earlier = runs.read_earlier_predictions(folder, record)
             predicted[seed] = network.predicted() | earlier
             found[str(seed)] = {
-                "weights_sha256": record["weights_sha256"],
+                **{key: record[key] for key in runs.MEASURED_OF},
                 **measured(network),
                 "seconds": round(time.perf_counter() - begun, 3),
             }

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from l2study.core.choose_by import on_test, other_metric
 from l2study.core.design import Setup
 from l2study.core.labels import l2_label
-from l2study.core.measures import MEASURES, on_test, other_metric
+from l2study.core.measures import MEASURES
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES
 from l2study.core.wording import fixed, form_of, possible
 from l2study.report.dose_text import as_good

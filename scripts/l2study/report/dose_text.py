@@ -27,25 +27,19 @@ def text(study: Study) -> list[str]:
 
 def as_good(study: Study) -> dict[str, dict]:
     """Return the lambdas that are as good as the best, by each metric of which that is known."""
-    table = study.tables["equivalence"]
-    return (
-        {}
-        if table.empty
-        else {
-            row.measure: {
-                "label": MEASURES[row.measure].label.lower(),
-                "best": row.best_l2,
-                "low": row.low_l2,
-                "high": row.high_l2,
-                "margin": _with_unit(row.measure, row.margin),
-            }
-            for row in table[table["best_l2"].notna()].itertuples()
+    table, found = study.tables["equivalence"], {}
+    if table.empty:
+        return found
+    for row in table[table["best_l2"].notna()].itertuples():
+        measure = MEASURES[row.measure]
+        found[row.measure] = {
+            "label": measure.label.lower(),
+            "best": row.best_l2,
+            "low": row.low_l2,
+            "high": row.high_l2,
+            "margin": f"{measure.scale * row.margin:g} {measure.unit}",
         }
-    )
-
-
-def _with_unit(measure: str, value: float) -> str:
-    return f"{MEASURES[measure].scale * value:g} {MEASURES[measure].unit}"
+    return found
 
 
 def _failed(table: pd.DataFrame) -> pd.DataFrame:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from l2study.core.choose_by import CHOOSE_BY, on_test
 from l2study.core.labels import l2_label
-from l2study.core.measures import CHOOSE_BY, MEASURES, on_test
+from l2study.core.measures import MEASURES
 from l2study.core.seeds import TOTAL
 from l2study.core.wording import fixed, interval
 from l2study.report import figures

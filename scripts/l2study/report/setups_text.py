@@ -5,9 +5,10 @@ No test is made over set-ups: they are chosen, and not a sample of anything.
 
 import pandas as pd
 
+from l2study.core.choose_by import other_metric
 from l2study.core.labels import l2_label
 from l2study.core.lambda_grid import AT_END, BEYOND
-from l2study.core.measures import MEASURES, other_metric
+from l2study.core.measures import MEASURES
 from l2study.core.paths import BASE
 from l2study.core.wording import MISSING, fixed, interval, lambda_text, rounded
 from l2study.report.navigation import has_page, path_to

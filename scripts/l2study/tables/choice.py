@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from l2study.core import lambda_grid
-from l2study.core.measures import CHOOSE_BY, MEASURES
+from l2study.core.choose_by import CHOOSE_BY
+from l2study.core.measures import MEASURES
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES
 from l2study.tables import statistics
 from l2study.tables.build import by_lambda, diverged_seeds, paired_differences

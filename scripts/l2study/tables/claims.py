@@ -112,7 +112,8 @@ def _claim(claim: dict, sample: Sample, decided_at: list[float]) -> list[dict]:
     in_scope = sample if scope == SEEDS_AND_IMAGES or unknown else without
     for epoch in (epoch for epoch in claim.get("also_after", []) if epoch in sample.evaluated):
         then = judge_claim(after(claim, epoch), in_scope, decided_at)
-        found_then, first = outcome(then), decisive(then, outcome(then).conclusion)
+        found_then = outcome(then)
+        first = decisive(then, found_then.conclusion)
         # without predictions after that epoch, both are compared for other seeds alone
         changed.add(changes(found if scope_of(then) == scope else by_seeds, [found_then]))
         row = _row(first) | {
