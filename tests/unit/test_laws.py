@@ -141,6 +141,22 @@ def test_runs_of_a_calibrated_ensemble_disagree_as_often_as_they_err():
     assert np.mean(found) == pytest.approx(1, abs=0.01) and 0.93 <= covered / 300 <= 0.99
 
 
+def test_seeds_of_different_quality_widen_the_interval_of_a_disagreement():
+    """Five runs that answer at random for a share of the images, which differs between runs."""
+    draw, found = np.random.default_rng(2), []
+    for _ in range(250):
+        cumulative = draw.dirichlet([4, 1, 1], size=3000).cumsum(axis=1)
+        label = (draw.random(3000)[:, None] > cumulative).sum(axis=1)
+        drawn = (draw.random((5, 3000))[:, :, None] > cumulative).sum(axis=2)
+        share = np.clip(0.2 + 0.15 * draw.normal(size=(5, 1)), 0, 1)
+        guess = draw.integers(0, 3, size=(5, 3000))
+        predicted = np.where(draw.random((5, 3000)) < share, guess, drawn)
+        found.append(laws.disagreement(predicted[None], label, 0.95))
+    truth = np.exp(np.mean([np.log(estimate.value) for estimate in found]))
+    covered = np.mean([estimate.low <= truth <= estimate.high for estimate in found])
+    assert 0.92 <= covered <= 0.98
+
+
 def test_disagreement_by_hand():
     predicted = np.array([[0, 1, 1, 2], [0, 1, 2, 2], [1, 1, 1, 2]])
     # pairs disagree about 1, 1 and 2 images of 4; the runs err on 1, 2 and 2

@@ -151,8 +151,8 @@ def disagreement(
 
     The two are equal in the mean if the runs together are calibrated (Jiang, Nagarajan, Baek and
     Kolter 2022, "Assessing generalization of SGD via disagreement", ICLR). The interval is that of
-    `wide_mean`, for other seeds and images, of the linearised logarithm: a seed is in two of the
-    places of a pair (Hoeffding 1948, Annals of Mathematical Statistics 19, 293-325).
+    `wide_mean`, for other seeds and images, of the logarithm: of its pseudo-values by the jackknife
+    over seeds (Miller 1974, Biometrika 61, 1-15), and linearised over images.
 
     Args:
         predicted: classes, shape (lambdas, seeds, images).
@@ -164,15 +164,19 @@ def disagreement(
     wrong = (predicted != label).mean(axis=0)
     if n < 2 or not wrong.any():
         return Estimate(n=n)
-    others = ((predicted != predicted[:, [seed]]).mean(axis=0) for seed in range(n))
-    apart = np.stack([of_seed.sum(axis=0) / (n - 1) for of_seed in others])
-    value = float(apart.mean() / wrong.mean())
-    if not value:
-        return Estimate(0.0, n=n)
-    apart, wrong = apart / apart.mean(), wrong / wrong.mean()
-    of_seeds = (2 * apart - wrong).mean(axis=1)
-    found = wide_mean(of_seeds, [(1.0, spread_of(apart - wrong, groups))]).interval(confidence)
-    return Estimate(value, *(value * math.exp(end - 1) for end in (found.low, found.high)), n)
+    # of each seed with all others, which leaves out nothing: a seed agrees with itself
+    apart = np.stack([(predicted != predicted[:, [s]]).mean(axis=0).sum(axis=0) for s in range(n)])
+    value = float(apart.mean() / (n - 1) / wrong.mean())
+    if n < 3 or not value:
+        return Estimate(value, n=n)
+    of_pairs, errors = apart.mean(axis=1), wrong.mean(axis=1)
+    without = np.log(of_pairs.sum() - 2 * of_pairs) - np.log(errors.sum() - errors)
+    without -= math.log(n - 2)
+    of_seeds = n * math.log(value) - (n - 1) * without
+    spread = spread_of(apart / apart.mean() - wrong / wrong.mean(), groups)
+    found = wide_mean(of_seeds, [(1.0, spread)])
+    half = found.interval(confidence).high - found.value
+    return Estimate(value, value * math.exp(-half), value * math.exp(half), n)
 
 
 OVER_IMAGES = ("independent_errors", "disagreement")
