@@ -222,7 +222,7 @@ def choice_table(study: Study) -> Rows:
                 "Chosen by": MEASURES[row.metric].label,
                 "Rule": RULES[row.rule],
                 "λ": _lambda(row.l2),
-                "Mean": Number(row.mean, form, unit=unit),
+                "Mean": Number(row.mean, form, unit=unit if unit == "nats" else "%"),
                 "Difference to the best": Number(row.difference, form, unit=unit),
                 "Standard error of it": Number(row.difference_se, form, unit=unit),
                 "Test accuracy %": Number(
