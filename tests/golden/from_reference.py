@@ -37,6 +37,7 @@ def tables(folder: Path) -> dict[str, pd.DataFrame]:
 def _of_setup(setup: Setup, histories: pd.DataFrame, runs: pd.DataFrame) -> dict:
     reference, confidence = setup.reference, setup.confidence
     absent = build.absent_measures(setup, runs)
+    absent |= {name for name in DERIVED_MEASURES if name not in runs}  # of before it was there
     measures = [name for name in (*RUN_MEASURES, *DERIVED_MEASURES) if name not in absent]
     crossed = variance_table(setup, runs)
     every = histories, runs
