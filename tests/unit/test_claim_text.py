@@ -65,6 +65,11 @@ ADJUSTED = {"low_adjusted": -3.5, "high_adjusted": -0.5}
             [row("gap", 0.2, 0.1, 0.3, above=0.5)],
             "The claim needs a value above 0.5 nats. It is above 0, but too small.",
         ),
+        (
+            "fails",
+            [row("ratio", value=6.0, low=4.0, high=9.0, above=0.5, below=2.0, verdict="outside")],
+            "The claim needs a value above 0.5 nats and below 2 nats. That is ruled out.",
+        ),
         ("fails", [row("gap", -2, -3, -1)], f"−3.00 to −1.00). {NEEDS} That is ruled out."),
         # the interval that decides is the adjusted one, on the wrong side of the bound alone
         (
@@ -213,6 +218,11 @@ def test_how_sure(conclusion, whole, text):
 def test_a_trend_is_as_sure_as_its_p_value_which_stands_elsewhere():
     trend = row("rank", -1.0, math.nan, math.nan, p=0.001, statistic="trend", half_widths=math.nan)
     assert claim_text.sure(claim_of("holds", trend), ALONE) == ""
+
+
+def test_distances_that_are_all_large_are_told_alike():
+    said = claim_text.sure(claim_of("holds", row("gap", half_widths=-258802.3)), ALONE)
+    assert said == "What decides is more than 100 half widths of its interval from the bound."
 
 
 def test_in_how_many_set_ups_the_conclusion_is_the_same():

@@ -3,6 +3,7 @@
 The table of claims has numbers and keys; the words of a claim are in its ledger.
 """
 
+import math
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -23,7 +24,16 @@ COLUMNS = ("figure_found", "conclusion")
 ALSO = "the same rules after"
 """How the estimand of a row after another epoch begins."""
 
-HALF_WIDTHS = fixed(1)
+MOST_HALF_WIDTHS = 100
+"""Above this a distance from a bound is not told from another."""
+
+
+def half_widths(number: float) -> str:
+    """Return how many half widths of an interval a distance is; empty if that is not known."""
+    if math.isnan(number):
+        return ""
+    beyond = abs(number) > MOST_HALF_WIDTHS
+    return f"more than {MOST_HALF_WIDTHS}" if beyond else fixed(1)(abs(number))
 
 
 def ledger_of(study: Study) -> Mapping[str, dict]:
@@ -100,7 +110,7 @@ def _measured(row: tuple) -> dict:
         "interval": "" if pd.isna(low) else interval(low, high, form),
         "adjusted": adjusted,
         "needed": bounds(row.above, row.below, unit),
-        "too_small": low > 0 and row.above > 0,
+        "too_small": low > 0 and row.estimate <= row.above,
     }
 
 
@@ -182,7 +192,7 @@ def sure(rows: pd.DataFrame, elsewhere: pd.DataFrame) -> str:
         paragraphs(
             "claim_sure",
             conclusion=whole["conclusion"],
-            half_widths="" if pd.isna(far) else HALF_WIDTHS(abs(far)),
+            half_widths=half_widths(far),
             images_leave_open=whole["note"] == "images_leave_open",
             seeds=0 if pd.isna(seeds) else int(seeds),
             there=0 if pd.isna(there) else there,

@@ -264,7 +264,7 @@ def _symmetric(item: Judged) -> tuple[float, float, float, float, float]:
     expect = item.row["expect"]
     ends = expect.get("above", -math.inf), expect.get("below", math.inf)
     numbers = (*item.estimate[:3], *ends)
-    if item.row["statistic"] != "ratio":
+    if item.row["statistic"] not in ("ratio", *laws.OVER_IMAGES):
         return numbers
     return tuple(-math.inf if number <= 0 else math.log(number) for number in numbers)
 
