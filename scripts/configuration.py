@@ -24,25 +24,22 @@ BEGIN_YAML = """\
 # yaml-language-server: $schema=schemas/config.schema.json
 #
 # The default study: what does L2 regularisation do to a small network on MNIST?
-#
-# Leave this file as it is. To change something, write only the keys that differ into a file of
-# your own:
+# Leave this file as it is. Write the keys that differ, and another `study` name, into your own:
 #     snakemake --cores 4 --configfile mine.yaml
-# Give that file its own `study` name, so that its results get their own folder.
-# `make config` makes this file from the keys in scripts/l2study/core/config_model.py.
-# You may write a number in any way: 0.0001, 1.0e-4 and 1e-4 are the same. An unknown key is
-# refused.
+
+# 0.0001, 1.0e-4 and 1e-4 are the same. Unknown keys are refused. A relative path starts from the
+# folder in which you start the study. Made by `make config`.
 """
 
 BEGIN_PAGE = """\
 # Every key of a configuration
 
-A configuration is a YAML file with the keys that differ from [config.yaml](../config.yaml). This
-page has also the keys within `lambdas`, `seeds` and `training.evaluate_at`. You may write a number
-in any way: `0.0001`, `1.0e-4` and `1e-4` are the same. An unknown key is refused. Settings of a
-machine, such as cores and memory, are in `profiles/`.
+A configuration is a YAML file with the keys that differ from [config.yaml](../config.yaml).
+`0.0001`, `1.0e-4` and `1e-4` are the same. Unknown keys are refused. A relative path starts from
+the folder in which you start the study. Settings of a machine, such as cores and memory, are in
+`profiles/`.
 
-This page is made from the keys in `scripts/l2study/core/config_model.py`, by `make config`.
+Made by `make config` from `scripts/l2study/core/config_model.py`.
 """
 
 
@@ -98,7 +95,7 @@ def _yaml_of(key: str, own: dict, indent: str = "") -> str:
             if not one.get("readOnly")
         )
         return f"{key}:\n{''.join(inner)}"
-    words = [*own["description"].split("\n\n"), allowed_words(own)]
+    words = f"{own['description']} {allowed_words(own)}".strip().split("\n\n")
     width = 98 - len(indent)
     lines = [line for text in words for line in textwrap.wrap(text, width, break_on_hyphens=False)]
     if "default" not in own:
@@ -110,9 +107,11 @@ def _yaml_of(key: str, own: dict, indent: str = "") -> str:
 
 
 def allowed_words(own: dict) -> str:
-    """Return what a key allows, and what holds where it is left out."""
-    absent = f" Left out: {own['absent']}." if "absent" in own else ""
-    return f"Allowed: {allowed(own)}.{absent}"
+    """Return what a key allows, unless its description does, and its default if not a value."""
+    values = own.get("enum", [None])
+    told = own.get("type") == "boolean" or all(f"{it}:" in own["description"] for it in values)
+    words = [] if told else [f"Allowed: {allowed(own)}."]
+    return " ".join(words + ([f"Default: {own['absent']}."] if "absent" in own else []))
 
 
 def _page_of(part: dict, above: str = "") -> Iterator[str]:
@@ -125,9 +124,10 @@ def _page_of(part: dict, above: str = "") -> Iterator[str]:
             yield f"\n## {name}\n\n{own['description']}\n"
         else:
             level = "###" if above else "##"
-            yield f"\n{level} {name}\n\n{own['description']}\n\n{allowed_words(own)}"
             default = written(key, own.get("default")).removeprefix(f"{key}: ")
-            yield f" Default: `{default}`.\n" if "default" in own else "\n"
+            about = [allowed_words(own), f"Default: `{default}`." if "default" in own else ""]
+            about = " ".join(filter(None, about))
+            yield f"\n{level} {name}\n\n{own['description']}\n" + (f"\n{about}\n" if about else "")
         for one in (own, *own.get("anyOf", [])):
             yield from _page_of(one, f"{name}.")
 

@@ -105,10 +105,11 @@ def allowed(schema: dict) -> str:
     if schema["type"] == "boolean":
         return "true or false"
     noun = {"integer": "a whole number", "number": "a number", "string": "text"}[schema["type"]]
+    if "minimum" in schema and "maximum" in schema:
+        return f"{noun} from {schema['minimum']} to {schema['maximum']}"
     words = {
         "minimum": "of at least",
         "exclusiveMinimum": "above",
-        "maximum": "at most",
         "exclusiveMaximum": "below",
     }
     bounds = [f"{word} {schema[name]}" for name, word in words.items() if name in schema]

@@ -81,7 +81,7 @@ def each_once(entries: list) -> list:
 
 Once = AfterValidator(each_once)
 Some = Field(min_length=1)
-Count = Field(ge=1)
+Count = Field(gt=0)
 
 Function = Field(pattern=r"^[^:\n]+\.py:[A-Za-z_]\w*$")
 
@@ -103,100 +103,84 @@ DataName = Literal[
 
 
 class Dataset(Keys):
-    """What a network is trained on, and which class it is to find."""
+    """The data to train and test on."""
 
     name: DataName | None = key(
-        """A data set by its name. mnist is part of the project. Keras downloads fashion_mnist,
-        cifar10 and cifar100 on first use; fashion_mnist is read from Debian's package
-        dataset-fashion-mnist if that is installed. digits, breast_cancer, wine and iris come with
-        scikit-learn, and have no test part.""",
+        """A built-in data set. Keras downloads fashion_mnist (unless Debian's dataset-fashion-mnist
+        is installed), cifar10 and cifar100 on first use. digits, breast_cancer, wine and iris have
+        no test part.""",
         "mnist",
     )
     path: Annotated[str, Some] | None = key(
-        """Data of your own, in place of `name`: an .npz file with the arrays x_train, y_train,
-        x_test and y_test, or with those of MedMNIST, and perhaps groups_test; a table (.csv,
-        .csv.gz or .parquet); a folder with a folder of PNG or JPEG images for each class; or a
-        folder of IDX files. A relative path starts from the folder in which you start the study
+        """Your own data, instead of `name`: an .npz file, a table (.csv, .csv.gz or .parquet), a
+        folder of PNG or JPEG images with a subfolder per class, or a folder of IDX files
         (docs/data-and-models.md).""",
-        allowed="the path of a file or of a folder",
+        allowed="a path",
         example="data/mine.npz",
     )
     load: Annotated[str, Function] | None = key(
-        """A function of your own that returns the data, in place of `name`: a Python file and a
-        function in it, which takes no arguments. It returns a dict with the arrays x_train and
-        y_train, and perhaps x_val, y_val, x_test, y_test and groups_test; or ((x_train, y_train),
-        (x_test, y_test)), as in Keras. A change of the file, or of a module of its folder that it
-        imports, prepares the data again; a change of files that it reads does so if they are in
-        `files`.""",
+        """Your own function, without arguments, that returns the data, instead of `name`: arrays as
+        in an .npz file, or as Keras returns them (docs/data-and-models.md). Editing it, or a module
+        that it imports from its folder, prepares the data again.""",
         allowed="FILE.py:FUNCTION",
         example="data.py:load",
     )
     files: Annotated[list[Annotated[str, Some]], Some, Once] | None = key(
-        """The files that the function of `load` reads, and folders of such files. Their content
-        counts as part of the data: a change prepares the data again. A relative path starts from
-        the folder in which you start the study.""",
-        allowed="a list of 1 or more paths; only with dataset.load",
+        "Files and folders that `load` reads. A change in their content prepares the data again.",
+        allowed="a list of paths; only with dataset.load",
         example=["scans.npy"],
     )
     label: Annotated[str, Some] | None = key(
-        """The column of a table that has the class of each row. All others are the input, and must
-        be numbers.""",
-        allowed="the name of a column; needed for a table, and for nothing else",
+        "The column of a table with the class. All others are inputs and must be numbers.",
+        allowed="a column name; needed for a table, and only there",
         example="species",
     )
     group: Annotated[str, Some] | None = key(
-        """The column of a table that says which group a row comes from, such as a patient, in words
-        or whole numbers. It is no input. Intervals for other images are then for rows of other
-        groups.""",
-        allowed="the name of a column; only for a table",
-        absent="rows are taken as independent",
+        """The column of a table with each row's group, such as a patient, as text or whole numbers;
+        no input. Intervals for other images are then for other groups.""",
+        allowed="a column name; only for a table",
+        absent="rows are independent",
         example="patient",
     )
     image_size: Size | None = key(
-        """The height and width that images of a folder are scaled to, in pixels. One number is
-        both. The proportions of an image are not kept.""",
-        allowed="a whole number of at least 1, or a list of two: height, width",
-        absent="as they are, which must be of one size",
+        "Height and width in pixels to scale images in a folder to, whatever their proportions.",
+        allowed="a whole number above 0 for both, or [height, width]",
+        absent="their own size",
         example=[32, 48],
     )
     color: Literal["rgb", "grayscale"] | None = key(
-        """Whether images of a folder are read with three colours, or in shades of gray. Their shape
-        is then (height, width, 3), or (height, width).""",
+        """How to read images in a folder: in colour, as (height, width, 3), or in gray, as (height,
+        width).""",
         absent="rgb",
         example="grayscale",
     )
     test_fraction: float | None = key(
-        """The share of the rows to set aside for the test, where the data have no test part. They
-        are drawn at random so that every class keeps its share, and are the same for every seed
-        and in every set-up.""",
-        allowed="a number above 0 and below 1; needed where the data have no test part, and only"
-        " there",
+        """The share of rows to set aside for testing, drawn at random with class proportions kept,
+        and the same for all seeds and set-ups.""",
+        allowed="a number above 0 and below 1, if and only if the data have no test part",
         example=0.2,
         gt=0,
         lt=1,
     )
     scale: Literal["pixels", "standardize", "none"] | None = key(
-        """What is done to the numbers of the input. pixels: they are divided by 255. standardize:
-        each number of an input, such as a column of a table, has its mean subtracted and is divided
-        by its standard deviation, both over the training rows of the run; one that never varies is
-        divided by 1. none: nothing.""",
-        absent="pixels for unsigned 8-bit integers, none for all else",
+        """How to scale the inputs. pixels: divide by 255. standardize: give each input (a column, a
+        pixel) mean 0 and standard deviation 1 over the run's training rows. none: leave as they
+        are.""",
+        absent="pixels for unsigned 8-bit integers, else none",
         example="standardize",
     )
     train_size: int | None = key(
-        """Use only this many training rows, to study small data. They are drawn after the
-        validation rows are set aside, and every class keeps its share. Validation and test rows
-        stay the same. All are the same for every seed, unless `variation` says otherwise.""",
-        allowed="a whole number of at least 1, up to the number of training rows",
-        absent="all of them",
+        """Train on this many rows only, drawn from those not kept for validation with class
+        proportions kept, and the same for all seeds unless `variation` says otherwise.""",
+        allowed="a whole number from 1 to the number of training rows",
+        absent="all",
         example=5000,
-        ge=1,
+        gt=0,
     )
     label_noise: float | None = key(
-        """The share of the training labels that are replaced by another class, drawn at random. The
-        same labels are replaced for every lambda and seed with the same training rows. A larger
-        share keeps what a smaller one replaces. Validation and test labels stay the same.""",
-        absent="0, no noise",
+        """The share of training labels to replace at random by another class: the same ones in all
+        runs with the same training rows, and those of a smaller share too.""",
+        absent="0",
         example=0.2,
         ge=0,
         lt=1,
@@ -204,19 +188,17 @@ class Dataset(Keys):
 
 
 class Validation(Keys):
-    """Which rows of the training part are kept for validation."""
+    """Which training rows to keep for validation."""
 
     split: Literal["tail", "stratified", "given"] = key(
-        """Which rows of the training part to keep for validation. tail: the last rows in the file,
-        as Keras's `validation_split` takes them. stratified: rows drawn at random so that every
-        class keeps its share. They are the same for every seed, unless a seed changes the split
-        (see `variation`). given: the validation part that the data come with, which the other two
-        leave out.""",
+        """Which training rows to keep for validation. tail: the last, like Keras's
+        `validation_split`. stratified: random ones with class proportions kept, the same for all
+        seeds unless `variation` says otherwise. given: the data's own validation part, which the
+        others leave unused.""",
         "tail",
     )
     fraction: float = key(
-        """The share of the training part to keep for validation. It has no meaning with `split:
-        given`.""",
+        "The share of training rows to keep for validation. Ignored with `split: given`.",
         0.1,
         gt=0,
         lt=1,
@@ -224,49 +206,45 @@ class Validation(Keys):
 
 
 class Model(Keys):
-    """The network: hidden Dense layers, then a Dense layer with softmax; or one of your own."""
+    """The network: hidden Dense layers and a softmax output layer, or your own."""
 
     build: Annotated[str, Function] | None = key(
-        """A network of your own: a Python file and a function in it. The function is given
-        `input_shape` (of one input, without the batch), `classes` and `regularizer`, and returns a
-        Keras model that is not compiled. Lambda acts on every layer that the function gives the
-        regularizer to. A relative path starts from the folder in which you start the study
-        (docs/your-model.md). The keys of the built-in network are then of no use.""",
+        """Your own network, instead of the built-in one: a function that takes `input_shape` (of
+        one input, without the batch), `classes` and `regularizer`, and returns an uncompiled Keras
+        model. Lambda acts on the layers that it gives the regularizer (docs/your-model.md).""",
         allowed="FILE.py:FUNCTION",
-        absent="the built-in network of Dense layers",
+        absent="the built-in network",
         example="models.py:lenet",
     )
     arguments: dict[str, Any] | None = key(
-        "Further arguments of the function, by their names.",
-        allowed="a mapping of names and values",
+        "Further arguments of the function.",
+        allowed="a mapping of names to values",
         example={"dropout": 0.5},
     )
     code: str | None = Field(None, json_schema_extra={"readOnly": True})
     """The checksum of the function's files, which the study finds out."""
 
     hidden_units: list[Annotated[int, Count]] = key(
-        """The number of units in each hidden layer: [128] is one layer of 128, [256, 64] is two
-        layers. L2 acts on the kernels of these layers.""",
+        "Units of each hidden layer: [256, 64] is two layers. L2 acts on their kernels.",
         [128],
-        allowed="a list of whole numbers of at least 1",
+        allowed="a list of whole numbers above 0",
     )
     activation: Literal[
         "relu", "elu", "gelu", "leaky_relu", "linear", "selu", "sigmoid", "silu", "softplus",
         "softsign", "tanh",
-    ] = key("The activation function of the hidden layers, by its Keras name.", "relu")  # fmt: skip
-    regularize_output: bool = key("Whether L2 acts on the kernel of the output layer too.", False)
+    ] = key("The activation of the hidden layers, by its Keras name.", "relu")  # fmt: skip
+    regularize_output: bool = key("Whether L2 also acts on the output layer's kernel.", False)
     regularizer: Literal["l2", "decoupled"] | None = key(
-        """How lambda acts on these kernels. l2: lambda times the sum of the squared weights is
-        added to the loss. decoupled: nothing is added to the loss; in every step the optimiser
-        takes the share learning_rate * 2 * lambda from the weights, as Keras does with
-        weight_decay; with adamw and muon, in place of their own default.""",
+        """How lambda acts. l2: lambda * sum(weights**2) is added to the loss. decoupled: each step
+        subtracts learning_rate * 2 * lambda * weights instead, like Keras's weight_decay; this
+        replaces the default of adamw and muon.""",
         absent="l2",
         example="decoupled",
     )
     l1: float | None = key(
-        """L1 beside lambda, on the same weights and the same at every lambda: l1 times the sum of
-        the absolute weights is added to the loss. The penalty that is reported is without it.""",
-        absent="0, no L1",
+        """Also adds l1 * sum(abs(weights)) to the loss, at every lambda alike. The reported penalty
+        leaves it out.""",
+        absent="0",
         example=1e-5,
         ge=0,
     )
@@ -275,7 +253,7 @@ class Model(Keys):
 class Points(Keys):
     """How many epochs are evaluated."""
 
-    points: int = key("How many epochs to evaluate, epoch 0 not counted.", ..., ge=2)
+    points: int = key("How many epochs, not counting epoch 0.", ..., ge=2)
 
 
 Epochs = Annotated[
@@ -310,82 +288,74 @@ class Named(Keys):
 class Optimizer(Named):
     """An optimiser and its arguments."""
 
-    name: OptimizerName = key("The optimiser, by its Keras name.", ...)
+    name: OptimizerName = key("Its name in Keras.", ...)
 
 
 class Schedule(Named):
     """A schedule of the learning rate and its arguments."""
 
-    name: ScheduleName = key("The schedule, by its Keras name.", ...)
+    name: ScheduleName = key("Its name in Keras.", ...)
 
 
 class Training(Keys):
-    """How the network is trained."""
+    """How to train the network."""
 
     optimizer: Annotated[
         Annotated[OptimizerName, Value] | Annotated[Optimizer, Mapping], OF_KIND
     ] = key(
-        """The optimiser, by its Keras name; or a mapping of its name and further arguments, such as
-        {name: sgd, nesterov: true, weight_decay: 0.001}. adamw and muon also decay all weights at
-        every lambda, with Keras's default weight_decay of 0.004, unless the regularizer is
-        decoupled.""",
+        """The optimiser, or a mapping such as {name: sgd, nesterov: true, weight_decay: 0.001}.
+        adamw and muon also decay all weights, at every lambda, with Keras's default weight_decay of
+        0.004, unless the regularizer is decoupled.""",
         "adam",
-        allowed=f"{', '.join(get_args(OptimizerName))}; or a mapping with the key name, and"
-        " arguments of this optimiser",
+        allowed=f"{', '.join(get_args(OptimizerName))}; or a mapping with name and arguments",
     )
     learning_rate: Annotated[
         Annotated[float, Field(gt=0), Value] | Annotated[Schedule, Mapping],
         OF_KIND,
     ] = key(
-        """The learning rate of the optimiser; or a schedule of Keras, as a mapping of its name and
-        arguments, such as {name: cosine_decay, initial_learning_rate: 0.1, decay_steps: 5000}.
-        Keras counts in steps: an epoch has the number of training images over the batch size.""",
+        """The learning rate, or a Keras schedule such as {name: cosine_decay,
+        initial_learning_rate: 0.1, decay_steps: 5000}. Schedules count steps, one per batch.""",
         0.001,
-        allowed="a number above 0; or a mapping with the key name, one of"
-        f" {', '.join(get_args(ScheduleName))}, and arguments of this schedule",
+        allowed="a number above 0, or a mapping with a schedule's name and arguments",
     )
     momentum: float | None = key(
-        "The momentum of sgd or rmsprop. Other optimisers take theirs as an argument, if any.",
-        absent="no momentum",
+        "The momentum of sgd or rmsprop. Other optimisers take it as an argument.",
+        absent="none",
         example=0.9,
         ge=0,
         lt=1,
     )
     batch_size: int = key(
-        """How many images each training step uses. The exercise does not state its batch size. 200
-        comes closest to its results.""",
+        """Images per training step. The exercise does not state its own; 200 comes closest
+        to its results.""",
         200,
-        allowed="a whole number of at least 1, up to the number of training images",
-        ge=1,
+        allowed="a whole number from 1 to the number of training images",
+        gt=0,
     )
     epochs: int = key(
-        """How many times training goes through all training images. The default is long enough to
-        see the validation cross-entropy rise again without L2.""",
+        """Passes through the training images. Without L2, validation cross-entropy rises again
+        within the default 50.""",
         50,
-        ge=1,
+        gt=0,
     )
     evaluate_at: Epochs = key(
-        """After which epochs the network is evaluated. Fewer evaluations make a long training much
-        faster, and change neither the training nor the values after these epochs. Epoch 0 and the
-        last epoch are always evaluated. {points: 20} is 20 epochs, evenly spaced on a logarithmic
-        scale from 1 to the last.""",
+        """The epochs after which to evaluate the network, besides 0 and the last. Fewer make long
+        training much faster and change no value. {points: 20} is 20 log-spaced epochs.""",
         {"points": 18},
-        allowed="all, a list of epochs such as [1, 2, 4, 8, 20], or a mapping with the key points",
+        allowed="all, a list of epochs, or a mapping with points",
     )
     predict_at: Annotated[list[Annotated[int, Count]], Once] = key(
-        """After which of these epochs to keep what a run predicts for each validation and test
-        image, about 60 kB for 16,000 images. It is always kept for the last epoch, and for the one
-        with the lowest validation cross-entropy. A claim on another epoch is judged for other
-        images only if the predictions after it are kept. The default has the epochs of the
-        exercise's claims.""",
+        """Epochs whose predictions for validation and test images to keep (60 kB for 16,000
+        images), besides the last and the one with the lowest validation cross-entropy. Claims about
+        other epochs are judged for other seeds only; the default covers the exercise's.""",
         [4, 8, 12, 20],
-        allowed="a list of whole numbers of at least 1; [] for none",
+        allowed="a list of epochs; [] for none",
     )
     program: Literal["xla", "graph"] | None = key(
-        """How an epoch is compiled. xla is several times faster for Dense and recurrent layers,
-        and slower, by as much, for convolutions, attention and Dropout. Results differ by rounding;
-        with random layers, such as Dropout, they differ as those of another seed.""",
-        absent="what suits the layers of the model",
+        """How to compile an epoch. xla is several times faster for Dense and recurrent layers,
+        graph for convolutions, attention and Dropout. Results differ by rounding or, with random
+        layers, as between seeds.""",
+        absent="what suits the model",
         example="graph",
     )
 
@@ -397,30 +367,29 @@ class Range(Keys):
         "The smallest lambda above 0.",
         ...,
         alias="from",
-        allowed="a number of at least 1e-12 and at most 1e6; `zero: true` adds 0",
+        allowed="a number from 1e-12 to 1e6; `zero: true` adds 0",
         ge=1e-12,
         le=1e6,
     )
     to: float = key(
         "The largest lambda.",
         ...,
-        allowed="a number above `from`, and at most 1e6",
+        allowed="a number above `from`, at most 1e6",
         ge=1e-12,
         le=1e6,
     )
     per_decade: int = key(
-        """How many lambdas there are in a decade. They are rounded as people write them. With 1
-        they are powers of ten; with 2, powers of ten and three times these; with 3, powers of ten
-        and two and five times these. More have two digits. Both ends must be among them.""",
+        """Lambdas per decade, rounded as people write them: 1 gives powers of ten; 2 adds three
+        times these; 3 adds two and five times these instead; more have two digits. `from` and `to`
+        must be among them.""",
         ...,
         ge=1,
         le=MOST_PER_DECADE,
     )
-    zero: bool | None = switch("Whether 0, no regularisation, is a lambda, too.")
+    zero: bool | None = switch("Whether to include 0.")
     extend: bool | None = switch(
-        f"""Whether to add lambdas in rounds, one step beyond an end at a time, while the best by
-        `choose_by` is at that end or may lie beyond it in any set-up. At most
-        {MOST_DECADES} decades beyond either end; 0 is no end (docs/variation.md)."""
+        f"""Whether to add lambdas beyond an end, at most {MOST_DECADES} decades, while the best (by
+        `choose_by`) is there or may lie beyond in any set-up; 0 is no end (docs/variation.md)."""
     )
     now: Annotated[list[Annotated[float, Field(ge=0)]], Some, Once] | None = Field(
         None, json_schema_extra={"readOnly": True}
@@ -450,13 +419,13 @@ class Until(Keys):
         "gap_reported", "gap_lag", "gap_generalisation", "gap_split", "gap_endpoint", "gap_ce",
         "train_accuracy", "val_accuracy", "test_accuracy", "train_ce", "val_ce", "test_ce",
         "weight_norm",
-    ] = key("The measure whose intervals are to be narrow, at the last epoch.", ...)  # fmt: skip
+    ] = key("The measure, at the last epoch.", ...)  # fmt: skip
     half_width: float = key(
-        "The half width that an interval of its mean over seeds may have, in its unit.",
+        "The half width that its intervals over seeds may have, in its unit.",
         ...,
         gt=0,
     )
-    max_seeds: int = key("The study never has more seeds than these.", ..., ge=2, le=10000)
+    max_seeds: int = key("The most seeds to use.", ..., ge=2, le=10000)
     now: int | None = Field(None, ge=2, le=10000, json_schema_extra={"readOnly": True})
     """How many seeds there are in this round, which the study finds out."""
 
@@ -471,9 +440,8 @@ Levels = Annotated[
 def levels(of: str) -> FieldInfo:
     """Return the key with the levels of a source of variation."""
     return key(
-        f"Levels of {of}, in a crossed design.",
-        allowed=f"a count of at least 1 and at most {MOST_LEVELS}, or a list of 1 or more whole"
-        f" numbers of at least 0 and at most {MOST_LEVELS - 1}",
+        f"Levels of {of}.",
+        allowed=f"a count from 1 to {MOST_LEVELS}, or a list of levels",
     )
 
 
@@ -481,13 +449,13 @@ class Seeds(Keys):
     """What a seed changes, level by level; or until when seeds are added."""
 
     weights: Levels | None = levels("the initial weights")
-    order: Levels | None = levels("the order of the batches")
-    split: Levels | None = levels("the validation split, which must be stratified")
-    sample: Levels | None = levels("the choice of `dataset.train_size` training images")
+    order: Levels | None = levels("the batch order")
+    split: Levels | None = levels("the stratified validation split")
+    sample: Levels | None = levels("the choice of `dataset.train_size` images")
     until: Until | None = key(
-        """Seeds in rounds, in place of levels: first the seeds 0 to 9, then as many as it takes
-        until the intervals of a measure are narrow enough at every lambda in every set-up.""",
-        allowed="a mapping with the keys measure, half_width, max_seeds",
+        """Adds seeds in rounds, from seeds 0 to 9 on, until a measure's intervals are narrow enough
+        at every lambda in every set-up.""",
+        allowed="a mapping with measure, half_width and max_seeds",
     )
 
 
@@ -516,78 +484,67 @@ class Config(Keys):
     study: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")] = key(
         "The name of the study. Its results go to results/<study>/.",
         "mnist",
-        allowed="text of 1 to 100 letters, digits, - and _ (in quotes where it looks like a"
-        " number)",
+        allowed="1 to 100 letters, digits, - and _ (quoted if it looks like a number)",
     )
     dataset: Dataset = Field({})
     validation: Validation = Field({})
     model: Model = Field({})
     training: Training = Field({})
     lambdas: Lambdas = key(
-        """The strengths of regularisation, as Keras counts them: lambda times the sum of the
-        squared weights is added to the loss. 0 means no regularisation. Their order does not
-        matter. If you add one later, only its own runs are trained.
+        """The L2 strengths, as in Keras: lambda * sum(weights**2) is added to the loss. A lambda
+        added later trains only its own runs.
 
-        A mapping is a range, evenly spaced on a logarithmic scale: {from: 1e-6, to: 1e-4,
-        per_decade: 2, zero: true} is [0, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4]. With extend: true, the
-        study adds lambdas until the best is inside.""",
+        A mapping is a range on a logarithmic scale: {from: 1e-6, to: 1e-4, per_decade: 2, zero:
+        true} is [0, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4]. With extend: true, the study adds lambdas until
+        the best is inside.""",
         [0, 1e-5, 1e-4, 1e-3, 1e-2],
-        allowed="a list of 1 or more numbers of at least 0; or a mapping with the keys from, to,"
-        " per_decade, and perhaps zero and extend",
+        allowed="a list of numbers of at least 0, or a mapping with from, to, per_decade, zero and"
+        " extend",
     )
     seeds: SeedsOfAnyKind = key(
-        """How often each lambda is trained. Each seed sets different initial weights and a
-        different batch order, unless `variation` says otherwise. 7 means the seeds 0 to 6.
+        """How often to train each lambda: 7 is seeds 0 to 6. A seed sets initial weights and batch
+        order, unless `variation` says otherwise.
 
-        A mapping is a crossed design, such as {weights: 4, order: 4, split: [0, 2]}: levels for
-        each source of variation, and every combination is a run (docs/variation.md). Or it is seeds
-        in rounds, until intervals are narrow enough:
-        {until: {measure: gap_generalisation, half_width: 0.001, max_seeds: 60}}.""",
+        A mapping crosses levels of the sources, as {weights: 4, order: 4, split: [0, 2]}, or adds
+        seeds until intervals are narrow enough, as {until: {measure: gap_generalisation,
+        half_width: 0.001, max_seeds: 60}} (docs/variation.md).""",
         7,
-        allowed="a count of at least 2 and at most 10000; a list of 2 or more whole numbers of at"
-        " least 0 and at most 4294967295; a mapping of one or more of weights, order, split,"
-        " sample, each with its levels; or a mapping of until alone",
+        allowed="a count from 2 to 10000, a list of 2 or more seeds, or a mapping with weights,"
+        " order, split, sample or until",
     )
     variation: Annotated[list[Source], Some, Once] | None = key(
-        """What a seed changes. weights: the initial weights. order: the order of the batches.
-        split: which images are kept for validation, if `validation.split` is stratified. sample:
-        which of the others are trained on, if `dataset.train_size` leaves some out. A source that
-        is not in the list is the same for every seed. A crossed design in `seeds` names its sources
-        itself, and takes no `variation`.""",
-        allowed="a list of 1 or more of weights, order, split, sample",
+        """What a seed changes: the initial weights, the batch order, the validation split (if
+        stratified), the sample of
+        `dataset.train_size` training images. A crossed design names its own.""",
+        allowed="a list of weights, order, split, sample",
         absent="[weights, order]",
         example=["weights", "order", "split"],
     )
     reference_lambda: float = key(
-        """The lambda that all others are compared with. If it is not in `lambdas`, nothing is
-        compared.""",
+        "The lambda to compare all others with. If it is not in `lambdas`, nothing is compared.",
         0,
         ge=0,
     )
     choose_by: Literal["val_ce", "val_accuracy"] | None = key(
-        """What the best lambda is chosen by, after the last epoch: the lowest mean validation
-        cross-entropy, or the highest mean validation accuracy. The report leads with this choice,
-        and says where the other differs. It trains nothing again.""",
+        """The best lambda has the lowest mean validation cross-entropy or the highest mean
+        validation accuracy, after the last epoch. The report also says where the other differs.""",
         absent="val_ce",
         example="val_accuracy",
     )
-    confidence: float = key("The confidence level of every interval.", 0.95, gt=0, lt=1)
+    confidence: float = key("The confidence level of all intervals.", 0.95, gt=0, lt=1)
     claims: Annotated[str, Some] | None = key(
-        """The claims to judge. exercise has the claims of the teaching exercise, with its figures
-        for MNIST. general asks the same questions about lambda of any data and network. laws has
-        laws of L2 and of seeds that others have published (studies/laws.yaml).""",
-        allowed="exercise, general, laws, or the path of a ledger of your own (docs/extending.md)",
-        absent="exercise for MNIST with the network of the exercise, else general",
+        """The claims to judge. exercise: those of the teaching exercise. general: the same
+        questions for any data and network. laws: published laws of L2 and of seeds.""",
+        allowed="exercise, general, laws, or the path of your own ledger (docs/extending.md)",
+        absent="exercise for MNIST with the exercise's network, else general",
         example="general",
     )
     factors: dict[Any, Factor] | None = key(
-        """What is varied besides lambda and seed. The study is then made in several set-ups: the
-        configuration itself, called the base, and others that differ from it. A factor is a key of
-        dataset, validation, model or training with a list of values; or a name of your own with
-        levels, each with the keys that it changes. A value that the base has anyway may be in a
-        list; null takes a key away. Adding a factor or a level trains its own runs only
-        (docs/factors.md).""",
-        allowed="a mapping of factors, each with its levels",
+        """What to vary besides lambda and seed: a key of dataset, validation, model or training
+        with a list of values, or a name of your own with levels that each change several keys (null
+        removes a key). This configuration, the base, and its variants are then the study's set-ups.
+        A new level trains only its own runs (docs/factors.md).""",
+        allowed="a mapping of factors to their levels",
         example={
             "training.batch_size": [32, 128],
             "dataset.train_size": [1000, 5000],
@@ -597,22 +554,19 @@ class Config(Keys):
         },
     )
     design: Literal["one_at_a_time", "full"] | None = key(
-        """How the levels of the factors are combined. one_at_a_time is the base, and every other
-        level alone, with the base for all other factors. full is every combination, the base's own
-        values included.""",
+        """How to combine levels. one_at_a_time: the base, and each other level alone. full: every
+        combination.""",
         absent="one_at_a_time",
         example="full",
     )
     allow_missing: bool | None = switch(
-        """Build tables and report from existing runs without training the rest. The report names
-        the missing runs. For one command only: --config allow_missing=true."""
+        """Build tables and report from existing runs without training the rest. For one command:
+        --config allow_missing=true."""
     )
-    allow_large: bool | None = switch(
-        "A study of more than 100,000 runs is refused unless this is true."
-    )
+    allow_large: bool | None = switch("Allow more than 100,000 runs.")
     tensorboard: bool | None = switch(
-        """Write every run's history for TensorBoard too, to results/<study>/tensorboard/. Nothing
-        is trained for it. To look at it: tensorboard --logdir results/mnist/tensorboard."""
+        """Also write histories for TensorBoard. To view them: tensorboard --logdir
+        results/STUDY/tensorboard."""
     )
 
     @model_validator(mode="after")
