@@ -80,7 +80,8 @@ def add_across(folder, factors, full=False, **made) -> str:
         claims.append(rows)
     tables["claims"] = pd.concat(claims)
     for name in ("runs", "histories", "gap", "contrasts", "choice", "power", "weight_histogram",
-                 "means", "one_seed", "spread", "dose_response", "equivalence"):  # fmt: skip
+                 "means", "one_seed", "spread", "dose_response", "equivalence",
+                 "course"):  # fmt: skip
         rows = read_table(folder / "tables" / f"{name}.csv")
         tables[name] = pd.concat([rows.assign(setup=one) for one in table["setup"]])
     best = tables["best"]

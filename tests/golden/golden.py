@@ -67,8 +67,8 @@ CHANGES = {
         },
         "power": {"scope", "least_difference", "images", "seeds_with_images"},
     },
-    "new_tables": {"spread", "dose_response", "equivalence"},
-    "new_figures": {"dose_response"},
+    "new_tables": {"spread", "dose_response", "equivalence", "course"},
+    "new_figures": {"dose_response", "weight_histogram"},
     # tables whose numbers are those of all runs of a crossed design
     "of_all_runs": {
         (study, name)

@@ -185,6 +185,18 @@ def test_measures_are_drawn_against_lambda_in_their_unit(study, name, panel, mea
     assert dots(ax)[1] == pytest.approx(measures[first] * runs[first].to_numpy())
 
 
+def test_histograms_of_weights_are_shares_of_the_weights_of_a_lambda(study):
+    (ax,) = panels("weight_histogram", study)
+    table = study.tables["weight_histogram"]
+    twice = changed(study, weight_histogram=table.assign(count=2 * table["count"]))
+    for drawing in (ax, *panels("weight_histogram", twice)):
+        for step in drawing.patches:
+            values, edges, _ = step.get_data()
+            assert values == pytest.approx([10, 80, 10])
+            assert edges == pytest.approx([-0.5, -0.1, 0.1, 0.5])
+    assert len(ax.patches) == runs_of(study)["l2"].nunique()
+
+
 def test_loss_parts_stack_cross_entropy_and_penalty(study):
     rows = histories_of(study)
     for ax, epoch in zip(panels("loss_parts", study), (0, 4), strict=True):

@@ -117,7 +117,8 @@ def test_lambda_table_repeats_the_tables(study):
 def test_weight_table_tells_what_is_regularised(study):
     heads = ["Regularised weights", "Output kernel (not regularised)", "Product over all kernels"]
     row = by_lambda(text_tables.weight_table(study))["0.01"]
-    assert list(row)[1:] == heads
+    assert list(row)[1:] == [*heads, "Within ±0.1 (%)"]
+    assert row["Within ±0.1 (%)"].text == "80.00"
     cell = study.tables["runs"].query("l2 == 0.01")
     measures = ("weight_norm", "output_kernel_norm", "norm_product")
     for head, measure in zip(heads, measures, strict=True):

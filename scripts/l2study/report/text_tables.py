@@ -106,8 +106,13 @@ def _there(study: Study, columns: dict[str, tuple[str, Form]]) -> dict[str, tupl
     return {head: entry for head, entry in columns.items() if entry[0] in there}
 
 
+NEAR_ZERO = 0.1
+"""How small a weight is that is counted as one near zero: ten bins of the histogram."""
+
+
 def weight_table(study: Study) -> Rows:
-    """Return a row per lambda with the norms of the kernels at the last epoch and intervals.
+    """Return a row per lambda with the norms of the kernels at the last epoch and intervals, and
+    how many of the regularised weights are near zero.
 
     The head of the output kernel's norm says whether it carries the regulariser in this study.
     """
@@ -118,7 +123,19 @@ def weight_table(study: Study) -> Rows:
         f"Output kernel{regularised}": ("output_kernel_norm", rounded()),
         "Product over all kernels": ("norm_product", rounded()),
     }
-    return _table_of_means(study, _there(study, columns))
+    near, head = _near_zero(study), f"Within ±{NEAR_ZERO} (%)"
+    return [
+        row | {head: Number(near.get(row["λ"].value, math.nan), POINTS)}
+        for row in _table_of_means(study, _there(study, columns))
+    ]
+
+
+def _near_zero(study: Study) -> pd.Series:
+    """Return by lambda the share of the regularised weights that are near zero."""
+    bins = study.tables["weight_histogram"]
+    ends = bins[["low", "high"]].abs().max(axis=1).round(6)  # edges are not rounded in the table
+    counts = bins.assign(near=bins["count"].where(ends <= NEAR_ZERO, 0)).groupby("l2")
+    return counts["near"].sum() / counts["count"].sum()
 
 
 def weight_sentences(study: Study) -> str:

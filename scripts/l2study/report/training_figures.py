@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter
 
 from l2study.report import plot_helpers as plot
 from l2study.report import style
@@ -109,6 +110,34 @@ def weight_norm(study: Study) -> Figure:
     bottom.legend(handles=keys, loc="lower left", bbox_to_anchor=(-0.03, 1.0))
     plot.mark_diverged(bottom, runs, positions)
     style.lambda_axis(bottom, positions, share=0.66)
+    return drawing
+
+
+@plot.draws("weight_histogram", "runs")
+def weight_histogram(study: Study) -> Figure:
+    """The share of the regularised weights in every bin, on a logarithmic axis, a line per lambda.
+
+    The shares are of the weights of all completed runs of a lambda together. The outermost bins
+    count what lies beyond them, too.
+    """
+    table = study.tables["weight_histogram"]
+    counts = table.pivot_table(index="low", columns="l2", values="count", aggfunc="sum")
+    shares, values = 100 * counts / counts.sum(), plot.lambdas_of(table)
+    edges = np.append(shares.index, table["high"].max())
+    drawing, (ax,) = style.stacked_panels(1, 3.2)
+    colours = style.lambda_colours(plot.lambdas_of(study.tables["runs"]))
+    for value in values:
+        look = {"color": colours[value], "ls": "--" if value == 0 else "-"}
+        ax.stairs(shares[value], edges, lw=1.4, label=style.lambda_name(value), **look)
+    ax.set_yscale("log")
+    ax.set_ylim(shares.to_numpy()[shares > 0].min() / 1.5, 130)
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:g}"))
+    used = edges[:-1][(shares > 0).any(axis=1)], edges[1:][(shares > 0).any(axis=1)]
+    reach = max(-used[0].min(), used[1].max())
+    ax.set_xlim(-1.03 * reach, 1.03 * reach)
+    ax.set_ylabel("Share of the weights\nin a bin (%, logarithmic)")
+    ax.set_xlabel("Weight at the last epoch")
+    style.figure_key(drawing, ax.get_legend_handles_labels()[0], min(4, len(values)))
     return drawing
 
 

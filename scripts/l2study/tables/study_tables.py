@@ -15,6 +15,7 @@ from l2study.data.groups import counted, groups_in
 from l2study.tables import across, build, datapackage
 from l2study.tables.choice import choice_table, choices_of
 from l2study.tables.claims import claims_table
+from l2study.tables.course import course_table
 from l2study.tables.crossed import with_all_runs
 from l2study.tables.derived import DERIVED_MEASURES, with_derived
 from l2study.tables.dose_response import dose_tables
@@ -130,11 +131,13 @@ def tables_of(
     }
     tables |= with_all_runs(means, setup, *every, images) if setup.crossed else means
     tables |= dose_tables(runs, confidence, images)
+    claims = claims_table(ledger, histories, runs, choice, setup.epochs, confidence, images)
     return tables | {
         "choice": choice,
         "best": best_table(choices, reference, confidence),
         "power": power_table(runs, reference, confidence, images),
-        "claims": claims_table(ledger, histories, runs, choice, setup.epochs, confidence, images),
+        "claims": claims,
+        "course": course_table(claims, histories, runs, confidence, images),
         "spread": spread_table(runs, confidence, absent),
         "one_seed": one_seed_table(runs, choice, reference, confidence),
     }
