@@ -201,7 +201,8 @@ def data_package(
         "profile": "data-package",
         "name": config["study"].lower(),
         "title": f"Tables of the L2 regularisation study {config['study']}",
-        "description": "Accuracies and their differences are fractions: 0.98 is 98 %.",
+        "description": "Accuracies and their differences are fractions: 0.98 is 98 %. Intervals"
+        f" have a confidence of {config['confidence']:g}, unless a column says otherwise.",
         "config": {key: value for key, value in config.items() if key not in _NOT_STUDIED},
         "data": data,
         "weights_sha256": dict(weights),
