@@ -47,6 +47,9 @@ class Sample(NamedTuple):
     """The lambda that validation chooses, if it chooses one."""
     images: Images = NO_IMAGES
     """What the runs predict, with their final weights."""
+    sizes: tuple[laws.Sized, ...] = ()
+    """These runs with the number of rows that they are trained on, and after them those of every
+    set-up that differs in this number alone; empty if there is no such set-up."""
 
 
 class Note(NamedTuple):
@@ -305,6 +308,8 @@ def _lacking(row: dict, l2: float | None, sample: Sample) -> Note | None:
         return Note("epoch_not_evaluated", epoch=epoch)
     if row["statistic"] in laws.OVER_IMAGES and not sample.images.predictions:
         return Note("no_predictions")
+    if row["statistic"] in laws.OVER_SETUPS and len(sample.sizes) < laws.OVER_SETUPS[row["statistic"]]:
+        return Note("no_other_sizes")
     # Rows that need a minimum say by themselves what runs are too short for them.
     values = pd.concat(cell[row["measure"]] for cell in sample.cells.values())
     has_completed = len(values) > sum(map(len, sample.lost.values()))
@@ -397,6 +402,12 @@ def _estimator(
             return interval, {"error": ratio.error}
         case "slope":
             mean = statistics.mean_of(laws.slopes(cells, measure))
+            return mean.interval, {"error": mean.error}
+        case "transfer":
+            mean = statistics.mean_of(laws.transfer(sample.sizes[0], sample.sizes[1:], measure))
+            return mean.interval, {"error": mean.error}
+        case "transfer_spread":
+            mean = statistics.mean_of(laws.transfer_spread(sample.sizes[1:], measure))
             return mean.interval, {"error": mean.error}
         case "independent_errors" | "disagreement":
             estimate = laws.over_images(row["statistic"], l2, sample.images)

@@ -1,15 +1,17 @@
-"""Published laws of L2 and of seeds, each as a number that is 1 where the law holds.
+"""Published laws of L2 and of seeds, as numbers: what they are where a law holds, each says.
 
 The ledger reports/claims/laws.yaml judges them.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from l2study.core.design import Setup
+from l2study.core.measures import MEASURES
 from l2study.tables import statistics
 from l2study.tables.image_intervals import Images, spread_of, wide_mean
 from l2study.tables.statistics import Estimate
@@ -56,7 +58,7 @@ def with_laws(
     table = runs.set_index(["l2", "seed"])
     l2 = table.index.get_level_values("l2").to_numpy(float)
     seeds = table.index.get_level_values("seed")
-    model, rate, steps = setup.config["model"], _rate(setup), _steps(setup, training_rows)
+    model, rate, steps = setup.config["model"], _rate(setup), steps_of(setup, training_rows)
     decoupled = model.get("regularizer") == "decoupled"
 
     def left(values: pd.Series) -> np.ndarray:
@@ -99,7 +101,7 @@ def _rate(setup: Setup) -> float:
     return rate if isinstance(rate, float) else math.nan
 
 
-def _steps(setup: Setup, training_rows: int | None) -> float:
+def steps_of(setup: Setup, training_rows: int | None) -> float:
     """Return the number of training steps of a run, NaN if that is not known."""
     if training_rows is None:
         return math.nan
@@ -217,3 +219,79 @@ def slopes(cells: dict[float, pd.DataFrame], measure: str) -> pd.Series:
         return pd.Series(dtype=float)
     of_seeds = np.polyfit(np.log(table.columns.to_numpy(float)), np.log(table.to_numpy().T), 1)[0]
     return pd.Series(of_seeds, table.index)
+
+
+class Sized(NamedTuple):
+    """The runs of a set-up by lambda, indexed by seed, and on how many rows each was trained."""
+
+    rows: int
+    cells: dict[float, pd.DataFrame]
+
+
+def transfer(own: Sized, others: Sequence[Sized], measure: str) -> pd.Series:
+    """Return by how much the best lambda differs from what other sizes predict, in decades.
+
+    With AdamW and a learning rate that stays as it is, the best time scale of weight decay,
+    1 / (rate lambda steps per epoch) in epochs, is about the same for any number of training images
+    (Wang and Aitchison 2025, "How to set AdamW's weight decay as you scale model and dataset size",
+    ICML, arXiv 2405.13698). So with batches of one size, lambda times images stays the same, and
+    the best lambda is predicted by the geometric mean of lambda times images in the other set-ups,
+    over the images in this one. By the law this is 0 in the mean.
+
+    Returns:
+        Pseudo-values of the jackknife over the seeds that all set-ups have, whose mean and Student
+        interval are those of the estimate (Miller 1974, Biometrika 61, 1-15). Empty if a lowest
+        mean is at an end of the lambdas, with fewer than three seeds or without others.
+    """
+    return _jackknifed([own, *others], measure, lambda places: places[0] - places[1:].mean())
+
+
+def transfer_spread(others: Sequence[Sized], measure: str) -> pd.Series:
+    """Return how far the best lambda times images is apart in the other set-ups, in decades.
+
+    The range of what `transfer` takes the mean of, which anyone can see who has not trained at this
+    size: if it is large, there is no one product to predict from. Pseudo-values as there.
+    """
+    return _jackknifed(others, measure, np.ptp)
+
+
+def _jackknifed(
+    sizes: Sequence[Sized], measure: str, of_places: Callable[[np.ndarray], float]
+) -> pd.Series:
+    """Return by seed the pseudo-values of a function of log10 of best lambda times images."""
+    tables = [
+        pd.concat({l2: cell[measure] for l2, cell in cells.items()}, axis=1).dropna()
+        for _, cells in sizes
+    ]
+    seeds = sorted(set.intersection(*(set(table.index) for table in tables))) if tables else []
+    sign = -1 if MEASURES[measure].better == "higher" else 1
+    rows = np.log10([size.rows for size in sizes])
+
+    def found(seeds: list[int]) -> float:
+        means = [sign * table.loc[seeds].mean() for table in tables]
+        return float(of_places(np.array([lowest_place(mean) for mean in means]) + rows))
+
+    n = len(seeds)
+    if len(sizes) < 2 or n < 3:
+        return pd.Series(dtype=float)
+    whole = found(seeds)
+    without = np.array([found([seed for seed in seeds if seed != left]) for left in seeds])
+    values = pd.Series(n * whole - (n - 1) * without, seeds)
+    return values if values.notna().all() else values[:0]
+
+
+def lowest_place(means: pd.Series) -> float:
+    """Return log10 of the lambda at which a curve is lowest; NaN if that is at an end.
+
+    It is the vertex of the parabola through the lowest mean and its two neighbours, over log10.
+
+    Args:
+        means: by lambda. A lambda of 0 has no logarithm: next to it is an end, too.
+    """
+    means = means[means.index > 0].sort_index()
+    lowest = int(np.argmin(means.to_numpy()))
+    if not 0 < lowest < len(means) - 1:
+        return math.nan
+    near = means.iloc[lowest - 1 : lowest + 2]
+    square, linear, _ = np.polyfit(np.log10(near.index.to_numpy(float)), near.to_numpy(), 2)
+    return float(-linear / (2 * square))
