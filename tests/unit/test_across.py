@@ -1,4 +1,6 @@
 import math
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -9,15 +11,17 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 import synthetic
-from l2study.core.config import ConfigError
+from l2study.core.config import ConfigError, check
 from l2study.core.design import Design, Setup
 from l2study.core.files import write_json, write_table
 from l2study.core.measures import OPTIONAL
 from l2study.report.study import verdicts
 from l2study.tables import across, build, datapackage
 from l2study.tables.ledger import LedgerError, read_ledger
+from l2study.tables.study_tables import tables_of
 
 LEDGER = synthetic.ledger_of()
+LAWS = Path(__file__).parents[2] / "reports" / "claims" / "laws.yaml"
 OVERFITTING = synthetic.Effects(
     test_accuracy=(0.960, 0.980), val_ce_min=(0.16, 0.08), creep=(0.03, 0.001)
 )
@@ -265,3 +269,60 @@ class TestDescriptions:
         tables["setups"] = across.setups_table(*study, LEDGER)
         with pytest.raises(datapackage.DescriptionError, match="batch_size, noise"):
             datapackage.as_described(tables)
+
+
+class TestOverSetups:
+    """The law on set-ups that differ in the number of training images alone."""
+
+    LAMBDAS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+    ROWS: ClassVar = {"base": 40_000, "images~500": 500, "images~5000": 5000, "images~800": 800}
+
+    def judged(self, best, epochs=100):
+        """Return the claims of set-ups with `best` lambdas, the last trained for so many epochs."""
+        ledger = read_ledger(LAWS)
+        ledger["claims"] = [one for one in ledger["claims"] if one["id"] in ("transfer", "balance")]
+        config, runs = synthetic.made_study(lambdas=self.LAMBDAS, seeds=range(4), epochs=2)
+        levels = {
+            rows: {"dataset": {"train_size": rows}, "training": {"epochs": its}}
+            for rows, its in ((500, 160), (5000, 16), (800, epochs))
+        }
+        config |= {"training": config["training"] | {"batch_size": 100}}
+        design = Design.of(check(config | {"factors": {"images": levels}}))
+        one, studied = tables_of(design.base, ledger, runs), {}
+        assert set(one["claims"]["note"].dropna()) == {"no_value", "no_other_sizes"}
+        for setup, l2 in zip(design.setups, best, strict=True):
+            val_ce = 0.1 * np.log10(one["runs"]["l2"] / l2) ** 2
+            studied[setup.name] = one | {"runs": one["runs"].assign(val_ce=val_ce)}
+        found = across.judged_over_setups(design, studied, ledger, self.ROWS)
+        for claims in found.values():
+            assert claims["id"].drop_duplicates().tolist() == ["balance", "transfer"]
+        return pd.concat(found).query("id == 'transfer'").droplevel(1)
+
+    def test_all_sizes_agree(self):
+        claims = self.judged([4 / rows for rows in self.ROWS.values()])
+        whole = claims[claims["estimand"] == "overall"]["conclusion"]
+        assert whole.to_dict() == dict.fromkeys(self.ROWS, "holds")
+        off = claims[claims["statistic"] == "transfer"]["estimate"]
+        assert off.tolist() == pytest.approx([0] * 4, abs=1e-9)
+
+    def test_one_size_is_apart(self):
+        claims = self.judged([4 / 40_000, 4 / 500, 4 / 5000, 8 / 800])
+        off = claims[claims["statistic"] == "transfer"]["estimate"]
+        two = math.log10(2)
+        assert off.tolist() == pytest.approx([-two / 3] * 3 + [two])
+        apart = claims[claims["statistic"] == "transfer_spread"]
+        assert apart["estimate"].tolist() == pytest.approx([two] * 3 + [0], abs=1e-9)
+        whole = claims[claims["estimand"] == "overall"]["conclusion"]
+        assert whole["images~800"] == "fails"
+
+    def test_other_steps_do_not_compare(self):
+        claims = self.judged([4 / 40_000, 4 / 500, 4 / 5000, 8 / 800], epochs=101)
+        off = claims[claims["statistic"] == "transfer"]["estimate"]
+        assert off.iloc[:3].tolist() == pytest.approx([0] * 3, abs=1e-9)
+        assert claims.loc["images~800", "note"].iloc[0] == "no_other_sizes"
+
+    def test_best_at_an_end(self):
+        claims = self.judged([1e-5, 4 / 500, 4 / 5000, 4 / 800])
+        whole = claims[claims["estimand"] == "overall"]["conclusion"]
+        assert set(whole) == {"open"}
+        assert set(claims.loc[claims["statistic"] == "transfer", "note"]) == {"best_at_end"}

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from l2study.core.design import Setup
-from l2study.tables import laws
+from l2study.tables import laws, statistics
 
 SGD = {"optimizer": "sgd", "learning_rate": 0.1, "batch_size": 50, "epochs": 30}
 NETWORK = {"hidden_units": [8], "activation": "relu", "regularize_output": True}
@@ -175,3 +175,57 @@ def test_slopes_are_those_of_powers_of_lambda():
     }
     assert laws.slopes(cells, "x").to_dict() == pytest.approx({0: -1, 1: 0.5})
     assert laws.slopes({0.1: cells[0.1]}, "x").empty
+
+
+GRID = [0.0, *(float(f"{one}e{power}") for power in range(-6, 0) for one in (1, 3))]
+SIZES = [500, 2000, 10_000, 54_000]
+
+
+def sized(rows, exponent=1.0, shift=0.0, seeds=5, sign=1):
+    """Return runs whose measure is a parabola near lambda 5 / rows^exponent, where it is lowest."""
+    best = math.log10(5) - exponent * math.log10(rows) + shift
+    place = np.log10([1e-9, *GRID[1:]])
+    far = place - best
+    curve = 0.3 + 0.05 * np.where(np.abs(far) < 1.5, far**2, 3 * np.abs(far) - 2.25)
+    cells = [pd.DataFrame({"val_ce": [y] * seeds, "val_accuracy": y}) for y in sign * curve]
+    return laws.Sized(rows, dict(zip(GRID, cells, strict=True)))
+
+
+@pytest.mark.parametrize(("measure", "sign"), [("val_ce", 1), ("val_accuracy", -1)])
+def test_the_best_lambda_is_predicted_where_it_goes_as_one_over_the_images(measure, sign):
+    sizes = [sized(rows, sign=sign) for rows in SIZES]
+    for rank in range(4):
+        turned = [sizes[rank], *sizes[:rank], *sizes[rank + 1 :]]
+        assert laws.transfer(turned, measure).tolist() == pytest.approx([0] * 5, abs=1e-6)
+        assert laws.transfer_spread(turned, measure).tolist() == pytest.approx([0] * 5, abs=1e-6)
+
+
+def test_another_power_of_the_images_is_no_prediction():
+    """As the square root, the best lambda of 500 images is 0.66 decades below what is predicted."""
+    sizes = [sized(rows, exponent=0.5, shift=-1) for rows in SIZES]
+    off = laws.transfer(sizes, "val_ce").mean()
+    others = np.log10(SIZES[1:])
+    assert off == pytest.approx((math.log10(500) - others.mean()) / 2, abs=0.01) and off < -0.6
+    expected = (others.max() - others.min()) / 2
+    assert laws.transfer_spread(sizes, "val_ce").mean() == pytest.approx(expected, abs=0.01)
+
+
+def test_the_interval_of_a_prediction_holds():
+    covered, values = 0, []
+    for case in range(200):
+        sizes = [sized(rows, shift=0.1 * (rows == 500)) for rows in SIZES]
+        draw = np.random.default_rng(case)
+        for one in sizes:
+            for cell in one.cells.values():
+                cell += 0.002 * draw.normal(size=(5, 1))
+        found = statistics.mean_interval(laws.transfer(sizes, "val_ce"), 0.95)
+        values.append(found.value)
+        covered += found.low <= 0.1 <= found.high
+    assert np.mean(values) == pytest.approx(0.1, abs=0.01) and 0.91 <= covered / 200 <= 0.99
+
+
+def test_no_prediction_from_a_best_lambda_at_an_end():
+    sizes = [sized(rows) for rows in SIZES]
+    at_end = sized(54_000, shift=-2.5)
+    assert laws.transfer([*sizes[:3], at_end], "val_ce").empty
+    assert laws.transfer([sized(rows, seeds=2) for rows in SIZES], "val_ce").empty

@@ -16,9 +16,20 @@ import pandas as pd
 
 from l2study.core.design import Design, Setup
 from l2study.tables import statistics
-from l2study.tables.build import COMPARED, absent_measures, arranged, diverged_seeds, independent
-from l2study.tables.claims import ALSO
+from l2study.tables.build import (
+    COMPARED,
+    absent_measures,
+    arranged,
+    by_lambda,
+    diverged_seeds,
+    independent,
+)
+from l2study.tables.claims import ALSO, claims_table
+from l2study.tables.laws import OVER_SETUPS, Sized, steps_of
 from l2study.tables.ledger import recognising_rows
+
+OF_TIME = ("epochs", "evaluate_at", "predict_at")
+"""Keys of `training` that say how long runs are, and when they are looked at."""
 
 Studied = Mapping[str, Mapping[str, pd.DataFrame]]
 
@@ -162,3 +173,58 @@ def _effects(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
     found = np.where(np.isfinite(difference), [of_setup, of_base, difference], math.nan)
     scale = np.maximum(np.abs(values), np.abs(reference)).max(axis=0)
     return np.where(np.abs(found) <= statistics.ROUNDING * np.maximum(1.0, scale), 0.0, found)
+
+
+def judged_over_setups(
+    design: Design, studied: Studied, ledger: dict, rows: Mapping[str, int | None]
+) -> dict[str, pd.DataFrame]:
+    """Return the claims of every set-up, those that are on several set-ups judged by the others.
+
+    Args:
+        design: of the study.
+        studied: the tables of every set-up. Its claims have been judged by its own runs alone.
+        ledger: from `read_ledger`.
+        rows: how many rows the runs of a set-up are trained on, None if that is not known.
+    """
+    claims = {name: tables["claims"] for name, tables in studied.items()}
+    over = [
+        claim
+        for claim in ledger["claims"]
+        if any(row["statistic"] in OVER_SETUPS for row in claim["rows"])
+    ]
+    ids = [claim["id"] for claim in ledger["claims"]]
+    there = [setup for setup in design.setups if rows.get(setup.name) and setup.name in studied]
+    cells = {one.name: by_lambda(independent(studied[one.name]["runs"], one)) for one in there}
+    for setup in there if over else ():
+        alike = _but_rows(setup, rows)
+        others = [one for one in there if one is not setup and _but_rows(one, rows) == alike]
+        if not others:
+            continue
+        sizes = [Sized(rows[one.name], cells[one.name]) for one in (setup, *others)]
+        tables = studied[setup.name]
+        histories, runs = (independent(tables[name], setup) for name in ("histories", "runs"))
+        judged = claims_table(
+            ledger | {"claims": over},
+            histories,
+            runs,
+            tables["choice"],
+            setup.epochs,
+            setup.confidence,
+            sizes=sizes,
+        )
+        kept = tables["claims"].query("id not in @judged.id")
+        both = pd.concat([kept, judged])
+        claims[setup.name] = both.sort_values("id", key=lambda id: id.map(ids.index), kind="stable")
+    return claims
+
+
+def _but_rows(setup: Setup, rows: Mapping[str, int | None]) -> dict:
+    """Return what set-ups have in common that differ in the number of training rows alone.
+
+    That is the number of steps, and the configuration but for the epochs that make it up.
+    """
+    config = {part: setup.config[part] for part in ("dataset", "validation", "model")}
+    config["dataset"] = config["dataset"] | {"train_size": None}
+    given = setup.config["training"]
+    training = {key: own for key, own in given.items() if key not in OF_TIME}
+    return config | {"training": training, "steps": steps_of(setup, rows[setup.name])}

@@ -29,6 +29,7 @@ from l2study.tables.judge import (
     scope_of,
     to_bound,
 )
+from l2study.tables.laws import Sized
 from l2study.tables.ledger import BESIDE, CONCLUSION
 from l2study.tables.power import seeds_needed
 
@@ -45,6 +46,7 @@ def claims_table(
     epochs: Sequence[int],
     confidence: float,
     images: Images = NO_IMAGES,
+    sizes: Sequence[Sized] = (),
 ) -> pd.DataFrame:
     """Return every row of every claim with estimate, bounds and verdict.
 
@@ -65,6 +67,7 @@ def claims_table(
         confidence: of the intervals.
         images: what the runs predict; a claim on means over images is judged for other images too
             where it can be.
+        sizes: see `Sample`.
     """
     named = {row["epoch"] for claim in ledger["claims"] for row in claim["rows"] if "epoch" in row}
     named.update(epoch for claim in ledger["claims"] for epoch in claim.get("also_after", []))
@@ -79,6 +82,7 @@ def claims_table(
         at_epoch={epoch: by_lambda(measured_at(epoch, histories, runs)) for epoch in named},
         chosen=None if math.isnan(chosen) else chosen,
         images=images,
+        sizes=tuple(sizes),
     )
     rows = []
     for claim in ledger["claims"]:

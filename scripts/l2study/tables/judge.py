@@ -308,7 +308,7 @@ def _lacking(row: dict, l2: float | None, sample: Sample) -> Note | None:
         return Note("epoch_not_evaluated", epoch=epoch)
     if row["statistic"] in laws.OVER_IMAGES and not sample.images.predictions:
         return Note("no_predictions")
-    if row["statistic"] in laws.OVER_SETUPS and len(sample.sizes) < laws.OVER_SETUPS[row["statistic"]]:
+    if row["statistic"] in laws.OVER_SETUPS and len(sample.sizes) < 3:
         return Note("no_other_sizes")
     # Rows that need a minimum say by themselves what runs are too short for them.
     values = pd.concat(cell[row["measure"]] for cell in sample.cells.values())
@@ -369,6 +369,8 @@ def _judge(row: dict, l2: float | None, sample: Sample, strict: float) -> Judged
     found = found._replace(estimate=estimate, adjusted=adjusted, **more)
     if why := _too_little(row, sample):
         return found._replace(note=why)
+    if row["statistic"] in laws.OVER_SETUPS and not estimate.n:
+        return found._replace(note=Note("best_at_end"))
     verdict = _verdict(estimate, adjusted, row["expect"])
     if verdict == OUTSIDE and row.get("possible"):
         return found._replace(note=Note("not_seen_here"))
@@ -403,11 +405,9 @@ def _estimator(
         case "slope":
             mean = statistics.mean_of(laws.slopes(cells, measure))
             return mean.interval, {"error": mean.error}
-        case "transfer":
-            mean = statistics.mean_of(laws.transfer(sample.sizes[0], sample.sizes[1:], measure))
-            return mean.interval, {"error": mean.error}
-        case "transfer_spread":
-            mean = statistics.mean_of(laws.transfer_spread(sample.sizes[1:], measure))
+        case "transfer" | "transfer_spread":
+            values = laws.OVER_SETUPS[row["statistic"]](sample.sizes, measure)
+            mean = statistics.mean_of(values)
             return mean.interval, {"error": mean.error}
         case "independent_errors" | "disagreement":
             estimate = laws.over_images(row["statistic"], l2, sample.images)

@@ -228,67 +228,71 @@ class Sized(NamedTuple):
     cells: dict[float, pd.DataFrame]
 
 
-def transfer(own: Sized, others: Sequence[Sized], measure: str) -> pd.Series:
-    """Return by how much the best lambda differs from what other sizes predict, in decades.
+def transfer(sizes: Sequence[Sized], measure: str) -> pd.Series:
+    """Return how far the best lambda is above what other sizes of data predict, in decades.
 
-    With AdamW and a learning rate that stays as it is, the best time scale of weight decay,
-    1 / (rate lambda steps per epoch) in epochs, is about the same for any number of training images
-    (Wang and Aitchison 2025, "How to set AdamW's weight decay as you scale model and dataset size",
-    ICML, arXiv 2405.13698). So with batches of one size, lambda times images stays the same, and
-    the best lambda is predicted by the geometric mean of lambda times images in the other set-ups,
-    over the images in this one. By the law this is 0 in the mean.
+    With AdamW at one learning rate, the best time scale of weight decay, 1 / (rate lambda steps per
+    epoch) in epochs, is about the same for any number of training images (Wang and Aitchison 2025,
+    "How to set AdamW's weight decay as you scale model and dataset size", ICML, arXiv 2405.13698).
+    So with batches of one size, lambda times images stays the same. From the geometric mean of that
+    product over the other sizes follows the best lambda of the first one.
+
+    Args:
+        sizes: the set-up that is predicted, and at least two others.
+        measure: what the best lambda is the best by, as a mean over seeds.
 
     Returns:
-        Pseudo-values of the jackknife over the seeds that all set-ups have, whose mean and Student
-        interval are those of the estimate (Miller 1974, Biometrika 61, 1-15). Empty if a lowest
-        mean is at an end of the lambdas, with fewer than three seeds or without others.
+        Pseudo-values of the jackknife over the seeds that all sizes have, whose mean and Student
+        interval are those of the estimate (Miller 1974, Biometrika 61, 1-15). Empty for fewer than
+        three seeds, and where a best lambda is at an end.
     """
-    return _jackknifed([own, *others], measure, lambda places: places[0] - places[1:].mean())
+    return _jackknifed(sizes, measure, lambda places: places[0] - places[1:].mean())
 
 
-def transfer_spread(others: Sequence[Sized], measure: str) -> pd.Series:
-    """Return how far the best lambda times images is apart in the other set-ups, in decades.
+def transfer_spread(sizes: Sequence[Sized], measure: str) -> pd.Series:
+    """Return by how many decades the best lambda times images differs at most among other sizes.
 
-    The range of what `transfer` takes the mean of, which anyone can see who has not trained at this
-    size: if it is large, there is no one product to predict from. Pseudo-values as there.
+    Whoever predicts has these sizes alone, and cannot predict from products that are far apart.
+    Otherwise as `transfer`.
     """
-    return _jackknifed(others, measure, np.ptp)
+    return _jackknifed(sizes[1:], measure, np.ptp)
+
+
+OVER_SETUPS = {"transfer": transfer, "transfer_spread": transfer_spread}
+"""The laws on set-ups that differ in the number of training rows alone."""
 
 
 def _jackknifed(
     sizes: Sequence[Sized], measure: str, of_places: Callable[[np.ndarray], float]
 ) -> pd.Series:
-    """Return by seed the pseudo-values of a function of log10 of best lambda times images."""
-    tables = [
-        pd.concat({l2: cell[measure] for l2, cell in cells.items()}, axis=1).dropna()
-        for _, cells in sizes
-    ]
-    seeds = sorted(set.intersection(*(set(table.index) for table in tables))) if tables else []
+    """Return, by seed, the pseudo-values of a function of log10 of best lambda times images."""
+    tables = [pd.DataFrame({l2: cell[measure] for l2, cell in one.cells.items()}) for one in sizes]
+    tables = [table.dropna() for table in tables]
+    seeds = sorted(set.intersection(*(set(table.index) for table in tables)))
+    rows = np.log10([one.rows for one in sizes])
     sign = -1 if MEASURES[measure].better == "higher" else 1
-    rows = np.log10([size.rows for size in sizes])
 
-    def found(seeds: list[int]) -> float:
-        means = [sign * table.loc[seeds].mean() for table in tables]
-        return float(of_places(np.array([lowest_place(mean) for mean in means]) + rows))
+    def found(without: int | None = None) -> float:
+        kept = [seed for seed in seeds if seed != without]
+        places = [best_place(sign * table.loc[kept].mean()) for table in tables]
+        return float(of_places(np.array(places) + rows))
 
     n = len(seeds)
-    if len(sizes) < 2 or n < 3:
+    if n < 3:
         return pd.Series(dtype=float)
-    whole = found(seeds)
-    without = np.array([found([seed for seed in seeds if seed != left]) for left in seeds])
-    values = pd.Series(n * whole - (n - 1) * without, seeds)
+    values = pd.Series({seed: n * found() - (n - 1) * found(seed) for seed in seeds})
     return values if values.notna().all() else values[:0]
 
 
-def lowest_place(means: pd.Series) -> float:
-    """Return log10 of the lambda at which a curve is lowest; NaN if that is at an end.
+def best_place(means: pd.Series) -> float:
+    """Return log10 of the lambda where a curve is lowest; NaN if that is at an end.
 
-    It is the vertex of the parabola through the lowest mean and its two neighbours, over log10.
+    It is the vertex of the parabola through the lowest mean and its neighbours on both sides.
 
     Args:
-        means: by lambda. A lambda of 0 has no logarithm: next to it is an end, too.
+        means: by ascending lambda. One at 0 has no logarithm and is left out.
     """
-    means = means[means.index > 0].sort_index()
+    means = means[means.index > 0]
     lowest = int(np.argmin(means.to_numpy()))
     if not 0 < lowest < len(means) - 1:
         return math.nan

@@ -66,6 +66,9 @@ def write_tables(config: dict, ledger: Path, results: Path, *, allow_missing: bo
         raise DamagedRunError("\n".join(faults))
     if not studied:
         raise DamagedRunError(f"{results}: has none of the runs of the study")
+    rows = {name: given.get("counts", {}).get("train") for name, given in data.items()}
+    for name, judged in across.judged_over_setups(design, studied, claims, rows).items():
+        studied[name]["claims"] = judged
     tables = {
         name: pd.concat([of_one[name].assign(setup=setup) for setup, of_one in studied.items()])
         for name in next(iter(studied.values()))
