@@ -224,8 +224,11 @@ def test_the_interval_of_a_prediction_holds():
     assert np.mean(values) == pytest.approx(0.1, abs=0.01) and 0.91 <= covered / 200 <= 0.99
 
 
-def test_no_prediction_from_a_best_lambda_at_an_end():
-    sizes = [sized(rows) for rows in SIZES]
+def test_a_best_lambda_at_an_end_is_left_out():
+    *some, _ = [sized(rows, shift=0.2 * (rows == 500)) for rows in SIZES]
     at_end = sized(54_000, shift=-2.5)
-    assert laws.transfer([*sizes[:3], at_end], "val_ce").empty
+    found = laws.transfer([*some, at_end], "val_ce")
+    assert found.tolist() == pytest.approx([0.2] * 5, abs=0.01)
+    assert laws.transfer([at_end, *some], "val_ce").empty
+    assert laws.transfer([*some[:2], at_end], "val_ce").empty  # one is left to predict from
     assert laws.transfer([sized(rows, seeds=2) for rows in SIZES], "val_ce").empty

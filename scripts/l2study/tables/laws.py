@@ -237,14 +237,16 @@ def transfer(sizes: Sequence[Sized], measure: str) -> pd.Series:
     So with batches of one size, lambda times images stays the same. From the geometric mean of that
     product over the other sizes follows the best lambda of the first one.
 
+    A size whose best lambda is at an end of those tried is left out.
+
     Args:
-        sizes: the set-up that is predicted, and at least two others.
+        sizes: the set-up that is predicted, and others.
         measure: what the best lambda is the best by, as a mean over seeds.
 
     Returns:
         Pseudo-values of the jackknife over the seeds that all sizes have, whose mean and Student
         interval are those of the estimate (Miller 1974, Biometrika 61, 1-15). Empty for fewer than
-        three seeds, and where a best lambda is at an end.
+        three seeds, and if a best lambda or two to predict it from are not known.
     """
     return _jackknifed(sizes, measure, lambda places: places[0] - places[1:].mean())
 
@@ -255,7 +257,7 @@ def transfer_spread(sizes: Sequence[Sized], measure: str) -> pd.Series:
     Whoever predicts has these sizes alone, and cannot predict from products that are far apart.
     Otherwise as `transfer`.
     """
-    return _jackknifed(sizes[1:], measure, np.ptp)
+    return _jackknifed(sizes, measure, lambda places: np.ptp(places[1:]))
 
 
 OVER_SETUPS = {"transfer": transfer, "transfer_spread": transfer_spread}
@@ -269,18 +271,18 @@ def _jackknifed(
     tables = [pd.DataFrame({l2: cell[measure] for l2, cell in one.cells.items()}) for one in sizes]
     tables = [table.dropna() for table in tables]
     seeds = sorted(set.intersection(*(set(table.index) for table in tables)))
-    rows = np.log10([one.rows for one in sizes])
     sign = -1 if MEASURES[measure].better == "higher" else 1
 
-    def found(without: int | None = None) -> float:
-        kept = [seed for seed in seeds if seed != without]
-        places = [best_place(sign * table.loc[kept].mean()) for table in tables]
-        return float(of_places(np.array(places) + rows))
+    def products(seeds: Sequence[int]) -> np.ndarray:
+        places = [best_place(sign * table.loc[seeds].mean()) for table in tables]
+        return np.array(places) + np.log10([one.rows for one in sizes])
 
-    n = len(seeds)
-    if n < 3:
+    whole, n = products(seeds), len(seeds)
+    inside = np.isfinite(whole)
+    if n < 3 or not inside[0] or inside.sum() < 3:
         return pd.Series(dtype=float)
-    values = pd.Series({seed: n * found() - (n - 1) * found(seed) for seed in seeds})
+    without = [of_places(products([s for s in seeds if s != left])[inside]) for left in seeds]
+    values = n * of_places(whole[inside]) - (n - 1) * pd.Series(without, seeds)
     return values if values.notna().all() else values[:0]
 
 
