@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from fake_training import ENVIRONMENT, RUNS, FakeTraining
+from project import Project
 
 
 @pytest.fixture
@@ -156,3 +157,13 @@ def test_a_failing_display_stops_nothing(project):
     assert terminal.close() == 0, terminal.words()
     assert "no progress to show: division by zero" in terminal.words()
     assert project.trained() == {0, 1, 2, 3}
+
+
+def test_files_that_are_not_there_are_not_said_to_be_made_by_touch(tmp_path):
+    project = Project(tmp_path / "project")
+    said = project.make("--touch")
+    assert not project.results.exists()
+    assert "not touched because they don't exist" in said
+    assert "trained" not in said
+    assert "Done in 0:" in said
+    assert "report.html" not in said.rpartition("Done in")[2]

@@ -42,6 +42,9 @@ class Invocation:
         if (base := study.design.base).in_rounds:
             now = len(base.seeds) if base.until else base.lambdas
             round_of(study.design.study).write_text(f"{json.dumps(now)}\n")
+        if snakemake_compat.touches(workflow):
+            self._screen.give_back()
+            return
         snakemake_compat.mend(workflow)
         if jobs.cores and jobs.planned.keys() & {"train", "measure"}:
             # On this machine, and now: TensorFlow is imported while data are prepared.

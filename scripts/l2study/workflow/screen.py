@@ -123,6 +123,13 @@ class Screen(logging.Handler):
             if job := self.jobs.take(record, time.monotonic()):
                 self._tell(job)
 
+    def give_back(self) -> None:
+        """Leave the screen to Snakemake from here on."""
+        if self._theirs:
+            self._theirs.removeFilter(_wanted)
+        self.close()
+        self._theirs = None
+
     def close(self) -> None:
         """Give the terminal back. Snakemake's logger calls this too, however it ends."""
         snakemake_compat.LOGGER.removeHandler(self)
@@ -240,9 +247,7 @@ class Screen(logging.Handler):
             yield
         except Exception as error:
             with contextlib.suppress(Exception):
-                if self._theirs:
-                    self._theirs.removeFilter(_wanted)
-                self.close()
+                self.give_back()
                 about = f"{type(error).__name__}: {error}"
                 snakemake_compat.LOGGER.warning(f"No display of progress ({about}).")
 

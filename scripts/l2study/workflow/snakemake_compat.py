@@ -109,6 +109,15 @@ def screen(workflow) -> tuple[logging.StreamHandler, bool] | None:
     return (handler, not settings.nocolor) if handler else None
 
 
+@_adapter("what is said of --touch is said of runs that are trained", otherwise=False)
+def touches(workflow) -> bool:
+    """Return whether jobs do not run, but have their files marked as new (--touch).
+
+    It is known when the first job is about to start. Public is only the option.
+    """
+    return workflow.touch
+
+
 NOISE = re.compile(
     r"Assuming unrestricted shared|Using shell:|Rules claiming more threads|Select jobs to execute"
     r"|Trying to restart job|Removing output files of failed job|Exiting because a job execution"
