@@ -22,6 +22,10 @@ VENV := .venv
 # Relative: the path of the project may have spaces and quotes.
 BIN := $(VENV)/bin
 
+# The packages are those of the lock, wherever they come from: a shell, or a cluster's modules, may name others.
+unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH JUPYTER_PATH
+unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON PIP_CONSTRAINT PIP_REQUIREMENT PIP_NO_BINARY PIP_DRY_RUN
+
 .PHONY: study open plan adopt reproduce findings config lesson check test golden test-deps setup lock clean help
 
 # Without these two, the study of config.yaml would be made and not the one that is meant.
@@ -99,15 +103,19 @@ setup: $(VENV)/complete
 
 # The lock is installed as it is, every file checked against its hash. An environment that is only linked is another's.
 # pip would compile on one core. What cannot be compiled is left as it is, as pip leaves it.
+# A second make waits for the first, where the system has flock.
 $(VENV)/complete: envs/requirements.txt
 	@[ ! -L $(VENV) ] || { echo "$(VENV) is a link, and what it leads to would be emptied: remove it" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
 	    f"Python 3.11, 3.12 or 3.13 is needed, and $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.11")'
-	@echo "installing the packages of envs/requirements.txt into $(VENV) (a few minutes, once)"
-	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --quiet --no-compile --no-deps --require-hashes --requirement envs/requirements.txt
-	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null || true
-	@touch $@
+	@exec 9>>$(VENV).lock; \
+	! command -v flock >/dev/null || flock -n 9 || { echo "another make installs the packages: waiting for it"; flock 9; }; \
+	[ ! $@ -nt $< ] || exit 0; \
+	echo "installing the packages of envs/requirements.txt into $(VENV) (a few minutes, once)"; \
+	$(PYTHON) -m venv --clear $(VENV) && \
+	$(BIN)/python -m pip install --quiet --no-user --no-compile --no-deps --require-hashes --requirement $< && \
+	{ $(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true; } && \
+	touch $@
 
 # Needs uv. Upgrades every package that requirements.in leaves open.
 lock:
@@ -116,7 +124,7 @@ lock:
 	    --output-file envs/requirements.txt envs/requirements.in
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV).lock .pytest_cache .ruff_cache .hypothesis
 
 help:
 	@sed -n 's/^# make/make/p' Makefile

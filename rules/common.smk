@@ -12,7 +12,15 @@ if not PROJECT.is_dir():
     sys.exit(
         "This workflow runs programs of its own folder: clone it, and name its Snakefile there."
     )
+# Snakemake takes braces in a path for wildcards, and stumbles.
+for folder in (os.getcwd(), str(PROJECT)):
+    if "{" in folder or "}" in folder:
+        sys.exit(f"Snakemake allows no braces in the name of a folder: {folder}")
 sys.path.insert(0, str(PROJECT / "scripts"))
+
+from l2study.core.program import refuse_other_packages
+
+refuse_other_packages()
 
 from l2study.core import code as code_of
 from l2study.core import paths
@@ -64,6 +72,8 @@ RESULTS, LOGS = STUDY.results, STUDY.logs
 
 # A job's `python` is the one that runs Snakemake, whether or not its environment is activated.
 os.environ.update(PATH=os.pathsep.join([os.path.dirname(sys.executable), os.getenv("PATH", "")]))
+# With this one, programs would not find the modules beside them.
+os.environ.pop("PYTHONSAFEPATH", None)
 
 
 wildcard_constraints:

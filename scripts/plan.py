@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from l2study.core import processors
 from l2study.core.config import ConfigError, read_config, read_keys
 from l2study.core.design import Design, Setup
 from l2study.core.seeds import USUAL
@@ -170,7 +171,7 @@ def main() -> None:
         sys.exit(f"config: {error}")
     if options.configfile:
         others += ["--configfile", *options.configfile]
-    cores = len(os.sched_getaffinity(0)) if options.cores == "all" else int(options.cores)
+    cores = processors.usable() if options.cores == "all" else int(options.cores)
     here = str(Path(__file__).resolve().parent)
     path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
     done = subprocess.run(

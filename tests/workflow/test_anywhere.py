@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -106,6 +107,41 @@ def test_into_another_directory(clone, work):
     assert "1 run to train, 0 kept; other jobs: prepare, model\n" in printed
     assert len(histories(work / "results" / "tiny")) == 1
     assert (work / ".snakemake" / "at-work" / "tiny").exists()
+
+
+def refused(folder, *arguments, **environment):
+    """Run Snakemake in `folder` and return the last line, after checking that it failed."""
+    command = [str(Path(sys.executable).parent / "snakemake"), "--cores", "2", *arguments]
+    done = subprocess.run(
+        command, cwd=folder, env=os.environ | environment, capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    return done.stderr.splitlines()[-1]
+
+
+def test_a_folder_of_any_name_and_any_locale(tmp_path, work):
+    """With PYTHONSAFEPATH, Python leaves out the folder of the program that it runs."""
+    project = Project(tmp_path / "Übung 'c' $d e")
+    about = {"LC_ALL": "C", "PYTHONSAFEPATH": "1"}
+    data = "results/tiny/data.json"
+    snakemake(project.folder, "--configfile", "tiny.yaml", "--", data, **about)
+    assert (project.folder / data).exists()
+    printed = snakemake(project.folder, "--configfile", "tiny.yaml", "--dry-run", **about)
+    assert "rule train:" in printed and "rule prepare:" not in printed
+    braces = project.folder.rename(tmp_path / "a {1}")
+    for folder in (braces, work):
+        line = refused(folder, "-s", str(braces / "Snakefile"), "--configfile", "tiny.yaml")
+        assert str(braces) in line and "braces" in line
+
+
+def test_packages_on_pythonpath_that_would_replace_those_of_the_lock(tmp_path, work):
+    """They are those of an environment module. Without them the folder may have anything."""
+    command = ("-s", str(PROJECT / "Snakefile"), "--configfile", "tiny.yaml", "--dry-run")
+    snakemake(work, *command, PYTHONPATH=str(tmp_path))
+    (tmp_path / "numpy").symlink_to(Path(np.__file__).parent)
+    line = refused(work, *command, PYTHONPATH=str(tmp_path))
+    assert line.startswith("PYTHONPATH has another numpy") and str(tmp_path) in line
 
 
 HOST = """

@@ -1,6 +1,8 @@
 """What programs of this project have in common: help as it is written, and faults in one line."""
 
 import argparse
+import importlib.util
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +35,19 @@ def add_config(to: argparse.ArgumentParser, more: str = "") -> None:
     """Add the option for a study's configuration."""
     words = "a study's configuration: a YAML or JSON file, or the JSON text itself"
     to.add_argument("--config", required=True, help=f"{words}{more}")
+
+
+def refuse_other_packages() -> None:
+    """End the program where PYTHONPATH has a package that takes the place of one of the lock.
+
+    Environment modules of clusters fill that variable.
+    """
+    folders = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    places = [Path(folder) for folder in folders]
+    for name in ("numpy", "pandas", "keras", "tensorflow"):
+        found = importlib.util.find_spec(name)
+        if found and found.origin and (place := Path(found.origin).parents[1]) in places:
+            sys.exit(f"PYTHONPATH has another {name}, in {place}: start with PYTHONPATH= in front")
 
 
 @contextmanager

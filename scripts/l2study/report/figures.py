@@ -25,6 +25,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from l2study.core import processors
 from l2study.core.files import replacing
 from l2study.core.scope_rows import for_seeds, widest
 from l2study.report import (
@@ -153,7 +154,7 @@ def drawing_ahead(names: list[str], study: Study, folder: Path) -> Iterator[None
 
     `picture` then has them, and raises what was raised where one failed.
     """
-    count = min(len(os.sched_getaffinity(0)), MOST_PROCESSES)
+    count = min(processors.usable(), MOST_PROCESSES)
     # forked processes have what was imported and read at once; only names are sent to them
     fork = multiprocessing.get_context("fork")
     pool = ProcessPoolExecutor(count, fork, _begin, (study, folder))

@@ -25,6 +25,7 @@ class Invocation:
             # Imported late, as below: a job of a cluster has no need of it.
             from l2study.workflow.screen import Screen
 
+            snakemake_compat.heed_quota(workflow)
             self._screen = Screen(snakemake_compat.screen(workflow))
 
     def begin(self) -> None:

@@ -17,8 +17,9 @@ from collections import Counter
 from collections.abc import Callable
 
 import yaml
-from snakemake.utils import update_config
+from snakemake.utils import available_cpu_count, update_config
 
+from l2study.core import processors
 from l2study.workflow import slurm
 
 LOGGER = logging.getLogger("snakemake.logging")
@@ -90,6 +91,20 @@ def orders_jobs(workflow) -> bool:
     return hasattr(next(iter(workflow.rules)), "expand_priority")
 
 
+# ---- processors
+
+
+@_adapter("--cores all is all processors of the machine, whatever a quota allows")
+def heed_quota(workflow) -> None:
+    """Let `--cores all` mean what this process may use, also in a container with a quota.
+
+    Snakemake takes all that the process may run on. To count otherwise takes a number.
+    """
+    everything, allowed = available_cpu_count(), processors.usable()
+    if workflow.resource_settings.cores == everything > allowed:
+        workflow.register_resource("_cores", allowed)
+
+
 # ---- the screen
 
 
@@ -109,7 +124,7 @@ def screen(workflow) -> tuple[logging.StreamHandler, bool] | None:
     return (handler, not settings.nocolor) if handler else None
 
 
-@_adapter("what is said of --touch is said of runs that are trained", otherwise=False)
+@_adapter("what is said of --touch is said of runs that are trained")
 def touches(workflow) -> bool:
     """Return whether jobs do not run, but have their files marked as new (--touch).
 
