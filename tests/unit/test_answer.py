@@ -286,3 +286,25 @@ class TestText:
     def test_what_is_unusual_is_said(self, options, words):
         assert words in " ".join([*answer.text(shown(**options)), ""])
         assert words not in " ".join(answer.text(shown()))
+
+
+@pytest.mark.parametrize(
+    ("changes", "left"),
+    [
+        ({}, 0.999**900),
+        ({"model": {}}, None),
+        ({"lambdas": ["0", "1"]}, None),  # leaves 0.998^900, less than exp(-1)
+        ({"training": {"learning_rate": {"name": "cosine_decay"}}}, None),
+    ],
+)
+def test_decay_that_hardly_acts_is_told(changes, left):
+    config = shown().config
+    config = config | {"lambdas": ["0", "0.5"]} | {"model": {"regularizer": "decoupled"}}
+    training = {"learning_rate": 0.001, "epochs": 9, "batch_size": 10}
+    training |= changes.pop("training", {})
+    training = config["training"] | training
+    setup = Setup.of(config | {"training": training} | changes)
+    study = replace(shown(), config=setup.config, data={"counts": {"train": 995}})
+    assert answer.decay_left(study) == (left and pytest.approx(left))
+    assert ("Decay alone leaves" in " ".join(answer.text(study))) == bool(left)
+    assert answer.decay_left(replace(study, data={})) is None

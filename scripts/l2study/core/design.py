@@ -97,6 +97,19 @@ class Setup:
         return evaluated_epochs(self.config["training"])
 
     @property
+    def rate(self) -> float:
+        """The learning rate, NaN if it is a schedule."""
+        rate = self.config["training"]["learning_rate"]
+        return rate if isinstance(rate, float) else math.nan
+
+    def steps(self, training_rows: int | None) -> float:
+        """Return the number of training steps of a run, NaN if it is not known on how many rows."""
+        if training_rows is None:
+            return math.nan
+        training = self.config["training"]
+        return training["epochs"] * math.ceil(training_rows / training["batch_size"])
+
+    @property
     def until(self) -> dict | None:
         """Until when seeds are added in rounds; None where they are not.
 

@@ -4,6 +4,7 @@ The facts come from the tables, and the text answer.txt.j2 chooses its sentences
 stays true whatever the numbers are.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -27,6 +28,11 @@ warns of it."""
 
 FEW_SEEDS = 5
 """Below this many pairs of runs the answer says that it is a first look."""
+
+MOST_LEFT = math.exp(-1)
+"""Share of a weight that decay leaves by itself, above which the answer warns of it. Decay then has
+a time scale longer than the run, and does not forget the first steps (Wang and Aitchison 2025,
+"How to set AdamW's weight decay as you scale model and dataset size", ICML)."""
 
 WORTH = ("test_accuracy", "test_ce")
 """What the lambda that validation chooses is compared in with the reference."""
@@ -92,6 +98,7 @@ def text(study: Study) -> list[str]:
         "lost": sorted(set(runs["l2"]) - set(completed)),
         "negative": negative_gap(study),
         "averages_behind": averages_behind(study),
+        "decay_left": decay_left(study),
         "level": study.design.confidence,
         "coverage": coverage(study.design, images_too, study.data),
     }
@@ -280,6 +287,20 @@ def mean(study: Study, measure: str, l2: float) -> Number:
     ends = possible(measure, row["low"], row["high"])
     unit = "%" if measure == "test_accuracy" else MEASURES[measure].unit
     return Number(row["mean"], form_of(MEASURES[measure]), *ends, unit)
+
+
+def decay_left(study: Study) -> float | None:
+    """Return the share of a weight that decoupled decay alone leaves at the largest lambda.
+
+    That is (1 - 2 rate lambda)^steps. None if it is at most `MOST_LEFT`, if a penalty takes the
+    place of decay, or if learning rate or steps are not known.
+    """
+    setup, rows = study.design, study.data.get("counts", {}).get("train")
+    if setup.config["model"].get("regularizer") != "decoupled":
+        return None
+    of_step = 1 - 2 * setup.rate * max(map(float, setup.lambdas))
+    left = of_step ** setup.steps(rows)
+    return left if left > MOST_LEFT else None
 
 
 def averages_behind(study: Study) -> Number | None:

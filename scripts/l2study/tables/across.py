@@ -25,7 +25,7 @@ from l2study.tables.build import (
     independent,
 )
 from l2study.tables.claims import ALSO, claims_table
-from l2study.tables.laws import OVER_SETUPS, Sized, steps_of
+from l2study.tables.laws import OVER_SETUPS, Sized
 from l2study.tables.ledger import recognising_rows
 
 OF_TIME = ("epochs", "evaluate_at", "predict_at")
@@ -227,4 +227,4 @@ def _but_rows(setup: Setup, rows: Mapping[str, int | None]) -> dict:
     config["dataset"] = config["dataset"] | {"train_size": None}
     given = setup.config["training"]
     training = {key: own for key, own in given.items() if key not in OF_TIME}
-    return config | {"training": training, "steps": steps_of(setup, rows[setup.name])}
+    return config | {"training": training, "steps": setup.steps(rows[setup.name])}

@@ -58,7 +58,7 @@ def with_laws(
     table = runs.set_index(["l2", "seed"])
     l2 = table.index.get_level_values("l2").to_numpy(float)
     seeds = table.index.get_level_values("seed")
-    model, rate, steps = setup.config["model"], _rate(setup), steps_of(setup, training_rows)
+    model, rate, steps = setup.config["model"], setup.rate, setup.steps(training_rows)
     decoupled = model.get("regularizer") == "decoupled"
 
     def left(values: pd.Series) -> np.ndarray:
@@ -93,20 +93,6 @@ def _optimizer(setup: Setup) -> str | None:
     training = setup.config["training"]
     optimizer = training["optimizer"]
     return optimizer if isinstance(optimizer, str) and not training.get("momentum") else None
-
-
-def _rate(setup: Setup) -> float:
-    """Return the learning rate, NaN if it is a schedule."""
-    rate = setup.config["training"]["learning_rate"]
-    return rate if isinstance(rate, float) else math.nan
-
-
-def steps_of(setup: Setup, training_rows: int | None) -> float:
-    """Return the number of training steps of a run, NaN if that is not known."""
-    if training_rows is None:
-        return math.nan
-    training = setup.config["training"]
-    return training["epochs"] * math.ceil(training_rows / training["batch_size"])
 
 
 def _is_balanced(model: dict) -> bool:
