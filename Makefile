@@ -1,21 +1,21 @@
-# make study                    run the study of config.yaml on all cores: about 5.5 minutes on two
-# make study CONFIG=mine.yaml   the same with the keys of mine.yaml in place of config.yaml's
-# make study CONFIG=studies/quick.yaml   a first look, in half a minute
-# make open [CONFIG=mine.yaml]  show the report of that study in a browser
-# make plan [CONFIG=mine.yaml]  what make study would run, and how long it will take; in seconds
-# make adopt [CONFIG=mine.yaml] keep runs that were copied here without the folder .snakemake
-# make reproduce [CONFIG=...]   make study, and then whether it agrees with the reference results
-# make findings                 write docs/findings.md again, from the tables in reference/
-# make config                   write config.yaml, its schema and its page again, from config_model.py
-# make lesson                   execute the lesson for a class, docs/lesson.ipynb, and make a page of it
-# make check                    style and unit tests but the slow ones, in a minute
-# make test                     every test, in about 12 minutes on two cores
-# make golden                   compare four small studies, and what is in reference/, with the former results
-# make test-deps                install what some tests need of Debian: Slurm, MariaDB, Chromium
-# make setup                    install the packages into .venv: once, in little more than a minute
-# make lock                     lock the newest packages that envs/requirements.in allows; needs uv
-# make clean                    remove .venv and caches; results stay, and Snakemake's records of them
-# make help                     these lines
+# make study                    run the study of config.yaml on all cores (5.5 minutes on two)
+# make study CONFIG=mine.yaml   the same, with the keys of mine.yaml
+# make study CONFIG=studies/quick.yaml   a first look (half a minute)
+# make open [CONFIG=mine.yaml]  open its report in a browser
+# make plan [CONFIG=mine.yaml]  show what it would run, and for how long
+# make adopt [CONFIG=mine.yaml] keep runs that were copied here without .snakemake
+# make reproduce [CONFIG=...]   make study, and compare it with the reference results
+# make findings                 write docs/findings.md from reference/
+# make config                   write config.yaml, its schema and its page from config_model.py
+# make lesson                   execute docs/lesson.ipynb into a page
+# make check                    check style, and run fast unit tests (a minute)
+# make test                     run all tests (12 minutes on two cores)
+# make golden                   compare small studies and reference/ with version 1.0
+# make test-deps                install Debian packages for tests: Slurm, MariaDB, Chromium
+# make setup                    install the packages into .venv (once, a minute)
+# make lock                     lock the newest packages that envs/requirements.in allows (needs uv)
+# make clean                    remove .venv and caches; results and .snakemake stay
+# make help                     show these lines
 PYTHON ?= python3
 CONFIG ?=
 VENV := .venv
