@@ -74,12 +74,10 @@ def adopt(study: dict, file: Path) -> str:
             if run.exists() and belongs(run, l2, seed, setup, manifests[setup.data_place]):
                 kept.append(run / "run.json")
     tell_snakemake(file, [*manifests.values(), *kept])
-    words = f"{len(kept)} of the {there} runs that are there are kept"
+    words = f"{len(kept)} of {there} runs found are kept"
     if len(kept) < there:
-        words += (
-            ". The others are incomplete, or of another configuration, other data or other code"
-        )
-    return f"{words}. The next start of the study makes what is missing, and tables and report."
+        words += ". The others are incomplete or have another configuration, data or code"
+    return f"{words}. Start the study to make what is missing, and tables and report."
 
 
 def belongs(run: Path, l2: str, seed: int, setup: Setup, manifest: Path) -> bool:

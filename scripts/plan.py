@@ -57,7 +57,7 @@ def plan(
             for setup in design.setups
             if f"{results}{setup.data_place}/data.json" in prepared
         }
-        costs, basis = estimate.known_costs(design, Path(results), anew), "runs that are there"
+        costs, basis = estimate.known_costs(design, Path(results), anew), "finished runs"
         if not costs:
             cost = time_runs(design.base)
             known = isinstance(cost, Cost)
@@ -121,13 +121,13 @@ def cost_of(new: list[Expected], costs: dict[str, Cost], basis: str, cores: int)
         cores: how many runs are trained at a time.
     """
     if not costs:
-        return [f"how long it takes is known when a run has been trained: {basis}"]
+        return [f"no estimate of the time before a run has been trained: {basis}"]
     each = [estimate.cost_for(run.setup, costs) for run in new]
     seconds = [run.seconds + cost.measure for run, cost in zip(new, each, strict=True)]
     minutes = max(round(estimate.time_left(seconds, [], cores) / 60), 1)
     return [
         f"about {minutes // 60}:{minutes % 60:02} (h:mm) of training and measuring on"
-        f" {cores} core{'s' * (cores > 1)}, going by {basis}",
+        f" {cores} core{'s' * (cores > 1)}, based on {basis}",
         f"about {max(round(sum(cost.size for cost in each) / 1e6), 1):,} MB for the files of runs",
     ]
 
@@ -158,9 +158,12 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,  # --config is Snakemake's
     )
-    parser.add_argument("--cores", default="all", help="as many runs are trained at a time (all)")
+    parser.add_argument("--cores", default="all", help="how many runs to train at a time (all)")
     parser.add_argument(
-        "--configfile", nargs="+", default=[], help="files of keys in place of config.yaml's"
+        "--configfile",
+        nargs="+",
+        default=[],
+        help="configurations, whose keys replace those of config.yaml",
     )
     options, others = parser.parse_known_args()
     try:

@@ -273,7 +273,7 @@ def test_node_crashes_for_good_and_controller_is_away(slurm, project):
         printed = ended(snakemake)
     finally:
         slurm.start_node("n2")
-    assert printed.count("was lost with its node, n2: it goes elsewhere") == len(lost)
+    assert printed.count("was lost with its node, n2: resubmitted") == len(lost)
     wait_until(lambda: slurm.states() == ["idle"] * 2)
     assert project.trained_once()
     attempts_one_at_a_time(slurm, project)
@@ -288,7 +288,7 @@ def test_node_whose_jobs_die_before_they_begin(slurm, project):
         printed = project.on_cluster("--group-components", "runs=2", *ONE_TRY)
     finally:
         slurm.mend("n2")
-    assert printed.count("ended before it had begun, n2: it goes elsewhere") == 1
+    assert printed.count("ended before it had begun, n2: resubmitted") == 1
     assert project.trained_once()
     jobs = jobs_of(slurm, project).values()
     assert [job["State"].split()[0] for job in jobs if job["NodeList"] == "n2"] == ["CANCELLED"]
@@ -321,7 +321,7 @@ def test_killed_with_jobs_in_the_queue(slurm, project):
         wait_until(lambda: slurm.jobs() and not left & set(slurm.jobs()))
     finally:
         scontrol("nodename=n2", "state=resume")
-    assert "4 jobs of a Snakemake that was killed have been cancelled" in ended(second)
+    assert "cancelled 4 Slurm jobs of a Snakemake that was killed" in ended(second)
     assert project.trained_once()
     attempts_one_at_a_time(slurm, project)
     jobs = jobs_of(slurm, project)

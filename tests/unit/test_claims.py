@@ -568,14 +568,17 @@ class TestLedger:
         ("change", "message"),
         [
             (lambda c: c["rows"][0].pop("expect"), "claims.0.rows.0: 'expect' is a required"),
-            (lambda c: c["rows"][0].update(holds={"above": 0}), "holds: is called expect"),
+            (
+                lambda c: c["rows"][0].update(holds={"above": 0}),
+                "holds: was renamed in version 2.0; write expect",
+            ),
             (lambda c: c["rows"][0].update(verdict="supported"), "'verdict' was unexpected"),
             (lambda c: c["rows"][0].update(measure="happiness"), "'happiness' is not one of"),
             (lambda c: c["rows"][0].update(statistic="ratio"), "'against' is a required"),
             (lambda c: c["rows"][1].update(epoch=8), "is not one of"),
             (lambda c: c["rows"][0].update(needs={"at": 0}), "is a required"),
             (lambda c: c["rows"][0].update(statistic="trend"), "0 was expected"),
-            (lambda c: c.update(artefact_if=["contradicted"]), "artefact_if: leave it out"),
+            (lambda c: c.update(artefact_if=["contradicted"]), "artefact_if: was removed"),
             (lambda c: [row.update(decides=False) for row in c["rows"]], "no row decides"),
         ],
     )

@@ -55,7 +55,7 @@ def test_an_adapter_that_does_not_fit_says_so_in_one_line(name, capsys):
     arguments = [other, {}][: len(inspect.signature(adapter).parameters)]
     assert adapter(*arguments) is (True if name == "is_main" else None)
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("This Snakemake is not as expected (AttributeError: ")
+    assert line.startswith("Unsupported Snakemake (AttributeError: ")
 
 
 def claim(package):

@@ -153,7 +153,7 @@ def test_a_path_takes_the_place_of_a_name(defaults):
         ({"seeds": {"wieghts": 2}}, "seeds.wieghts: unknown key (value 2); did you mean weights?"),
         (
             {"seeds": {"until": {**UNTIL, "at_most": 9}}},
-            "seeds.until.at_most: has another name since version 2.0; write seeds.until.max_seeds",
+            "seeds.until.at_most: was renamed in version 2.0; write seeds.until.max_seeds",
         ),
         ({"study": "a\n"}, r'study: "a\n" is not allowed; allowed: '),
         ({"dataset": {"name": "mnits"}}, 'dataset.name: "mnits" is not allowed; did you mean mn'),
@@ -163,7 +163,7 @@ def test_a_path_takes_the_place_of_a_name(defaults):
         ({"model": {"hidden_units": []}}, "model.hidden_units: [] leaves no kernel to regularise"),
         (
             {"model": {"regularizer": "decoupled"}, "training": {"optimizer": "ftrl"}},
-            'model.regularizer: "decoupled" is given, but ftrl makes the weights anew',
+            'model.regularizer: "decoupled" has no effect with ftrl',
         ),
         ({"training": {"momentum": "9e-1"}}, "training.momentum: 0.9 is given, but the optimizer "),
         ({"training": {"evaluate_at": [51, 3]}}, "training.evaluate_at: epoch 51 is after the la"),
@@ -191,12 +191,15 @@ def test_a_path_takes_the_place_of_a_name(defaults):
         ({"lambdas": 0.1}, "lambdas: 0.1 is not allowed; allowed: a list"),
         ({"seeds": 1}, "seeds: 1 is not allowed; allowed: a count"),
         ({"seeds": [0, 2**32]}, "seeds[1]: 4294967296 is not allowed; allowed: "),
-        ({"seeds": {"order": 1, "weights": [4]}}, "seeds: weights, order with one level each is "),
-        ({"seeds": {"weights": 2}, "variation": ["order"]}, "variation: order is given, but seed"),
+        ({"seeds": {"order": 1, "weights": [4]}}, "seeds: weights, order with one level each "),
+        (
+            {"seeds": {"weights": 2}, "variation": ["order"]},
+            "variation: order is given, but a crossed",
+        ),
         ({"seeds": {"until": UNTIL, "order": 2}}, "seeds: until is given with order; allowed: un"),
         ({"seeds": {"until": {"measure": "val_ce"}}}, "seeds.until.half_width: missing; allowed:"),
         ({"variation": ["split"]}, "validation.split: tail keeps the same images for every seed,"),
-        ({"variation": ["sample"]}, "dataset.train_size: missing, but a seed is to change which "),
+        ({"variation": ["sample"]}, "dataset.train_size: missing, but variation has sample;"),
     ],
     ids=str,
 )

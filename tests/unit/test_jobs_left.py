@@ -46,7 +46,7 @@ def record():
 
 def test_they_are_cancelled_before_the_next_holder_begins(queue):
     leave()
-    assert lock.hold("lock", jobs="next").startswith("2 jobs ")
+    assert lock.hold("lock", jobs="next").startswith("cancelled 2 Slurm jobs ")
     assert queue.read_text() == ""
     assert record()["jobs"] == "next"
     queue.write_text("13\n")
@@ -60,7 +60,7 @@ def test_they_are_cancelled_before_the_next_holder_begins(queue):
 
 def test_those_of_another_host_are_left_alone_and_refused(queue):
     leave(host="another")
-    with pytest.raises(lock.OwnedError, match=r"2 jobs .* scancel --name=mine$"):
+    with pytest.raises(lock.OwnedError, match=r"2 Slurm jobs .* scancel --name=mine$"):
         lock.hold("lock", jobs="next")
     assert queue.read_text() == "11\n12\n"
     assert record()["jobs"] == "mine"

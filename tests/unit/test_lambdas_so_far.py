@@ -53,8 +53,8 @@ def test_every_round_adds_a_step_where_the_best_is_at_an_end(tmp_path):
     assert [each.ends for each in over] == [{"0.001": "base"}, {"0.01": "base"}]
     assert now == ["0.0001", "0.001", "0.01", "0.1"]
     words = lambdas_so_far.words(design.in_round(over[-1].lambdas), str(tmp_path))
-    assert words.endswith("beyond it: 0.01. To train 0.1 too, give the same command again.")
-    assert "of lambdas up to 0.1, is not over" in lambdas_so_far.words(
+    assert words.endswith("beyond it: 0.01. To train 0.1 too, run the same command again.")
+    assert "with lambdas up to 0.1, is not finished" in lambdas_so_far.words(
         design.in_round(now), str(tmp_path)
     )
 
@@ -74,8 +74,9 @@ def test_two_decades_beyond_the_range_it_ends(tmp_path):
     now, over = lambdas_so_far.look(design, str(tmp_path))
     assert now == ["1e-5", "0.0001", "0.001", "0.01"] == over[-1].lambdas
     assert over[-1].ends == {"0.01": "base"}
-    assert "not extended further; set lambdas.from or lambdas.to" in lambdas_so_far.words(
-        design.in_round(now), str(tmp_path)
+    assert (
+        "not extended further; to go on, change lambdas.from or lambdas.to"
+        in lambdas_so_far.words(design.in_round(now), str(tmp_path))
     )
 
 
@@ -121,4 +122,4 @@ def test_rounds_and_tables_say_the_same(tmp_path, effects, random_state, over_se
     added = set(map(float, now)) - {0, 1e-4, 1e-3, 1e-2}
     assert added == set(own.loc[["seeds and images"], "next_l2"].dropna())
     said = " ".join(answer.text(read_results(tmp_path)))
-    assert ("to train lambda 0.1 too, give the same command again." in said) == bool(added)
+    assert ("to train lambda 0.1 too, run the same command again." in said) == bool(added)

@@ -146,8 +146,8 @@ def test_rows_of_data_that_a_function_makes_are_those_last_prepared(tmp_path):
 def test_a_time_of_a_few_steps_is_called_so(data, tmp_path):
     config, cost = study(data), HALF_AN_HOUR._replace(runs=0, measure=0.0)
     lines = told(config, tmp_path, folders(config, tmp_path), cost=cost)
-    (said,) = (line for line in lines if "going by" in line)
-    assert said.endswith("going by a few steps of training, made now, without measuring")
+    (said,) = (line for line in lines if "based on" in line)
+    assert said.endswith("based on a few steps of training, made now, without measuring")
 
 
 # ---- the words
@@ -198,12 +198,12 @@ def test_a_study_of_one_setup_names_its_new_runs_and_what_they_take(data, tmp_pa
         "  lambda 0: seeds 1, 2",
         "  lambda 0.1: seeds 0, 1, 2",
         # five runs of half an hour on two cores
-        "about 1:15 (h:mm) of training and measuring on 2 cores, going by two short runs, made now",
+        "about 1:15 (h:mm) of training and measuring on 2 cores, based on two short runs, made now",
         "about 10 MB for the files of runs",
         "other jobs: prepare, aggregate",
     ]
     *_, unknown, _ = told(config, tmp_path, new, cost="no TensorFlow")
-    assert unknown.endswith("is known when a run has been trained: no TensorFlow")
+    assert unknown.endswith(": no TensorFlow")
 
 
 def test_a_setup_with_runs_goes_by_these_and_another_by_all(data, tmp_path):
@@ -217,7 +217,7 @@ def test_a_setup_with_runs_goes_by_these_and_another_by_all(data, tmp_path):
         new = folders(config, tmp_path, setup.name)[1:2]
         (line,) = [line for line in told(config, tmp_path, new) if "(h:mm)" in line]
         assert line.startswith(f"about {hours}:00 (h:mm)"), setup.name
-        assert line.endswith("going by runs that are there")
+        assert line.endswith("based on finished runs")
 
 
 def test_runs_that_differ_in_epochs_alone_are_trained_once(data, tmp_path):

@@ -180,7 +180,7 @@ def test_what_ctrl_c_ends_has_not_failed(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         told.ctrl_c(signal.SIGINT, None)
     told.fail(1)
-    assert told.display.failures() == "Stopped. The same command goes on from here."
+    assert told.display.failures() == "Stopped. Run the same command again to continue."
     assert "failed: " not in told.said()
     assert told.said().endswith(" 1 of 3 runs trained\n")
 

@@ -76,26 +76,26 @@ def test_a_run_that_diverged_at_once_has_no_rows(tmp_path):
         ("weights.npz", None, "missing"),
         ("weights.npz", lambda content: content[:-1], "is not the file that this run wrote"),
         ("run.json", None, "missing"),
-        ("run.json", lambda content: content[:100], "is not the record that a run writes"),
+        ("run.json", lambda content: content[:100], "is not the record of a run"),
         ("run.json", replacing('"cost"', '"x"'), "has no cost"),
-        ("run.json", replacing('"0.01"', '"0.1"'), "is of l2 0.1, seed 7, another run"),
-        ("run.json", replacing('"epochs": 2', '"epochs": 9'), "another study, its config differs"),
+        ("run.json", replacing('"0.01"', '"0.1"'), "belongs to another run, l2 0.1, seed 7"),
+        ("run.json", replacing('"epochs": 2', '"epochs": 9'), "another study: its config differs"),
     ],
 )
 def test_damage_is_one_line_that_says_what_to_do(tmp_path, name, change, fault):
     damage(written(tmp_path) / name, change)
     with pytest.raises(DamagedRunError) as refused:
         read_weights(tmp_path, read_run(tmp_path, "0.01", 7, {"config": CONFIG}).record)
-    said, advice = str(refused.value).split(". To redo this run alone: ")
+    said, advice = str(refused.value).split(". To redo this run: ")
     assert said.startswith(f"{tmp_path / name}: ") and fault in said
-    assert advice == f"delete the folder {tmp_path} and give the same command again"
+    assert advice == f"delete the folder {tmp_path} and run the same command again"
 
 
 def test_a_history_with_other_columns_is_refused(tmp_path, monkeypatch):
     """Of a version whose columns were others; its checksum is right."""
     written(tmp_path)
     monkeypatch.setattr("l2study.core.runs.HISTORY_COLUMNS", [*HISTORY_COLUMNS, "more"])
-    with pytest.raises(DamagedRunError, match="has other columns"):
+    with pytest.raises(DamagedRunError, match="has the wrong columns"):
         read_run(tmp_path, "0.01", 7)
 
 
@@ -159,7 +159,7 @@ def test_a_run_of_another_study_is_refused(study, key):
     folder, read = study
     path = folder / "runs/l2~0.01/seed~0/run.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {key: "another"}))
-    with pytest.raises(DamagedRunError, match=f"is of another study, its {key} differs"):
+    with pytest.raises(DamagedRunError, match=f"belongs to another study: its {key} differs"):
         read({"sha256": "0" * 64})
 
 
@@ -181,7 +181,7 @@ def test_measures_that_are_damaged_or_of_other_runs_are_one_line(study, name, ch
         read()
     (line,) = str(refused.value).splitlines()
     assert line.startswith(f"{folder / 'measures/l2~0.01.json'}: ")
-    assert line.endswith("delete it, if it is there, and give the same command again")
+    assert line.endswith("delete it if it exists, and run the same command again")
 
 
 def test_predictions_of_other_runs_are_of_no_use(study):

@@ -40,7 +40,7 @@ def test_a_run_that_is_not_there_keeps_a_round_open(tmp_path):
     assert len(over) == 1 and wanted > 10
     (tmp_path / "runs" / "l2~0.01" / "seed~3" / "run.json").unlink()
     assert look(config, tmp_path) == (10, [])
-    assert "first round, of 10 seeds, is not over" in seeds_so_far.words(
+    assert "first round, of 10 seeds, is not finished" in seeds_so_far.words(
         set_up(config), str(tmp_path)
     )
 
@@ -70,17 +70,17 @@ def test_runs_of_another_training_do_not_count(tmp_path):
 @pytest.mark.parametrize(
     ("seeds", "until", "said"),
     [
-        (10, {}, "That takes"),
-        (10, {"max_seeds": 10}, "More seeds than these are not allowed (seeds.until.max_seeds)."),
-        (10, {"half_width": 0.5}, "Wanted: 50 points or less."),
+        (10, {}, "This takes"),
+        (10, {"max_seeds": 10}, "To allow more seeds, raise seeds.until.max_seeds."),
+        (10, {"half_width": 0.5}, "Wanted: ±50 points or less."),
     ],
 )
 def test_what_is_said_at_the_end(tmp_path, seeds, until, said):
     config = grown(tmp_path, seeds, **until)
     words = seeds_so_far.words(set_up(config), str(tmp_path))
-    assert words.startswith("With 10 seeds, the widest interval of the generalisation gap is 0.0")
+    assert words.startswith("With 10 seeds, the widest interval of the generalisation gap is ±0.0")
     assert said in words
-    assert ("give the same command again" in words) == (said == "That takes")
+    assert ("run the same command again" in words) == (said == "This takes")
 
 
 def test_table_and_page_have_the_rounds(tmp_path):

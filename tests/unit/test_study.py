@@ -72,7 +72,7 @@ def test_seeds_in_rounds_begin_with_the_first_and_jobs_are_told(tmp_path):
     write(tmp_path, round_of("tiny"))
     round_of("tiny").write_text("17\n")
     assert len(started(SMALL | until, main=False).design.base.seeds) == 17
-    with pytest.raises(SystemExit, match="not for a module"):
+    with pytest.raises(SystemExit, match="module; allowed"):
         started(SMALL | until, place=tmp_path)
 
 
@@ -83,7 +83,7 @@ def test_lambdas_in_rounds_begin_with_the_range_and_jobs_are_told(tmp_path):
     write(tmp_path, round_of("tiny"))
     round_of("tiny").write_text('["0", "0.01", "0.1", "1"]\n')
     assert [l2 for _, l2 in started(extended, main=False).runs][-1] == "1"
-    with pytest.raises(SystemExit, match=r"config: lambdas\.extend: is not for a module"):
+    with pytest.raises(SystemExit, match=r"config: lambdas\.extend: does not work in a module"):
         started(extended, place=tmp_path)
 
 

@@ -310,7 +310,7 @@ def test_nothing_is_left_when_the_workflow_is_killed(data, tmp_path):
     workflow.send_signal(signal.SIGKILL)
     wait_until(lambda: not any(alive(pid) for pid in (server, child, job)))
     workflow.wait()
-    assert "has been killed" in workflow.stderr.read()
+    assert "was killed" in workflow.stderr.read()
 
 
 def test_another_interpreter_is_not_served(monkeypatch):

@@ -97,7 +97,7 @@ BROKEN = {
 def test_without_all_that_snakemake_does_not_promise_the_study_is_made_all_the_same(project):
     for old, new in BROKEN.items():
         project.change("workflow/snakemake_compat", old, new)
-    warning = "This Snakemake is not as expected (AttributeError: "
+    warning = "Unsupported Snakemake (AttributeError: "
     said = project.make()
     assert project.trained() == {0, 1, 2, 3}
     assert "Finished jobid: " in said, "the screen is Snakemake's"

@@ -34,7 +34,7 @@ def test_a_study_does_not_start_over_results_that_nobody_knows(project):
     other_settings(project)
     for arguments in ([], ["--dry-run"]):
         line = project.fail(*arguments).splitlines()[-1]
-        assert line.startswith("results/tiny is there, but .snakemake has no records of it. ")
+        assert line.startswith("results/tiny exists, but .snakemake has no record of it. ")
         assert "make adopt" in line
     assert project.times("**/*") == before
 
@@ -42,7 +42,7 @@ def test_a_study_does_not_start_over_results_that_nobody_knows(project):
 def test_runs_are_kept_and_the_rest_is_made_from_them(project, finished):
     """Also where they come without the description of their model."""
     shutil.rmtree(project.results / "models")
-    assert adopt(project).startswith("9 of the 9 runs that are there are kept. The next start ")
+    assert adopt(project).startswith("9 of 9 runs found are kept. Start ")
     assert project.planned() == {"measure": 3, **TABLES}
     before = {path: path.read_bytes() for path in project.results.glob("runs/*/*/*.*")}
     for log in (project.folder / "logs").rglob("*.log"):
@@ -89,7 +89,7 @@ def damage(project):
 def test_what_does_not_belong_to_the_study_is_trained_again(project, change, kept, there):
     change(project)
     said = adopt(project)
-    assert said.startswith(f"{kept} of the {there} runs that are there are kept. The others ")
+    assert said.startswith(f"{kept} of {there} runs found are kept. The others ")
     planned = project.planned()
     assert planned.pop("model", 0) == (change is other_code)
     assert planned == {"train": 9 - kept, "measure": 3, **TABLES}
@@ -99,5 +99,5 @@ def test_runs_of_set_ups_are_kept_with_their_own_data(project):
     """Made from the runs of the base: those of the set-up with other data are of no use there."""
     project.configure(factors={"validation.fraction": [0.3]})
     shutil.copytree(project.results / "runs", project.results / "setups/fraction~0.3/runs")
-    assert adopt(project).startswith("9 of the 18 runs that are there are kept. ")
+    assert adopt(project).startswith("9 of 18 runs found are kept. ")
     assert project.planned()["train"] == 9

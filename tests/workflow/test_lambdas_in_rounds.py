@@ -19,7 +19,7 @@ def test_a_range_is_extended_in_rounds_one_of_which_is_killed(tmp_path):
     project.configure(lambdas=own, seeds=2)
     said = project.make("aggregate")
     assert "4 runs to train, 0 kept" in said
-    assert "beyond it: 1. To train 0.1 too, give the same command again." in said
+    assert "beyond it: 1. To train 0.1 too, run the same command again." in said
     first = project.times()
 
     # killed while it trains the second run of the second round
@@ -38,7 +38,7 @@ def test_a_range_is_extended_in_rounds_one_of_which_is_killed(tmp_path):
     assert "lambdas in rounds: 0.1 to 10 in this one, 0.01 to 1000 at most" in plan
     said = project.make("aggregate")
     assert "1 run to train, 5 kept" in said, said
-    assert "beyond it: 0.1. To train 0.01 too, give the same command again." in said
+    assert "beyond it: 0.1. To train 0.01 too, run the same command again." in said
 
     said = project.make()
     assert "2 runs to train, 6 kept" in said
@@ -56,4 +56,4 @@ def test_a_range_is_extended_in_rounds_one_of_which_is_killed(tmp_path):
     # copied to a machine that knows nothing of the study
     shutil.rmtree(project.folder / ".snakemake")
     kept = project.program("adopt", "tiny.yaml").stdout
-    assert kept.startswith("8 of the 8 runs that are there are kept")
+    assert kept.startswith("8 of 8 runs found are kept")

@@ -145,7 +145,7 @@ def test_a_study_at_work_is_left_alone_and_ctrl_c_gives_the_terminal_back(projec
     terminal.type(b"\x03")
     terminal.read()
     assert terminal.close() != 0
-    assert "Stopped. The same command goes on from here." in terminal.words()
+    assert "Stopped. Run the same command again to continue." in terminal.words()
     assert "failed: train" not in terminal.words()
 
 

@@ -16,12 +16,12 @@ def test_rounds_end_with_the_most_seeds_or_a_narrow_interval(tmp_path):
     project.shorten_report()
     said, tables = make(project, "aggregate")
     assert f"{2 * FIRST_ROUND} runs to train, 0 kept" in said
-    assert f"That takes {FIRST_ROUND + 2} seeds: give the same command again." in said
+    assert f"This takes {FIRST_ROUND + 2} seeds: run the same command again." in said
     assert {row["n"] for row in tables["gap"]} == {str(FIRST_ROUND)}
 
     said, tables = make(project)
     assert f"4 runs to train, {2 * FIRST_ROUND} kept" in said
-    assert "More seeds than these are not allowed (seeds.until.max_seeds)." in said
+    assert "To allow more seeds, raise seeds.until.max_seeds." in said
     rounds = tables["rounds"]
     assert [row["seeds"] for row in rounds] == [str(FIRST_ROUND)] * 2 + [str(FIRST_ROUND + 2)] * 2
 
@@ -29,6 +29,6 @@ def test_rounds_end_with_the_most_seeds_or_a_narrow_interval(tmp_path):
     said, again = make(project)
     assert "runs to train" not in said and again == tables
     said, tables = make(project, "aggregate", half_width=10)
-    assert "Wanted: 10 nats or less." in said and "again" not in said
+    assert "Wanted: ±10 nats or less." in said and "again" not in said
     assert {row["n"] for row in tables["gap"]} == {str(FIRST_ROUND)}
     assert {row["round"] for row in tables["rounds"]} == {"1"}

@@ -30,7 +30,7 @@ def fault(error: Mapping, config: object, schema: dict) -> str:
         case "value_error":
             return str(error["ctx"]["error"])
         case "extra_forbidden" | "invalid_key" if key in RENAMED:
-            return f"{key}: has another name since version 2.0; write {RENAMED[key]}"
+            return f"{key}: was renamed in version 2.0; write {RENAMED[key]}"
         case "extra_forbidden" | "invalid_key":
             known = [name for name, own in here["properties"].items() if not own.get("readOnly")]
             hint = f"{near(path[-1], known)}allowed here: {', '.join(known)}"

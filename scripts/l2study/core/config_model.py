@@ -601,8 +601,8 @@ class Config(Keys):
                 yield f"training.optimizer: {name} is among its arguments; allowed: training.{name}"
         if model.regularizer == "decoupled" and optimizer == "ftrl":
             yield (
-                'model.regularizer: "decoupled" is given, but ftrl makes the weights anew from its'
-                " gradients in each step, whatever was taken from them; allowed: l2"
+                'model.regularizer: "decoupled" has no effect with ftrl, which computes the weights'
+                " anew from its gradients in each step; allowed: l2"
             )
         if model.regularizer == "decoupled" and "weight_decay" in options:
             yield (
@@ -610,10 +610,10 @@ class Config(Keys):
                 " its own; allowed: one of the two"
             )
         if model.arguments is not None and model.build is None:
-            yield "model.arguments: is given without model.build; allowed: with a function of yours"
+            yield "model.arguments: is given without model.build; allowed: with it"
         if reserved := {"input_shape", "classes", "regularizer"} & set(model.arguments or ()):
             yield (
-                f"model.arguments: {min(reserved)} is what the study gives to the function;"
+                f"model.arguments: the study itself passes {min(reserved)} to the function;"
                 " allowed: other arguments"
             )
         epochs = training.evaluate_at
@@ -644,22 +644,22 @@ class Config(Keys):
         if "split" in sources and self.validation.split != "stratified":
             yield (
                 f"validation.split: {self.validation.split} keeps the same images for every seed,"
-                f" but a seed is to change the split; allowed: stratified, or no split in {where}"
+                f" but {where} has split; allowed: stratified, or no split in {where}"
             )
         if "sample" in sources and self.dataset.train_size is None:
             yield (
-                "dataset.train_size: missing, but a seed is to change which training images are"
-                f" used; allowed: fewer than there are, or no sample in {where}"
+                f"dataset.train_size: missing, but {where} has sample; allowed: fewer images than"
+                f" there are, or no sample in {where}"
             )
 
     def _about_levels(self, levels: dict[str, int | list[int]]) -> Iterator[str]:
         if self.variation:
             yield (
-                f"variation: {', '.join(self.variation)} is given, but seeds names its sources"
-                " itself; allowed with: seeds as a count or a list"
+                f"variation: {', '.join(self.variation)} is given, but a crossed design names its"
+                " sources in seeds; allowed: only with seeds as a count or a list"
             )
         if all(own == 1 or (isinstance(own, list) and len(own) == 1) for own in levels.values()):
             yield (
-                f"seeds: {', '.join(levels) or '{}'} with one level each is a single run of every"
+                f"seeds: {', '.join(levels) or '{}'} with one level each give a single run per"
                 " lambda; allowed: at least two combinations"
             )

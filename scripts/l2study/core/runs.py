@@ -110,11 +110,13 @@ def read_run(folder: Path, l2: str, seed: int, promised: Mapping | None = None) 
     """
     record = read_record(folder, l2, seed)
     if odd := [key for key, value in (promised or {}).items() if record[key] != value]:
-        raise _damaged(folder, "run.json", f"is of another study, its {' and '.join(odd)} differs")
+        raise _damaged(
+            folder, "run.json", f"belongs to another study: its {' and '.join(odd)} differs"
+        )
     content = _checked(folder, "history.csv", record["history_sha256"]).decode()
     header, *rows = csv.reader(content.splitlines())
     if header not in (HISTORY_COLUMNS, ALL_COLUMNS):
-        raise _damaged(folder, "history.csv", "has other columns than it should")
+        raise _damaged(folder, "history.csv", "has the wrong columns")
     cells = [[float(cell) if cell else math.nan for cell in row] for row in rows]
     history = np.array(cells).reshape(-1, len(header))
     return Run(l2, seed, history, record, measured={}, predictions={})
@@ -131,11 +133,11 @@ def read_record(folder: Path, l2: str, seed: int) -> dict:
         record = json.loads(content)
         own = record["l2"], record["seed"]
     except (ValueError, TypeError, KeyError):
-        raise _damaged(folder, "run.json", "is not the record that a run writes") from None
+        raise _damaged(folder, "run.json", "is not the record of a run") from None
     if absent := sorted(_RECORD - record.keys()):
         raise _damaged(folder, "run.json", f"has no {', '.join(absent)}")
     if own != (l2, seed):
-        raise _damaged(folder, "run.json", f"is of l2 {own[0]}, seed {own[1]}, another run")
+        raise _damaged(folder, "run.json", f"belongs to another run, l2 {own[0]}, seed {own[1]}")
     return record
 
 
@@ -270,9 +272,8 @@ def _measured(path: Path, content: Mapping, run: Run, names: list[str]) -> dict:
         or content["measured_with"]["data_sha256"] != run.record["data_sha256"]
     ):
         raise DamagedRunError(
-            f"{path}: it or the predictions beside it are missing, damaged, or not of the runs that"
-            " are there. To measure them again: delete it, if it is there, and give the same"
-            " command again"
+            f"{path}: this file or the predictions beside it are missing, damaged or of other"
+            " runs. To measure again: delete it if it exists, and run the same command again"
         )
     if absent := [name for name in names if name not in found["measures"]]:
         raise DamagedRunError(
@@ -301,6 +302,6 @@ def _content(folder: Path, name: str) -> bytes:
 
 def _damaged(folder: Path, name: str, fault: str) -> DamagedRunError:
     return DamagedRunError(
-        f"{Path(folder) / name}: {fault}. To redo this run alone: delete the folder {folder}"
-        " and give the same command again"
+        f"{Path(folder) / name}: {fault}. To redo this run: delete the folder {folder} and"
+        " run the same command again"
     )

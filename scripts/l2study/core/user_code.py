@@ -107,7 +107,7 @@ def load(name: str) -> Callable:
         spec.loader.exec_module(module)
     function = getattr(module, function_name, None)
     if not callable(function):
-        raise UserCodeError(f"{path}: {function_name} is no function")
+        raise UserCodeError(f"{path}: {function_name} is not a function")
 
     @wraps(function)
     def guarded(*arguments: object, **named: object) -> object:
@@ -150,8 +150,8 @@ def _neighbours(known: tuple[Path, ...]) -> Iterator[None]:
         sys.modules.update(hidden)
     if unseen := sorted(set(theirs.values()) - own):
         raise UserCodeError(
-            f"{known[0]}: imports {unseen[0].name} in a way that cannot be seen without running it,"
-            " so a change of that file would go unnoticed; allowed: an import statement"
+            f"{known[0]}: imports {unseen[0].name} without an import statement, so a change of that"
+            " file would go unnoticed; allowed: an import statement"
         )
 
 

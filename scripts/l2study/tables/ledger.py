@@ -31,7 +31,7 @@ RENAMED = {
 }
 """The keys of version 1.0 that are called otherwise now."""
 
-GONE = {"artefact_if": "figure and conclusion are judged apart"}
+GONE = {"artefact_if": "figure and conclusion are judged separately"}
 """The keys of version 1.0 that are no longer there, and why."""
 
 
@@ -48,9 +48,9 @@ def read_ledger(path: str | Path) -> dict:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise LedgerError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     if former := next((key for key in _keys(ledger) if key in RENAMED), None):
-        raise LedgerError(f"{path}: {former}: is called {RENAMED[former]} since version 2.0")
+        raise LedgerError(f"{path}: {former}: was renamed in version 2.0; write {RENAMED[former]}")
     if former := next((key for key in _keys(ledger) if key in GONE), None):
-        raise LedgerError(f"{path}: {former}: leave it out, since version 2.0 {GONE[former]}")
+        raise LedgerError(f"{path}: {former}: was removed in version 2.0, where {GONE[former]}")
     schema = read_yaml(SCHEMA)
     schema["$defs"] |= {
         "measure": {"enum": [*RUN_MEASURES, *DERIVED_MEASURES]},
@@ -66,9 +66,7 @@ def read_ledger(path: str | Path) -> dict:
     for name in ledger.get("exercise_check", {}).get("rows", []):
         if not any(row["name"] == name for row in named):
             claim = ledger["exercise_check"]["claim"]
-            raise LedgerError(
-                f"{path}: exercise_check: the claim {claim} has no row with the name {name}"
-            )
+            raise LedgerError(f"{path}: exercise_check: the claim {claim} has no row named {name}")
     return ledger
 
 

@@ -259,8 +259,8 @@ def _check_weights(model: keras.Model, inputs: np.ndarray, name: str) -> None:
     ours = {id(one) for one in kernels}
     if not kernels:
         raise UserCodeError(
-            f"{name} gives the regularizer to no weight that is trained, so lambda would change"
-            " nothing; allowed: for instance kernel_regularizer=regularizer in a layer"
+            f"{name} gives the regularizer to no trained weight, so lambda would change nothing;"
+            " allowed: for instance kernel_regularizer=regularizer in a layer"
         )
     allowed = "allowed: no loss but the regularizer that the function is given"
     for weight in model.trainable_variables:

@@ -112,7 +112,7 @@ def function_of(model: Mapping) -> Callable | None:
         return None
     if user_code.fingerprint(model["build"]) != model["code"]:
         raise user_code.UserCodeError(
-            f"model.build: {model['build']} has been changed since the study began; start it again"
+            f"model.build: {model['build']} changed after the study began; start it again"
         )
     return user_code.load(model["build"])
 

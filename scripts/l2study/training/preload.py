@@ -99,12 +99,12 @@ def request(program: str, arguments: list[str], kind: list) -> int | None:
             return None
         answer = connection.recv(4, socket.MSG_WAITALL)
     if len(answer) < 4:
-        raise ConnectionError("the preloaded process, in which this job ran, has been killed")
+        raise ConnectionError("the preloaded process in which this job ran was killed")
     status = os.waitstatus_to_exitcode(struct.unpack("!i", answer)[0])
     if status >= 0:
         return status
     if -status != signal.SIGABRT:  # before that one, C++ gives its reason
-        reason = ", perhaps for want of memory" if -status == signal.SIGKILL else ""
+        reason = ", perhaps because memory ran out" if -status == signal.SIGKILL else ""
         print(f"ended by {signal.Signals(-status).name}{reason}", file=sys.stderr)
     return 128 - status
 

@@ -88,12 +88,12 @@ def _ends_of(setup: Setup, results: str) -> list[str]:
 def words(design: Design, results: str) -> str:
     """Return in a sentence whether the range is wide enough, for the end of an invocation."""
     now, over = look(design, results)
-    again = "give the same command again."
+    again = "run the same command again."
     if not over or over[-1].lambdas != design.base.lambdas:
-        return f"This round, of lambdas up to {design.base.lambdas[-1]}, is not over: {again}"
+        return f"This round, with lambdas up to {design.base.lambdas[-1]}, is not finished: {again}"
     last = over[-1]
     if not last.ends:
-        return f"The range of lambdas is wide enough: up to {now[-1]}, the best is at no end."
+        return f"The range of lambdas, up to {now[-1]}, is wide enough: the best is inside."
     where = " and ".join(
         l2 if len(design.setups) == 1 else f"{l2} in the set-up {setup}"
         for l2, setup in last.ends.items()
@@ -101,4 +101,6 @@ def words(design: Design, results: str) -> str:
     at_end = f"The best lambda is at an end of the range, or may lie beyond it: {where}."
     if added := [l2 for l2 in now if l2 not in last.lambdas]:
         return f"{at_end} To train {' and '.join(added)} too, {again}"
-    return f"{at_end} The range is not extended further; set lambdas.from or lambdas.to for that."
+    return (
+        f"{at_end} The range is not extended further; to go on, change lambdas.from or lambdas.to."
+    )

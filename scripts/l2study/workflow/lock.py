@@ -54,8 +54,8 @@ def hold(path: str | os.PathLike, jobs: str | None = None) -> str | None:
         raise OwnedError(_worker(path)) from None
     except OSError as error:
         raise OwnedError(
-            f"{path}: cannot be locked ({error.strerror}): work in a folder of a file system that"
-            " has locks (flock), with --directory FOLDER"
+            f"{path}: cannot be locked ({error.strerror}): with --directory FOLDER, work on a file"
+            " system that supports locks (flock)"
         ) from None
     _held.append(work)
     last, ended = _record(path), 0
@@ -68,7 +68,7 @@ def hold(path: str | os.PathLike, jobs: str | None = None) -> str | None:
     since = datetime.now().isoformat(" ", timespec="seconds")
     record = {"host": _HOST, "process": os.getpid(), "since": since}
     _write(work, record | ({"jobs": jobs} if jobs else {}))
-    return f"{ended} jobs of a Snakemake that was killed have been cancelled" if ended else None
+    return f"cancelled {ended} Slurm jobs of a Snakemake that was killed" if ended else None
 
 
 def rest(path: str | os.PathLike) -> None:
@@ -99,7 +99,4 @@ def _record(path: str | os.PathLike) -> dict:
 def _worker(path: str | os.PathLike) -> str:
     record = _record(path)
     who = "process {process} on {host}, started {since}," if record else "another process"
-    return (
-        f"{who.format(**record)} is at work on this study and is left alone: "
-        "wait for it, or end it first"
-    )
+    return f"{who.format(**record)} is working on this study: wait for it, or stop it first"

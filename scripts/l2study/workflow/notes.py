@@ -60,6 +60,6 @@ def unnamed(study: Mapping) -> str | None:
     if name != default["study"] or all(study[part] == default[part] for part in _OF_RUNS):
         return None
     return (
-        f"this is not the study of config.yaml, but has its name: the results go to results/{name}."
-        f" For a folder of its own, give it a name: study: mine"
+        f"this study differs from config.yaml but has the same name, so its results go to"
+        f" results/{name}. For a folder of its own, give it another name, such as study: mine"
     )

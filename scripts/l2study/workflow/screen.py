@@ -105,14 +105,12 @@ class Screen(logging.Handler):
         self.close()
         failed = sorted(self.jobs.of(state="failed"), key=lambda job: job.log)
         if not failed:
-            return "Stopped. The same command goes on from here."
-        head = "failed; what is complete is kept, the same command tries the rest again."
+            return "Stopped. Run the same command again to continue."
+        head = "failed; what is complete is kept, and the same command tries the rest again."
         lines = [f"{len(failed)} {head}"]
         lines += [f"  {job.name}: {job.reason}\n    log: {job.log}" for job in failed]
         if self.jobs.of("train", "failed"):
-            lines.append(
-                "For a report without the runs that are missing: --config allow_missing=true"
-            )
+            lines.append("For a report without the missing runs: --config allow_missing=true")
         return "\n".join(lines)
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -176,7 +174,7 @@ class Screen(logging.Handler):
             return words
         left = estimate.training_left(self.jobs, self._runs, self._scale, time.monotonic())
         if left is None:
-            return f"{words}; the time left is known when one is done"
+            return f"{words}; the time left is known once one is done"
         return f"{words}; about {_time(left)} left"
 
     def _go_live(self) -> None:

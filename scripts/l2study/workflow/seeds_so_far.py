@@ -63,7 +63,7 @@ def words(design: Design, results: str) -> str:
     wanted = design.base.until
     needed, over = look(design, results)
     if not over:
-        return f"The first round, of {needed} seeds, is not over: give the same command again."
+        return f"The first round, of {needed} seeds, is not finished: run the same command again."
     last, measure = over[-1], MEASURES[wanted["measure"]]
     setup, l2 = last.widest
     at = f"lambda {l2}" if len(design.setups) == 1 else f"lambda {l2} of the set-up {setup}"
@@ -74,11 +74,11 @@ def words(design: Design, results: str) -> str:
 
     widest = (
         f"With {last.seeds} seeds, the widest interval of the {measure.label[0].lower()}"
-        f"{measure.label[1:]} is {width(half_width)} to either side, at {at}. Wanted:"
-        f" {width(wanted['half_width'])} or less."
+        f"{measure.label[1:]} is ±{width(half_width)}, at {at}. Wanted:"
+        f" ±{width(wanted['half_width'])} or less."
     )
     if half_width <= wanted["half_width"]:
         return widest
     if needed > last.seeds:
-        return f"{widest} That takes {needed} seeds: give the same command again."
-    return f"{widest} More seeds than these are not allowed (seeds.until.max_seeds)."
+        return f"{widest} This takes {needed} seeds: run the same command again."
+    return f"{widest} To allow more seeds, raise seeds.until.max_seeds."

@@ -29,8 +29,8 @@ def end(name: str, cancel: bool, seconds: float = 120) -> int:
     advice = f"wait for them, or end them with: scancel --name={name}"
     if not cancel:
         raise OrphansError(
-            f"{len(found)} jobs of another Snakemake, of which cannot be told whether it is alive, "
-            f"are in Slurm's queue and write this study's files: {advice}"
+            f"{len(found)} Slurm jobs of another Snakemake, which may still be running, write this"
+            f" study's files: {advice}"
         )
     subprocess.run(["scancel", f"--name={name}"], capture_output=True)
     deadline = time.monotonic() + seconds
@@ -52,14 +52,14 @@ def queued(name: str) -> list[str]:
     """
     if shutil.which("squeue") is None:
         raise OrphansError(
-            "a Snakemake was killed that had submitted jobs to Slurm, and there is no squeue here "
-            f"to see whether they still run: start where there is one (squeue --name={name})"
+            "a Snakemake that had submitted Slurm jobs was killed, and there is no squeue here to"
+            f" see whether they still run: start where there is one (squeue --name={name})"
         )
     command = ["squeue", "--noheader", "--format=%i", f"--name={name}"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         reason = " ".join(done.stderr.split())
-        raise OrphansError(f"Slurm does not say what is in its queue, try again later: {reason}")
+        raise OrphansError(f"squeue failed, try again later: {reason}")
     return done.stdout.split()
 
 

@@ -37,7 +37,7 @@ def _adapter(without: str, otherwise: object = None) -> Callable:
                 return function(*arguments)
             except Exception as error:
                 what = f"{type(error).__name__}: {error}"
-                print(f"This Snakemake is not as expected ({what}): {without}.", file=sys.stderr)
+                print(f"Unsupported Snakemake ({what}): {without}.", file=sys.stderr)
                 return otherwise
 
         return guarded
@@ -48,7 +48,7 @@ def _adapter(without: str, otherwise: object = None) -> Callable:
 # ---- the configuration
 
 
-@_adapter("jobs of a cluster check the configuration and the data again", otherwise=True)
+@_adapter("cluster jobs will check configuration and data again", otherwise=True)
 def is_main(workflow) -> bool:
     """Return whether this is the Snakemake that a person has started, not one within a job.
 
@@ -58,7 +58,7 @@ def is_main(workflow) -> bool:
     return workflow.is_main_process
 
 
-@_adapter("a key that a file has twice is not noticed, and its last value is taken")
+@_adapter("a key given twice will go unnoticed, and its last value will count")
 def config_files(workflow) -> list | None:
     """Return the files that the configuration has been read from, to read them more strictly.
 
@@ -67,7 +67,7 @@ def config_files(workflow) -> list | None:
     return workflow.configfiles
 
 
-@_adapter("numbers within a mapping or a list that --config gives are text, and may be refused")
+@_adapter("numbers in a mapping or list given with --config will be text, and may be refused")
 def read_command_line(workflow, config: dict) -> None:
     """Put what `--config` gives as a mapping or a list into `config`, with numbers and not texts.
 
@@ -81,7 +81,7 @@ def read_command_line(workflow, config: dict) -> None:
                 update_config(config, {key: yaml.safe_load(text)})
 
 
-@_adapter("the runs of several set-ups are trained in any order")
+@_adapter("the runs of several set-ups will be trained in any order")
 def orders_jobs(workflow) -> bool:
     """Return whether `priority:` of a rule may be a function of a job's wildcards.
 
@@ -108,7 +108,7 @@ def heed_quota(workflow) -> None:
 # ---- the screen
 
 
-@_adapter("the screen is Snakemake's")
+@_adapter("Snakemake's own output will be shown")
 def screen(workflow) -> tuple[logging.StreamHandler, bool] | None:
     """Return Snakemake's handler for the screen and whether to use colours, if we may replace it.
 
@@ -154,7 +154,7 @@ BEGUN = "The job has begun."
 """What the Snakemake within a job says first. Slurm's log of a job that never began lacks it."""
 
 
-@_adapter("in a job of several runs, a run that fails stops those after it")
+@_adapter("a run that fails will stop those after it in its job")
 def keep_going(workflow) -> None:
     """Let the Snakemake within a job of a cluster go on after a run that fails.
 
@@ -169,7 +169,7 @@ def keep_going(workflow) -> None:
     workflow.execute = execute_and_keep_going
 
 
-@_adapter("the runs of a job share its processor instead of taking turns")
+@_adapter("the runs of a job will share its processor instead of taking turns")
 def one_slot(workflow) -> None:
     """Let the runs of a job of a cluster take turns: each takes one slot, and the job has one.
 
@@ -193,7 +193,7 @@ def mend(workflow) -> None:
         repair(workflow)
 
 
-@_adapter("Snakemake is the busier, the more jobs have ended")
+@_adapter("scheduling will use more CPU as jobs finish")
 def look_again_when_needed(workflow) -> None:
     """Let Snakemake look for jobs to start when one has ended, and else once per interval.
 
@@ -271,7 +271,7 @@ def _slurm_executor(workflow) -> object | None:
     return executor if type(executor).__module__ == SLURM else None
 
 
-@_adapter("jobs that a killed Snakemake leaves in Slurm's queue are not found later")
+@_adapter("Slurm jobs that a killed Snakemake leaves behind will not be found")
 def name_of_jobs(workflow) -> str | None:
     """Return the name that all jobs of this Snakemake have in Slurm's queue; None without Slurm.
 
@@ -281,7 +281,7 @@ def name_of_jobs(workflow) -> str | None:
     return executor and executor.run_uuid
 
 
-@_adapter("the longer no job ends, the later an end is noticed")
+@_adapter("the end of a job may be noticed late")
 def ask_steadily(workflow) -> None:
     """Let Snakemake ask Slurm for its jobs in equal intervals, those that the profile sets.
 
@@ -293,7 +293,7 @@ def ask_steadily(workflow) -> None:
         executor.sleep = functools.partial(asyncio.sleep, seconds)
 
 
-@_adapter("a job that is cancelled or preempted may be waited for without end")
+@_adapter("Snakemake may wait forever for a job that is cancelled or preempted")
 def see_every_end(workflow) -> None:
     """Let the executor see that a job which was cancelled or preempted is over.
 
@@ -319,7 +319,7 @@ def plain_state(state: str) -> str:
     return "CANCELLED" if word == "PREEMPTED" else word
 
 
-@_adapter("a node that is bad, or a controller that is away, spends the tries of runs")
+@_adapter("bad nodes and an absent controller will use up the retries of runs")
 def spare_tries(workflow) -> None:
     """Submit a job again, and do not count it as failed, where the cluster failed and not a run.
 
@@ -380,14 +380,14 @@ class _SparedTries:
         self._goes[info.job] += 1
         self._excluded.add(node)
         what = "was lost with its node" if lost else "ended before it had begun"
-        return f"job {info.external_jobid} {what}, {node}: it goes elsewhere, and no job goes there"
+        return f"job {info.external_jobid} {what}, {node}: resubmitted; no more jobs go there"
 
     def _why_submit_again(self, said: str) -> str | None:
         if "Unable to contact slurm controller" in said:
             return "Slurm's controller does not answer: jobs wait until it does"
         if "node configuration is not available" in said and self._excluded != self._asked:
             self._excluded.intersection_update(self._asked)
-            return "no node is left for a job: nodes that seemed bad are tried again"
+            return "no node is left for a job: trying nodes again that seemed bad"
         return None
 
     def _say_refusal(self, info, said: str) -> None:

@@ -78,11 +78,11 @@ class Study:
             check_setups(design.setups)
             if design.base.until and not stands_alone:
                 raise ConfigError(
-                    "seeds.until: is not for a module; allowed: a count or a list of seeds"
+                    "seeds.until: does not work in a module; allowed: a count or a list of seeds"
                 )
             if design.base.extends and not stands_alone:
                 raise ConfigError(
-                    "lambdas.extend: is not for a module; allowed: a list, or a range without it"
+                    "lambdas.extend: does not work in a module; allowed: a range without it"
                 )
         except (ConfigError, DataError) as error:
             sys.exit(f"config: {error}")
@@ -394,10 +394,10 @@ def refuse_unknown_results(study: str) -> None:
     files = (path for path in Path("results", study).glob("*/**/*") if path.is_file())
     if not lock.path_of(study).exists() and any(files):
         sys.exit(
-            f"results/{study} is there, but .snakemake has no records of it. To keep the runs in it"
-            " that belong to this configuration, its data and this code: make adopt in place of"
-            " make study, or python scripts/adopt.py with the file of the configuration. To make"
-            f" it all again: delete results/{study}, or give the configuration another study name"
+            f"results/{study} exists, but .snakemake has no record of it. To keep its runs with"
+            " this configuration, data and code: make adopt before make study, or python"
+            " scripts/adopt.py with the file of the configuration. To start over: delete"
+            f" results/{study}, or give the configuration another study name"
         )
 
 
