@@ -13,6 +13,7 @@ import set_ups
 from aggregate import write_tables
 from l2study.core.config import check
 from l2study.core.files import read_table, write_table
+from l2study.report import answer
 from l2study.report.study import Study, read_captions, read_study
 from synthetic import made_tables, write_study
 from tiny import PROJECT
@@ -135,6 +136,13 @@ def shown(*claims, **options) -> Study:
         tables["best"] = tables["best"].assign(setup="base")
         SHOWN[key] = Study("made-up", setup.config, tables, _captions())
     return SHOWN[key]
+
+
+def said(study) -> str:
+    """Return all that the answer of a study says, in one text."""
+    found = answer.of(study)
+    states = [text for text, _ in found.state]
+    return " ".join([found.headline, *found.sentences, *found.choice, *states, *found.coverage])
 
 
 def write_page(folder, *contents):

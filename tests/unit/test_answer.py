@@ -2,16 +2,20 @@
 
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 from scipy import stats
 
 import reported
 from l2study.core.config import check
 from l2study.core.design import Setup
+from l2study.core.labels import l2_label
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds
 from l2study.report import answer
 from l2study.report.inputs import groups_of
+from l2study.report.study import Study
 from l2study.tables.study_tables import tables_of
+from reported import said
 from synthetic import HARMFUL, HELPFUL, NOTHING, Effects, ledger_of, made_study
 
 pytestmark = pytest.mark.slow  # makes the tables of many studies
@@ -67,24 +71,25 @@ class TestComparison:
         assert (compared.l2, compared.reference, compared.n) == (0.01, 0, 6)
         for one in compared.differences:
             mean, low, high = expected(study, one.measure)
-            assert (one.kind, one.seeds_alone) == ("lower", True)
+            assert one.kind == "lower"
             found = one.change.value, one.change.low, one.change.high
             assert found == pytest.approx((-mean, -high, -low))
+            signed = one.signed.value, one.signed.low, one.signed.high
+            assert signed == pytest.approx((mean, low, high))
 
     def test_intervals_for_other_images_are_wider(self):
         study = shown()
         for measure, one in by_measure(strongest(study)).items():
             mean, low, high = expected(study, measure)
             assert one.change.value == pytest.approx(-mean)
-            wider = one.change.low < -high and -low < one.change.high
-            assert wider != one.seeds_alone == (measure == "weight_norm")
+            assert one.change.low < -high and -low < one.change.high
 
     @pytest.mark.parametrize(
         ("effects", "kinds"),
         [
-            (Effects(), ["lower", "lower", "lower"]),
-            (HELPFUL, ["higher", "lower", "lower"]),
-            (HARMFUL, ["lower", "higher", "higher"]),
+            (Effects(), ["lower", "lower"]),
+            (HELPFUL, ["higher", "lower"]),
+            (HARMFUL, ["lower", "higher"]),
         ],
     )
     def test_directions(self, effects, kinds):
@@ -96,17 +101,11 @@ class TestComparison:
         assert {one.kind for one in compared.differences} <= {"unclear", "equivalent"}
 
     def test_equivalence_needs_a_margin(self):
-        compared = strongest(shown(effects=replace(NOTHING, spread=0.2)))
+        study = shown(effects=replace(NOTHING, spread=0.2))
+        compared = answer.comparison(study, 0.01, ["test_accuracy", "weight_norm"])
         found = {measure: (one.kind, one.margin) for measure, one in by_measure(compared).items()}
         assert found["test_accuracy"] == ("equivalent", "0.1 points")
         assert found["weight_norm"] == ("unclear", "")
-
-    def test_norms_are_given_where_they_are_those_of_the_pairs(self):
-        study = shown()
-        means = study.tables["means"].query("measure == 'weight_norm'").set_index("l2")["mean"]
-        assert strongest(study).norms == [f"{means[0.01]:.3g}", f"{means[0]:.3g}"]
-        assert strongest(shown(diverged={(0.01, 3): 2})).norms == []
-        assert answer.comparison(study, 0.01, answer.WORTH).norms == []
 
     @pytest.mark.parametrize(
         ("options", "compared"),
@@ -129,7 +128,7 @@ class TestComparison:
         options = {"seeds": [0, 1], "lambdas": [0, 0.01], "diverged": {(0, 0): 1}}
         study = shown(**options)
         assert {one.change.interval for one in strongest(study).differences} == {""}
-        assert "one seed, no interval" in " ".join(answer.text(study))
+        assert "one seed, no interval" in said(study)
 
 
 class TestChoice:
@@ -137,18 +136,18 @@ class TestChoice:
         study = shown(effects=NOTHING)
         rows = study.tables["choice"].query("metric == 'val_ce'").set_index(["rule", "scope"])
         seeds, wide = (rows.loc[("best", scope)] for scope in (SEEDS, SEEDS_AND_IMAGES))
+        found, alone = answer.choice(study), answer.choice(without_other_images(study))
         simplest = rows.loc[("one_standard_error", SEEDS_AND_IMAGES), "l2"]
-        found = answer.choice(study)
         assert found["l2"] == seeds["l2"] != simplest == found["simplest"]
-        assert (found["share"], found["share_images"]) == pytest.approx(
-            (seeds["share"], wide["share"]), abs=0.005
-        )
-        assert answer.choice(without_other_images(study))["share_images"] is None
+        assert (found["images_too"], alone["images_too"]) == (True, False)
+        for one, row in ((found, wide), (alone, seeds)):
+            assert one["share"] == pytest.approx(row["share"], abs=0.005)
+            assert one["picks"] == f"{l2_label(row['l2_low'])} to {l2_label(row['l2_high'])}"
 
     def test_the_reference_is_not_compared_with_itself(self):
         study = shown()
         assert answer.choice(study)["l2"] == 0
-        assert "compared with lambda 0, test cross-entropy" not in " ".join(answer.text(study))
+        assert answer.facts(study)["chosen"] is None
 
     def test_another_lambda_is_compared_with_the_reference(self):
         study = shown(diverged={(0, 2): 2})
@@ -159,15 +158,13 @@ class TestChoice:
         ends = sorted(abs(row[f"test_ce_{end}"]) for end in ("low", "high"))
         assert [change.low, change.high] == ends
         assert found.left_out.value == row["test_accuracy_left_out"]
-        assert "At lambda 0.0001, compared with lambda 0, test cross" in " ".join(
-            answer.text(study)
-        )
+        assert answer.facts(study)["chosen"].l2 == found.l2
 
     def test_where_every_lambda_has_a_diverged_run_none_is_chosen(self):
         diverged = {(0, 0): 1, (0.01, 1): 1}
         study = shown(seeds=[0, 1], lambdas=[0, 0.01], diverged=diverged)
         assert answer.choice(study)["l2"] is None
-        assert "Validation chooses no lambda" in " ".join(answer.text(study))
+        assert "chooses no lambda" in answer.of(study).headline
 
     def test_the_metric_of_the_study_leads(self):
         """Accuracy is best at 0.01, cross-entropy without L2."""
@@ -177,30 +174,35 @@ class TestChoice:
             found = answer.choice(study)
             assert (found["metric"], found["l2"]) == (choose_by, l2)
             assert (found["other"]["l2"], found["other"]["metric"] == choose_by) == (other, False)
-            assert found["other"]["side"] == ("higher" if choose_by == "val_ce" else "lower")
             (row,) = study.tables["best"].query("metric == @choose_by").to_dict("records")
-            assert found["other"]["change"].value == abs(row["other_difference"])
-            said = " ".join(answer.text(study))
-            assert f"Use lambda {l2}" in said and f"lambda {other:g} would be chosen" in said
-            assert [name for name, *_ in found["regret"]] == list(
-                dict.fromkeys([choose_by.replace("val", "test"), "test_accuracy"])
-            )
+            difference = found["other"]["difference"]
+            assert difference.kind == ("higher" if choose_by == "val_ce" else "lower")
+            assert difference.signed.value == row["other_difference"]
+            values = [one.value for one in found["regret"] or ()]
+            names = ("test_accuracy_regret", "test_accuracy_regret_one_seed")
+            assert values in ([], [row[name] for name in names])
 
-    def test_the_end_of_the_grid_is_named(self):
-        found = answer.choice(shown(effects=OVERFITTING))
+    def test_another_choice_that_is_not_clearly_different_has_no_difference(self):
+        row = pd.Series({"best_l2": 0.01, "other_l2": 0.1, "metric": "val_ce",
+                         "other_difference": 0.002, "other_low": -0.001, "other_high": 0.005,
+                         "metrics_differ": "no"})  # fmt: skip
+        assert answer.other_choice(row) == {
+            "l2": 0.1, "metric": "val_accuracy", "difference": None,
+        }  # fmt: skip
+        assert answer.other_choice(row.replace({0.1: 0.01})) is None
+
+    def test_the_end_of_the_grid_is_named_as_wrong(self):
+        study = shown(effects=OVERFITTING)
+        found = answer.choice(study)
         assert (found["grid"], found["end"], found["next_l2"]) == ("at the end", "largest", 0.1)
-        said = " ".join(answer.text(shown(effects=OVERFITTING)))
-        assert (
-            "It is the largest lambda tried, so a larger one may be better: add lambda 0.1." in said
-        )
+        (wrong,) = (text for text, wrong in answer.of(study).state if wrong)
+        assert "largest" in wrong and "add lambda 0.1" in wrong
         assert answer.choice(shown())["grid"] == "inside"
+        assert not any(wrong for _, wrong in answer.of(shown()).state)
 
-    def test_a_gain_that_hangs_on_the_choice_says_so(self):
+    def test_a_gain_that_hangs_on_the_choice_counts_it(self):
         study = shown(effects=NOTHING, diverged={(0, 2): 2})
-        picked = answer.own_best(study)["picked"]
-        assert answer.chosen(study).picked == picked > 1
-        said = " ".join(answer.text(study))
-        assert f"{picked} lambdas are each chosen in more than 2.5 % of the draws" in said
+        assert answer.chosen(study).picked == answer.own_best(study)["picked"] > 1
 
 
 class TestNegativeGap:
@@ -234,9 +236,7 @@ class TestNegativeGap:
         effects = Effects(generalisation=(0.018, 0.004))
         made = shown(effects=effects, lambdas=[0, 0.01])
         for study, sign in ((made, 0), (without_other_images(made), 1)):
-            found = answer.negative_gap(study)
-            assert found["signs"]["generalisation"] == sign
-            assert found["seeds_alone"] == (study is not made)
+            assert answer.negative_gap(study)["signs"]["generalisation"] == sign
 
     def test_there_may_be_none(self):
         assert answer.negative_gap(shown(effects=HELPFUL)) is None
@@ -253,7 +253,8 @@ class TestNegativeGap:
 )
 def test_coverage_depends_on_what_a_seed_changes(given, sources, runs, independent):
     config = check({"validation": {"split": "stratified"}} | given)
-    assert answer.coverage(Setup("base", {}, config, {}), images_too=True, data={}) == {
+    means = pd.DataFrame({"measure": ["val_ce"], "l2": [0.0], "scope": [SEEDS_AND_IMAGES]})
+    assert answer.coverage(Study("made-up", config, {"means": means}, {})) == {
         "images_too": True, "sources": sources, "runs": runs, "independent": independent,
         "groups": groups_of({}),
     }  # fmt: skip
@@ -261,31 +262,30 @@ def test_coverage_depends_on_what_a_seed_changes(given, sources, runs, independe
 
 class TestText:
     def test_all_runs_diverged(self):
-        (text,) = answer.text(shown(diverged={(l2, s): 1 for l2 in LAMBDAS for s in range(6)}))
-        assert "All runs diverged" in text
+        found = answer.of(shown(diverged={(l2, s): 1 for l2 in LAMBDAS for s in range(6)}))
+        assert "All runs diverged" in found.headline
+        assert (found.sentences, found.choice) == ([], [])
 
     def test_one_lambda_is_compared_with_nothing(self):
         study = shown(lambdas=[0])
-        first, last = answer.text(study)
-        runs = study.tables["runs"]
-        for number in (f"({len(runs)})", f"{100 * runs['gap_generalisation'].mean():.2f} points",
+        text, runs = said(study), study.tables["runs"]
+        for number in (f"{len(runs)} runs", f"{100 * runs['gap_generalisation'].mean():.2f} points",
                        f"{100 * runs['test_accuracy'].mean():.2f} %"):  # fmt: skip
-            assert number in first
-        assert last.startswith("Points are") and "Nats" not in last
+            assert number in text
 
     @pytest.mark.parametrize(
         ("options", "words"),
         [
-            ({"diverged": {(0, 2): 2}}, "among the lambdas without a diverged run. "),
+            ({"diverged": {(0, 2): 2}}, "without a diverged run"),
             ({"diverged": {(0.01, s): 2 for s in range(6)}}, "All runs at lambda 0.01 diverged."),
-            ({"lambdas": [0.0001, 0.01]}, "The reference, lambda 0, is not in the study."),
-            ({"seeds": [0, 1]}, "rests on 2 seeds and is a first look, no more."),
-            ({"confidence": 0.99}, "(99 % interval"),
+            ({"lambdas": [0.0001, 0.01]}, "lambda 0, is not in the study"),
+            ({"seeds": [0, 1]}, "With 2 seeds, this is a first look"),
+            ({"confidence": 0.99}, "99 % intervals"),
         ],
     )
     def test_what_is_unusual_is_said(self, options, words):
-        assert words in " ".join([*answer.text(shown(**options)), ""])
-        assert words not in " ".join(answer.text(shown()))
+        assert words in said(shown(**options))
+        assert words not in said(shown())
 
 
 @pytest.mark.parametrize(
@@ -306,5 +306,6 @@ def test_decay_that_hardly_acts_is_told(changes, left):
     setup = Setup.of(config | {"training": training} | changes)
     study = replace(shown(), config=setup.config, data={"counts": {"train": 995}})
     assert answer.decay_left(study) == (left and pytest.approx(left))
-    assert ("Decay alone leaves" in " ".join(answer.text(study))) == bool(left)
+    states = answer.of(study).state
+    assert any("Decay alone leaves" in text for text, wrong in states if wrong) == bool(left)
     assert answer.decay_left(replace(study, data={})) is None

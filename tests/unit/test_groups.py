@@ -303,20 +303,24 @@ def test_intervals_of_tables_are_for_other_groups(results):
     assert grouped.data["groups"] == {"counts": {"test": 7}} and "groups" not in plain.data
 
 
+def covered(study):
+    return " ".join(answer.of(study).coverage)
+
+
 def test_what_other_images_are_is_said(results):
     plain, grouped = (study for study, _ in results)
     for study, words in (
-        (plain, ["test images, taken as independent."]),
+        (plain, ["test images, taken as independent"]),
         (grouped, ["test images of other groups (7 groups here)", "validation images taken as"]),
     ):
-        said = answer.text(study)[-1], text_tables.scopes_sentence(study)
+        said = covered(study), text_tables.scopes_sentence(study)
         assert all(word in text for text in said for word in words)
-    assert "Fewer than 10 groups say little about others" in answer.text(grouped)[-1]
+    assert "Fewer than 10 groups say little about others" in covered(grouped)
 
 
 def test_groups_that_were_trained_on_are_named(results):
     data = {"groups": {"counts": {"val": 12, "test": 25}, "also_trained": {"val": 0, "test": 3}}}
-    said = answer.text(dataclasses.replace(results[0][0], data=data))[-1]
+    said = covered(dataclasses.replace(results[0][0], data=data))
     assert "of other groups (12 groups of validation and 25 groups of test images here)" in said
     assert "Of the 25 groups of test images, 3 have training images too." in said
     assert "12 groups of validation images," not in said and "Fewer than" not in said

@@ -409,9 +409,7 @@ def test_a_whole_study_is_written_as_described_and_reported(tmp_path):
     study = read_study(config, tmp_path, CAPTIONS)
     for name in ("gap", "contrasts", "choice", "means", "claims"):
         assert set(study.tables[name]["scope"].dropna()) == {SEEDS, SEEDS_AND_IMAGES}, name
-    text = summary.summary(study)
-    assert answer.text(study)[-1] in text
-    assert text_tables.scopes_sentence(study) in text
+    assert " ".join(answer.of(study).coverage) in summary.summary(study)
 
 
 def test_more_seeds_make_the_part_of_the_images_no_smaller(made):
@@ -437,9 +435,9 @@ class TestReport:
         return Study("made-up", setup.config, tables, {})
 
     def test_the_answer_says_what_its_intervals_are_for(self, study):
-        text = " ".join(answer.text(study))
-        assert "on these images" not in text
-        assert "if the validation images are drawn again, too" in text
+        found = answer.of(study)
+        assert "other validation and test images" in found.coverage[0]
+        assert found.facts["choice"]["images_too"]
         row = answer.comparison(study, 0.01, answer.EFFECTS).differences[0]
         contrasts = widest(study.tables["contrasts"], ["measure", "l2"])
         wide = contrasts.set_index(["measure", "l2"]).loc[("test_accuracy", 0.01)]

@@ -121,5 +121,5 @@ def test_rounds_and_tables_say_the_same(tmp_path, effects, random_state, over_se
     now, _ = lambdas_so_far.look(design, str(tmp_path))
     added = set(map(float, now)) - {0, 1e-4, 1e-3, 1e-2}
     assert added == set(own.loc[["seeds and images"], "next_l2"].dropna())
-    said = " ".join(answer.text(read_results(tmp_path)))
+    said = str(answer.of(read_results(tmp_path)).state)
     assert ("to train lambda 0.1 too, run the same command again." in said) == bool(added)

@@ -181,13 +181,35 @@ def test_interactions_are_counted_at_the_best_lambda_of_the_base(one_at_a_time):
     assert facts["incomparable"] == ["optimizer~sgd"]
 
 
-def test_advice_names_the_best_lambda_of_the_base_and_counts_those_of_the_others(full):
+def test_advice_counts_the_best_lambdas_and_what_they_are_worth(full):
     best = full.tables["best"].copy()
     best["best_l2"] = [0.01] + [0.001] * 4 + [0.0] * (len(best) - 6) + [np.nan]
-    study = dataclasses.replace(full, tables=full.tables | {"best": best})
-    text = setups_text.advice(study)
-    assert "Use lambda 0.01 in the base" in text
-    assert f"0 in {len(best) - 6}, 0.001 in 4 and 0.01 in 1." in text
+    facts = setups_text.facts(dataclasses.replace(full, tables=full.tables | {"best": best}))
+    assert facts["base"] == 0.01
+    assert facts["chosen"] == {"0": len(best) - 6, "0.001": 4, "0.01": 1}
+    known = best.dropna(subset="best_l2")
+    gains = 100 * known["test_accuracy_difference"]
+    found = [float(text.replace("−", "-")) for text in facts["gains"]]
+    assert found == pytest.approx([gains.min(), gains.max()], abs=0.005)
+    assert facts["clear"] == (known["test_accuracy_low"] > 0).sum()
+
+
+def test_a_lambda_that_a_next_round_trains_takes_the_same_command(full):
+    best = full.tables["best"].copy()
+    assert [wrong for _, wrong in setups_text.answer(full).state] == [False, False]
+    best.loc[[1, 2], ["grid", "next_l2"]] = ["at the end", 0.1]
+    narrow = dataclasses.replace(full, tables=full.tables | {"best": best})
+    assert [name for name, _ in setups_text.facts(narrow)["ends"]["at the end"]] == [
+        words(name) for name in best.loc[[1, 2], "setup"]
+    ]
+    (alone,) = (text for text, wrong in setups_text.answer(narrow).state if wrong)
+    rounds = {"from": 1e-3, "to": 0.1, "per_decade": 1, "now": ["0", "0.001", "0.01"]}
+    setups = [
+        dataclasses.replace(one, config=one.config | {"lambdas": rounds}) for one in full.setups
+    ]
+    extended = dataclasses.replace(narrow, setups=setups)
+    (again,) = (text for text, wrong in setups_text.answer(extended).state if wrong)
+    assert "same command again" in again and "same command again" not in alone
 
 
 # --- tables ---------------------------------------------------------------------------------------

@@ -32,8 +32,22 @@ def as_given(scale: float = 1.0) -> Form:
     return lambda value: MISSING if math.isnan(value) else minus(f"{scale * value:g}")
 
 
-def form_of(measure: Measure) -> Form:
-    """Return how a measure is written: points with two decimals, all else with three digits."""
+MOST_DECIMALS = 4
+"""A number has no more decimals than this, however narrow its interval is; in percent or points,
+half as many."""
+
+
+def form_of(measure: Measure, half_width: float = math.nan) -> Form:
+    """Return how a measure is written: with the decimals that its interval justifies.
+
+    The half width of the interval, in the measure's own unit, keeps two significant digits. Where
+    there is none, points have two decimals and all else has three digits.
+    """
+    shown = measure.scale * half_width
+    if math.isfinite(shown) and shown > 0:
+        most = MOST_DECIMALS // 2 if measure.scale == 100 else MOST_DECIMALS
+        decimals = 1 - math.floor(math.log10(shown))
+        return fixed(min(max(decimals, 0), most), measure.scale)
     return fixed(2, 100) if measure.scale == 100 else rounded(3, measure.scale)
 
 

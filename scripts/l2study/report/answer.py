@@ -1,7 +1,7 @@
-"""The answer that leads page and summary: what regularisation did here.
+"""The answer that leads page and summary: which lambda to use, and what L2 did here.
 
-The facts come from the tables, and the text answer.txt.j2 chooses its sentences by them. So it
-stays true whatever the numbers are.
+The facts come from the tables, and the texts headline, answer, choice, state and coverage in
+reports/page choose their sentences by them. So they stay true whatever the numbers are.
 """
 
 import math
@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from l2study.core.choose_by import on_test, other_metric
-from l2study.core.design import Setup
 from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
-from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES
-from l2study.core.wording import fixed, form_of, possible
+from l2study.core.scope_rows import SEEDS_AND_IMAGES
+from l2study.core.wording import form_of, interval, lambda_text, possible
+from l2study.report import provenance
 from l2study.report.dose_text import as_good
 from l2study.report.inputs import groups_of
 from l2study.report.study import Study
@@ -27,7 +27,7 @@ BEHIND = 0.05
 warns of it."""
 
 FEW_SEEDS = 5
-"""Below this many pairs of runs the answer says that it is a first look."""
+"""Below this many runs of a lambda the answer says that it is a first look."""
 
 MOST_LEFT = math.exp(-1)
 """Share of a weight that decay leaves by itself, above which the answer warns of it. Decay then has
@@ -37,7 +37,7 @@ a time scale longer than the run, and does not forget the first steps (Wang and 
 WORTH = ("test_accuracy", "test_ce")
 """What the lambda that validation chooses is compared in with the reference."""
 
-EFFECTS = ("test_accuracy", "gap_generalisation", "weight_norm")
+EFFECTS = ("test_accuracy", "gap_generalisation")
 """What the strongest regularisation is compared in."""
 
 PARTS = ("reported", "lag", "split", "generalisation")
@@ -52,23 +52,22 @@ class Difference:
     """By how much a measure differs between two lambdas.
 
     `kind` says what is shown of it: that it is "lower" or "higher", that it is less than `margin`
-    ("equivalent"), or neither ("unclear"). Where it is lower or higher, `change` is its size.
-    `seeds_alone` says that the interval is on the images of the study.
+    ("equivalent"), or neither ("unclear"). Where it is lower or higher, `change` is its size;
+    `signed` has its sign.
     """
 
     measure: str
     kind: str
     change: Number
     margin: str
-    seeds_alone: bool
+    signed: Number
 
 
 @dataclass(frozen=True)
 class Comparison:
     """A lambda compared with the reference, or what stands for it, by `n` pairs of runs.
 
-    `norms` are the mean norms of the weights at both, where they are means of these pairs. Of a
-    lambda that was chosen, intervals count that by `picked` lambdas, and `left_out` is the
+    Of a lambda that was chosen, intervals count that by `picked` lambdas, and `left_out` is the
     difference in test accuracy with each seed left out of the choice in turn.
     """
 
@@ -76,56 +75,95 @@ class Comparison:
     reference: float
     n: int
     differences: list[Difference]
-    norms: list[str]
     picked: int = 1
     left_out: Number | None = None
 
 
-def text(study: Study) -> list[str]:
-    """Return the answer as a few paragraphs of a few sentences.
+@dataclass(frozen=True)
+class Answer:
+    """What page and summary say first.
 
-    First which lambda to use, because of what. Then how sure that is, and what the strongest
-    regularisation did. Then, where a reported gap is negative, what it is made of. Last, the units,
-    and what the intervals cover.
+    `headline` is one sentence and `sentences` are what else there is to know; `choice` says how
+    sure the choice of lambda is. `state` says of runs, model and grid what they are, and whether
+    something is wrong with them; `coverage` what brackets and units mean. `facts` has the numbers.
     """
-    runs = study.tables["runs"]
+
+    headline: str
+    sentences: list[str]
+    choice: list[str]
+    state: list[tuple[str, bool]]
+    coverage: list[str]
+    facts: dict
+
+
+def of(study: Study) -> Answer:
+    """Return the answer of a study."""
+    found = facts(study)
+
+    def said(name: str) -> list[str]:
+        return paragraphs(name, **found)
+
+    return Answer(
+        said("headline")[0], said("answer"), said("choice"), state(study, found),
+        said("coverage"), found,
+    )  # fmt: skip
+
+
+def state(study: Study, found: Mapping) -> list[tuple[str, bool]]:
+    """Return what there is to say of runs, decay and grid, and of each whether it is wrong."""
+    wrong = {
+        "runs": provenance.is_incomplete(study),
+        "decay": True,
+        "grid": (found["choice"] or {}).get("grid") != "inside",
+    }
+    parts = ((part, paragraphs("state", part=part, **found)) for part in wrong)
+    return [(" ".join(texts), wrong[part]) for part, texts in parts if texts]
+
+
+def facts(study: Study) -> dict:
+    """Return what the texts of the answer choose their sentences by.
+
+    `completed` are the lambdas with a completed run. Of one alone, `only` has means; of more,
+    `choice` is which lambda validation chooses, `chosen` and `strongest` compare that and the
+    strongest regularisation with the reference, and `at_choice` has means at the chosen lambda.
+    """
+    runs, design = study.tables["runs"], study.design
     completed = sorted(set(runs.loc[runs["status"] == "completed", "l2"]))
-    if not completed:
-        return paragraphs("answer", completed=[])
-    images_too = bool((study.shown["means"]["scope"] == SEEDS_AND_IMAGES).any())
-    facts = {
+    found = {
         "completed": completed,
         "lost": sorted(set(runs["l2"]) - set(completed)),
-        "negative": negative_gap(study),
-        "averages_behind": averages_behind(study),
-        "decay_left": decay_left(study),
-        "level": study.design.confidence,
-        "coverage": coverage(study.design, images_too, study.data),
-    }
+        "diverged": (runs["status"] == "diverged").any(),
+        "negative": None, "averages_behind": None, "decay_left": decay_left(study), "only": None,
+        "choice": None, "chosen": None, "strongest": None, "at_choice": None,
+        "absent_reference": None if design.reference in set(runs["l2"]) else design.reference,
+        "runs": provenance.runs_sentence(study),
+        "few": few(study),
+        "level": design.confidence,
+        "coverage": coverage(study),
+    }  # fmt: skip
+    if not completed:
+        return found
+    found |= {"negative": negative_gap(study), "averages_behind": averages_behind(study)}
+    shown = ("test_accuracy", "gap_reported", "gap_generalisation")
     if len(completed) == 1:
-        measures = ("gap_generalisation", "weight_norm", "test_accuracy")
-        own = runs[runs["seed"].isin(study.design.independent_seeds)]
-        return paragraphs(
-            "answer",
-            **facts,
-            only={name: mean(study, name, completed[0]) for name in measures},
-            only_n=(own["status"] == "completed").sum(),
-        )
+        return found | {"only": {name: mean(study, name, completed[0]) for name in shown}}
     base, extreme = compared(study)
-    best, reference = choice(study), study.design.reference
-    is_extreme = best["l2"] == extreme
-    effects = [m for m in EFFECTS if not (is_extreme and m in WORTH)]
-    strongest = comparison(study, extreme, effects)
-    return paragraphs(
-        "answer",
-        **facts,
-        choice=best,
-        diverged=(runs["status"] == "diverged").any(),
-        chosen=None if best["l2"] in (None, base) else chosen(study),
-        strongest=strongest,
-        few=min(strongest.n, len(study.design.independent_seeds)) < FEW_SEEDS,
-        absent_reference=None if reference in set(runs["l2"]) else reference,
-    )
+    best = choice(study)
+    l2 = best["l2"]
+    effects = [m for m in EFFECTS if l2 != extreme or m not in WORTH]
+    return found | {
+        "choice": best,
+        "chosen": None if l2 in (None, base) else chosen(study),
+        "strongest": comparison(study, extreme, effects),
+        "at_choice": None if l2 is None else {name: mean(study, name, l2) for name in shown},
+    }
+
+
+def few(study: Study) -> int | None:
+    """Return how many independent runs the lambda with the fewest has, where these are few."""
+    runs = study.tables["runs"].query("status == 'completed'")
+    own = runs[runs["seed"].isin(study.design.independent_seeds)].groupby("l2").size()
+    return int(own.min()) if len(own) and own.min() < FEW_SEEDS else None
 
 
 def own_best(study: Study) -> pd.Series:
@@ -136,26 +174,26 @@ def own_best(study: Study) -> pd.Series:
 def choice(study: Study) -> dict:
     """Return which lambda validation chooses as `l2`, None if none, and how good that choice is.
 
-    `share` of the samples of the seeds choose the same one, and `share_images` if the validation
-    images are drawn again too; None where that is not known. `simplest` is a larger lambda that is
-    nearly as good, or None. `grid` says whether the best is inside the grid, at its `end`, which is
-    "largest" or "smallest", or may lie beyond it, and `next_l2` is the lambda to add, which a next
-    round does if `in_rounds`. `as_good` is the range of lambdas that are as good, where the curve
-    over lambda holds. `other` is what the other metric chooses, where that is clearly another test
-    accuracy. `regret` is by how much such a choice falls short of the best, and by how much that of
-    one seed does.
+    `share` of the samples of the seeds choose the same one, of seeds and validation images if
+    `images_too`, and most choose one of `picks`; None where that is not known. `simplest` is a
+    larger lambda that is nearly as good, or None. `grid` says whether the best is inside the grid,
+    at its `end`, which is "largest" or "smallest", or may lie beyond it, and `next_l2` is the
+    lambda to add, which a next round does if `in_rounds`. `as_good` is the range of lambdas that
+    are as good, where the curve over lambda holds. `other` is what the other metric chooses.
+    `regret` is by how much such a choice falls short of the best, and by how much that of one seed
+    does.
     """
-    chosen = study.over_seeds["choice"].query("configured == 'yes'").set_index("rule")
     wide = study.shown["choice"].query("configured == 'yes'").set_index("rule")
     best, row = wide.loc["best"], own_best(study)
     simplest = wide.loc["one_standard_error", "l2"]
-    share, with_images = chosen.loc["best", "share"], best["scope"] == SEEDS_AND_IMAGES
+    picks = interval(best["l2_low"], best["l2_high"], lambda_text)
     further = None if pd.isna(best["next_l2"]) else best["next_l2"]
     return {
         "l2": None if pd.isna(best["l2"]) else best["l2"],
         "metric": best["metric"],
-        "share": None if pd.isna(share) else round(share, 2),
-        "share_images": round(best["share"], 2) if with_images else None,
+        "share": None if pd.isna(best["share"]) else round(best["share"], 2),
+        "images_too": best["scope"] == SEEDS_AND_IMAGES,
+        "picks": None if best["l2_low"] == best["l2_high"] or pd.isna(best["l2_low"]) else picks,
         "simplest": None if pd.isna(simplest) or simplest == best["l2"] else simplest,
         "grid": None if pd.isna(best["grid"]) else best["grid"],
         "end": "largest" if best["next_l2"] > best["l2"] else "smallest",
@@ -168,37 +206,33 @@ def choice(study: Study) -> dict:
 
 
 def other_choice(row: pd.Series) -> dict | None:
-    """Return what the other metric chooses, from a row of `best`; None unless they differ clearly.
+    """Return what the other metric chooses, from a row of `best`; None if that is the same lambda.
 
-    `side` says that its test accuracy is "higher" or "lower", by `change`.
+    `difference` is what its test accuracy differs by, None if it does not differ clearly.
     """
-    if row["metrics_differ"] != "yes":
+    if pd.isna(row["other_l2"]) or row["other_l2"] == row["best_l2"]:
         return None
-    value, low, high = (row[f"other_{name}"] for name in ("difference", "low", "high"))
-    side = "higher" if value > 0 else "lower"
-    ends = (low, high) if value > 0 else (-high, -low)
-    change = Number(abs(value), form_of(MEASURES["test_accuracy"]), *ends, "points")
-    return {"l2": row["other_l2"], "metric": other_metric(row["metric"]), "side": side,
-            "change": change}  # fmt: skip
+    ends = {name: row[f"other_{name}"] for name in ("low", "high")}
+    own = pd.Series(ends | {"measure": "test_accuracy", "mean_difference": row["other_difference"]})
+    clear = row["metrics_differ"] == "yes"
+    return {
+        "l2": row["other_l2"],
+        "metric": other_metric(row["metric"]),
+        "difference": shown_difference(own, equivalent=False) if clear else None,
+    }
 
 
-def regret(row: pd.Series) -> list[tuple[str, Number, Number]]:
-    """Return the expected regret in each measure: its name, with all seeds, and with one seed.
+def regret(row: pd.Series) -> tuple[Number, Number] | None:
+    """Return the expected regret in test accuracy, with all seeds and with one; None if unknown.
 
-    In the measure that is chosen by, and in test accuracy. Nothing where it is not known, or 0.
+    It is also None where it is too small to be seen.
     """
-    if pd.isna(row["test_accuracy_regret"]):
-        return []
-    found = []
-    for measure in dict.fromkeys([on_test(row["metric"]), "test_accuracy"]):
-        about = MEASURES[measure]
-        values = (max(row[f"{measure}_{name}"], 0.0) for name in ("regret", "regret_one_seed"))
-        form = fixed(2, 100) if about.scale == 100 else fixed(4)
-        found.append((measure, *(Number(value, form, unit=about.unit) for value in values)))
-    lost = any(
-        one.text != Number(0, one.form, unit=one.unit).text for _, *both in found for one in both
-    )
-    return found if lost else []
+    values = [row["test_accuracy_regret"], row["test_accuracy_regret_one_seed"]]
+    both = [
+        Number(max(value, 0), form_of(MEASURES["test_accuracy"]), unit="points") for value in values
+    ]
+    seen = any(float(one.form(one.value)) for one in both if not pd.isna(one.value))
+    return tuple(both) if seen else None
 
 
 def chosen(study: Study) -> Comparison:
@@ -210,18 +244,15 @@ def chosen(study: Study) -> Comparison:
     found = comparison(study, row["best_l2"], WORTH)
     counted = []
     for measure in sorted(WORTH, key=lambda measure: measure != first):
-        one = next(one for one in found.differences if one.measure == measure)
         ends = {end: row[f"{measure}_{end}"] for end in ("low", "high")}
-        ends |= {"scope": SEEDS if one.seeds_alone else SEEDS_AND_IMAGES}
         ends |= {"mean_difference": row[f"{measure}_difference"], "measure": measure}
         own = pd.Series(ends)
         within = MEASURES[measure].margin or 0
         counted.append(shown_difference(own, -within < own["low"] and own["high"] < within))
-    form, value = form_of(MEASURES["test_accuracy"]), row["test_accuracy_left_out"]
+    value = row["test_accuracy_left_out"]
+    form = next(one.signed.form for one in counted if one.measure == "test_accuracy")
     left_out = None if pd.isna(value) else Number(value, form, unit="points")
-    return replace(
-        found, differences=counted, picked=int(row["picked"]), left_out=left_out, norms=[]
-    )
+    return replace(found, differences=counted, picked=int(row["picked"]), left_out=left_out)
 
 
 def compared(study: Study) -> tuple[float, float]:
@@ -242,51 +273,43 @@ def comparison(study: Study, l2: float, measures: Sequence[str]) -> Comparison:
         "measure", drop=False
     )
     base, n = rows[["reference_l2", "n"]].iloc[0]
-    norms = study.shown["means"].query("measure == 'weight_norm'").set_index("l2").loc[[l2, base]]
-    # Where a run diverged, the means are not those of the pairs.
-    of_pairs = "weight_norm" in measures and (norms["n"] == n).all()
-    return Comparison(
-        l2,
-        base,
-        int(n),
-        [difference(rows.loc[name], 1 - study.design.confidence) for name in measures],
-        list(map(form_of(MEASURES["weight_norm"]), norms["mean"])) if of_pairs else [],
-    )
-
-
-def difference(row: pd.Series, level: float) -> Difference:
-    """Return what a row of contrasts shows; `level` is that of the test of equivalence."""
-    return shown_difference(row, row["p_equivalent"] < level)
+    level = 1 - study.design.confidence
+    shown = [
+        shown_difference(rows.loc[name], rows.loc[name, "p_equivalent"] < level)
+        for name in measures
+    ]
+    return Comparison(l2, base, int(n), shown)
 
 
 def shown_difference(row: pd.Series, equivalent: bool) -> Difference:
     """Return what a difference with its interval shows.
 
     Args:
-        row: has measure, mean_difference, low, high and scope.
+        row: has measure, mean_difference, low and high.
         equivalent: whether it is shown to be within the margin of the measure.
     """
     measure = MEASURES[row["measure"]]
     value, low, high = row["mean_difference"], row["low"], row["high"]
-    margin = ""
+    form, margin = form_of(measure, (high - low) / 2), ""
+    signed = change = Number(value, form, low, high, measure.unit)
     if equivalent:
         kind, margin = "equivalent", f"{measure.scale * measure.margin:g} {measure.unit}"
     elif low <= 0 <= high:
         kind = "unclear"
     else:
         kind = "lower" if value < 0 else "higher"
-        value, (low, high) = abs(value), sorted((abs(low), abs(high)))
-    change = Number(value, form_of(measure), low, high, measure.unit)
-    return Difference(row["measure"], kind, change, margin, row["scope"] == SEEDS)
+        ends = sorted((abs(low), abs(high)))
+        change = Number(abs(value), form, *ends, measure.unit)
+    return Difference(row["measure"], kind, change, margin, signed)
 
 
 def mean(study: Study, measure: str, l2: float) -> Number:
     """Return the mean of a measure at a lambda, in its unit."""
     rows = study.shown["means"]
     (row,) = rows[(rows["measure"] == measure) & (rows["l2"] == l2)].to_dict("records")
-    ends = possible(measure, row["low"], row["high"])
+    form = form_of(MEASURES[measure], (row["high"] - row["low"]) / 2)
     unit = "%" if measure == "test_accuracy" else MEASURES[measure].unit
-    return Number(row["mean"], form_of(MEASURES[measure]), *ends, unit)
+    return Number(row["mean"], form, *possible(measure, row["low"], row["high"]), unit)
 
 
 def decay_left(study: Study) -> float | None:
@@ -330,13 +353,7 @@ def negative_gap(study: Study) -> dict | None:
     l2 = negative["mean"].idxmin()
     lag = LAG if "gap_lag_mode" in set(means["measure"]) else ()
     parts = {kind: mean(study, f"gap_{kind}", l2) for kind in (*PARTS, *lag)}
-    scope = means.set_index(["measure", "l2"])["scope"]["gap_generalisation", l2]
-    return {
-        "l2": l2,
-        "parts": parts,
-        "signs": {kind: sign(part) for kind, part in parts.items()},
-        "seeds_alone": scope == SEEDS,
-    }
+    return {"l2": l2, "parts": parts, "signs": {kind: sign(part) for kind, part in parts.items()}}
 
 
 def sign(number: Number) -> int:
@@ -344,14 +361,12 @@ def sign(number: Number) -> int:
     return -1 if number.high < 0 else 1 if number.low > 0 else 0
 
 
-def coverage(design: Setup, images_too: bool, data: Mapping) -> dict:
-    """Return what the intervals cover; `images_too` says that some are for other images.
-
-    `data` is the manifest of the prepared data.
-    """
+def coverage(study: Study) -> dict:
+    """Return what the intervals cover; `images_too` says that some are for other images."""
+    design = study.design
     return {
-        "groups": groups_of(data),
-        "images_too": images_too,
+        "groups": groups_of(study.data),
+        "images_too": bool((study.shown["means"]["scope"] == SEEDS_AND_IMAGES).any()),
         "sources": design.differing,
         "runs": design.seed_count if design.is_crossed else None,
         "independent": len(design.independent_seeds),

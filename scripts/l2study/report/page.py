@@ -34,19 +34,16 @@ from l2study.report import (
     variance_text,
 )
 from l2study.report.study import Study
-from l2study.report.summary import QUESTION
 from l2study.report.table_cells import Rows
 from l2study.report.templates import part, slug
 
 
 def header(study: Study) -> HTML:
-    """Return the page's heading: the study's name and the question, and links to other set-ups."""
+    """Return the page's heading: the study's name, and links to other set-ups."""
     several = len(study.setups) > 1
     return _shown(
         "header",
         title=study.title,
-        question=QUESTION,
-        folder=f"results/{study.config['study']}{place(study.setup)}",
         base=several and navigation.page_link(study, BASE, BASE),
         groups=navigation.groups(study),
         is_base=study.setup == BASE,
@@ -59,8 +56,7 @@ def overview(study: Study, folder: str | Path = "") -> HTML | None:
         return None
     return _shown(
         "overview",
-        advice=setups_text.advice(study),
-        texts=setups_text.overview(study),
+        answer=setups_text.answer(study),
         claims=setups_text.claim_sentences(study),
         verdicts=setups_text.map_table(study),
         best=setups_text.best_table(study),
@@ -69,10 +65,8 @@ def overview(study: Study, folder: str | Path = "") -> HTML | None:
 
 
 def answer(study: Study) -> HTML:
-    """Return the answer in a few sentences, and how many runs it rests on."""
-    lost = (study.tables["runs"]["status"] == "diverged").any() or provenance.missing(study)
-    runs = provenance.runs_sentence(study)
-    return _shown("answer", texts=answering.text(study), runs=runs, lost=lost)
+    """Return the answer: in one sentence, what else there is to know, and how sure it is."""
+    return _shown("answer", answering.of(study))
 
 
 def table(rows: Rows, about: str, kind: str = "cards", note: str = "") -> HTML:
@@ -109,12 +103,13 @@ def runs(study: Study) -> HTML:
 
 
 def setup(study: Study) -> HTML:
-    """Return the set-up of the study and what it was run with."""
+    """Return the set-up of the study, what it was run with, and where this page was made."""
     return _shown(
         "setup",
         provenance.setup(study),
         provenance.versions(study),
         provenance.report_versions(),
+        f"results/{study.config['study']}{place(study.setup)}",
     )
 
 

@@ -9,8 +9,8 @@ from l2study.report.study import Study
 from l2study.report.table_cells import Number, Rows
 from l2study.report.templates import paragraphs
 
-PACKAGES = ("numpy", "pandas", "scipy", "matplotlib", "seaborn")
-"""The packages, beyond those of training, whose versions tables and figures depend on."""
+PACKAGES = ("NumPy", "pandas", "SciPy")
+"""The packages whose versions the tables depend on."""
 
 PLAIN = ("InputLayer", "Functional", "Sequential")
 """Layers that are not named, since they do nothing but hold others."""
@@ -26,20 +26,20 @@ COSTS = {
 }
 
 
-def setup(study: Study) -> Rows:
-    """Return the set-up of the study, a row for everything that was set."""
-    entries = paragraphs(
+def setup(study: Study) -> list[str]:
+    """Return the set-up of the study, a few lines on what was set."""
+    return paragraphs(
         "what_was_set",
         config=study.config,
         data=study.data,
         built=study.model,
         layers=[one["class"] for one in study.model.get("layers", []) if one["class"] not in PLAIN],
         values=[minus(f"{value:g}") for value in study.data.get("values", [])],
-        epochs=study.design.epochs,
-        seeds=study.design.seeds if not study.design.is_crossed else None,
+        every_epoch=len(study.design.epochs) == study.config["training"]["epochs"] + 1,
+        evaluations=len(study.design.epochs),
+        seeds=None if study.design.is_crossed else seed_list(study.design.seeds),
         changed=[WORDS[source] for source in study.design.differing],
     )
-    return [dict(zip(("What", "Value"), entry.split(": ", 1), strict=True)) for entry in entries]
 
 
 def versions(study: Study) -> Rows:
@@ -57,6 +57,15 @@ def _plain(value: object) -> str:
     """Return an entry of an environment as text: a list joined, device names without their path."""
     entries = value if isinstance(value, list) else [value]
     return ", ".join(str(entry).removeprefix("/physical_device:") for entry in entries)
+
+
+def versions_line(study: Study) -> str:
+    """Return the versions of what trained the runs, and of what made the tables, in one line."""
+    kinds = ("Python", "TensorFlow", "Keras", "NumPy")
+    trained = dict.fromkeys(
+        ", ".join(f"{kind} {row[kind]}" for kind in kinds if kind in row) for row in versions(study)
+    )
+    return "; ".join([*filter(None, trained), f"tables with {report_versions()}"])
 
 
 def report_versions() -> str:
@@ -87,6 +96,11 @@ def missing(study: Study) -> str:
         if seeds:
             lines.append(f"lambda {l2} {seed_list(seeds)}")
     return "; ".join(lines)
+
+
+def is_incomplete(study: Study) -> bool:
+    """Return whether a run diverged or is missing."""
+    return (study.tables["runs"]["status"] == "diverged").any() or bool(missing(study))
 
 
 def runs_sentence(study: Study) -> str:

@@ -11,8 +11,9 @@ from l2study.core.lambda_grid import AT_END, BEYOND
 from l2study.core.measures import MEASURES
 from l2study.core.paths import BASE
 from l2study.core.wording import MISSING, fixed, interval, lambda_text, rounded
+from l2study.report.answer import Answer
 from l2study.report.navigation import has_page, path_to
-from l2study.report.setup_names import close, in_order, words
+from l2study.report.setup_names import COUNTS, close, in_order, words
 from l2study.report.study import Study
 from l2study.report.table_cells import Cell, Link, Number, Rows, Verdict, Words
 from l2study.report.templates import paragraphs
@@ -28,33 +29,57 @@ def has_overview(study: Study) -> bool:
 # --- sentences ------------------------------------------------------------------------------------
 
 
-def advice(study: Study) -> str:
-    """Return which lambda to use in the base, because of what, and which is the best elsewhere.
-
-    Also where the grid is too narrow, and where the other metric chooses clearly otherwise.
-    """
-    best = study.best.set_index("setup")
-    counts = best["best_l2"].dropna().value_counts().sort_index().rename(l2_label).to_dict()
-    ends = {
-        grid: [(words(name), lambda_text(l2)) for name, l2 in own["next_l2"].items()]
-        for grid, own in best.groupby("grid")
+def answer(study: Study) -> Answer:
+    """Return the answer of a study of several set-ups: which lambda is the best where."""
+    found = facts(study)
+    headline, *sentences = paragraphs("advice", **found)
+    setups = study.tables["setups"]
+    counts = {kind: int(setups[kind].sum()) for kind in COUNTS}
+    shown = {"at_end": found["ends"].get(AT_END), "beyond": found["ends"].get(BEYOND)}
+    wrong = {
+        "runs": counts["completed"] < counts["runs"],
+        "grid": any(shown.values()),
     }
+    state = [
+        (" ".join(paragraphs("advice_state", part=part, counts=counts, **shown, **found)), one)
+        for part, one in wrong.items()
+    ]
+    return Answer(headline, [*sentences, *overview(study)], [], state, [], found)
+
+
+def facts(study: Study) -> dict:
+    """Return which lambda is the best in the base, by which metric, and which elsewhere.
+
+    `chosen` counts the set-ups by their best lambda. `ends` has by what is wrong with the grid the
+    set-ups where it is, each with the lambda to add, which a next round does if `in_rounds`.
+    `differing` are the set-ups where the other metric chooses clearly otherwise. `gains` are the
+    lowest and highest difference in test accuracy from the reference, and `clear` how many of them
+    are higher.
+    """
+    best, metric = study.best.set_index("setup"), study.best["metric"].iloc[0]
+    best["next_l2"] = best["next_l2"].where(best["grid"].isin([AT_END, BEYOND]))
     differing = best[best["metrics_differ"] == "yes"]
-    base, metric = best["best_l2"].dropna().get(BASE), study.best["metric"].iloc[0]
-    (text,) = paragraphs(
-        "advice",
-        base=base,
-        metric=metric,
-        counts=counts,
-        at_end=ends.get(AT_END),
-        beyond=ends.get(BEYOND),
-        other=other_metric(metric),
-        differing=[
+    form, known = fixed(2, 100), best[best["best_l2"].notna()]
+    gains = known["test_accuracy_difference"]
+    reach = {one.name: one.reach for one in study.setups}
+    further = best["next_l2"].dropna()
+    return {
+        "base": known["best_l2"].get(BASE),
+        "metric": metric,
+        "chosen": known["best_l2"].value_counts().sort_index().rename(l2_label).to_dict(),
+        "ends": {
+            grid: [(words(name), lambda_text(l2)) for name, l2 in own["next_l2"].items()]
+            for grid, own in best.groupby("grid")
+        },
+        "in_rounds": any(l2_label(l2) in reach.get(name, ()) for name, l2 in further.items()),
+        "other": other_metric(metric),
+        "differing": [
             (words(row.Index), l2_label(row.other_l2), _change(row.other_difference))
             for row in differing.itertuples()
         ],
-    )
-    return text
+        "gains": [form(gains.min()), form(gains.max())] if len(gains) else [],
+        "clear": int((known["test_accuracy_low"] > 0).sum()),
+    }
 
 
 def _change(accuracy: float) -> str:
@@ -64,16 +89,13 @@ def _change(accuracy: float) -> str:
 
 
 def overview(study: Study) -> list[str]:
-    """Return the sentences on all set-ups together, and what is missing or diverged."""
+    """Return the sentences on all set-ups together."""
     setups = study.tables["setups"]
     return paragraphs(
         "setups",
-        count=len(setups),
-        verdicts=study.tables["verdicts"],
         close=close(setups),
         others=(setups["matches_exercise"] == "no").any(),
         interactions=interactions(study),
-        lost={kind: lost(setups, kind) for kind in ("diverged", "missing")},
     )
 
 
