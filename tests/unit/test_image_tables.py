@@ -462,12 +462,8 @@ class TestReport:
         assert "other validation and test images" in text_tables.scopes_sentence(study)
 
     def test_the_claims_say_where_they_are_for_other_images(self, study):
-        assert "for other seeds and other validation and test images" in claim_tables.claims_text(
-            study
-        )
-        rows = study.tables["claims"]
-        wide = rows[rows["scope"] == SEEDS_AND_IMAGES].iloc[0]
-        beneath = " ".join(
-            str(row["Estimand"].beneath) for row in claim_tables.claim_table(study, wide["id"])
-        )
-        assert "The interval is for other seeds and other images." in beneath
+        whole = study.tables["claims"].query("estimand == 'overall'")
+        assert set(whole["scope"]) == {SEEDS_AND_IMAGES}
+        assert "for other seeds and images." in claim_tables.claims_text(study)
+        narrow = dataclasses.replace(study, tables={"claims": whole.assign(scope=SEEDS)})
+        assert "for other seeds on these images." in claim_tables.claims_text(narrow)

@@ -15,7 +15,7 @@ import report
 from l2study.core.wording import fixed
 from l2study.report import figures, in_process, page
 from l2study.report.study import read_captions
-from l2study.report.table_cells import Evidence, Number, Verdict, Words
+from l2study.report.table_cells import Lines, Number, Verdict, Words
 from reported import CAPTIONS, NOTEBOOK, write_results
 from tiny import PROJECT
 
@@ -216,12 +216,12 @@ def test_cells_are_escaped_and_verdicts_marked():
         "Claim": Words("a < b", "because"),
         "Verdict": Verdict("not judged", "figure found"),
         "x": Number(1.0, fixed(1), 0.5, 1.5),
-        "Evidence": Evidence("gap.csv", "gap"),
+        "Two": Lines(["a & b", "c"]),
     }
     table = page.table([row], 'so "called"').data
     assert "a &lt; b<br><small>because</small>" in table
     verdict = '<span class="verdict not-judged">not judged</span><br><small>figure found</small>'
     assert verdict in table
     assert "data-value=1.0>1.0<br><small>0.5 to 1.5</small></td>" in table
-    assert '<a href="../tables/gap.csv">gap.csv</a>, <a href="#figure-gap">gap</a>' in table
+    assert "a &amp; b<br>c</td>" in table
     assert 'aria-label="so &#34;called&#34;"' in table

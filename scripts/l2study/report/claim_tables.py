@@ -1,40 +1,39 @@
-"""The tables and sentences about claims that page and summary show."""
+"""The tables and sentences about claims that the page shows."""
 
+import math
 import re
+from itertools import groupby
 
 import pandas as pd
 
 from l2study.core.design import Setup
+from l2study.core.labels import l2_label
 from l2study.core.scope_rows import SEEDS_AND_IMAGES
-from l2study.core.wording import as_given, bounds, form_of, p_value, unit_of, with_arguments
-from l2study.report import claim_text
-from l2study.report.navigation import tables_folder
+from l2study.core.wording import as_given, bounds, form_of, p_value, unit_of
+from l2study.report import claim_drawings, claim_text
 from l2study.report.study import Study
-from l2study.report.table_cells import Evidence, Number, Rows, Verdict, Words
-from l2study.report.templates import listed
+from l2study.report.table_cells import Drawn, Lines, Link, Number, Rows, Verdict, Words
+from l2study.report.templates import paragraphs
 
 
 def verdict_table(study: Study) -> Rows:
-    """Return a row per claim: its words and figure, whether that is found and the conclusion
-    holds, what was found, and how sure.
+    """Return a row per claim: whether its figure is found and the conclusion holds, and a drawing
+    of the estimate that decides.
     """
-    ledger = claim_text.ledger_of(study)
-    claims, everywhere = study.tables["claims"], study.tables["verdicts"]
+    ledger, claims = claim_text.ledger_of(study), study.tables["claims"]
     has_figures = claims["figure_found"].notna().any()
     rows = []
     for name, own in claims.groupby("id", sort=False):
         whole, claim = own[own["estimand"] == "overall"].iloc[0], ledger.get(name, {})
-        row = {"Claim": whole["claim"]}
-        if any("given" in claim for claim in ledger.values()):
-            # with a true minus sign
-            row["Its figure"] = re.sub(r"(?<!\w)-(?=\d)", "−", claim.get("given", ""))
+        # with a true minus sign
+        given = re.sub(r"(?<!\w)-(?=\d)", "−", claim.get("given", ""))
+        figure = f"Its figure: {given}" if given else ""
+        row = {"Claim": Link(claim.get("short", whole["claim"]), f"#claim-{name}", figure)}
         if has_figures:
             row["Figure found"] = verdict(whole["figure_found"])
-        row |= {
-            "Conclusion": verdict(whole["conclusion"]),
-            "What we found": claim_text.found(own, claim, study),
-            "How sure": claim_text.sure(own, everywhere[everywhere["id"] == name]),
-        }
+        changes = "changes with the epoch" if whole["changes_with_epoch"] == "yes" else ""
+        row["Conclusion"] = Verdict(whole["conclusion"], changes)
+        row["What decides"] = drawn(own, claim, study)
         rows.append(row)
     return rows
 
@@ -44,81 +43,123 @@ def verdict(text: str) -> Verdict | str:
     return "" if pd.isna(text) else Verdict(text)
 
 
+def drawn(rows: pd.DataFrame, claim: dict, study: Study) -> Drawn | str:
+    """Return the estimate that decides a claim as a drawing; why there is none where it is not
+    judged.
+    """
+    row = next(rows[rows["decisive"] == "yes"].itertuples())
+    drawing = claim_drawings.estimate(row)
+    if drawing is None:
+        return claim_text.note(row, claim, study)
+    unit = unit_of(row.measure, row.statistic)
+    form, (low, high, _) = form_of(unit), claim_text.ends(row)
+    value = str(Number(row.estimate, form, low, high, unit.unit))
+    if pd.notna(row.p):
+        value += f" (p {p_value(row.p)})"
+    return Drawn(row.estimand, value, drawing)
+
+
 def claims_text(study: Study) -> str:
     """Return where the claims come from, in what set-up they are judged, and after which epoch."""
-    training = study.config["training"]
-    optimizer = with_arguments(training["optimizer"])
-    source = (
-        "The claims are those of a teaching exercise, which does not state its batch size and its"
-        " number of epochs. Those of this project were tuned to come close to its figures. The"
-        " rules that judge the claims were made with results of the seeds 0 to 9 in sight."
-        if Setup.of(study.config).ledger == "exercise"
-        else "The claims are general questions, without figures for these data."
-    )
-    return (
-        f"{source} The verdicts are for this set-up: optimiser {optimizer}, batch size"
-        f" {training['batch_size']}, {training['epochs']} epochs, and the data, the validation"
-        " images and the network below. Another set-up may have other verdicts. Estimates are of"
-        f" the last epoch, epoch {training['epochs']}, unless they name another.{_scopes(study)}"
-    )
-
-
-def _scopes(study: Study) -> str:
-    """Return what the verdicts are for, if some are for other images too."""
     whole = study.tables["claims"].query("estimand == 'overall'")
-    wide = whole.loc[whole["scope"] == SEEDS_AND_IMAGES, "id"]
-    if wide.empty:
-        return ""
-    return (
-        f" What is said of {listed(wide)} is for other seeds and other validation and test images;"
-        " of the other claims, for other seeds on these images."
+    wide = whole.loc[whole["scope"] == SEEDS_AND_IMAGES, "id"].tolist()
+    return " ".join(
+        paragraphs(
+            "claims",
+            exercise=Setup.of(study.config).ledger == "exercise",
+            epochs=study.config["training"]["epochs"],
+            wide=wide,
+            all_wide=len(wide) == len(whole),
+        )
     )
 
 
-def claim_table(study: Study, claim: str) -> Rows:
-    """Return the rows of one claim: what is estimated, with interval, verdict and evidence.
-
-    An estimate outside its bounds has the interval by which it is held against them.
+def details(study: Study) -> list[dict]:
+    """Return what is unfolded of every claim: its `id` and words (`claim`), what is `said` of it,
+    the `course` of the estimate that decides, which is `estimand`, the estimates that are
+    `deciding` and the `others`, and the `figures` with the evidence.
     """
-    claims, ledger = study.tables["claims"], claim_text.ledger_of(study)
-    rows = claims[(claims["id"] == claim) & (claims["estimand"] != "overall")]
-    table = []
-    for row in rows.itertuples():
-        unit = unit_of(row.measure, row.statistic)
-        form = form_of(unit)
-        beneath = []
-        if pd.notna(row.detail):
-            beneath.append(f"{row.detail[0].upper()}{row.detail[1:]}.")
-        low, high, adjusted = claim_text.ends(row)
-        if row.scope == SEEDS_AND_IMAGES:
-            beneath.append("The interval is for other seeds and other images.")
-        if adjusted:
-            beneath.append("The interval is adjusted for the number of estimates that decide.")
-        if pd.notna(row.p):
-            beneath.append(f"The one-sided p-value of Page's test is {p_value(row.p)}.")
-        if pd.notna(row.diverged_runs):
-            beneath.append(f"Diverged and left out: {row.diverged_runs}.")
-        if note := claim_text.note(row, ledger.get(claim, {}), study):
-            beneath.append(note)
-        table.append(
+    claims, ledger, found = study.tables["claims"], claim_text.ledger_of(study), []
+    for name, own in claims.groupby("id", sort=False):
+        row, claim = next(own[own["decisive"] == "yes"].itertuples()), ledger.get(name, {})
+        found.append(
             {
-                "Estimand": Words(row.estimand, " ".join(beneath)),
-                "Estimate": Number(row.estimate, form, low, high, unit.unit),
-                "The claim needs": bounds(row.above, row.below, unit),
-                "The exercise": Number(row.given, as_given(unit.scale), unit=unit.unit),
-                "Verdict": _verdict(row),
-                "Decides": row.decides,
-                "Evidence": Evidence(row.table, row.figure, tables_folder(study)),
+                "id": name,
+                "claim": row.claim,
+                "said": claim_text.found(own, claim, study),
+                "course": claim_drawings.course(study, row),
+                "estimand": row.estimand,
+                "deciding": claim_table(study, name, deciding=True),
+                "others": claim_table(study, name, deciding=False),
+                "figures": own["figure"].unique().tolist(),
             }
         )
-    if rows["given"].isna().all():
-        table = [{h: cell for h, cell in row.items() if h != "The exercise"} for row in table]
+    return found
+
+
+def claim_table(study: Study, claim: str, deciding: bool) -> Rows:
+    """Return the estimates that decide a claim, or the others, each with its verdict; one that is
+    made at every lambda has one row.
+
+    Those that decide have intervals and details; an estimate outside its bounds has the interval by
+    which it is held against them. What the same rules say after other epochs is not among them.
+    """
+    claims, ledger = study.tables["claims"], claim_text.ledger_of(study).get(claim, {})
+    own = claims[(claims["id"] == claim) & claims["verdict"].notna()]
+    rows = own[(own["decides"] != "no") == deciding]
+    table = []
+    for estimand, group in groupby(rows.itertuples(), _at_each):
+        row = _estimates(estimand, list(group), ledger, study)
+        if not deciding:
+            row["Estimand"] = estimand
+            del row["Decides"], row["The exercise"]
+        elif own["given"].isna().all():
+            del row["The exercise"]
+        table.append(row)
     return table
 
 
-def _verdict(row: tuple) -> Verdict | Words:
-    """Return where the interval of a row lies, or what is said of the claim after another epoch."""
-    if pd.notna(row.verdict):
-        return Verdict(row.verdict)
-    figure = "" if pd.isna(row.figure_found) else f"Figure found: {row.figure_found}."
-    return Words(f"conclusion: {row.conclusion}", figure)
+def _at_each(row: tuple) -> str:
+    """Return what is estimated; the same for all lambdas of a row that is made at every one."""
+    if row.at != "every" or pd.isna(row.l2):
+        return row.estimand
+    return row.estimand.replace(f"lambda {l2_label(row.l2)}", "each lambda", 1)
+
+
+def _estimates(estimand: str, rows: list[tuple], claim: dict, study: Study) -> dict:
+    """Return the row of a table for estimates that differ in lambda alone."""
+    first, unit = rows[0], unit_of(rows[0].measure, rows[0].statistic)
+    lost = dict.fromkeys(row.diverged_runs for row in rows if pd.notna(row.diverged_runs))
+    notes = dict.fromkeys(claim_text.note(row, claim, study) for row in rows)
+    beneath = paragraphs(
+        "claim_row",
+        detail="" if pd.isna(first.detail) else first.detail,
+        p="" if pd.isna(first.p) else p_value(first.p),
+        diverged="; ".join(lost),
+        note=" ".join(filter(None, notes)),
+    )
+    at = [f"{l2_label(row.l2)}: " if len(rows) > 1 else "" for row in rows]
+    verdicts = [row.verdict for row in rows]
+    same = len(set(verdicts)) == 1
+    return {
+        "Estimand": Words(estimand, " ".join(beneath)),
+        "Estimate": Lines(
+            [f"{where}{_estimate(row)}" for where, row in zip(at, rows, strict=True)]
+        ),
+        "Needed": bounds(first.above, first.below, unit),
+        "The exercise": Number(first.given, as_given(unit.scale), unit=unit.unit),
+        "Verdict": Verdict(verdicts[0])
+        if same
+        else Lines([f"{where}{said}" for where, said in zip(at, verdicts, strict=True)]),
+        "Decides": first.decides,
+    }
+
+
+def _estimate(row: tuple) -> str:
+    """Return an estimate with its unit, and if it decides, its interval."""
+    unit = unit_of(row.measure, row.statistic)
+    low, high, adjusted = claim_text.ends(row)
+    if row.decides == "no":
+        low = high = math.nan
+    text = str(Number(row.estimate, form_of(unit), low, high, unit.unit))
+    return text.replace(")", ", adjusted)") if adjusted and row.decides != "no" else text

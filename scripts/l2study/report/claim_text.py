@@ -3,7 +3,6 @@
 The table of claims has numbers and keys; the words of a claim are in its ledger.
 """
 
-import math
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -14,26 +13,12 @@ import pandas as pd
 from l2study.core.files import read_yaml
 from l2study.core.labels import l2_label
 from l2study.core.paths import LEDGERS
-from l2study.core.wording import MISSING, bounds, fixed, form_of, interval, p_value, unit_of
+from l2study.core.wording import MISSING, form_of, interval, unit_of
 from l2study.report.study import Study
 from l2study.report.templates import REPORTS, paragraphs
 
 COLUMNS = ("figure_found", "conclusion")
 """What is said of a whole claim, columns of the table of claims."""
-
-ALSO = "the same rules after"
-"""How the estimand of a row after another epoch begins."""
-
-MOST_HALF_WIDTHS = 100
-"""Above this a distance from a bound is not told from another."""
-
-
-def half_widths(number: float) -> str:
-    """Return how many half widths of an interval a distance is; empty if that is not known."""
-    if math.isnan(number):
-        return ""
-    beyond = abs(number) > MOST_HALF_WIDTHS
-    return f"more than {MOST_HALF_WIDTHS}" if beyond else fixed(1)(abs(number))
 
 
 def ledger_of(study: Study) -> Mapping[str, dict]:
@@ -49,8 +34,7 @@ def _claims(path: Path) -> dict[str, dict]:
 
 
 def found(rows: pd.DataFrame, claim: Mapping, study: Study) -> str:
-    """Return what a study says of a claim: the decisive estimate and what the claim needs it to be,
-    and what its figure comes to.
+    """Return what a study says of a claim beside the drawing of the estimate that decides.
 
     `rows` are those of the claim in the table of claims, and `claim` is its entry in the ledger.
     """
@@ -61,18 +45,24 @@ def found(rows: pd.DataFrame, claim: Mapping, study: Study) -> str:
     if whole["conclusion"] == "not judged":
         noted = concluding[concluding["verdict"] == "not judged"].itertuples()
     explains = [*rows[rows["explains"] == "yes"].itertuples()]
+    everywhere = study.tables["verdicts"]
+    elsewhere = everywhere.loc[everywhere["id"] == whole["id"], "conclusion"]
+    low, _, _ = ends(decisive)
     return " ".join(
         paragraphs(
             "claim_found",
             **whole[[f"{what}{how}" for what in COLUMNS for how in ("", "_seeds")]],
-            row=_measured(decisive),
             others=len(concluding) - 1,
-            deciding=rows["decides"].isin(["figure", "conclusion"]).sum(),
+            too_small=low > 0 and decisive.estimate <= decisive.above,
             figure=_figure(rows, whole["figure_found"]),
             cause=_measured(explains[0]) if explains else None,
             notes=list(dict.fromkeys(filter(None, (note(row, claim, study) for row in noted)))),
             said=_said(rows, claim, study),
-            level=study.config["confidence"],
+            images_leave_open=whole["note"] == "images_leave_open",
+            seeds=0 if pd.isna(whole["seeds_needed"]) else int(whole["seeds_needed"]),
+            there=concluding["n"].max(),
+            set_ups=len(elsewhere),
+            alike=(elsewhere == whole["conclusion"]).sum(),
         )
     )
 
@@ -98,19 +88,14 @@ def ends(row: tuple) -> tuple[float, float, bool]:
 
 
 def _measured(row: tuple) -> dict:
-    """Return a row's estimate, written out, and what the claim needs it to be."""
+    """Return a row's estimate, written out."""
     unit = unit_of(row.measure, row.statistic)
-    form = form_of(unit)
-    low, high, adjusted = ends(row)
+    form, (low, high, _) = form_of(unit), ends(row)
     return {
         "estimand": row.estimand,
         "value": None if pd.isna(row.estimate) else form(row.estimate),
         "unit": unit.unit,
-        "p": "" if pd.isna(row.p) else p_value(row.p),
         "interval": "" if pd.isna(low) else interval(low, high, form),
-        "adjusted": adjusted,
-        "needed": bounds(row.above, row.below, unit),
-        "too_small": low > 0 and row.estimate <= row.above,
     }
 
 
@@ -175,30 +160,3 @@ def _is(entry: Mapping, row: tuple) -> bool:
     """Return whether a row of the table is of this entry of the ledger, which needs something."""
     same = all(entry[key] == getattr(row, key) for key in ("statistic", "measure"))
     return same and "needs" in entry
-
-
-def sure(rows: pd.DataFrame, elsewhere: pd.DataFrame) -> str:
-    """Return how far the decisive estimate on a claim is from its bound, how many seeds would
-    resolve what is open, and whether it is the same after other epochs and in other set-ups.
-
-    `elsewhere` are the verdicts on the claim in all set-ups.
-    """
-    whole = rows[rows["estimand"] == "overall"].iloc[0]
-    there = rows.loc[rows["decides"] == "conclusion", "n"].max()
-    (far,) = rows.loc[rows["decisive"] == "yes", "half_widths"]
-    seeds = whole["seeds_needed"]
-    also = rows.loc[rows["estimand"].str.startswith(ALSO), "estimand"]
-    return " ".join(
-        paragraphs(
-            "claim_sure",
-            conclusion=whole["conclusion"],
-            half_widths=half_widths(far),
-            images_leave_open=whole["note"] == "images_leave_open",
-            seeds=0 if pd.isna(seeds) else int(seeds),
-            there=0 if pd.isna(there) else there,
-            changes=whole["changes_with_epoch"],
-            epochs=also.str.removeprefix(ALSO).str.strip().tolist(),
-            set_ups=len(elsewhere),
-            alike=(elsewhere["conclusion"] == whole["conclusion"]).sum(),
-        )
-    )

@@ -79,16 +79,13 @@ def table(rows: Rows, about: str, kind: str = "cards", note: str = "") -> HTML:
 
 
 def claims(study: Study) -> HTML:
-    """Return the claims ledger: a table of verdicts, then every claim's estimates to unfold."""
-    rows = study.tables["claims"]
+    """Return the claims: a table of verdicts, then what is known of every claim, to unfold."""
     return _shown(
         "claims",
         about=claim_tables.claims_text(study),
         verdicts=claim_tables.verdict_table(study),
-        details=[
-            (row.claim, row.conclusion, claim_tables.claim_table(study, row.id))
-            for row in rows[rows["estimand"] == "overall"].itertuples()
-        ],
+        details=claim_tables.details(study),
+        folder=navigation.tables_folder(study),
     )
 
 

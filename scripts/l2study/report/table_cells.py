@@ -92,21 +92,33 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """The file of a table, and a figure of the report."""
+class Lines:
+    """Several texts, one below the other."""
 
-    kind: ClassVar[str] = "evidence"
-    table: str
-    figure: str
-    folder: str = "../tables"
-    """The address of the folder of the table."""
+    kind: ClassVar[str] = "lines"
+    texts: list[str]
 
     def __str__(self) -> str:
-        """The table, then the figure."""
-        return f"{self.table}, {self.figure}"
+        """The texts in one line."""
+        return "; ".join(self.texts)
 
 
-Cell = str | Number | Verdict | Words | Evidence | Link
+@dataclass(frozen=True)
+class Drawn:
+    """An estimate with a drawing of it: what is estimated, and its value with its interval."""
+
+    kind: ClassVar[str] = "drawn"
+    text: str
+    value: str
+    drawing: dict
+    """See `l2study.report.claim_drawings.estimate`."""
+
+    def __str__(self) -> str:
+        """What is estimated, and its value."""
+        return f"{self.text}: {self.value}"
+
+
+Cell = str | Number | Verdict | Words | Lines | Link | Drawn
 Rows = list[dict[str, Cell]]
 
 
