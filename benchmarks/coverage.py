@@ -18,6 +18,7 @@ from scipy import special, stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
+from l2study.tables import dose_response as dose
 from l2study.tables import statistics
 from l2study.tables.choice import Choice
 from l2study.tables.crossed import grand_mean
@@ -27,6 +28,7 @@ from l2study.tables.rounds import rounds
 from l2study.tables.spread import pooled_sd
 from l2study.tables.variance import component_sources, components
 
+REFERENCE = Path(__file__).resolve().parents[1] / "reference"
 STUDIES = 2000
 SHAPES = {"normal": stats.norm(), "t(5)": stats.t(5), "Laplace": stats.laplace(),
           "gamma(4)": stats.gamma(4), "uniform": stats.uniform()}  # fmt: skip
@@ -230,9 +232,49 @@ def chosen(truth: Sequence[float], seeds: int = 10, studies: int = 400) -> dict[
     return shares
 
 
+def left_out(study: str, setups: slice = slice(None)) -> dict[str, list[dose.Cell]]:
+    """Return what is left out of set-ups of a reference, in the order of their names, by measure.
+
+    Predictions are not kept there, so the bands are for other seeds alone.
+    """
+    runs = pd.read_csv(REFERENCE / study / "tables" / "runs.csv")
+    found = {measure: [] for measure in dose.DOSE_MEASURES}
+    for setup in sorted(set(runs["setup"]))[setups]:
+        for measure, cells in found.items():
+            table = runs[runs["setup"] == setup].pivot(index="seed", columns="l2", values=measure)
+            cells += dose.left_out(dose.points(measure, table.dropna(), 0.95))
+    return found
+
+
+def bands(study: str, factor: float, setups: slice = slice(None)) -> dict[str, float]:
+    """Return the coverage of bands with this factor of the bound of their own error."""
+    used, dose.CURVATURE = dose.CURVATURE, factor
+    cells = left_out(study, setups)
+    dose.CURVATURE = used
+    return {measure: dose.checked(own).covered for measure, own in cells.items()}
+
+
+def smallest_factor(study: str, setups: slice) -> float:
+    """Return the smallest multiple of 1/4 with which the bands of every measure cover 95 %."""
+    factors = (quarters / 4 for quarters in itertools.count())
+    return next(f for f in factors if min(bands(study, f, setups).values()) >= 0.95)
+
+
 def show(what: str, found: dict[str, float]) -> None:
     """Print a line of shares."""
     print(f"{what:36}", "  ".join(f"{name} {share:.3f}" for name, share in found.items()))
+
+
+def curves() -> None:
+    """Print the coverage of bands of curves, on what their factor was chosen by and elsewhere."""
+    print("Bands of curves over lambda: share that has a mean that was left out")
+    halves = {"set-ups 1, 3, 5 ...": slice(0, None, 2), "set-ups 2, 4, 6 ...": slice(1, None, 2)}
+    for (own, half), (other, rest) in itertools.permutations(halves.items(), 2):
+        factor = smallest_factor("when-it-helps", half)
+        show(f"  factor {factor} by {own}", bands("when-it-helps", factor, half))
+        show(f"  factor {factor} on {other}", bands("when-it-helps", factor, rest))
+    for study in ("robustness", "lenet", "mnist", "mnist1d", "tabular"):
+        show(f"  factor {dose.CURVATURE} on {study}", bands(study, dose.CURVATURE))
 
 
 def main() -> None:
@@ -264,6 +306,7 @@ def main() -> None:
     for shape in ((4, 4), (3, 5), (4, 4, 4), (2, 3, 4), (2, 3, 2, 3)):
         for effect, rest in ((1.0, 1.0), (1.0, 0.3), (0.3, 1.0), (0.0, 1.0)):
             show(f"  {shape}, sources {effect}, rest {rest}", crossed_mean(shape, effect, rest))
+    curves()
     print("Intervals of what the chosen lambda adds: share that covers it; regret, in sd of a run")
     for truth in CHOSEN:
         show(f"  {truth}", chosen(truth))
