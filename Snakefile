@@ -16,6 +16,7 @@ report: "reports/workflow.rst"
 # Reads config.yaml, and defines the study of it.
 include: "rules/common.smk"
 include: "rules/prepare.smk"
+include: "rules/check_data.smk"
 include: "rules/model.smk"
 include: "rules/train.smk"
 include: "rules/measure.smk"

@@ -12,6 +12,7 @@ rule aggregate:
             here("schemas/tables.yaml"),
         ],
         data=[f"{RESULTS}{place}/data.json" for place in STUDY.design.data],
+        checks=[f"{RESULTS}{place}/{paths.DATA_CHECK}" for place in STUDY.design.data],
         again=STUDY.deleted_after_measuring(),
         # Measures record the checksum of the weights that they are of. Snakemake keeps a record of every
         # input of every table: the files of the runs would be too many.

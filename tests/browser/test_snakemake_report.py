@@ -65,6 +65,8 @@ def test_the_study_is_described_and_its_run_times_drawn(chromium, built):
         keep(page, "snakemake-statistics")
         times = page.evaluate("runtimes_spec.data.values")
         assert sorted(time["rule"] for time in times) == sorted(
-            ["aggregate", "model", "prepare", "report", *["measure"] * 3, *["train"] * 9]
+            ["aggregate", "check_data", "model", "prepare", "report"]
+            + ["measure"] * 3
+            + ["train"] * 9
         )
         assert all(time["runtime"] > 0 for time in times)

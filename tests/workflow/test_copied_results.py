@@ -9,7 +9,7 @@ import pytest
 from project import STUDY
 from tiny import write_npz
 
-TABLES = {"aggregate": 1, "report": 1, "all": 1}
+TABLES = {"check_data": 1, "aggregate": 1, "report": 1, "all": 1}
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ MEASURED = {"measure": 3, **TABLES}
 MEASURED_ONE = {"measure": 1, **TABLES}
 ALL_TRAINING = {"train": 9, **MEASURED}
 ANOTHER_MODEL = {"model": 1, **ALL_TRAINING}
-EVERYTHING = {"prepare": 1, **ALL_TRAINING}
+EVERYTHING = {"prepare": 1, "check_data": 1, **ALL_TRAINING}
 
 
 @pytest.fixture

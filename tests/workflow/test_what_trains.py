@@ -71,7 +71,7 @@ def test_training_depends_on_these_files_alone():
     }
 
 
-@pytest.mark.parametrize("stage", ["prepare", "measure"])
+@pytest.mark.parametrize("stage", ["prepare", "check_data", "measure"])
 def test_the_other_stages_depend_on_no_reader_of_configurations_or_runs(stage):
     found = {path.relative_to(PROJECT / L2STUDY).as_posix() for path in code_of(stage)}
     assert {name for name in found if name.startswith("core/")} <= {
@@ -94,3 +94,16 @@ def test_snakemake_says_the_same(finished, tmp_path):
     assert project.planned(target) == {}
     change(project.folder, *DECIDING["engine"])
     assert project.planned(target) == {"model": 1, "train": 3, "measure": 1}
+
+
+@pytest.mark.slow
+def test_the_data_of_a_finished_study_are_checked_without_training(finished, tmp_path):
+    """As after an update, in which a check of the data is new; also where arrays were deleted."""
+    project = finished.copy(tmp_path / "copy")
+    (project.results / "data.check.json").unlink()
+    expected = {"check_data": 1, "aggregate": 1, "report": 1, "all": 1}
+    assert project.planned() == expected
+    (project.results / "data.images.npy").unlink()
+    assert project.planned() == expected
+    change(project.folder, f"{L2STUDY}data/check.py", "FEW_ROWS = 5", "FEW_ROWS = 6")
+    assert project.planned() == expected

@@ -30,7 +30,7 @@ def history(project, l2, seed):
 def test_every_promised_file_is_there(finished):
     runs = [f"l2~{l2}/seed~{seed}" for l2 in LAMBDAS for seed in SEEDS]
     captions = [path.stem for path in (PROJECT / "reports" / "captions").glob("*.rst")]
-    files = ["data.json", "data.images.npy", "data.labels.npy"]
+    files = ["data.json", "data.images.npy", "data.labels.npy", "data.check.json"]
     files += [f"runs/{run}/{name}" for run in runs
               for name in ("history.csv", "run.json", "weights.npz")]  # fmt: skip
     files += [f"tables/{name}.csv" for name in ("histories", "runs", "gap", "contrasts", "claims")]
@@ -41,7 +41,7 @@ def test_every_promised_file_is_there(finished):
         assert (finished.results / name).stat().st_size > 0, name
     assert not list(finished.results.rglob(".unfinished*"))
     logs = finished.folder / "logs" / "tiny"
-    for name in ("prepare", "aggregate", "report", *(f"train/{run}" for run in runs)):
+    for name in ("prepare", "check_data", "aggregate", "report", *(f"train/{run}" for run in runs)):
         assert (logs / f"{name}.log").exists(), name
 
 

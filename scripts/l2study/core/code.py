@@ -11,6 +11,7 @@ SCRIPTS = Path(__file__).resolve().parents[2]
 
 WORK = {
     "prepare": ("data/arrangement.py", "data/formats.py"),
+    "check_data": ("data/check.py",),
     "train": ("training/loop.py",),
     "measure": ("measuring/functions.py",),
 }

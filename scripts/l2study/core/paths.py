@@ -11,6 +11,9 @@ def place(setup: str) -> str:
     return "" if setup == BASE else f"/setups/{setup}"
 
 
+DATA_CHECK = "data.check.json"
+"""What is to know of prepared data, beside their manifest."""
+
 MODEL = "models/{checksum}.json"
 """What a model is, below the results of the study, whose set-ups may share it."""
 

@@ -43,6 +43,8 @@ def prepare(setup: Setup, output: str | os.PathLike, resources: Path = RESOURCES
     images, labels, manifest = arrange(parts, setup.config, by_seed)
     manifest = {"source": sources.source_name(dataset)} | manifest
     manifest |= groups.of_rows(given, parts, setup.config, by_seed)
+    if others := sources.not_read(dataset, given, resources):
+        manifest["arrays_left_out"] = others
     for path, array in zip(array_paths(output), (images, labels), strict=True):
         with replacing(path) as unfinished:
             np.save(unfinished, array)

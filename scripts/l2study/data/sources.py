@@ -10,7 +10,7 @@ import numpy as np
 
 from l2study.core.files import read_json
 from l2study.data import formats, groups, user_data
-from l2study.data.formats import FORMATS, PARTS
+from l2study.data.formats import FORMATS, NPZ_NAMES, PARTS
 from l2study.data.prepared import MOST_EXACT, DataError, reading, reason
 
 RESOURCES = Path(__file__).resolve().parents[3] / "resources"
@@ -65,6 +65,21 @@ def glance(dataset: Mapping, resources: Path = RESOURCES) -> dict[str, np.ndarra
     arrays = _read(dataset, resources, quick=True)
     _check(arrays, where_of(dataset, resources))
     return {name: array for name, array in arrays.items() if name[0] != "x"}
+
+
+def not_read(
+    dataset: Mapping, arrays: Mapping[str, np.ndarray], resources: Path = RESOURCES
+) -> list[str]:
+    """Return the names of arrays that an .npz file has, and that are not among those read."""
+    location = location_of(dataset, resources)
+    if location is None or formats.format_of(location) is not FORMATS[".npz"]:
+        return []
+    with np.load(location, allow_pickle=False) as archive:
+        there = archive.files
+    # By the names of Keras or those of MedMNIST: a file that has both is read by one of them.
+    used = next(own for own in NPZ_NAMES if own["x_train"] in there)
+    known = {used.get(name, name) for name in arrays}
+    return [name for name in there if name not in known]
 
 
 def is_downloaded(dataset: Mapping) -> bool:

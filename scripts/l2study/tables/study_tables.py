@@ -10,6 +10,7 @@ import pandas as pd
 from l2study.core.design import Design, Setup
 from l2study.core.files import read_json, write_json, write_table
 from l2study.core.measures import RUN_MEASURES, names
+from l2study.core.paths import DATA_CHECK
 from l2study.core.runs import DamagedRunError, Run, read_runs, weights_checksum
 from l2study.data.groups import counted, groups_in
 from l2study.tables import across, build, datapackage
@@ -45,10 +46,12 @@ def write_tables(config: dict, ledger: Path, results: Path, *, allow_missing: bo
         DescriptionError: the tables are not as schemas/tables.yaml describes them.
     """
     design, claims = Design.of(config, checked=True), read_ledger(ledger)
-    studied, data, weights, faults = {}, {}, {}, []
+    studied, data, checks, weights, faults = {}, {}, {}, {}, []
     for setup in design.setups:
         manifest = Path(f"{results}{setup.data_place}") / "data.json"
         data[setup.name] = read_json(manifest) if manifest.exists() else {}
+        check = manifest.with_name(DATA_CHECK)
+        checks[setup.name] = pd.DataFrame(read_json(check) if check.exists() else [])
         try:
             place = Path(f"{results}{setup.place}")
             measured, given = names("weights"), data[setup.name]
@@ -78,6 +81,7 @@ def write_tables(config: dict, ledger: Path, results: Path, *, allow_missing: bo
         "setups": across.setups_table(design, studied, claims),
         "interactions": across.interactions_table(design, studied),
         "rounds": rounds_table(design.base.until, design.base.confidence, runs),
+        "data_check": pd.concat([own.assign(setup=name) for name, own in checks.items()]),
     }
     folder = results / "tables"
     absent = datapackage.absent_columns(tables)

@@ -1,0 +1,95 @@
+"""What a reader should know of the data before the answer, from the table `data_check`.
+
+The table says what is a finding. The text data_check.txt.j2 says it, the most serious first.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from l2study.report.study import Study
+from l2study.report.templates import paragraphs
+
+OF_SCALE = ("test_accuracy_noise_", "test_accuracy_fgsm_", "test_accuracy_pgd_", "accuracy_lost_")
+"""How the names of measures begin that change inputs by a fixed amount."""
+
+_ROUNDING = 1e-6
+"""Accuracies are of 32 bits."""
+
+
+def text(study: Study) -> list[str]:
+    """Return a sentence or two for each finding about the data of a study; empty without any."""
+    to_noise = any(measure.startswith(OF_SCALE) for measure in study.measured)
+    return sentences(_rows(study), to_noise, no_better(study))
+
+
+def withholds(study: Study) -> bool:
+    """Return whether the data, or what the networks made of them, allow no answer."""
+    constant = any(row["check"] == "constant inputs" for row in _found(_rows(study)))
+    better = no_better(study)
+    return constant or (better is not None and better["surely"])
+
+
+def unscaled(study: Study) -> bool:
+    """Return whether the scale of the inputs leaves no meaning to fixed amounts of noise."""
+    of_train = [row for row in _found(_rows(study)) if row["part"] == "train"]
+    return any(row["check"] == "deviation" for row in of_train)
+
+
+def sentences(
+    rows: Sequence[Mapping], to_noise: bool = True, better: Mapping | None = None
+) -> list[str]:
+    """Return what is said of the rows of a table `data_check` of one set-up.
+
+    Args:
+        rows: of the table, with their columns.
+        to_noise: whether noise or attacks of a fixed size are among the measures.
+        better: see `no_better`.
+    """
+    found, classes, ranges = defaultdict(list), defaultdict(dict), defaultdict(dict)
+    for row in rows:
+        if row["finding"] == "yes":
+            found[row["check"]].append(row)
+        if row["check"] == "class":
+            classes[row["part"]][row["which"]] = row["count"]
+        if row["check"] in ("lowest", "highest", "deviation"):
+            ranges[row["part"]][row["check"]] = row["value"]
+    return paragraphs(
+        "data_check",
+        found=found,
+        classes=classes,
+        ranges=ranges,
+        to_noise=to_noise,
+        better=better,
+    )
+
+
+def no_better(study: Study) -> dict | None:
+    """Return what is known where no lambda is shown to beat always saying the class that most test
+    images are of; None where one is, or where that is not known.
+
+    `share` is the accuracy of always saying the class `which`, and `highest` the highest mean test
+    accuracy. `surely` says that no interval reaches above that share, not only that each reaches
+    down to it. Both are on the images of the study, so the intervals are those for other seeds.
+    """
+    of_test = [row for row in _rows(study) if row["part"] == "test"]
+    largest = [row for row in of_test if row["check"] == "largest class"]
+    means = study.over_seeds["means"].query("measure == 'test_accuracy' and n > 0")
+    if not largest or means.empty:
+        return None
+    (largest,) = largest
+    beaten = largest["share"] + _ROUNDING
+    surely = bool((means["high"].fillna(means["mean"]) <= beaten).all())
+    if not surely and not (means["low"] <= beaten).all():
+        return None
+    known = {"share": largest["share"], "which": largest["which"]}
+    return known | {"highest": means["mean"].max(), "surely": surely}
+
+
+def _rows(study: Study) -> list[dict]:
+    """Return the rows of the table as mappings; none of a study from before there was one."""
+    table = study.tables.get("data_check")
+    return [] if table is None else table.to_dict("records")
+
+
+def _found(rows: Sequence[Mapping]) -> list[Mapping]:
+    return [row for row in rows if row["finding"] == "yes"]
