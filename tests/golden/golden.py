@@ -67,7 +67,7 @@ CHANGES = {
         },
         "power": {"scope", "least_difference", "images", "seeds_with_images"},
     },
-    "new_tables": {"spread", "dose_response", "equivalence", "course"},
+    "new_tables": {"spread", "dose_response", "equivalence", "course", "data_check"},
     "new_figures": {"dose_response", "weight_histogram"},
     # tables whose numbers are those of all runs of a crossed design
     "of_all_runs": {

@@ -103,9 +103,7 @@ def _of_classes(labels: Mapping[str, np.ndarray], manifest: Mapping) -> Iterator
             yield _row(part, "class", name, count=count, of=len(own))
         largest = max(range(classes), key=counts.__getitem__)
         found = part == "test" and counts[largest] / len(own) >= LARGE_SHARE
-        yield _row(
-            part, "largest class", names[largest], found, count=counts[largest], of=len(own)
-        )
+        yield _row(part, "largest class", names[largest], found, count=counts[largest], of=len(own))
         if part == "train":
             few = sum(count < FEW_ROWS for count in counts)
             yield _row(part, "small classes", finding=few > 0, count=few, of=classes)
