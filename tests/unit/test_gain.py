@@ -9,7 +9,7 @@ from scipy import stats
 
 import synthetic
 from l2study.tables import gain
-from l2study.tables.choice import RESAMPLES, Choice, choices_of
+from l2study.tables.choice import RESAMPLES, Choice, choice_table, choices_of
 from tiny import PROJECT
 
 OVERFITTING = synthetic.Effects(
@@ -28,7 +28,9 @@ def runs_of(values):
 
 
 def best_of(runs, reference=0.0, confidence=0.95):
-    return gain.best_table(choices_of(runs, "val_ce"), reference, confidence).iloc[0]
+    choices = choices_of(runs, "val_ce")
+    known = choice_table(choices, reference, confidence)
+    return gain.best_table(choices, known, reference, confidence).iloc[0]
 
 
 @pytest.fixture(scope="module")

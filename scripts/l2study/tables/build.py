@@ -128,8 +128,9 @@ def independent(table: pd.DataFrame, setup: Setup) -> pd.DataFrame:
 
 def diverged_seeds(runs: pd.DataFrame, *lambdas: float) -> str:
     """Return the seeds whose run diverged at any of `lambdas`, as "3 7"; empty if none did."""
-    lost = runs.loc[runs["l2"].isin(lambdas) & (runs["status"] == "diverged"), "seed"]
-    return " ".join(str(seed) for seed in sorted(set(lost)))
+    lost = runs.loc[runs["status"] == "diverged", ["l2", "seed"]]
+    seeds = {seed for l2, seed in zip(lost["l2"], lost["seed"], strict=True) if l2 in lambdas}
+    return " ".join(map(str, sorted(seeds)))
 
 
 def arranged(
@@ -242,6 +243,8 @@ def means_table(
     table["diverged_seeds"] = table["l2"].map({l2: diverged_seeds(runs, l2) for l2 in lambdas})
     wide = []
     for row, of_seeds in zip(table.to_dict("records"), values.reshape(-1, len(seeds)), strict=True):
+        if not MEASURES[row["measure"]].images:
+            continue
         if mean := images.mean(row["measure"], pd.Series(of_seeds, seeds), row["l2"]):
             ends = mean.interval(confidence)
             wide.append(row | {"low": ends.low, "high": ends.high, "scope": SEEDS_AND_IMAGES})
@@ -314,6 +317,8 @@ def contrasts_table(
     for row, of_pairs in zip(
         table[shared].to_dict("records"), difference.reshape(-1, len(seeds)), strict=True
     ):
+        if not MEASURES[row["measure"]].images:
+            continue
         if mean := images.mean(row["measure"], pd.Series(of_pairs, seeds), row["l2"], reference):
             ends = mean.interval(confidence)
             wide.append(

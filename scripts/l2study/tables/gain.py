@@ -15,7 +15,7 @@ from l2study.core.lambda_grid import PICKED
 from l2study.core.measures import MEASURES
 from l2study.tables import statistics
 from l2study.tables.build import completed, margin_of
-from l2study.tables.choice import Choice, choice_table, lowest
+from l2study.tables.choice import Choice, lowest
 
 WORTH = ("test_accuracy", "test_ce")
 """What the chosen lambda is compared in with the reference."""
@@ -33,15 +33,18 @@ COLUMNS = (
 """Those of the table `best`."""
 
 
-def best_table(choices: Sequence[Choice], reference: float, confidence: float) -> pd.DataFrame:
+def best_table(
+    choices: Sequence[Choice], choice: pd.DataFrame, reference: float, confidence: float
+) -> pd.DataFrame:
     """Return what each metric chooses in a set-up and what that is worth: a row for each.
 
-    The lambda is that of the rule `best` in `choice_table`, with its resamples and its place in the
-    grid. `test_accuracy_difference` and `test_ce_difference` are the values there less those at
-    `reference_l2`, paired by seed, with intervals of `counting_choice`. Where the reference has no
-    completed run, the smallest lambda that has one takes its place. `resolved` is yes where the
-    interval in accuracy excludes 0. Where the best is the reference, the differences are 0 without
-    an interval, and nothing is resolved. Where no lambda can be chosen, only `n` is given, as 0.
+    The lambda is that of the rule `best` in `choice`, the table of `choices`, with its resamples
+    and its place in the grid. `test_accuracy_difference` and `test_ce_difference` are the values
+    there less those at `reference_l2`, paired by seed, with intervals of `counting_choice`. Where
+    the reference has no completed run, the smallest lambda that has one takes its place. `resolved`
+    is yes where the interval in accuracy excludes 0. Where the best is the reference, the
+    differences are 0 without an interval, and nothing is resolved. Where no lambda can be chosen,
+    only `n` is given, as 0.
 
     `..._left_out` are the differences by `left_out`, and `..._regret` and `..._regret_one_seed`
     come from `regret`.
@@ -51,8 +54,7 @@ def best_table(choices: Sequence[Choice], reference: float, confidence: float) -
     accuracy, to either side. The estimate alone is not enough: at lambdas that are about as good,
     the noise of ten seeds is often larger than the margin.
     """
-    known = choice_table(choices, reference, confidence)
-    known = known[known["rule"] == "best"].drop_duplicates("metric", keep="last")
+    known = choice[choice["rule"] == "best"].drop_duplicates("metric", keep="last")
     known = known.set_index("metric")
     rows = []
     for own in choices:

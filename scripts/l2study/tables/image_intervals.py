@@ -20,6 +20,7 @@ Predictions are kept of the final weights and of some earlier epochs, see `Image
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -93,10 +94,16 @@ def drawn_again(sizes: np.ndarray, samples: int) -> tuple[np.ndarray, np.ndarray
     """Return how often each group is in bootstrap samples of all groups, shape (samples, groups),
     and how many images every sample has, shape (samples, 1); always the same samples.
     """
-    draw, count = np.random.default_rng(1), len(sizes)
-    drawn = (draw.integers(0, count, size=count) for _ in range(samples))
-    counts = np.stack([np.bincount(one, minlength=count) for one in drawn], dtype=float)
+    counts = _counts(len(sizes), samples)
     return counts, (counts @ sizes)[:, None]
+
+
+@lru_cache(maxsize=1)
+def _counts(count: int, samples: int) -> np.ndarray:
+    """Return how often each of `count` groups is in bootstrap samples, shape (samples, count)."""
+    draw = np.random.default_rng(1)
+    drawn = (draw.integers(0, count, size=count) for _ in range(samples))
+    return np.stack([np.bincount(one, minlength=count) for one in drawn], dtype=float)
 
 
 def wide_mean(

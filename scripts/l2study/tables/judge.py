@@ -311,9 +311,10 @@ def _lacking(row: dict, l2: float | None, sample: Sample) -> Note | None:
     if row["statistic"] in laws.OVER_SETUPS and len(sample.sizes) < 3:
         return Note("no_other_sizes")
     # Rows that need a minimum say by themselves what runs are too short for them.
-    values = pd.concat(cell[row["measure"]] for cell in sample.cells.values())
-    has_completed = len(values) > sum(map(len, sample.lost.values()))
-    if has_completed and values.isna().all() and "needs_minimum_at" not in row:
+    cells = sample.cells.values()
+    has_completed = sum(map(len, cells)) > sum(map(len, sample.lost.values()))
+    has_value = any(cell[row["measure"]].notna().any() for cell in cells)
+    if has_completed and not has_value and "needs_minimum_at" not in row:
         return Note("no_value")
     return None
 

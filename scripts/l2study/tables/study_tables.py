@@ -141,7 +141,7 @@ def tables_of(
     claims = claims_table(ledger, histories, runs, choice, setup.epochs, confidence, images)
     return tables | {
         "choice": choice,
-        "best": best_table(choices, reference, confidence),
+        "best": best_table(choices, choice, reference, confidence),
         "power": power_table(runs, reference, confidence, images),
         "claims": claims,
         "course": course_table(claims, histories, runs, confidence, images),
