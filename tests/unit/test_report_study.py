@@ -1,9 +1,12 @@
+import re
 import shutil
 
+import pandas as pd
 import pytest
 
-from l2study.report.study import ReportError, read_captions, read_study
+from l2study.report.study import ReportError, load, read_captions, read_study
 from reported import CAPTIONS, write_results
+from tiny import PROJECT
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +82,35 @@ def test_captions_need_two_paragraphs(tmp_path):
     (tmp_path / "gap.rst").write_text("One paragraph.\n")
     with pytest.raises(ReportError, match=r"gap\.rst: needs a paragraph"):
         read_captions(tmp_path)
+
+
+def test_code_for_a_notebook_runs_as_the_page_says(tmp_path, monkeypatch):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "mnist").symlink_to(PROJECT / "reference" / "mnist")
+    (tmp_path / "scripts").symlink_to(PROJECT / "scripts")
+    monkeypatch.chdir(tmp_path)
+    text = (PROJECT / "docs" / "results.md").read_text()
+    (code,) = re.findall(r"^```python\n(import sys\n.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    made = {}
+    exec(code, made)
+    assert made["accuracy"]["l2"].tolist() == made["curves"].columns.tolist()
+    assert made["accuracy"]["l2"].tolist() == [0, 1e-5, 1e-4, 1e-3, 1e-2]
+    assert made["curves"].index[[0, 1, -1]].tolist() == [0, 1, 50]
+    assert "interval" in made["what"]
+
+
+def test_loaded_tables_have_the_types_that_are_described(small, damaged):
+    tables = load(small[1])
+    written = {path.stem for path in (small[1] / "tables").glob("*.csv")}
+    assert set(tables) == written
+    assert all(table.attrs["columns"].keys() == set(table) for table in tables.values())
+    assert tables["histories"][["l2", "seed", "setup"]].dtypes.astype(str).tolist() == [
+        "float64", "Int64", "str",
+    ]  # fmt: skip
+    empty = tables["contrasts"]["diverged_seeds"]
+    assert empty.isna().all() and pd.api.types.is_string_dtype(empty)
+    shutil.rmtree(damaged[1] / "tables")
+    with pytest.raises(ReportError, match="has no finished tables; run the study to its end first"):
+        load(damaged[1])
+    with pytest.raises(ReportError, match="there is no such folder"):
+        load(damaged[1] / "absent")

@@ -35,6 +35,8 @@ _ONE_OF = {
 }
 """The tables of which the report shows one interval of each, and what there is one for."""
 
+_TYPES = {"number": "float64", "integer": "Int64", "string": "str"}
+
 _ONLY_WITH = ".. only with "
 """How a comment in a caption begins that names the measure which the paragraph below is about."""
 
@@ -149,6 +151,27 @@ def read_results(folder: Path, setup: str = BASE) -> Study:
         environments=environments(folder, package, own["runs"].assign(setup=setup)),
         setup=setup,
     )
+
+
+def load(folder: str | Path) -> dict[str, pd.DataFrame]:
+    """Return the tables of the finished study in `folder`, such as results/mnist, by their names.
+
+    They have the types that datapackage.json describes. In `attrs` of each is what the table is
+    about, its `description`, and what its `columns` mean.
+
+    Raises:
+        ReportError: there is no such folder, or its tables are missing, damaged, or not of one
+            another.
+    """
+    package = read_package(folder)
+    found = read_tables(folder, package) | read_tables(folder, package, "parquet")
+    about = {Path(part["path"]).stem: part for part in package["resources"]}
+    for name, table in found.items():
+        fields = about[name]["schema"]["fields"]
+        found[name] = table.astype({field["name"]: _TYPES[field["type"]] for field in fields})
+        columns = {field["name"]: field["description"] for field in fields}
+        found[name].attrs = {"description": about[name]["description"], "columns": columns}
+    return found
 
 
 def verdicts(claims: pd.DataFrame) -> pd.DataFrame:
