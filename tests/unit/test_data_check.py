@@ -12,7 +12,8 @@ import reported
 from l2study.data import check
 from l2study.data.check import check_prepared, checked
 from l2study.data.preparation import prepare
-from l2study.report import data_text
+from l2study.report import answer, claim_text, data_text, summary
+from l2study.report.study import verdicts
 from synthetic import Effects
 from tiny import set_up
 
@@ -289,8 +290,9 @@ def test_nothing_is_found_in_mnist(tmp_path):
 
 def with_check(study, *rows):
     """Return a made-up study with rows of its data; others say of them only what they must."""
-    table = pd.DataFrame(list(rows))
-    return replace(study, tables=dict(study.tables) | {"data_check": table})
+    own = {"data_check": pd.DataFrame(list(rows))}
+    own["verdicts"] = verdicts(study.tables["claims"].assign(setup="base"))
+    return replace(study, tables=dict(study.tables) | own)
 
 
 def largest(share):
@@ -345,6 +347,43 @@ class TestAnswer:
             means.loc[own, ["mean", *ends]] = np.float64(np.float32(140 / 152))
             study = replace(study, tables=dict(study.tables) | {"means": means})
             assert data_text.withholds(with_check(study, largest(140 / 152)))
+
+    def test_where_it_is_withheld_no_lambda_is_named(self):
+        free, held = (answer.of(with_check(shown(), largest(share))) for share in (0.5, 0.99))
+        assert free.headline.startswith("Use ") and free.sentences and free.choice
+        assert held.headline.startswith("No lambda is recommended")
+        assert held.sentences == held.choice == []
+        assert all("add lambda" not in text for text, _ in held.state)
+
+    def test_other_findings_stand_beside_it(self):
+        copies = {"part": "test", "check": "copies", "which": "train", "count": 3, "of": 9,
+                  "finding": "yes"}  # fmt: skip
+        study = with_check(shown(), copies, largest(0.5))
+        found = answer.of(study)
+        assert found.headline == answer.of(shown()).headline
+        (text,) = [text for text, wrong in found.state if wrong and "copies" in text]
+        assert text in summary.summary(study)
+
+    def test_claims_on_noise_say_that_the_scale_leaves_it_no_meaning(self):
+        study = shown(seeds=[0, 1, 2])
+        rows = study.tables["claims"]
+        own = rows[rows["id"] == rows["id"].iloc[0]]
+        noisy = own.assign(measure="accuracy_lost_0.1")
+        unscaled = {"part": "train", "check": "deviation", "which": "all", "value": 74.0,
+                    "finding": "yes"}  # fmt: skip
+        ends = [unscaled | {"check": name, "value": value, "finding": "no"}
+                for name, value in (("lowest", 0.0), ("highest", 255.0))]  # fmt: skip
+        checked_study = with_check(study, unscaled, *ends)
+        claim = claim_text.ledger_of(study)[rows["id"].iloc[0]]
+        said = {
+            name: "this scale" in claim_text.found(table, claim, one)
+            for name, (table, one) in {
+                "noise": (noisy, checked_study),
+                "another": (own, checked_study),
+                "scaled": (noisy, with_check(study, largest(0.5))),
+            }.items()
+        }
+        assert said == {"noise": True, "another": False, "scaled": False}
 
     def test_all_runs_diverged(self):
         lost = {(l2, seed): 1 for l2 in (0, 0.01) for seed in (0, 1)}

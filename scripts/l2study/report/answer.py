@@ -15,7 +15,7 @@ from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
 from l2study.core.scope_rows import SEEDS_AND_IMAGES
 from l2study.core.wording import form_of, interval, lambda_text, possible
-from l2study.report import provenance
+from l2study.report import data_text, provenance
 from l2study.report.dose_text import as_good
 from l2study.report.inputs import groups_of
 from l2study.report.study import Study
@@ -84,8 +84,9 @@ class Answer:
     """What page and summary say first.
 
     `headline` is one sentence and `sentences` are what else there is to know; `choice` says how
-    sure the choice of lambda is. `state` says of runs, model and grid what they are, and whether
-    something is wrong with them; `coverage` what brackets and units mean. `facts` has the numbers.
+    sure the choice of lambda is; both are empty where the data allow no answer. `state` says of
+    data, runs, model and grid what they are, and whether something is wrong with them; `coverage`
+    what brackets and units mean. `facts` has the numbers.
     """
 
     headline: str
@@ -98,15 +99,19 @@ class Answer:
 
 def of(study: Study) -> Answer:
     """Return the answer of a study."""
-    found = facts(study)
+    found, of_data = facts(study), data_text.text(study)
 
     def said(name: str) -> list[str]:
         return paragraphs(name, **found)
 
-    return Answer(
-        said("headline")[0], said("answer"), said("choice"), state(study, found),
-        said("coverage"), found,
-    )  # fmt: skip
+    if data_text.withholds(study):
+        found |= {"choice": None}
+        headline, *of_data = of_data
+        sentences = choice = []
+    else:
+        (headline,), sentences, choice = map(said, ("headline", "answer", "choice"))
+    wrong = [(text, True) for text in of_data]
+    return Answer(headline, sentences, choice, wrong + state(study, found), said("coverage"), found)
 
 
 def state(study: Study, found: Mapping) -> list[tuple[str, bool]]:

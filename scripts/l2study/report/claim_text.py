@@ -14,6 +14,7 @@ from l2study.core.files import read_yaml
 from l2study.core.labels import l2_label
 from l2study.core.paths import LEDGERS
 from l2study.core.wording import MISSING, form_of, interval, unit_of
+from l2study.report import data_text
 from l2study.report.study import Study
 from l2study.report.templates import REPORTS, paragraphs
 
@@ -58,6 +59,7 @@ def found(rows: pd.DataFrame, claim: Mapping, study: Study) -> str:
             cause=_measured(explains[0]) if explains else None,
             notes=list(dict.fromkeys(filter(None, (note(row, claim, study) for row in noted)))),
             said=_said(rows, claim, study),
+            unscaled=data_text.unscaled(study) and data_text.is_of_scale(rows["measure"]),
             images_leave_open=whole["note"] == "images_leave_open",
             seeds=0 if pd.isna(whole["seeds_needed"]) else int(whole["seeds_needed"]),
             there=concluding["n"].max(),

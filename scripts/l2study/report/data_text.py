@@ -4,7 +4,7 @@ The table says what is a finding. The text data_check.txt.j2 says it, the most s
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from l2study.report.study import Study
 from l2study.report.templates import paragraphs
@@ -18,8 +18,12 @@ _ROUNDING = 1e-6
 
 def text(study: Study) -> list[str]:
     """Return a sentence or two for each finding about the data of a study; empty without any."""
-    to_noise = any(measure.startswith(OF_SCALE) for measure in study.measured)
-    return sentences(_rows(study), to_noise, no_better(study))
+    return sentences(_rows(study), is_of_scale(study.measured), no_better(study))
+
+
+def is_of_scale(measures: Iterable[str]) -> bool:
+    """Return whether there is a measure that changes inputs by a fixed amount."""
+    return any(str(measure).startswith(OF_SCALE) for measure in measures)
 
 
 def withholds(study: Study) -> bool:

@@ -11,6 +11,7 @@ from l2study.core.lambda_grid import AT_END, BEYOND
 from l2study.core.measures import MEASURES
 from l2study.core.paths import BASE
 from l2study.core.wording import MISSING, fixed, interval, lambda_text, rounded
+from l2study.report import data_text
 from l2study.report.answer import Answer
 from l2study.report.navigation import has_page, path_to
 from l2study.report.setup_names import COUNTS, close, in_order, words
@@ -33,6 +34,8 @@ def answer(study: Study) -> Answer:
     """Return the answer of a study of several set-ups: which lambda is the best where."""
     found = facts(study)
     headline, *sentences = paragraphs("advice", **found)
+    if data_text.withholds(study):
+        headline = data_text.text(study)[0]
     setups = study.tables["setups"]
     counts = {kind: int(setups[kind].sum()) for kind in COUNTS}
     shown = {"at_end": found["ends"].get(AT_END), "beyond": found["ends"].get(BEYOND)}
