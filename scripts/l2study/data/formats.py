@@ -142,7 +142,13 @@ def read_npz(path: Path, dataset: Mapping, quick: bool) -> dict[str, np.ndarray]
             with reading(f"{path}: {names[name]} cannot be read"):
                 member = members[names[name]]
                 is_header = quick and name.startswith("x")
-                arrays[name] = _header(archive, member) if is_header else archive[names[name]]
+                header = _header(archive, member)
+                if header.dtype == object:
+                    raise DataError(
+                        f"{path}: {names[name]} has objects of Python, which could run any code;"
+                        " allowed: numbers or words, such as y.astype(str)"
+                    )
+                arrays[name] = header if is_header else archive[names[name]]
     return arrays
 
 
@@ -179,6 +185,9 @@ def idx_files(folder: Path) -> dict[str, Path]:
     for name, start in IDX_NAMES.items():
         pattern = re.compile(rf"{start}[-.]idx\d-\w+(\.gz)?")
         found = [file for file in folder.iterdir() if pattern.fullmatch(file.name)]
+        # An archive of Kaggle's has folders that are called like the file in them.
+        found = [file / file.name if file.is_dir() else file for file in found]
+        found = [file for file in found if file.is_file()]
         if found:
             files[name] = min(found, key=lambda file: (file.suffix == ".gz", file.name))
     parts = {"train", *(name.removeprefix("x_").removeprefix("y_") for name in files)}

@@ -1,7 +1,11 @@
 """Where data come from, and what their arrays must be: files, what scikit-learn or Keras has."""
 
+import gzip
 import hashlib
 import os
+import pickle
+import tarfile
+import zlib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -10,7 +14,8 @@ import numpy as np
 
 from l2study.core.files import read_json
 from l2study.data import formats, groups, user_data
-from l2study.data.formats import FORMATS, NPZ_NAMES, PARTS
+from l2study.data.file_kinds import kind
+from l2study.data.formats import FORMATS, IDX_NAMES, NPZ_NAMES, PARTS
 from l2study.data.prepared import MOST_EXACT, DataError, reading, reason
 
 RESOURCES = Path(__file__).resolve().parents[3] / "resources"
@@ -22,6 +27,19 @@ INSTALLED = {"fashion_mnist": Path("/usr/share/datasets/fashion-mnist")}
 DOWNLOADS = {"fashion_mnist": 60000, "cifar10": 50000, "cifar100": 50000}
 """How many training images the data sets that Keras downloads are known to have. They have a test
 part, and no validation part."""
+
+FOLDERS = {
+    "fashion_mnist": "fashion-mnist",
+    "cifar10": "cifar-10-batches-py-target",
+    "cifar100": "cifar-100-python-target",
+}
+"""The folders in which Keras keeps what it has downloaded."""
+
+DAMAGED = (
+    *(EOFError, ValueError, FileNotFoundError),
+    *(gzip.BadGzipFile, zlib.error, tarfile.TarError, pickle.UnpicklingError),
+)
+"""What Keras raises where a file that it has downloaded is not whole."""
 
 SCIKIT_LEARN = {"digits": "images", "breast_cancer": "data", "wine": "data", "iris": "data"}
 """The data sets that scikit-learn brings along, and what it calls their inputs."""
@@ -142,9 +160,30 @@ def _read(dataset: Mapping, resources: Path, quick: bool = False) -> dict[str, n
         return _of_scikit_learn(dataset["name"])
     if location == resources / EMBEDDED:
         _verify(location)
+    _check_kind(location)
     arrays = formats.read(location, dataset, quick)
     is_npz = formats.format_of(location) is FORMATS[".npz"]
     return arrays | groups.in_npz(location) if is_npz else arrays
+
+
+def _check_kind(location: Path) -> None:
+    """Raise DataError where a file or a folder is of a kind that is not read, and say which."""
+    form = formats.format_of(location)
+    with reading(f"{location}: cannot be read"):
+        if form is FORMATS[".npz"] and (found := kind(location)):
+            what, to_do = found
+            raise DataError(
+                f"{location}: is {what}; {to_do}, or read it in a function of yours (dataset.load)"
+            )
+        if form is not FORMATS["idx"]:
+            return
+        names = sorted(file.name for file in location.iterdir() if not file.name.startswith("."))
+        if not any(name.startswith(tuple(IDX_NAMES.values())) for name in names):
+            found = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+            raise DataError(
+                f"{location}: has neither folders of images nor files of MNIST's names, but"
+                f" {found or 'nothing'}; allowed: a folder with these, or the name of a single file"
+            )
 
 
 @cache
@@ -178,7 +217,13 @@ def _downloaded(name: str) -> dict[str, np.ndarray]:
 
     try:
         train, test = getattr(keras.datasets, name).load_data()
-    except Exception as error:  # Keras raises a bare Exception where the download fails
+    except Exception as error:
+        # Keras raises a bare Exception where it cannot reach the server.
+        if isinstance(error, DAMAGED) and (folder := _downloads_of(name)).exists():
+            raise DataError(
+                f"dataset.name: what Keras has downloaded of {name} before is damaged"
+                f" ({reason(error)}); delete the folder {folder}"
+            ) from None
         raise DataError(
             f"dataset.name: {name} could not be downloaded by Keras ({reason(error)});"
             " without a network, get the files elsewhere and name them in dataset.path"
@@ -187,13 +232,26 @@ def _downloaded(name: str) -> dict[str, np.ndarray]:
     return dict(zip(names, (*train, *test), strict=True))
 
 
+def _downloads_of(name: str) -> Path:
+    """Return the folder in which Keras keeps a data set, see `keras.datasets`."""
+    import keras
+
+    return Path(keras.config.keras_home(), "datasets", FOLDERS[name])
+
+
 def _check(arrays: Mapping[str, np.ndarray], where: str) -> None:
     """Raise DataError where shapes or types of arrays are not those of inputs with a class each."""
     for part in [part for part in PARTS if f"x_{part}" in arrays]:
         x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
+        if y.ndim == 2 and y.shape[1] > 1 and _is_one_hot(y):
+            raise DataError(
+                f"{where}: y_{part} has shape {y.shape}, a column for each class (one-hot);"
+                " allowed: (rows,), the class of each row: numpy.argmax(y, axis=1)"
+            )
         if y.dtype.kind not in "iubU":
             raise DataError(
                 f"{where}: y_{part} has type {y.dtype}; allowed: whole numbers, words or booleans"
+                f"{_mended(y)}"
             )
         if not y.size or (y.ndim != 1 and y.shape[1:] != (1,)):
             raise DataError(
@@ -223,6 +281,21 @@ def _check(arrays: Mapping[str, np.ndarray], where: str) -> None:
                 " allowed: uint8 (0 to 255) in all parts, or in none"
             )
     groups.check_groups(arrays, where)
+
+
+def _is_one_hot(labels: np.ndarray) -> bool:
+    return labels.dtype.kind in "iubf" and bool(
+        (labels.sum(axis=1) == 1).all() and np.isin(labels, (0, 1)).all()
+    )
+
+
+def _mended(labels: np.ndarray) -> str:
+    """Return how labels of a type that is refused become classes, where that is known."""
+    if labels.dtype.kind == "f":
+        if np.array_equal(labels, np.round(labels)):
+            return ": y.astype(int)"
+        return "; numbers between are no classes"
+    return ": y.astype(str)" if labels.dtype.kind in "SO" else ""
 
 
 def _images(array: np.ndarray, name: str, where: str) -> np.ndarray:
