@@ -522,7 +522,7 @@ EARLY = {
     ),
     "a spreadsheet": (
         lambda folder: {"path": str(write(folder / "mine.xlsx", TABLE))} | TEST,
-        "mine.xlsx: not a complete .npz file, and its name does not end in .csv, .csv.gz, .parquet",
+        "mine.xlsx: is text; let its name end in .csv",
     ),
     "no Parquet": (table(TABLE, "mine.parquet"), "mine.parquet: cannot be read as Parquet: "),
     "two columns of one name": (

@@ -77,10 +77,12 @@ def no_better(study: Study) -> dict | None:
     """
     of_test = [row for row in _rows(study) if row["part"] == "test"]
     largest = [row for row in of_test if row["check"] == "largest class"]
-    means = study.over_seeds["means"].query("measure == 'test_accuracy' and n > 0")
-    if not largest or means.empty:
+    if not largest:
         return None
     (largest,) = largest
+    means = study.over_seeds["means"].query("measure == 'test_accuracy' and n > 0")
+    if means.empty:
+        return None
     beaten = largest["share"] + _ROUNDING
     surely = bool((means["high"].fillna(means["mean"]) <= beaten).all())
     if not surely and not (means["low"] <= beaten).all():
