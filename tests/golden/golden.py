@@ -73,7 +73,7 @@ CHANGES = {
     "of_all_runs": {
         (study, name)
         for study in ("golden-crossed", "variance")
-        for name in ("means", "contrasts", "gap")
+        for name in ("means", "contrasts", "gap", "claims")
     },
     # of claims, what is estimated in the rows that both have; verdicts and scopes have other rules
     "claims": {

@@ -15,6 +15,7 @@ from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds
 from l2study.tables import build
 from l2study.tables.crossed import crossing_of, grand_mean, with_all_runs
 from l2study.tables.image_intervals import images_of
+from l2study.tables.judge import AllRuns, Sample, judge_claim
 from l2study.tables.study_tables import tables_of
 from l2study.tables.variance import components
 from tiny import PROJECT
@@ -108,6 +109,44 @@ def made():
 LEDGER = synthetic.ledger_of("small-gap")
 
 
+ON_MEANS = {
+    "id": "means",
+    "claim": "test accuracy is something",
+    "rows": [
+        {
+            "estimand": "test accuracy",
+            "statistic": statistic,
+            "measure": "test_accuracy",
+            "at": [0.01],
+            "expect": {"above": -1},
+            "decides": statistic != "ratio",
+            "evidence": {"table": "runs.csv", "figure": "gap"},
+        }
+        | ({} if statistic == "mean" else {"against": 0})
+        for statistic in ("mean", "difference", "ratio")
+    ],
+}
+
+
+def test_coverage_of_a_claim():
+    """On a mean over four levels of two sources: surer than by the runs that share no level."""
+    setup = crossed.setup(weights=4, order=4)
+    draw, covered, narrower = np.random.default_rng(4), 0, []
+    crossing = crossing_of(setup, setup.seeds)
+    claim = ON_MEANS | {"rows": ON_MEANS["rows"][:1]}
+    for _ in range(300):
+        values = drawn((4, 4), 0.02, 0.02, draw).ravel()
+        every = {0.01: pd.DataFrame({"test_accuracy": values}, crossing.seeds)}
+        few = {0.01: every[0.01].loc[setup.independent_seeds]}
+        sample = Sample(few, {}, 0.95, frozenset({0, 1}), {})
+        (alone,) = judge_claim(claim, sample)
+        (found,) = judge_claim(claim, sample._replace(all_runs=AllRuns(crossing, every, {})))
+        covered += found.estimate.low <= 0 <= found.estimate.high
+        narrower.append(found.estimate.high - found.estimate.low)
+        narrower[-1] /= alone.estimate.high - alone.estimate.low
+    assert 0.93 <= covered / 300 <= 0.99 and np.median(narrower) < 0.9
+
+
 class TestTables:
     def test_means_differences_and_gaps_are_of_all_runs(self, made):
         setup, found = made
@@ -163,6 +202,23 @@ class TestTables:
         assert found.error**2 == pytest.approx(corrected + floor)
         assert wide["n"] == 6 and wide["mean"] == pytest.approx(narrow["mean"])
         assert wide["high"] - wide["low"] >= narrow["high"] - narrow["low"]
+
+    def test_claims_on_means_and_differences_are_of_all_runs_too(self, made):
+        tables = tables_of(made[0], {"claims": [ON_MEANS]}, made[1])
+        claims = tables["claims"].set_index("statistic")
+        assert set(claims.loc[["mean", "difference"], "scope"]) == {SEEDS_AND_IMAGES}
+        for name, statistic, column in (
+            ("means", "mean", "mean"),
+            ("contrasts", "difference", "mean_difference"),
+        ):
+            table = tables[name].query("measure == 'test_accuracy' and l2 == 0.01")
+            row = table.set_index("scope").loc[SEEDS_AND_IMAGES]
+            found = claims.loc[statistic]
+            assert found[["n", "estimate", "low", "high"]].tolist() == pytest.approx(
+                row[["n", column, "low", "high"]].tolist()
+            )
+        # those that are no means stay with the runs that share no level
+        assert claims.loc["ratio", "n"] == 2
 
     def test_a_lambda_that_lost_a_run_stays_with_runs_that_share_no_level(self, made):
         setup, found = made

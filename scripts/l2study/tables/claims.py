@@ -9,12 +9,14 @@ from l2study.core.labels import l2_label
 from l2study.core.scope_rows import SEEDS_AND_IMAGES
 from l2study.tables.build import by_lambda
 from l2study.tables.choice import chosen_lambda
+from l2study.tables.crossed import Crossing
 from l2study.tables.derived import measured_at
 from l2study.tables.image_intervals import NO_IMAGES, Images
 from l2study.tables.judge import (
     NOT_JUDGED,
     OPEN,
     WITHIN,
+    AllRuns,
     Judged,
     Note,
     Sample,
@@ -46,6 +48,7 @@ def claims_table(
     epochs: Sequence[int],
     confidence: float,
     images: Images = NO_IMAGES,
+    crossed: tuple[Crossing, pd.DataFrame, pd.DataFrame] | None = None,
     sizes: Sequence[Sized] = (),
 ) -> pd.DataFrame:
     """Return every row of every claim with estimate, bounds and verdict.
@@ -67,6 +70,8 @@ def claims_table(
         confidence: of the intervals.
         images: what the runs predict; a claim on means over images is judged for other images too
             where it can be.
+        crossed: of a crossed design, how all runs are crossed, and the tables of their histories
+            and of them; `histories` and `runs` have those that share no level of a source.
         sizes: see `Sample`.
     """
     named = {row["epoch"] for claim in ledger["claims"] for row in claim["rows"] if "epoch" in row}
@@ -74,14 +79,23 @@ def claims_table(
     named.intersection_update(epochs)
     diverged = runs[runs["status"] == "diverged"]
     chosen = chosen_lambda(choice)
+
+    def at_named(histories: pd.DataFrame, runs: pd.DataFrame) -> dict[int, dict]:
+        return {epoch: by_lambda(measured_at(epoch, histories, runs)) for epoch in named}
+
+    all_runs = None
+    if crossed:
+        crossing, *every = crossed
+        all_runs = AllRuns(crossing, by_lambda(every[1]), at_named(*every))
     sample = Sample(
         cells=by_lambda(runs),
         lost={l2: seeds.tolist() for l2, seeds in diverged.groupby("l2")["seed"]},
         confidence=confidence,
         evaluated=frozenset(epochs),
-        at_epoch={epoch: by_lambda(measured_at(epoch, histories, runs)) for epoch in named},
+        at_epoch=at_named(histories, runs),
         chosen=None if math.isnan(chosen) else chosen,
         images=images,
+        all_runs=all_runs,
         sizes=tuple(sizes),
     )
     rows = []

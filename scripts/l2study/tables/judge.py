@@ -17,6 +17,7 @@ from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES
 from l2study.core.wording import seed_list
 from l2study.tables import laws, ranks, statistics
 from l2study.tables.build import paired_differences
+from l2study.tables.crossed import Crossing
 from l2study.tables.derived import EPOCH_OF
 from l2study.tables.image_intervals import NO_IMAGES, Images
 from l2study.tables.ledger import BESIDE, CONCLUSION, FIGURE, decided_by
@@ -29,6 +30,15 @@ FOUND, NOT_FOUND = "yes", "no"
 """Whether the figure of a claim is found, measured as the claim measured it."""
 HOLDS, FAILS = "holds", "fails"
 """What a fair measurement says of the conclusion of a claim."""
+
+
+class AllRuns(NamedTuple):
+    """All runs of a crossed design, and how they are crossed."""
+
+    crossing: Crossing
+    cells: dict[float, pd.DataFrame]
+    """As in `Sample`, of all runs; so is `at_epoch`."""
+    at_epoch: dict[int, dict[float, pd.DataFrame]]
 
 
 class Sample(NamedTuple):
@@ -47,6 +57,9 @@ class Sample(NamedTuple):
     """The lambda that validation chooses, if it chooses one."""
     images: Images = NO_IMAGES
     """What the runs predict, with their final weights."""
+    all_runs: AllRuns | None = None
+    """Of a crossed design: means and differences are of them. `cells` has those that share no level
+    of a source, of which all other estimates are."""
     sizes: tuple[laws.Sized, ...] = ()
     """These runs with the number of rows that they are trained on, and after them those of every
     set-up that differs in this number alone; empty if there is no such set-up."""
@@ -388,11 +401,8 @@ def _estimator(
     """Return the interval of a row at any confidence, and what else is known of the estimate."""
     measure = row["measure"]
     match row["statistic"]:
-        case "mean":
-            return _mean(cells[l2][measure], row, l2, sample)
-        case "difference":
-            values = paired_differences(cells, measure, l2, float(row["against"]))
-            return _mean(values, row, l2, sample)
+        case "mean" | "difference":
+            return _mean(row, l2, cells, sample)
         case "ratio":
             first, second = cells[l2][measure].align(cells[float(row["against"])][measure])
             with np.errstate(divide="ignore", invalid="ignore"):
@@ -421,21 +431,38 @@ def _estimator(
     return (lambda confidence: ranks.kendall_within(*values, runs.index, confidence)), {}
 
 
-def _mean(values: pd.Series, row: dict, l2: float, sample: Sample) -> tuple[Interval, dict]:
+def _mean(
+    row: dict, l2: float, cells: dict[float, pd.DataFrame], sample: Sample
+) -> tuple[Interval, dict]:
     """Return the interval of a mean over seeds, with scope, error and floor.
 
     It is for other images too if the measure is a mean over images, of which the predictions after
-    the epoch of the row are known.
+    the epoch of the row are known. Of a crossed design it is that of all runs, if none is missing.
+    How many more of these would narrow it depends on their sources, so it has no error.
     """
-    narrow = statistics.mean_of(values)
     against = float(row["against"]) if "against" in row else None
-    if wide := _images(row, sample).mean(row["measure"], values, l2, against):
-        return wide.interval, {
-            "scope": SEEDS_AND_IMAGES,
-            "error": wide.error,
-            "floor": max(wide.error**2 - narrow.error**2, 0.0),
-        }
-    return narrow.interval, {"error": narrow.error}
+    values, splits = _values(row, l2, against, cells), None
+    narrow = statistics.mean_of(values)
+    if crossed := sample.all_runs:
+        every = crossed.at_epoch[row["epoch"]] if "epoch" in row else crossed.cells
+        of_all = _values(row, l2, against, every).reindex(crossed.crossing.seeds)
+        if found := crossed.crossing.mean(of_all.to_numpy(float)):
+            values, narrow, splits = of_all, found, crossed.crossing.splits
+    wide = _images(row, sample).mean(row["measure"], values, l2, against, narrow, splits)
+    mean, more = wide or narrow, {"scope": SEEDS_AND_IMAGES} if wide else {}
+    if splits is None:
+        more |= {"error": mean.error, "floor": max(mean.error**2 - narrow.error**2, 0.0)}
+    return mean.interval, more
+
+
+def _values(
+    row: dict, l2: float, against: float | None, cells: dict[float, pd.DataFrame]
+) -> pd.Series:
+    """Return the values of a mean, or the paired differences of one, by seed."""
+    measure = row["measure"]
+    if row["statistic"] == "mean":
+        return cells[l2][measure]
+    return paired_differences(cells, measure, l2, against)
 
 
 def _images(row: dict, sample: Sample) -> Images:

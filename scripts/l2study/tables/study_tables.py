@@ -17,7 +17,7 @@ from l2study.tables import across, build, datapackage
 from l2study.tables.choice import choice_table, choices_of
 from l2study.tables.claims import claims_table
 from l2study.tables.course import course_table
-from l2study.tables.crossed import with_all_runs
+from l2study.tables.crossed import crossing_of, with_all_runs
 from l2study.tables.derived import DERIVED_MEASURES, with_derived
 from l2study.tables.dose_response import dose_tables
 from l2study.tables.gain import best_table
@@ -109,7 +109,8 @@ def tables_of(
     independent runs alone, which are all but in a crossed design. There, runs share initial
     weights, an order or a split, and are alike for that reason. Counted as if they were
     independent, they would make every interval too narrow. The means, contrasts and gaps of a
-    crossed design are of all runs, by its mean squares, see `crossed`.
+    crossed design are of all runs, by its mean squares, and so are the claims on means and
+    differences, see `crossed`.
     """
     reference, confidence = setup.reference, setup.confidence
     histories = build.histories_table(found)
@@ -136,8 +137,11 @@ def tables_of(
         "contrasts": build.contrasts_table(runs, reference, confidence, absent, images),
         "means": build.means_table(runs, measures, confidence, images),
     }
-    tables |= with_all_runs(means, setup, *every, images) if setup.crossed else means
-    tables |= dose_tables(runs, confidence, images)
+    crossed = None
+    if setup.crossed:
+        means = with_all_runs(means, setup, *every, images)
+        crossed = (crossing_of(setup, sorted(set(every[1]["seed"]))), *every)
+    tables |= means | dose_tables(runs, confidence, images)
     claims = claims_table(ledger, histories, runs, choice, setup.epochs, confidence, images)
     return tables | {
         "choice": choice,
