@@ -217,6 +217,12 @@ class TestTables:
             assert found[["n", "estimate", "low", "high"]].tolist() == pytest.approx(
                 row[["n", column, "low", "high"]].tolist()
             )
+        course = tables["course"].query("epoch == epoch.max() and scope == @SEEDS_AND_IMAGES")
+        decisive = tables["claims"].query("decisive == 'yes'")
+        numbers = ["estimate", "low", "high", "n"]
+        assert course[numbers].to_numpy().tolist() == [
+            pytest.approx(decisive[numbers].iloc[0].tolist())
+        ]
         # those that are no means stay with the runs that share no level
         assert claims.loc["ratio", "n"] == 2
 

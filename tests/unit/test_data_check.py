@@ -70,6 +70,17 @@ def test_classes_and_the_largest_of_each_part():
     assert "b and c" in text[1]
 
 
+def test_groups_that_are_trained_on():
+    images, labels, about = made()
+    numbers = {"val": " ".join(map(str, range(20))), "test": " ".join("0123" * 5)}
+    about["groups"] = {"numbers": numbers, "also_trained": {"val": 0, "test": 3}}
+    assert row_of(checked(images, labels, about), "shared groups", "val", "train")["count"] == 0
+    (row,) = findings(images, labels, about).values()
+    assert [row[key] for key in ("part", "check", "count", "of")] == ["test", "shared groups", 3, 4]
+    (text,) = said(images, labels, about)
+    assert text.startswith("3 of the 4 groups of test images")
+
+
 @pytest.mark.parametrize("part", ["train", "val", "test"])
 def test_inputs_that_are_all_the_same(part):
     images, labels, about = made()

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from l2study.data.groups import groups_in
 from l2study.data.prepared import array_paths, reading
 
 ALL = "all"
@@ -82,6 +83,7 @@ def checked(images: np.ndarray, labels: np.ndarray, manifest: Mapping) -> list[d
         *_of_classes({name: labels[rows] for name, rows in parts.items()}, manifest),
         *_of_inputs({name: images[rows] for name, rows in parts.items()}, manifest),
         *_of_copies(_digests(images), labels, parts, manifest),
+        *_of_groups(manifest),
         *_of_what_is_left_out(manifest),
     ]
 
@@ -192,6 +194,14 @@ def _of_copies(
         # Labels of training rows may be wrong because the configuration says so.
         meant = part == "train" and bool(manifest.get("noisy_labels"))
         yield _row(part, "other label", finding=unlike > 0 and not meant, count=unlike, of=size)
+
+
+def _of_groups(manifest: Mapping) -> Iterator[dict]:
+    """Yield how many groups of a part have training rows, too, where that is known."""
+    known, trained = groups_in(manifest), manifest.get("groups", {}).get("also_trained", {})
+    for part, count in trained.items():
+        of = int(known[part].max()) + 1
+        yield _row(part, "shared groups", "train", count > 0, count=count, of=of)
 
 
 def _of_what_is_left_out(manifest: Mapping) -> Iterator[dict]:

@@ -48,20 +48,16 @@ def groups_of(data: Mapping) -> dict:
 
     `counts` has the parts that have groups, with how many; it is empty if all images are taken as
     independent. `independent` is a part without groups beside one that has them, or None. `few` is
-    `FEW_GROUPS` where a part has fewer groups, else None. `also_trained` has the parts of which
-    some groups have training images too, with how many of how many.
+    `FEW_GROUPS` where a part has fewer groups, else None.
 
     Args:
         data: the manifest of prepared data, as the tables have it.
     """
-    groups, words = data.get("groups", {}), {"val": "validation", "test": "test"}
-    counts, trained = groups.get("counts", {}), groups.get("also_trained", {})
+    words = {"val": "validation", "test": "test"}
+    counts = data.get("groups", {}).get("counts", {})
     few = any(count < FEW_GROUPS for count in counts.values())
     return {
         "counts": [(words[part], counts[part]) for part in words if part in counts],
         "independent": next((word for part, word in words.items() if part not in counts), None),
         "few": FEW_GROUPS if few else None,
-        "also_trained": [
-            (words[part], trained[part], counts[part]) for part in words if trained.get(part)
-        ],
     }

@@ -9,6 +9,7 @@ from l2study.core.measures import MEASURES
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES
 from l2study.tables import statistics
 from l2study.tables.build import completed
+from l2study.tables.crossed import Crossing, widest_mean
 from l2study.tables.image_intervals import NO_IMAGES, Images
 from l2study.tables.judge import adjusted_confidence
 from l2study.tables.ledger import CONCLUSION, FIGURE
@@ -22,6 +23,7 @@ def course_table(
     runs: pd.DataFrame,
     confidence: float,
     images: Images = NO_IMAGES,
+    crossed: tuple[Crossing, pd.DataFrame, pd.DataFrame] | None = None,
 ) -> pd.DataFrame:
     """Return the estimate that every claim rests on, after each evaluated epoch but 0.
 
@@ -35,7 +37,11 @@ def course_table(
         histories, runs: the tables of histories and runs.
         confidence: of the intervals.
         images: what the runs predict.
+        crossed: see `claims.claims_table`.
     """
+    few, crossing = sorted(set(runs["seed"])), None
+    if crossed:
+        crossing, histories, runs = crossed
     done = completed(runs)[["l2", "seed"]]
     kept = histories[histories["epoch"] > 0].merge(done, on=["l2", "seed"])
     rows = []
@@ -45,7 +51,8 @@ def course_table(
         if has and not math.isnan(claim.estimate):
             decides = claims.loc[claims["id"] == claim.id, "decides"]
             strict = adjusted_confidence(confidence, decides.isin([FIGURE, CONCLUSION]).sum())
-            rows += _course(claim, _by_epoch(claim, needed, kept), (confidence, strict), images)
+            values = _by_epoch(claim, needed, kept)
+            rows += _course(claim, values, (confidence, strict), images, few, crossing)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -65,14 +72,20 @@ def _by_epoch(claim: tuple, needed: tuple[str, ...], histories: pd.DataFrame) ->
 
 
 def _course(
-    claim: tuple, values: pd.DataFrame, levels: tuple[float, float], images: Images
+    claim: tuple,
+    values: pd.DataFrame,
+    levels: tuple[float, float],
+    images: Images,
+    few: list[int],
+    crossing: Crossing | None,
 ) -> Iterator[tuple]:
     """Yield the rows of a claim, whose intervals have one of two confidence levels."""
     against = None if math.isnan(claim.against) else claim.against
     for epoch, of_seeds in values.iterrows():
         known = images if epoch == values.index[-1] else images.at(epoch)
-        wide = known.mean(claim.measure, of_seeds, claim.l2, against)
-        for scope, mean in ((SEEDS, statistics.mean_of(of_seeds)), (SEEDS_AND_IMAGES, wide)):
+        own, narrow, splits = widest_mean(of_seeds.reindex(few), of_seeds, crossing)
+        wide = known.mean(claim.measure, own, claim.l2, against, narrow, splits)
+        for scope, mean in ((SEEDS, narrow), (SEEDS_AND_IMAGES, wide)):
             if mean is not None:
                 beyond = mean.value <= claim.above or mean.value >= claim.below
                 value, low, high, n = mean.interval(levels[int(beyond)])

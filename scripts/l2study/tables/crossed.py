@@ -81,6 +81,26 @@ def crossing_of(setup: Setup, seeds: Sequence[int]) -> Crossing:
     return Crossing(levels.index.tolist(), tuple(levels.nunique()), splits)
 
 
+def widest_mean(
+    few: pd.Series, every: pd.Series | None, crossing: Crossing | None
+) -> tuple[pd.Series, Mean, int | None]:
+    """Return the values that a mean is of, this mean, and how many splits they have.
+
+    Of a crossed design, it is of all runs, unless one is missing, and else of the runs that share
+    no level. Of these alone the number of splits is None, as of a design that is not crossed.
+
+    Args:
+        few: by seed, of the runs that share no level of a source.
+        every: of all runs.
+        crossing: how they are crossed; None for another design.
+    """
+    if crossing:
+        of_all = every.reindex(crossing.seeds)
+        if mean := crossing.mean(of_all.to_numpy(float)):
+            return of_all, mean, crossing.splits
+    return few, statistics.mean_of(few), None
+
+
 def with_all_runs(
     tables: Tables,
     setup: Setup,

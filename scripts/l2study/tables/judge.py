@@ -17,7 +17,7 @@ from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES
 from l2study.core.wording import seed_list
 from l2study.tables import laws, ranks, statistics
 from l2study.tables.build import paired_differences
-from l2study.tables.crossed import Crossing
+from l2study.tables.crossed import Crossing, widest_mean
 from l2study.tables.derived import EPOCH_OF
 from l2study.tables.image_intervals import NO_IMAGES, Images
 from l2study.tables.ledger import BESIDE, CONCLUSION, FIGURE, decided_by
@@ -441,13 +441,11 @@ def _mean(
     How many more of these would narrow it depends on their sources, so it has no error.
     """
     against = float(row["against"]) if "against" in row else None
-    values, splits = _values(row, l2, against, cells), None
-    narrow = statistics.mean_of(values)
+    few, every, crossing = _values(row, l2, against, cells), None, None
     if crossed := sample.all_runs:
-        every = crossed.at_epoch[row["epoch"]] if "epoch" in row else crossed.cells
-        of_all = _values(row, l2, against, every).reindex(crossed.crossing.seeds)
-        if found := crossed.crossing.mean(of_all.to_numpy(float)):
-            values, narrow, splits = of_all, found, crossed.crossing.splits
+        of_all = crossed.at_epoch[row["epoch"]] if "epoch" in row else crossed.cells
+        every, crossing = _values(row, l2, against, of_all), crossed.crossing
+    values, narrow, splits = widest_mean(few, every, crossing)
     wide = _images(row, sample).mean(row["measure"], values, l2, against, narrow, splits)
     mean, more = wide or narrow, {"scope": SEEDS_AND_IMAGES} if wide else {}
     if splits is None:

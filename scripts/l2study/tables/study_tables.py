@@ -142,13 +142,15 @@ def tables_of(
         means = with_all_runs(means, setup, *every, images)
         crossed = (crossing_of(setup, sorted(set(every[1]["seed"]))), *every)
     tables |= means | dose_tables(runs, confidence, images)
-    claims = claims_table(ledger, histories, runs, choice, setup.epochs, confidence, images)
+    claims = claims_table(
+        ledger, histories, runs, choice, setup.epochs, confidence, images, crossed
+    )
     return tables | {
         "choice": choice,
         "best": best_table(choices, choice, reference, confidence),
         "power": power_table(runs, reference, confidence, images),
         "claims": claims,
-        "course": course_table(claims, histories, runs, confidence, images),
+        "course": course_table(claims, histories, runs, confidence, images, crossed),
         "spread": spread_table(runs, confidence, absent),
         "one_seed": one_seed_table(runs, choice, reference, confidence),
     }
