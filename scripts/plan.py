@@ -13,7 +13,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from l2study.core import processors
@@ -21,7 +21,7 @@ from l2study.core.config import ConfigError, read_config, read_keys
 from l2study.core.design import Design, Setup
 from l2study.core.seeds import USUAL
 from l2study.core.wording import seed_list
-from l2study.workflow import estimate, notes
+from l2study.workflow import data_findings, estimate, notes
 from l2study.workflow.estimate import Cost, Expected
 
 
@@ -29,6 +29,7 @@ def plan(
     jobs: Iterable[dict],
     cores: int,
     time_runs: Callable[[Setup], Cost | str] = estimate.time_short_runs,
+    findings: Callable[[Design, str, Collection[str]], list[str]] = data_findings.findings,
 ) -> str:
     """Return the plan in words.
 
@@ -37,6 +38,7 @@ def plan(
             `params` by name.
         cores: how many runs are trained at a time.
         time_runs: returns what a run takes where none is there, or why that is not known.
+        findings: returns what there is to say of the data.
 
     Raises:
         DataError: a file of the data is absent or damaged.
@@ -68,6 +70,7 @@ def plan(
         again = [run for run in runs if run.new and Path(run.folder, "run.json").exists()]
         lines += filter(None, [notes.replaced(len(again), again), notes.unnamed(design.config)])
         lines += cost_of([run for run in runs if run.new], costs, basis, cores)
+        lines += [f"the data: {line}" for line in findings(design, results, anew)]
     others = [rule for rule in by_rule if rule not in ("train", "all")]
     return "\n".join([*lines, f"other jobs: {', '.join(others) or 'none'}"])
 

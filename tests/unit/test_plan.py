@@ -12,7 +12,7 @@ from l2study.core.code import fingerprint
 from l2study.core.config import check
 from l2study.core.design import Design
 from l2study.data.preparation import training_count
-from l2study.workflow import estimate, notes
+from l2study.workflow import data_findings, estimate, notes
 from l2study.workflow.estimate import Cost, expected_runs, kind, known_costs
 from snakemake_executor_plugin_plan import Executor
 
@@ -150,16 +150,64 @@ def test_a_time_of_a_few_steps_is_called_so(data, tmp_path):
     assert said.endswith("based on a few steps of training, made now, without measuring")
 
 
+# ---- the data
+
+
+def unscaled(tmp_path, **changes):
+    """Return a configuration whose test images are copies of training images, from 0 to 255."""
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (400, 6)).astype(np.float32), np.arange(400) % 5
+    np.savez(tmp_path / "mine.npz", x_train=x, y_train=y, x_test=x[:50], y_test=y[:50])
+    return study(None, dataset={"path": str(tmp_path / "mine.npz")}, **changes)
+
+
+def test_data_are_checked_in_passing(tmp_path, monkeypatch):
+    monkeypatch.setattr(data_findings, "SECONDS", 600)
+    found = data_findings.findings(Design.of(unscaled(tmp_path)), str(tmp_path / "results"))
+    assert "standard deviation" in found[0] and "rows" in found[1] and "copies" in found[1]
+    assert len(found) == 2 and not (tmp_path / "results").exists()
+
+
+def test_the_check_that_is_there_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(data_findings, "SECONDS", 0)
+    design, results = Design.of(unscaled(tmp_path)), tmp_path / "results"
+    assert data_findings.findings(design, str(results)) == []
+    row = {"part": "test", "check": "copies", "which": "train", "count": 3, "of": 50,
+           "finding": "yes"}  # fmt: skip
+    results.mkdir()
+    (results / "data.json").write_text(json.dumps({"shape": [6]}))
+    (results / "data.check.json").write_text(json.dumps([row]))
+    (said,) = data_findings.findings(design, str(results))
+    assert said.startswith("3 of the 50 test rows")
+    assert data_findings.findings(design, str(results), anew={""}) == []
+
+
+def test_data_that_would_be_downloaded_or_fail_are_not_checked(tmp_path):
+    (tmp_path / "data.py").write_text("def load():\n    raise OSError('no disk')\n")
+    for dataset in ({"name": "cifar10"}, {"load": f"{tmp_path}/data.py:load"}):
+        design = Design.of(study(None, dataset=dataset))
+        assert data_findings.findings(design, str(tmp_path / "results")) == []
+
+
 # ---- the words
 
 
-def told(config, results, new, cores=2, prepared=(), cost=HALF_AN_HOUR):
-    """Return the lines of the plan of a study, of whose runs those in the folders `new` are new."""
+def test_what_the_data_are_like_is_said(data, tmp_path):
+    config = study(data)
+    lines = told(config, tmp_path, folders(config, tmp_path), findings=["All is the same."])
+    assert "the data: All is the same." in lines
+
+
+def told(config, results, new, cores=2, prepared=(), cost=HALF_AN_HOUR, findings=()):
+    """Return the lines of the plan of a study, of whose runs those in the folders `new` are new.
+
+    Its data are not looked at: there are these `findings`.
+    """
     jobs = [{"rule": "train", "params": {"folder": path}} for path in new]
     jobs += [{"rule": "prepare", "output": [path]} for path in prepared]
     about = {"config": json.dumps(config), "results": str(results)}
     jobs += [{"rule": "aggregate", "params": about}]
-    return plan.plan(jobs, cores, time_runs=lambda setup: cost).splitlines()
+    return plan.plan(jobs, cores, lambda setup: cost, lambda *of: list(findings)).splitlines()
 
 
 def folders(config, results, *names):

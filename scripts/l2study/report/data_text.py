@@ -5,9 +5,12 @@ The table says what is a finding. The text data_check.txt.j2 says it, the most s
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from l2study.report.study import Study
 from l2study.report.templates import paragraphs
+
+if TYPE_CHECKING:  # which takes long to import
+    from l2study.report.study import Study
 
 OF_SCALE = ("test_accuracy_noise_", "test_accuracy_fgsm_", "test_accuracy_pgd_", "accuracy_lost_")
 """How the names of measures begin that change inputs by a fixed amount."""
@@ -16,7 +19,7 @@ _ROUNDING = 1e-6
 """Accuracies are of 32 bits."""
 
 
-def text(study: Study) -> list[str]:
+def text(study: "Study") -> list[str]:
     """Return a sentence or two for each finding about the data of a study; empty without any."""
     return sentences(_rows(study), is_of_scale(study.measured), no_better(study))
 
@@ -26,14 +29,14 @@ def is_of_scale(measures: Iterable[str]) -> bool:
     return any(str(measure).startswith(OF_SCALE) for measure in measures)
 
 
-def withholds(study: Study) -> bool:
+def withholds(study: "Study") -> bool:
     """Return whether the data, or what the networks made of them, allow no answer."""
     constant = any(row["check"] == "constant inputs" for row in _found(_rows(study)))
     better = no_better(study)
     return constant or (better is not None and better["surely"])
 
 
-def unscaled(study: Study) -> bool:
+def unscaled(study: "Study") -> bool:
     """Return whether the scale of the inputs leaves no meaning to fixed amounts of noise."""
     of_train = [row for row in _found(_rows(study)) if row["part"] == "train"]
     return any(row["check"] == "deviation" for row in of_train)
@@ -67,7 +70,7 @@ def sentences(
     )
 
 
-def no_better(study: Study) -> dict | None:
+def no_better(study: "Study") -> dict | None:
     """Return what is known where no lambda is shown to beat always saying the class that most test
     images are of; None where one is, or where that is not known.
 
@@ -91,7 +94,7 @@ def no_better(study: Study) -> dict | None:
     return known | {"highest": means["mean"].max(), "surely": surely}
 
 
-def _rows(study: Study) -> list[dict]:
+def _rows(study: "Study") -> list[dict]:
     """Return the rows of the table as mappings; none of a study from before there was one."""
     table = study.tables.get("data_check")
     return [] if table is None else table.to_dict("records")
