@@ -365,6 +365,9 @@ class TestAnswer:
         assert held.headline.startswith("No lambda is recommended")
         assert held.sentences == held.choice == []
         assert all("add lambda" not in text for text, _ in held.state)
+        texts = [summary.summary(with_check(shown(), largest(share))) for share in (0.5, 0.99)]
+        assert ["| **" in text for text in texts] == [True, False]
+        assert ["## Choice" in text for text in texts] == [True, False]
 
     def test_other_findings_stand_beside_it(self):
         copies = {"part": "test", "check": "copies", "which": "train", "count": 3, "of": 9,

@@ -16,7 +16,7 @@ from l2study.core.wording import (
     p_value,
     unit_of,
 )
-from l2study.report import answer, claim_text, provenance, setups_text
+from l2study.report import answer, claim_text, data_text, provenance, setups_text
 from l2study.report.navigation import tables_folder
 from l2study.report.setup_names import in_order, words
 from l2study.report.study import Study
@@ -74,7 +74,7 @@ def lambda_table(study: Study) -> Rows:
     chosen = answer.own_best(study)["best_l2"]
     complete = (runs["status"] == "completed").groupby(runs["l2"]).sum()
     rows = {l2: {"λ": Number(l2, lambda_text)} for l2 in complete.index}
-    if chosen in rows:
+    if chosen in rows and not data_text.withholds(study):
         rows[chosen] = {"λ": Number(chosen, lambda l2: f"**{lambda_text(l2)}**")}
     for head, measure in COLUMNS.items():
         if measure not in there - whole:
