@@ -6,6 +6,7 @@ rule report:
         measures=here("schemas/measures.yaml"),
         notebook=here("reports/report.ipynb"),
         page=sorted(map(here, (PROJECT / "reports" / "page").iterdir())),
+        glossary=here("docs/glossary.md"),
         captions=[
             here(f"reports/{folder}/{figure}.rst")
             for folder, figures in STUDY.figures.items()

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import report
+import words
 from browsing import ARTEFACTS, keep, opened, overflow, roles, scrolling
 from l2study.core.columns import HISTORY_COLUMNS
 from l2study.core.labels import l2_label
@@ -102,7 +103,7 @@ def test_opens_complete_and_fits(chromium, html, width):
         assert len(sizes) == len(figures.FIGURES) and all(sizes)
         assert view.evaluate("[...document.images].every((image) => image.alt.length > 20)")
         assert view.locator("h1").count() == 1
-        assert view.locator("h2").count() > 12
+        assert view.locator("h2").count() > 9
         assert view.locator("table").count() > 10
         keep(view, f"page-{width}")
         assert overflow(view) <= 0
@@ -120,6 +121,35 @@ def test_contents_lead_to_the_sections_and_code_unfolds(desk):
     assert not code.locator("pre").first.is_visible()
     code.locator("summary").click()
     assert code.locator("pre").first.is_visible()
+
+
+def test_a_term_leads_to_its_place_in_the_glossary(chromium, html):
+    with opened(chromium, html) as view:
+        term = view.locator("#term-lag")
+        assert not term.is_visible()
+        view.locator('#where-the-gap-comes-from ~ p a[href="#term-lag"]').first.click()
+        assert term.is_visible()
+        assert -2 < term.bounding_box()["y"] < 900
+
+
+def test_claims_are_drawn_and_unfold_to_their_course(chromium, html):
+    for width in (390, 1280):
+        with opened(chromium, html, width) as view:
+            drawings = view.get_by_role("img", name="Needed:")
+            assert drawings.count() >= 7
+            assert all(one.bounding_box()["width"] > 150 for one in drawings.all())
+            course = view.locator("#claim-small-gap svg[role=img]")
+            assert not course.is_visible()
+            view.locator('a[href="#claim-small-gap"]').click()
+            assert course.is_visible()
+            keep(view.locator("#claim-small-gap"), f"claim-{width}")
+            assert overflow(view) <= 0
+
+
+def test_the_page_is_short(html):
+    page = html.read_text()
+    assert words.words(words.page_text(page, unfolded=False)) <= 2_000
+    assert words.words(words.page_text(page)) <= 6_000
 
 
 def test_without_scripts_a_sentence_stands_for_the_plot(chromium, html):

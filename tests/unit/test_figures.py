@@ -10,7 +10,7 @@ import pytest
 from matplotlib.container import BarContainer
 from scipy import optimize
 
-from l2study.core.scope_rows import for_seeds, widest
+from l2study.core.scope_rows import SEEDS_AND_IMAGES, for_seeds, widest
 from l2study.report import figures, style
 from l2study.report.plot_helpers import completed, diverged_text, isotonic
 from reported import CAPTIONS, EDGE_CASES, shown
@@ -108,16 +108,29 @@ def test_curves_stand_at_the_evaluated_epochs_with_a_dot_where_some_are_left_out
     ("panel", "kind", "scale"), [(0, "reported", 100), (1, "generalisation", 100), (2, "ce", 1)]
 )
 def test_gap_draws_means_intervals_and_seeds_at_their_lambda(study, panel, kind, scale):
-    ax, rows, runs = panels("gap", study)[panel], at_end(study, kind), runs_of(study)
-    assert drawn(ax, f"mean:gap_{kind}") == pytest.approx(scale * rows["mean"].to_numpy())
+    ax, runs = panels("gap", study)[panel], runs_of(study)
+    means = study.tables["means"].query(f"measure == 'gap_{kind}'").sort_values("l2")
+    wide, narrow = means[means["scope"] == SEEDS_AND_IMAGES], for_seeds(means)
+    assert drawn(ax, f"mean:gap_{kind}") == pytest.approx(scale * wide["mean"].to_numpy())
     (bars,) = [c.lines[2][0] for c in ax.containers if c.get_label() == f"interval:gap_{kind}"]
-    ends = np.array([segment[:, 1] for segment in bars.get_segments()])
-    assert ends == pytest.approx(scale * rows[["mean_low", "mean_high"]].to_numpy())
+    (thick,) = [c for c in ax.collections if c.get_label() == f"alone:gap_{kind}"]
+    for lines, rows in ((bars, wide), (thick, narrow)):
+        ends = np.array([segment[:, 1] for segment in lines.get_segments()])
+        assert ends == pytest.approx(scale * rows[["low", "high"]].to_numpy())
+    assert thick.get_linewidth()[0] > 2 * bars.get_linewidth()[0]
     x, y = dots(ax)
     assert y == pytest.approx(scale * runs[f"gap_{kind}"].to_numpy())
     positions = style.lambda_positions(study.tables["runs"]["l2"])
     nearest = [min(positions, key=lambda v: abs(positions[v] - place)) for place in x]
     assert nearest == runs["l2"].tolist()
+
+
+def test_no_interval_goes_beyond_what_is_possible(study):
+    means = study.tables["means"].assign(low=-0.5, high=1.5)
+    ax = panels("robustness", changed(study, means=means))[2]
+    (bars,) = [c.lines[2][0] for c in ax.containers if c.get_label().startswith("interval:")]
+    ends = [segment[:, 1].tolist() for segment in bars.get_segments()]
+    assert ends == [pytest.approx([0, 100])] * 3
 
 
 def test_the_exchangeable_gap_has_a_panel_where_it_has_a_value(study):
@@ -129,15 +142,6 @@ def test_the_exchangeable_gap_has_a_panel_where_it_has_a_value(study):
     assert drawn(ax, "mean:gap_exchangeable") == pytest.approx(expected)
 
 
-def test_gap_variance_is_in_points_squared_without_those_that_are_zero(study):
-    (ax, *_) = panels("gap_variance", study)
-    expected = 1e4 * at_end(study, "reported")["variance"].to_numpy()
-    assert drawn(ax, "mean:reported") == pytest.approx(expected)
-    assert ax.get_yscale() == "log"
-    alike = changed(study, gap=study.tables["gap"].assign(variance=0.0))
-    assert np.isnan(drawn(panels("gap_variance", alike)[0], "mean:reported")).all()
-
-
 def test_decomposition_stacks_to_the_reported_gap(study):
     (ax,) = panels("decomposition", study)
     bars = [one for one in ax.containers if isinstance(one, BarContainer)]
@@ -146,6 +150,10 @@ def test_decomposition_stacks_to_the_reported_gap(study):
     assert drawn(ax, "mean:reported") == pytest.approx(reported)
     for total, parts in zip(reported, zip(*bars, strict=True), strict=True):
         assert sum(part.get_height() for part in parts) == pytest.approx(total)
+    (lines,) = [c.lines[2][0] for c in ax.containers if c.get_label() == "interval:reported"]
+    ends = np.array([segment[:, 1] for segment in lines.get_segments()])
+    wide = study.tables["means"].query("measure == 'gap_reported' and scope == @SEEDS_AND_IMAGES")
+    assert ends == pytest.approx(100 * wide.sort_values("l2")[["low", "high"]].to_numpy())
 
 
 def test_learning_curves_draw_means_over_completed_runs_only(study):
@@ -275,20 +283,20 @@ def test_labels_are_moved_as_little_as_isotonic_regression_moves_them():
 
 
 def test_picture_writes_both_kinds_and_shows_what_is_there(study, tmp_path):
-    folder, files = tmp_path / "figures", figures.render(figures.draw("gap_variance", study))
-    assert figures.picture("gap_variance", study) == files["svg"]
+    folder, files = tmp_path / "figures", figures.render(figures.draw("loss_parts", study))
+    assert figures.picture("loss_parts", study) == files["svg"]
     assert not folder.exists()
-    assert figures.picture("gap_variance", study, folder) == files["svg"]
+    assert figures.picture("loss_parts", study, folder) == files["svg"]
     written = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert written == {"gap_variance.png": files["png"], "gap_variance.svg": files["svg"]}
-    (folder / "gap_variance.svg").write_bytes(b"drawn before")
-    assert figures.picture("gap_variance", study, folder) == b"drawn before"
+    assert written == {"loss_parts.png": files["png"], "loss_parts.svg": files["svg"]}
+    (folder / "loss_parts.svg").write_bytes(b"drawn before")
+    assert figures.picture("loss_parts", study, folder) == b"drawn before"
 
 
 def test_figures_drawn_ahead_are_shown_and_those_that_fail_say_why(study, tmp_path, monkeypatch):
     tables = {name: table for name, table in study.tables.items() if name != "contrasts"}
     partial = replace(study, tables=tables)
-    names = ["gap_variance", "contrasts", "decomposition", "calibration"]
+    names = ["loss_parts", "contrasts", "decomposition", "calibration"]
     with figures.drawing_ahead(names, partial, tmp_path), monkeypatch.context() as patched:
         patched.setattr(figures, "render", None)  # this process draws none
         with pytest.raises(KeyError, match="contrasts"):

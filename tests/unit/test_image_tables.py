@@ -129,7 +129,7 @@ class TestPower:
     def test_the_page_says_where_no_number_of_seeds_is_enough(self, made):
         study = Study("made", {}, data={}, tables={"power": made[3]["power"]})
         rows = text_tables.power_table(study)
-        assert len(rows) == 2 * 3
+        assert len(rows) == 2 * 2  # two lambdas, two gaps
         (row,) = (r for r in rows if str(r["λ"]) == "0.01" and r["Gap"] == "generalisation")
         assert re.fullmatch(r"none; about \d+ with [\d,]+ images", str(row["0.1 points"]))
 
@@ -455,11 +455,9 @@ class TestReport:
         rows = text_tables.lambda_table(study)
         assert len(rows) == len(text_tables.gap_table(study)) == len(L2)
         assert len(text_tables.choice_table(study)) == 6
-        for name in ("gap", "decomposition", "gap_variance", "contrasts"):
+        for name in ("gap", "decomposition", "contrasts"):
             figures.draw(name, study)
-        measured = [row["For other"] for row in text_tables.contrast_table(study, "test_accuracy")]
-        assert measured == [SEEDS] * 2 + [SEEDS_AND_IMAGES] * 2
-        assert "other validation and test images" in text_tables.scopes_sentence(study)
+        assert len(text_tables.contrast_table(study, "test_accuracy")) == len(L2) - 1
 
     def test_the_claims_say_where_they_are_for_other_images(self, study):
         whole = study.tables["claims"].query("estimand == 'overall'")

@@ -11,9 +11,8 @@ from l2study.core.columns import HISTORY_COLUMNS
 from l2study.core.design import Design
 from l2study.core.measures import names
 from l2study.report import answer, curve_picker, figures, text_tables
-from l2study.report.study import Study, read_captions
+from l2study.report.study import Study
 from l2study.tables.study_tables import tables_of
-from reported import CAPTIONS
 
 MODEL = {"build": "models.py:words", "code": "0" * 64}
 
@@ -50,7 +49,7 @@ def test_every_figure_is_drawn(study, name):
 
 def test_the_tables_have_what_is_there(study):
     heads = list(text_tables.weight_table(study)[0])
-    assert heads == ["λ", "Regularised weights", "Output kernel"]
+    assert heads == ["λ", "Regularised weights", "Output kernel", "Within ±0.1 (%)"]
     heads = list(text_tables.gap_table(study)[0])
     assert heads[2:5] == ["= lag", "(averaging)", "(mode)"]
     picked = {one["name"] for one in curve_picker.curves(study)["measures"]}
@@ -75,17 +74,7 @@ def test_the_lag_is_two_parts_in_the_figure_and_in_the_answer(study):
     ]  # fmt: skip
 
 
-def test_a_caption_is_silent_of_what_the_model_lacks(study, tmp_path):
-    there = set(study.tables["means"]["measure"])
-    captions = read_captions(CAPTIONS, there)
-    assert "two parts of the first kernel" not in captions["weight_norm"].reading_html
-    assert "averaging, and mode" in captions["decomposition"].reading
-    assert "FGSM" not in captions["robustness"].reading
-    everything = read_captions(CAPTIONS)["weight_norm"]
-    assert "two parts of the first kernel" in everything.reading
-    assert everything.reading_html.count("<p>") == 1 and "only with" not in everything.reading_html
-    lacks = read_captions(CAPTIONS, there - {"gap_lag_mode"})["decomposition"]
-    assert "averaging, and mode" not in lacks.reading
+def test_nothing_is_said_of_a_product_of_norms_that_is_not_known(study):
     assert "product of the norms" not in text_tables.weight_sentences(study)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from l2study.core.design import Setup
 from l2study.core.labels import l2_label
 from l2study.core.scope_rows import SEEDS_AND_IMAGES
-from l2study.core.wording import as_given, bounds, form_of, p_value, unit_of
+from l2study.core.wording import as_given, bounds, form_of, interval, p_value, unit_of
 from l2study.report import claim_drawings, claim_text
 from l2study.report.study import Study
 from l2study.report.table_cells import Drawn, Lines, Link, Number, Rows, Verdict, Words
@@ -123,11 +123,14 @@ def _at_each(row: tuple) -> str:
     """Return what is estimated; the same for all lambdas of a row that is made at every one."""
     if row.at != "every" or pd.isna(row.l2):
         return row.estimand
-    return row.estimand.replace(f"lambda {l2_label(row.l2)}", "each lambda", 1)
+    return row.estimand.replace(f" at lambda {l2_label(row.l2)}", "", 1)
 
 
 def _estimates(estimand: str, rows: list[tuple], claim: dict, study: Study) -> dict:
-    """Return the row of a table for estimates that differ in lambda alone."""
+    """Return the row of a table for estimates that differ in lambda alone.
+
+    Of estimates that decide nothing and have one verdict, it has the lowest and the highest.
+    """
     first, unit = rows[0], unit_of(rows[0].measure, rows[0].statistic)
     lost = dict.fromkeys(row.diverged_runs for row in rows if pd.notna(row.diverged_runs))
     notes = dict.fromkeys(claim_text.note(row, claim, study) for row in rows)
@@ -141,11 +144,13 @@ def _estimates(estimand: str, rows: list[tuple], claim: dict, study: Study) -> d
     at = [f"{l2_label(row.l2)}: " if len(rows) > 1 else "" for row in rows]
     verdicts = [row.verdict for row in rows]
     same = len(set(verdicts)) == 1
+    estimates = [f"{where}{_estimate(row)}" for where, row in zip(at, rows, strict=True)]
+    if same and len(rows) > 1 and first.decides == "no":
+        values = [row.estimate for row in rows]
+        estimates = [f"{interval(min(values), max(values), form_of(unit))} {unit.unit}".strip()]
     return {
         "Estimand": Words(estimand, " ".join(beneath)),
-        "Estimate": Lines(
-            [f"{where}{_estimate(row)}" for where, row in zip(at, rows, strict=True)]
-        ),
+        "Estimate": Lines(estimates),
         "Needed": bounds(first.above, first.below, unit),
         "The exercise": Number(first.given, as_given(unit.scale), unit=unit.unit),
         "Verdict": Verdict(verdicts[0])

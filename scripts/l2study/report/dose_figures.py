@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from l2study.core.measures import MEASURES
+from l2study.core.scope_rows import widest
 from l2study.core.wording import percent
 from l2study.report import plot_helpers as plot
 from l2study.report import style
@@ -32,7 +33,7 @@ def dose_response(study: Study) -> Figure:
     drawing, axes = style.stacked_panels(len(_LABELS), 1.9)
     for ax, (measure, label) in zip(axes, _LABELS.items(), strict=True):
         curve = _of(study.tables["dose_response"], measure)
-        rows = means[means["measure"] == measure]
+        rows = widest(means[means["measure"] == measure], ["l2"])
         scale = MEASURES[measure].scale
         if curve.empty:
             plot.draw_means_of(ax, means, measure, positions, 0)

@@ -27,7 +27,7 @@ from matplotlib.figure import Figure
 
 from l2study.core import processors
 from l2study.core.files import replacing
-from l2study.core.scope_rows import for_seeds, widest
+from l2study.core.scope_rows import widest
 from l2study.report import (
     dose_figures,
     effect_figures,
@@ -98,13 +98,8 @@ def draw(name: str, study: Study) -> Figure:
 
 
 def _one_scope(study: Study, name: str) -> pd.DataFrame:
-    """Return a table, and of one whose intervals have several scopes, those that a figure shows.
-
-    Gaps and means are shown beside single seeds, so for other seeds on the same images.
-    """
+    """Return a table; of contrasts, those for other images too where there are such."""
     table = study.tables[name]
-    if name in ("gap", "means"):
-        return for_seeds(table)
     return widest(table, ["measure", "l2"]) if name == "contrasts" else table
 
 

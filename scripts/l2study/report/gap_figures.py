@@ -1,10 +1,10 @@
 """Figures of the gap between training and validation."""
 
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from l2study.core.scope_rows import SEEDS_AND_IMAGES, widest
 from l2study.core.wording import percent
 from l2study.report import plot_helpers as plot
 from l2study.report import style
@@ -35,55 +35,15 @@ def gap(study: Study) -> Figure:
     return plot.by_lambda(study, labels, 1.75, zero=True)
 
 
-def _at_end(study: Study, column: str = "") -> pd.DataFrame:
-    """Return the rows of the last epoch, by lambda, with an estimate as mean, low and high.
-
-    The estimate is the mean, or another `column` that has its interval in `column`_low and _high.
-    """
-    table = study.tables["gap"]
-    names = ["gap", "l2", column, f"{column}_low", f"{column}_high"]
-    rows = table.loc[table["epoch"] == table["epoch"].max(), names].sort_values("l2")
-    return rows.set_axis(["gap", "l2", "mean", "low", "high"], axis=1)
-
-
-@plot.draws("gap", "runs")
-def gap_variance(study: Study) -> Figure:
-    """Variance over seeds of two gaps at the last epoch against lambda, with its interval."""
-    runs, last = study.tables["runs"], _at_end(study, "variance")
-    positions = style.lambda_positions(runs["l2"])
-    drawing, (ax,) = style.stacked_panels(1, 3.0)
-    series = {"reported": ("0.1", "D", -0.9), "generalisation": ("#3b83b0", "o", 0.9)}
-    for kind, (colour, marker, shift) in series.items():
-        rows = last[last["gap"] == kind]
-        # a variance of exactly 0 has no place on a logarithmic axis
-        rows = rows.assign(mean=rows["mean"].where(rows["mean"] > 0))
-        plot.draw_means(
-            ax, style.beside(positions, rows["l2"], shift), rows, 1e4, colour, marker, kind
-        )
-    ax.set_ylabel("Variance over seeds (points²)")
-    style.log_axis(ax.yaxis)
-    deviation = ax.secondary_yaxis("right", functions=(np.sqrt, np.square))
-    deviation.set_ylabel("Standard deviation (points)")
-    low, high = ax.get_ylim()
-    style.plain_log_ticks(deviation.yaxis, (high / low) ** 0.5)
-    plot.mark_diverged(ax, runs, positions)
-    style.lambda_axis(ax, positions, share=0.66)
-    keys = [
-        style.mean_key(f"{kind} gap", marker, colour)
-        for kind, (colour, marker, _) in series.items()
-    ]
-    style.figure_key(drawing, keys, title=f"{percent(study.config['confidence'])} intervals")
-    return drawing
-
-
-@plot.draws("gap", "runs")
+@plot.draws("means", "runs")
 def decomposition(study: Study) -> Figure:
     """The reported gap at the last epoch as the sum of its parts, stacked, with intervals.
 
     Parts above zero are stacked upwards, parts below zero downwards. The interval of a part hangs
     at the outer end of its bar. The lag is two parts where the model has a mode of training.
     """
-    runs, last = study.tables["runs"], _at_end(study, "mean")
+    runs, means = study.tables["runs"], widest(study.tables["means"], ["measure", "l2"])
+    last = means.assign(gap=means["measure"].str.removeprefix("gap_")).sort_values("l2")
     values = plot.lambdas_of(runs)
     x = np.arange(len(values), dtype=float)
     drawing, (ax,) = style.stacked_panels(1, 3.5)
@@ -116,6 +76,7 @@ def decomposition(study: Study) -> Figure:
     keys.append(style.mean_key("reported gap, the sum"))
     columns = None if parts is PARTS else 3
     style.figure_key(drawing, keys, columns, columnspacing=1.2, handlelength=1.3)
-    intervals = f"Lines: {percent(study.config['confidence'])} intervals"
+    images = ", other seeds and images" if (means["scope"] == SEEDS_AND_IMAGES).any() else ""
+    intervals = f"Lines: {percent(study.config['confidence'])} intervals{images}"
     ax.set_title(intervals, fontsize=8.5, color="0.35")
     return drawing

@@ -12,7 +12,7 @@ from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
 from l2study.core.wording import Form, interval, labelled, optimum, rounded
 from l2study.report.study import Study
-from l2study.report.table_cells import Number, Rows, Words
+from l2study.report.table_cells import Number, Rows
 from l2study.report.templates import paragraphs
 
 MOST_CELLS = 20_000
@@ -56,7 +56,7 @@ def counts_table(study: Study) -> Rows:
             if row.finding == "picks"
             else f"{MEASURES[row.measure].label}, opposite sign"
         )
-        cells[head] = Words(f"{row.count} of {row.n}", _share(row))
+        cells[head] = f"{row.count} of {row.n}"
     heads = dict.fromkeys(head for cells in rows.values() for head in cells)
     return [{head: cells.get(head, "–") for head in heads} for _, cells in sorted(rows.items())]
 

@@ -7,21 +7,24 @@ them in HTML, which the notebook displays.
 import base64
 import html
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from IPython.display import HTML
 from nbconvert import HTMLExporter
+from nbconvert.filters import markdown2html
 from nbformat import NotebookNode
 from traitlets.config import Config
 
 from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
 from l2study.core.paths import BASE, place
-from l2study.core.wording import labelled, percent
+from l2study.core.wording import labelled
 from l2study.report import answer as answering
 from l2study.report import (
     claim_tables,
     curve_picker,
+    dose_text,
     effect_figures,
     figures,
     navigation,
@@ -35,7 +38,7 @@ from l2study.report import (
 )
 from l2study.report.study import Study
 from l2study.report.table_cells import Rows
-from l2study.report.templates import part, slug
+from l2study.report.templates import part, slug, terms
 
 
 def header(study: Study) -> HTML:
@@ -76,6 +79,46 @@ def table(rows: Rows, about: str, kind: str = "cards", note: str = "") -> HTML:
     `list` of few columns that are not to be sorted.
     """
     return _shown("table_or_none", rows, about, kind, note)
+
+
+def _unfolding(said: Iterable[str], tables: Mapping[str, Rows]) -> HTML:
+    """Return sentences, and tables to unfold below them, by what each is about."""
+    shown = [(about, about, rows) for about, rows in tables.items() if rows]
+    return _shown("said_and_unfolding", [text for text in said if text], shown)
+
+
+def lambdas(study: Study) -> HTML:
+    """Return accuracies, gaps and norm of every lambda."""
+    about = "Accuracy, gap and norm of weights per lambda"
+    return table(text_tables.lambda_table(study), about, note=text_tables.missing_sentence(study))
+
+
+def gaps(study: Study) -> HTML:
+    """Return every kind of gap of every lambda, to unfold."""
+    rows = {"Gaps per lambda, in points": text_tables.gap_table(study)}
+    return _unfolding([text_tables.mode_sentences(study)], rows)
+
+
+def weights(study: Study) -> HTML:
+    """Return the norms of the kernels, to unfold, and what they say of the network."""
+    rows = {"Norms of the kernels at the last epoch": text_tables.weight_table(study)}
+    return _unfolding([text_tables.weight_sentences(study)], rows)
+
+
+def choice(study: Study) -> HTML:
+    """Return which lambdas are as good as the best, and what each metric chooses, to unfold."""
+    rows = {"What each metric and rule chooses": text_tables.choice_table(study)}
+    return _unfolding(dose_text.text(study), rows)
+
+
+def spread(study: Study) -> HTML:
+    """Return how much gaps vary over seeds, and to unfold how many seeds a difference needs."""
+    tables = {
+        "Standard deviation of the gap over seeds, in points": text_tables.spread_table(study),
+        "Seeds needed to resolve a difference in a gap": text_tables.power_table(study),
+    }
+    said = [*text_tables.variance_sentences(study), text_tables.power_sentence()]
+    return _unfolding(said, tables)
 
 
 def claims(study: Study) -> HTML:
@@ -158,24 +201,26 @@ def rounds(study: Study) -> HTML | None:
     return _shown("rounds", texts, round_text.rounds_table(study)) if texts else None
 
 
-def contrasts(study: Study) -> HTML:
+def differences(study: Study) -> HTML:
     """Return the comparisons with the reference, a table to unfold for every measure drawn."""
-    if study.tables["contrasts"].empty:
-        return HTML("")
-    level = percent(study.config["confidence"])
-    reference = l2_label(study.tables["contrasts"]["reference_l2"].iloc[0])
-    tables = []
-    there = set(study.tables["contrasts"]["measure"])
-    for measure in filter(there.__contains__, effect_figures.CONTRASTS):
-        label = f"{labelled(MEASURES[measure])}: differences from lambda {reference}"
-        if rows := text_tables.contrast_table(study, measure):
-            tables.append((label, f"{label}, {level} intervals", rows))
-    return _shown("unfolding", tables)
+    contrasts = study.tables["contrasts"]
+    shown = [name for name in effect_figures.CONTRASTS if name in set(contrasts["measure"])]
+    tables = {
+        f"{labelled(MEASURES[name])}: differences from lambda"
+        f" {l2_label(contrasts['reference_l2'].iloc[0])}": text_tables.contrast_table(study, name)
+        for name in shown
+    }
+    return _unfolding([], tables)
 
 
 def curves(study: Study) -> HTML:
     """Return the plot in which the reader picks lambdas and measures."""
     return HTML(curve_picker.explorer(study))
+
+
+def glossary() -> HTML:
+    """Return what the words mean, to unfold: the page works without the project's docs."""
+    return _shown("glossary", [(slug(term), term, markdown2html(text)) for term, text in terms()])
 
 
 def _shown(macro: str, *facts: object, **more: object) -> HTML:

@@ -1,6 +1,6 @@
 """What figures draw of the runs: seeds, means with intervals, curves, and what diverged."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
-from l2study.core.wording import seed_list
+from l2study.core.scope_rows import SEEDS_AND_IMAGES, for_seeds, widest
+from l2study.core.wording import possible, seed_list
 from l2study.report.study import Study
 from l2study.report.style import (
     RED,
@@ -103,8 +104,15 @@ def by_lambda(
         ax.set_ylabel(label)
         mark_diverged(ax, runs, positions)
         lambda_axis(ax, positions, label=ax is axes[-1])
-    figure_key(drawing, seed_and_mean_keys(study.config["confidence"]))
+    keys = seed_and_mean_keys(study.config["confidence"], has_wide(means, labels))
+    figure_key(drawing, keys)
     return drawing
+
+
+def has_wide(means: pd.DataFrame, measures: Iterable[str]) -> bool:
+    """Return whether a measure has an interval for other images, too."""
+    wide = means["scope"] == SEEDS_AND_IMAGES
+    return bool(means.loc[wide, "measure"].isin(list(measures)).any())
 
 
 def draw_seeds(
@@ -140,15 +148,16 @@ def draw_means(
     marker: str = "D",
     name: str = "",
     hollow: bool = False,
+    width: float = 1.5,
 ) -> None:
     """Draw the column `mean` of `rows` at the places `x`, with `low` to `high` as its interval.
 
-    All three may be missing.
+    All three may be missing. The line of the interval is `width` wide.
     """
     mean, low, high = (scale * rows[c].to_numpy(dtype=float) for c in ("mean", "low", "high"))
     has = np.isfinite(mean) & np.isfinite(low) & np.isfinite(high)
     ends = np.array([mean - low, high - mean])[:, has]
-    ax.errorbar(x[has], mean[has], ends, fmt="none", ecolor=colour, elinewidth=1.5, capsize=2.5,
+    ax.errorbar(x[has], mean[has], ends, fmt="none", ecolor=colour, elinewidth=width, capsize=2.5,
                 capthick=1.2, zorder=4, label=f"interval:{name}")  # fmt: skip
     fill = "white" if hollow else colour
     ax.plot(x, mean, ls="none", marker=marker, ms=4, color=colour, mfc=fill, zorder=5,
@@ -165,11 +174,21 @@ def draw_means_of(
 ) -> None:
     """Draw the means of `measure`, `shift` steps to the right of their lambdas, see `draw_means`.
 
-    `means` is the table of means.
+    `means` is the table of means. Where it has an interval for other images too, that is a thin
+    line, and that for other seeds a thick one without ends. None goes beyond what is possible.
     """
-    rows = means[means["measure"] == measure]
+    own = means[means["measure"] == measure]
+    ends = [possible(measure, low, high) for low, high in zip(own["low"], own["high"], strict=True)]
+    own = own.assign(**pd.DataFrame(ends, own.index, ["low", "high"]))
+    rows, scale = widest(own, ["l2"]), MEASURES[measure].scale
     x = beside(positions, rows["l2"], shift)
-    draw_means(ax, x, rows, MEASURES[measure].scale, name=measure, **look)
+    both = has_wide(own, [measure])
+    draw_means(ax, x, rows, scale, name=measure, width=1.0 if both else 1.5, **look)
+    if both:
+        narrow = for_seeds(own)
+        low, high = scale * narrow["low"], scale * narrow["high"]
+        x = beside(positions, narrow["l2"], shift)
+        ax.vlines(x, low, high, color=look.get("colour", "0.1"), lw=3.2, label=f"alone:{measure}")
 
 
 def draw_row(

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
@@ -36,9 +36,6 @@ _ONE_OF = {
 """The tables of which the report shows one interval of each, and what there is one for."""
 
 _TYPES = {"number": "float64", "integer": "Int64", "string": "str"}
-
-_ONLY_WITH = ".. only with "
-"""How a comment in a caption begins that names the measure which the paragraph below is about."""
 
 _RST = {"report_level": 5, "halt_level": 5, "file_insertion_enabled": False, "raw_enabled": False}
 
@@ -280,7 +277,7 @@ def read_study(config: str, results: Path, captions: Path, setup: str = BASE) ->
     if setup not in named:
         raise ReportError(f"{setup}: there is no such set-up; there are {', '.join(named)}")
     study = read_results(results, setup)
-    given = read_captions(captions, study.measured)
+    given = read_captions(captions)
     model = read_model(Path(results), named[setup].config)
     if len(found) > 1 and setup == BASE:
         given = read_captions(Path(f"{captions}_across")) | given
@@ -304,39 +301,25 @@ def read_model(folder: Path, config: Mapping) -> dict:
     return {}
 
 
-def read_captions(folder: Path, measures: Collection[str] | None = None) -> dict[str, Caption]:
+def read_captions(folder: Path) -> dict[str, Caption]:
     """Return the caption of every figure, by its name, from the .rst files in `folder`.
-
-    A paragraph about a measure that is not among `measures`, if these are given, is left out: in a
-    file, a comment `.. only with MEASURE` stands above it.
 
     Raises:
         ReportError: there is none, or one has fewer than two paragraphs.
     """
-    paths = sorted(Path(folder).glob("*.rst"))
-    captions = {path.stem: _caption(path, measures) for path in paths}
+    captions = {path.stem: _caption(path) for path in sorted(Path(folder).glob("*.rst"))}
     if not captions:
         raise ReportError(f"{folder}: no captions; the folder needs one .rst file per figure")
     return captions
 
 
-def _caption(path: Path, measures: Collection[str] | None) -> Caption:
+def _caption(path: Path) -> Caption:
     first, *others = re.split(r"\n\s*\n", path.read_text(encoding="utf-8").strip())
     if not others:
         raise ReportError(
             f"{path}: needs a paragraph that describes the figure, and one on reading it"
         )
-    kept, needed = [], None
-    for part in others:
-        if part.startswith(_ONLY_WITH):
-            needed = part.removeprefix(_ONLY_WITH).strip()
-            continue
-        if None in (needed, measures) or needed in measures:
-            kept.append(part)
-        needed = None
-    # Paragraphs between comments are one for the reader.
-    with_comments = any(part.startswith(_ONLY_WITH) for part in others)
-    parts = [first, (" " if with_comments else "\n\n").join(kept)]
+    parts = [first, "\n\n".join(others)]
     plain = [" ".join(_plain(part).split()) for part in parts]
     return Caption(*plain, *(_html(part) for part in parts))
 

@@ -230,10 +230,16 @@ def mean_key(text: str, marker: str = "D", colour: str = "0.1", hollow: bool = F
     return Line2D([], [], marker=marker, ms=4.5, color=colour, mfc=fill, lw=1.5, label=text)
 
 
-def seed_and_mean_keys(confidence: float) -> list[Line2D]:
-    """Return the entries of a key for seeds as dots beside means with their intervals."""
-    seed = dot_key("one seed", marker="o", ms=3.8, color="0.55")
-    return [seed, mean_key(f"mean and {percent(confidence)} interval")]
+def seed_and_mean_keys(confidence: float, both: bool) -> list[Line2D]:
+    """Return the entries of a key for seeds as dots beside means with their intervals.
+
+    `both` says whether some have one for other seeds, and one for other images too.
+    """
+    keys = [dot_key("one seed", marker="o", ms=3.8, color="0.55")]
+    keys.append(mean_key(f"mean, {percent(confidence)} interval"))
+    if both:
+        keys.append(Line2D([], [], color="0.1", lw=3.2, label="thick: seeds alone"))
+    return keys
 
 
 def figure_key(drawing: Figure, handles: list, columns: int | None = None, **look: object) -> None:

@@ -6,6 +6,7 @@ Texts (.txt.j2) say the same on the page, in the summary and wherever else they 
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -37,6 +38,33 @@ def slug(text: str) -> str:
     return re.sub(r"\W+", "-", text.lower()).strip("-")
 
 
+@cache
+def terms() -> list[tuple[str, str]]:
+    """Return the terms of docs/glossary.md, each with its explanation in Markdown."""
+    text = (REPORTS.parent / "docs" / "glossary.md").read_text(encoding="utf-8")
+    return [tuple(part.split("\n", 1)) for part in text.split("\n## ")[1:]]
+
+
+EVERYWHERE = ("Lambda", "Seed", "Run", "Study", "Set-up", "Intervals", "Conclusion", "Open")
+"""Terms that are no links in texts, because they are in each of them or have other meanings too."""
+
+
+def with_terms(text: str) -> str:
+    """Return HTML in which the first mention of every term of the glossary leads to it."""
+    places = {term.lower(): slug(term) for term, _ in terms() if term not in EVERYWHERE}
+    words = sorted(map(re.escape, places), key=len, reverse=True)
+    done = set()
+
+    def link(found: re.Match) -> str:
+        place = places.get(found[0].lower())
+        if not found[1] or place in done:
+            return found[0]
+        done.add(place)
+        return f'<a href="#term-{place}">{found[0]}</a>'
+
+    return re.sub(rf"<[^>]*>|(?<![\w-])({'|'.join(words)})(?![\w-])", link, text, flags=re.I)
+
+
 FILTERS = (
     decimals_of,
     filled,
@@ -49,6 +77,7 @@ FILTERS = (
     slug,
     spaced,
     with_arguments,
+    with_terms,
     words,
 )
 """What every template may use, by its name."""

@@ -9,7 +9,6 @@ import math
 import pandas as pd
 
 from l2study.core.measures import MEASURES, names
-from l2study.core.scope_rows import SEEDS_AND_IMAGES
 from l2study.core.wording import (
     Form,
     fixed,
@@ -19,15 +18,14 @@ from l2study.core.wording import (
     possible,
     rounded,
 )
-from l2study.report.inputs import groups_of
 from l2study.report.study import Study
 from l2study.report.table_cells import Number, Rows
 from l2study.report.templates import paragraphs
 
 RULES = {
-    "best": "the best mean",
-    "one_standard_error": "largest lambda that differs from the best by at most one standard error",
-    "reference": "the reference",
+    "best": "best mean",
+    "one_standard_error": "one standard error",
+    "reference": "reference",
 }
 """The rules of choice as a reader sees them."""
 
@@ -200,13 +198,6 @@ def seeds_of_exchange_test(tests: int, level: float) -> int:
     return math.floor(math.log2(2 * tests / level)) + 1 if tests else 0
 
 
-def scopes_sentence(study: Study) -> str:
-    """Return what the intervals of the tables are for."""
-    images_too = (study.tables["means"]["scope"] == SEEDS_AND_IMAGES).any()
-    (text,) = paragraphs("scopes", images_too=images_too, groups=groups_of(study.data))
-    return text
-
-
 def missing_sentence(study: Study) -> str:
     """Return which measures of its weights the model cannot have, and why; empty if it has all."""
     missing = set(names("weights")) - set(study.tables["means"]["measure"])
@@ -241,11 +232,9 @@ def choice_table(study: Study) -> Rows:
                 "λ": _lambda(row.l2),
                 "Mean": Number(row.mean, form, unit=unit if unit == "nats" else "%"),
                 "Difference to the best": Number(row.difference, form, unit=unit),
-                "Standard error of it": Number(row.difference_se, form, unit=unit),
                 "Test accuracy %": Number(
                     row.test_accuracy_mean, POINTS, *possible("test_accuracy", row.low, row.high)
                 ),
-                "Runs": Number(row.n, fixed(0)),
                 "Picked in % of resamples": Number(row.share, fixed(0, 100)),
                 "Picked lambdas": interval(row.l2_low, row.l2_high, lambda_text),
                 "Grid": "" if pd.isna(row.grid) else row.grid,
@@ -255,31 +244,25 @@ def choice_table(study: Study) -> Rows:
 
 
 def contrast_table(study: Study, measure: str) -> Rows:
-    """Return the paired differences of `measure`, their intervals and tests.
-
-    A row per lambda, and a second one for other images too if the measure is a mean over images.
+    """Return the paired differences of `measure` with their intervals and p values, a row per
+    lambda: for other images too, if the measure is a mean over images.
     """
-    contrasts, form = study.tables["contrasts"], rounded(3, MEASURES[measure].scale)
+    contrasts, form = study.shown["contrasts"], rounded(3, MEASURES[measure].scale)
     return [
         {
             "λ": _lambda(row.l2),
-            "For other": row.scope,
             "Pairs": Number(row.n, fixed(0)),
             "Difference": Number(row.mean_difference, form, row.low, row.high),
-            "p (t)": Number(row.p_t, p_value),
+            "p": Number(row.p_t, p_value),
             "p (Holm)": Number(row.p_holm, p_value),
-            "p (sign flip)": Number(row.p_sign_flip, p_value),
             "p (equivalent)": Number(row.p_equivalent, p_value),
-            "p (variances, Holm)": Number(row.p_variance_holm, p_value),
-            "Correlation": Number(row.correlation, fixed(2)),
-            "d_z": Number(row.d_z, rounded(2)),
         }
         for row in contrasts[contrasts["measure"] == measure].itertuples()
     ]
 
 
 def power_table(study: Study) -> Rows:
-    """Return a row per lambda and gap: the seeds needed to resolve each difference.
+    """Return a row per lambda and gap of `SPREADS`: the seeds needed to resolve each difference.
 
     They are for the interval for other images too, where there is one.
     """
@@ -297,6 +280,7 @@ def power_table(study: Study) -> Rows:
         }
         | {f"{points(row.difference)} points": _seeds(row) for row in group.itertuples()}
         for (l2, gap), group in power.groupby(["l2", "gap"], sort=False)
+        if gap in SPREADS
     ]
 
 

@@ -8,6 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
+from l2study.core.scope_rows import widest
 from l2study.report import plot_helpers as plot
 from l2study.report import style
 from l2study.report.study import Study
@@ -151,7 +152,8 @@ def loss_parts(study: Study) -> Figure:
     runs = study.tables["runs"]
     values = plot.lambdas_of(runs)
     x = np.arange(len(values), dtype=float)
-    mean = study.tables["means"].pivot(index="l2", columns="measure", values="mean")
+    means = widest(study.tables["means"], ["measure", "l2"])
+    mean = means.pivot(index="l2", columns="measure", values="mean")
     shown = [
         ("Before any step", "start_loss", "start_penalty", "first_running_loss"),
         (f"After epoch {runs['epochs'].max()}", "train_loss", "penalty", "val_loss"),
