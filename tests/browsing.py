@@ -82,6 +82,21 @@ def scrolling(page) -> list[str]:
     )
 
 
+def told(page) -> list[dict]:
+    """Return what a reader who does not see the page is told, in order: `role`, `name`, `level`."""
+    session = page.context.new_cdp_session(page)
+    nodes = session.send("Accessibility.getFullAXTree")["nodes"]
+    by_id, found, todo = {node["nodeId"]: node for node in nodes}, [], [nodes[0]]
+    while todo:
+        node = todo.pop()
+        todo += [by_id[child] for child in reversed(node.get("childIds", [])) if child in by_id]
+        if not node["ignored"]:
+            level = [p["value"]["value"] for p in node["properties"] if p["name"] == "level"]
+            name = node.get("name", {}).get("value", "").strip()
+            found.append({"role": node["role"]["value"], "name": name, "level": sum(level)})
+    return found
+
+
 def roles(page, table: str) -> Counter:
     """Return how often each role is in a table, as a reader who does not see it is told.
 

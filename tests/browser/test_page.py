@@ -3,6 +3,8 @@
 import base64
 import math
 import re
+from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -10,7 +12,7 @@ import pytest
 
 import report
 import words
-from browsing import ARTEFACTS, keep, opened, overflow, roles, scrolling
+from browsing import ARTEFACTS, keep, opened, overflow, roles, scrolling, told
 from l2study.core.columns import HISTORY_COLUMNS
 from l2study.core.labels import l2_label
 from l2study.core.wording import fixed, p_value, rounded
@@ -174,6 +176,43 @@ def test_prints_without_what_only_works_on_a_screen(chromium, html):
         assert overflow(view) <= 0
     assert printed.startswith(b"%PDF")
     assert len(re.findall(rb"/Type\s*/Page\b", printed)) > 5
+
+
+# --- to a reader who does not see it --------------------------------------------------------------
+
+NAMED = {
+    *("button", "checkbox", "combobox", "figure", "heading", "image", "link", "navigation"),
+    *("region", "table", "DisclosureTriangle", "RootWebArea"),
+}
+"""What is of no use to such a reader without a name."""
+
+
+@pytest.mark.parametrize("opened_as", ["desk", "phone"])
+def test_all_that_needs_a_name_has_one_and_headings_are_in_order(opened_as, request):
+    view = request.getfixturevalue(opened_as)
+    scrolling(view)  # opens all that is folded
+    nodes = told(view)
+    assert NAMED - {"combobox"} <= {node["role"] for node in nodes}
+    nameless = Counter(node["role"] for node in nodes if not node["name"])
+    assert not NAMED & nameless.keys(), nameless
+    levels = [node["level"] for node in nodes if node["role"] == "heading"]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    assert view.evaluate("document.documentElement.lang") == "en"
+    assert view.evaluate(
+        "[...document.querySelectorAll('table')].every((one) => one.querySelector('th[scope]'))"
+    )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_cut_on_paper_or_a_phone(chromium, html, scheme):
+    with opened(chromium, html, 390, color_scheme=scheme) as view:
+        view.wait_for_selector("body.explored")
+        keep(view, f"page-phone-{scheme}")
+        assert overflow(view) <= 0 and scrolling(view) == []
+        view.emulate_media(media="print", color_scheme=scheme)
+        view.set_viewport_size({"width": 657, "height": 900})  # as above
+        assert overflow(view) <= 0 and scrolling(view) == []
 
 
 # --- tables ---------------------------------------------------------------------------------------
