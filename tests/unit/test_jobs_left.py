@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -58,18 +59,22 @@ def test_they_are_cancelled_before_the_next_holder_begins(queue):
     assert record()["process"] == os.getpid()
 
 
-def test_those_of_another_host_are_left_alone_and_refused(queue):
-    leave(host="another")
-    with pytest.raises(lock.OwnedError, match=r"2 Slurm jobs .* scancel --name=mine$"):
+def test_those_of_another_node_are_left_alone_until_it_gives_no_sign_of_life(queue):
+    leave(host="another", node="1")
+    with pytest.raises(lock.OwnedError, match="another is down"):
         lock.hold("lock", jobs="next")
     assert queue.read_text() == "11\n12\n"
     assert record()["jobs"] == "mine"
+    dead = time.time() - lock.DEAD - 1
+    os.utime("lock", (dead, dead))
+    assert lock.hold("lock", jobs="next").startswith("2 jobs ")
+    assert queue.read_text() == ""
 
 
 def test_those_that_do_not_end_are_refused(queue, tmp_path):
     (tmp_path / "bin" / "scancel").write_text("#!/bin/sh\n")
     with pytest.raises(slurm.OrphansError, match=r"2 cancelled jobs .* scancel --name=mine$"):
-        slurm.end("mine", cancel=True, seconds=0.1)
+        slurm.end("mine", seconds=0.1)
 
 
 def test_not_knowing_is_a_reason_to_refuse(queue, tmp_path):

@@ -7,6 +7,8 @@ import os
 import platform
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +52,73 @@ def test_a_holder_that_was_killed_is_followed_without_help(holder):
     with open("at/work") as file:
         assert json.load(file)["process"] == os.getpid()
     with pytest.raises(lock.OwnedError, match=f"process {os.getpid()} "):
+        lock.hold("at/work")
+
+
+# ---- two nodes, of which each sees its own locks alone
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """A function that starts a process on another node, with `BEAT` and `DEAD` as here."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(fcntl, "flock", lambda file, kind: None)
+    monkeypatch.setattr(lock, "BEAT", 0.2)
+    monkeypatch.setattr(lock, "DEAD", 3.0)
+    started = []
+
+    def start():
+        there = "import fcntl; fcntl.flock = lambda file, kind: None"
+        there += "; from l2study.workflow import lock"
+        there += "; lock.BEAT, lock.DEAD, lock._HOST, lock._node = 0.2, 3.0, 'n2', lambda: '2'"
+        process = subprocess.Popen(
+            [sys.executable, "-c", f"{there}\n{HOLD}"],
+            env=os.environ | {"PYTHONPATH": SCRIPTS},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        assert process.stdout.readline() == "\n", process.stderr.read()
+        return process
+
+    yield start
+    lock._held.clear()
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_a_holder_on_another_node_gives_signs_of_life(elsewhere):
+    holder = elsewhere()
+    time.sleep(lock.DEAD + 0.5)
+    with pytest.raises(lock.OwnedError) as refused:
+        lock.hold("at/work")
+    (words,) = str(refused.value).splitlines()
+    assert words.startswith(f"process {holder.pid} on n2, ")
+    assert words.endswith("If n2 is down, start again in 3 seconds")
+    assert json.loads(Path("at/work").read_text())["process"] == holder.pid
+    assert os.listdir("at") == ["work"]
+    holder.kill()
+    time.sleep(lock.DEAD + 0.5)
+    lock.hold("at/work")
+    assert json.loads(Path("at/work").read_text())["process"] == os.getpid()
+
+
+def test_a_holder_on_another_node_that_has_ended_is_followed_at_once(elsewhere):
+    elsewhere().communicate("\n")
+    lock.hold("at/work")
+
+
+def test_of_two_that_begin_at_the_same_time_one_ends(elsewhere):
+    holder = elsewhere()
+    record = json.loads(Path("at/work").read_text())
+    Path("at/work").write_text(json.dumps(record | {"host": "n1", "node": "1", "process": 7}))
+    assert holder.wait(timeout=60) != 0
+    assert holder.stderr.readline().startswith("process 7 on n1, ")
+    assert json.loads(Path("at/work").read_text())["process"] == 7
+    with pytest.raises(lock.OwnedError, match="process 7 on n1"):
         lock.hold("at/work")
 
 

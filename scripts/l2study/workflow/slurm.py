@@ -13,12 +13,11 @@ class OrphansError(RuntimeError):
     """Jobs that write the study's files may still be in the queue. The message is one line."""
 
 
-def end(name: str, cancel: bool, seconds: float = 120) -> int:
+def end(name: str, seconds: float = 120) -> int:
     """Return how many jobs called `name` were in the queue, once none is left there.
 
     Args:
-        name: the name that all jobs of a workflow have.
-        cancel: whether it is known that the workflow is dead, so that its jobs may be cancelled.
+        name: the name that all jobs of a dead workflow have. They are cancelled.
         seconds: how long Slurm may take to end them.
 
     Raises:
@@ -27,11 +26,6 @@ def end(name: str, cancel: bool, seconds: float = 120) -> int:
     if not (found := queued(name)):
         return 0
     advice = f"wait for them, or end them with: scancel --name={name}"
-    if not cancel:
-        raise OrphansError(
-            f"{len(found)} Slurm jobs of another Snakemake, which may still be running, write this"
-            f" study's files: {advice}"
-        )
     subprocess.run(["scancel", f"--name={name}"], capture_output=True)
     deadline = time.monotonic() + seconds
     while left := queued(name):
