@@ -76,6 +76,7 @@ AccountingStorageHost=127.0.0.1
 AccountingStoragePort={dbd}
 AccountingStoragePass={folder}/munge.socket
 PartitionName=main Nodes=ALL Default=YES LLN=YES MaxTime=120 DefaultTime=10 State=UP
+PartitionName=short Nodes=ALL MaxTime=3 State=UP
 """
 
 _NODE = (

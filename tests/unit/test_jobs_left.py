@@ -236,3 +236,89 @@ def test_an_end_that_cannot_be_looked_up_is_a_failure_and_that_is_said(ended, ca
     info.aux = None
     assert executor.tell(info) == (0, 1)
     assert "the job counts as failed" in capsys.readouterr().err
+
+
+# ---- limits
+
+
+class Asked(dict):
+    """What a job asks for, as attributes too."""
+
+    __getattr__ = dict.get
+
+
+def answer(folder, monkeypatch, **programs):
+    """Put programs that print these texts before others."""
+    for name, text in programs.items():
+        (folder / name).write_text(f"#!/bin/sh\nprintf '{text}'\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+@pytest.mark.parametrize(
+    ("partition", "asked", "given"),
+    [
+        ("short", 50, 30),
+        ("short", 30, 30),
+        ("long", 5000, 2910),
+        ("free", 50, 50),
+        (None, 500, 120),
+    ],
+)
+def test_a_job_asks_for_no_more_time_than_its_partition_allows(
+    tmp_path, monkeypatch, partition, asked, given
+):
+    partitions = "main* 2:00:00\\nshort 30:00\\nlong 2-00:30:00\\nfree infinite\\n"
+    answer(tmp_path, monkeypatch, sinfo=partitions)
+    plugin, said = snakemake_executor_plugin_slurm, []
+    monkeypatch.setattr(snakemake_compat, "LOGGER", SimpleNamespace(warning=said.append))
+    monkeypatch.setattr(plugin, "get_submit_command", plugin.get_submit_command)
+    scheduler = SimpleNamespace(_executor=plugin.Executor.__new__(plugin.Executor))
+    snakemake_compat.heed_limits(SimpleNamespace(scheduler=scheduler))
+    job = SimpleNamespace(resources=Asked(runtime=asked), threads=1, is_group=lambda: True)
+    names = ("run_uuid", "slurm_logfile", "comment_str", "account", "workdir")
+    about = dict.fromkeys(names, "x") | {"partition": f"-p {partition}" if partition else ""}
+    for _ in range(2):
+        assert f" -t {given} " in f"{plugin.get_submit_command(job, about)} "
+    assert len(said) == (asked != given)
+
+
+def test_a_job_too_many_waits_for_others_of_the_study_and_fails_without_any(queue, monkeypatch):
+    monkeypatch.setattr(snakemake_compat, "FULL_PAUSE", 0.0)
+    said = []
+    monkeypatch.setattr(snakemake_compat, "LOGGER", SimpleNamespace(warning=said.append))
+    executor, info = Submitter(), SimpleNamespace(job="job", external_jobid=None)
+    executor.run_uuid = "mine"
+    refusal = "sbatch: error: Job violates accounting/QOS policy (job submit limit, user's size)"
+    assert executor.tell(info, refusal) == (1, 0)
+    assert said[0].endswith("--jobs 2")
+    queue.write_text("")
+    assert executor.tell(info, refusal) == (1, 1)
+    assert "job submit limit" in said[1]
+
+
+def test_why_jobs_wait_is_said_once_if_they_do_not_only_wait_their_turn(tmp_path, monkeypatch):
+    text = "Priority\\nQOSMaxWallDurationPerJobLimit\\nQOSMaxWallDurationPerJobLimit\\nResources\\n"
+    answer(tmp_path, monkeypatch, squeue=text)
+    said, looks = [], iter([None] * 3)
+    monkeypatch.setattr(snakemake_compat, "LOGGER", SimpleNamespace(warning=said.append))
+    plain = snakemake_compat.time
+    sleeping = SimpleNamespace(sleep=lambda _: next(looks), monotonic=plain.monotonic)
+    monkeypatch.setattr(snakemake_compat, "time", sleeping)
+    monkeypatch.setattr(threading, "excepthook", lambda about: None)  # no looks are left
+    executor = Submitter()
+    executor.run_uuid = "mine"
+    workflow = SimpleNamespace(scheduler=SimpleNamespace(_executor=executor))
+    snakemake_compat.say_why_jobs_wait(workflow)
+    for thread in threading.enumerate():
+        if thread.name.endswith("(look)"):
+            thread.join()
+    (line,) = said
+    assert line.startswith("2 jobs wait in Slurm's queue for QOSMaxWallDurationPerJobLimit")
+
+
+def test_a_job_that_submits_jobs_is_forgotten_but_not_where_slurm_is(monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_CONF", "/there")
+    slurm.leave_job()
+    assert {name for name in os.environ if name.startswith("SLURM_")} == {"SLURM_CONF"}

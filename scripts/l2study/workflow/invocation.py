@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from l2study.training import preload
-from l2study.workflow import snakemake_compat
+from l2study.workflow import slurm, snakemake_compat
 from l2study.workflow.study import Study, round_of, rounds_of
 
 
@@ -22,6 +22,7 @@ class Invocation:
             snakemake_compat.keep_going(workflow)
             preload.announce()
         elif study.stands_alone:
+            slurm.leave_job()
             # Imported late, as below: a job of a cluster has no need of it.
             from l2study.workflow.screen import Screen
 

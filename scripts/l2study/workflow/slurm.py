@@ -1,12 +1,15 @@
-"""What Slurm knows of jobs: those that a killed Snakemake has left, and how one has ended.
+"""What Slurm knows of jobs: what they may ask for, why they wait, how they end, and who left them.
 
 Slurm runs what it was given, whether or not the Snakemake that gave it is alive. A workflow started
 after that would train the same runs again, at the same time and into the same files.
 """
 
+import os
+import re
 import shutil
 import subprocess
 import time
+from collections import Counter
 
 
 class OrphansError(RuntimeError):
@@ -70,3 +73,47 @@ def end_of(job: str) -> tuple[str, str]:
         return "", ""
     state, _, node = done.stdout.strip().partition("|")
     return state.partition(" ")[0], "" if node == "None assigned" else node
+
+
+def leave_job() -> None:
+    """Forget the job that this process is in, so that it is no part of the jobs it submits.
+
+    Where Slurm's configuration is stays known, unlike where Snakemake's executor forgets the job.
+    """
+    for name in [name for name in os.environ if name.startswith("SLURM_") and name != "SLURM_CONF"]:
+        del os.environ[name]
+
+
+def minutes_allowed(partition: str | None) -> int | None:
+    """Return how many minutes a job may last in `partition`, by default Slurm's own choice.
+
+    None where there is no limit, or where Slurm does not say.
+    """
+    command = ["sinfo", "--noheader", "--format=%P %l"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    for name, limit in map(str.split, done.stdout.splitlines()):
+        if name.rstrip("*") == partition or (partition is None and name.endswith("*")):
+            return minutes(limit)
+    return None
+
+
+def minutes(limit: str) -> int | None:
+    """Return a limit of time as Slurm writes it, such as 1-00:30:00 or 30:00, in minutes."""
+    if not re.fullmatch(r"(\d+-)?\d+(:\d+)+", limit):
+        return None  # infinite
+    days, _, clock = limit.rpartition("-")
+    *hours, minute, _ = map(int, clock.split(":"))
+    return int(days or 0) * 1440 + sum(hours) * 60 + minute
+
+
+def reasons(name: str) -> Counter:
+    """Return how many jobs called `name` wait in the queue, by Slurm's reason."""
+    command = ["squeue", "--noheader", "--states=PENDING", "--format=%r", f"--name={name}"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return Counter()
+    return Counter(done.stdout.split("\n")[:-1])

@@ -189,6 +189,8 @@ def mend(workflow) -> None:
         see_every_end,
         ask_steadily,
         spare_tries,
+        heed_limits,
+        say_why_jobs_wait,
     ):
         repair(workflow)
 
@@ -264,6 +266,15 @@ GOES = 5
 PAUSE = 5.0
 """Seconds before a job is submitted again. Until then, other jobs show which nodes are bad, too."""
 
+FULL_PAUSE = 30.0
+"""Seconds before a job is submitted again that was one too many for Slurm."""
+
+LOOK = 60.0
+"""Seconds from one look at Slurm's queue to the next."""
+
+USUAL = {"None", "Priority", "Resources"}
+"""Slurm's reasons for jobs that only wait their turn."""
+
 
 def _slurm_executor(workflow) -> object | None:
     """Return the executor that submits jobs to Slurm; None where another has the jobs."""
@@ -331,6 +342,61 @@ def spare_tries(workflow) -> None:
         executor.report_job_error, executor.run_job = spared.report_job_error, spared.run_job
 
 
+TOO_MANY = "job submit limit"
+"""What Slurm says of a job more than a user may have in the queue, among others."""
+
+
+@_adapter("a job that asks for more time than its partition allows is refused, or waits for ever")
+def heed_limits(workflow) -> None:
+    """Let no job ask for more time than its partition allows, and say so.
+
+    A job of several runs asks for the sum of their times, and for more at every try. Public are
+    limits of partitions in a file that a user writes.
+    """
+    if _slurm_executor(workflow) is None:
+        return
+    plugin = sys.modules[SLURM]
+    command, allowed = plugin.get_submit_command, functools.cache(slurm.minutes_allowed)
+    said = set()
+
+    def command_within_limits(*arguments, **options):
+        text = command(*arguments, **options)
+        asked, partition = re.search(r" -t '?(\d+)", text), re.search(r" -p '?([^' ]+)", text)
+        limit = asked and allowed(partition and partition[1])
+        if not limit or int(asked[1]) <= limit:
+            return text
+        if not said:
+            said.add(limit)
+            where = f"partition {partition[1]}" if partition else "this partition"
+            LOGGER.warning(f"{where} allows {limit} minutes: jobs of {asked[1]} ask for {limit}")
+        return text.replace(asked[0], asked[0].replace(asked[1], str(limit)), 1)
+
+    plugin.get_submit_command = command_within_limits
+
+
+@_adapter("why jobs wait in Slurm's queue is to be asked with squeue")
+def say_why_jobs_wait(workflow) -> None:
+    """Say for which reasons jobs wait, each once, where they do not only wait their turn.
+
+    Some limits let a job wait for ever. Snakemake only asks which jobs have ended.
+    """
+    if (executor := _slurm_executor(workflow)) is None:
+        return
+
+    def look() -> None:
+        said = set(USUAL)
+        while True:
+            time.sleep(LOOK)
+            for reason, count in slurm.reasons(executor.run_uuid).items():
+                if reason not in said:
+                    said.add(reason)
+                    less = "; --group-components runs=1 asks for the least time"
+                    advice = less if re.search("Wall|TimeLimit", reason) else ""
+                    LOGGER.warning(f"{count} jobs wait in Slurm's queue for {reason}{advice}")
+
+    threading.Thread(target=look, daemon=True).start()
+
+
 class _SparedTries:
     """What takes the place of the methods of the executor by which jobs begin and fail."""
 
@@ -352,7 +418,8 @@ class _SparedTries:
         if info.external_jobid or time.monotonic() >= self._due:
             LOGGER.warning(why)
             self._due = time.monotonic() + 60.0
-        again = threading.Timer(PAUSE, self._submit_again, [info, options | {"msg": msg}])
+        pause = FULL_PAUSE if TOO_MANY in said else PAUSE
+        again = threading.Timer(pause, self._submit_again, [info, options | {"msg": msg}])
         again.daemon = True
         again.start()
 
@@ -385,6 +452,11 @@ class _SparedTries:
     def _why_submit_again(self, said: str) -> str | None:
         if "Unable to contact slurm controller" in said:
             return "Slurm's controller does not answer: jobs wait until it does"
+        if TOO_MANY in said and (ours := len(slurm.queued(self._executor.run_uuid))):
+            return (
+                "Slurm takes no more jobs of yours: those that are left wait until others have"
+                f" ended. It would take {ours} at a time: --jobs {ours}"
+            )
         if "node configuration is not available" in said and self._excluded != self._asked:
             self._excluded.intersection_update(self._asked)
             return "no node is left for a job: trying nodes again that seemed bad"
