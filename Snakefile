@@ -28,16 +28,17 @@ include: "rules/report.smk"
 INVOCATION = Invocation(workflow, STUDY)
 
 
-onstart:
-    INVOCATION.begin()
+# In a module, some Snakemakes would take these in place of those of the other workflow.
+if STUDY.stands_alone:
 
+    onstart:
+        INVOCATION.begin()
 
-onsuccess:
-    INVOCATION.succeed()
+    onsuccess:
+        INVOCATION.succeed()
 
-
-onerror:
-    INVOCATION.fail()
+    onerror:
+        INVOCATION.fail()
 
 
 rule all:

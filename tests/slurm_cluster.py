@@ -72,6 +72,7 @@ JobRequeue=0
 # the nodes have more processors and memory than the machine
 SlurmdParameters=config_overrides
 AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageEnforce=limits
 AccountingStorageHost=127.0.0.1
 AccountingStoragePort={dbd}
 AccountingStoragePass={folder}/munge.socket
@@ -224,7 +225,7 @@ class Slurm:
 
     def states(self) -> list[str]:
         """Return the state of every node."""
-        return output("sinfo", "--noheader", "--Node", "--format=%T").split()
+        return output("sinfo", "--noheader", "--Node", "--partition=main", "--format=%T").split()
 
     def jobs(self) -> list[str]:
         """Return the ids of the jobs in the queue, running or not."""

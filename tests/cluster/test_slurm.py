@@ -7,7 +7,9 @@ a local study. In the others, which are about jobs and nodes, training is faked.
 
 import json
 import re
+import shlex
 import subprocess
+import sys
 from collections import defaultdict
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +17,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fake_training import RUNS, FakeTraining
+from fake_training import ENVIRONMENT, RUNS, FakeTraining
 from l2study.core.files import read_json
 from project import Project
 from requirements import require, unavailable
@@ -301,6 +303,43 @@ def test_what_slurm_refuses_is_said_in_its_words(slurm, project):
     assert "invalid partition specified: nowhere" in printed
     assert "sbatch call" not in printed
     assert not jobs_of(slurm, project)
+
+
+def test_a_short_partition_gives_a_job_of_four_runs_what_it_may_have(slurm, project):
+    printed = project.on_cluster("--default-resources", "slurm_partition=short")
+    assert "partition short allows 3 minutes: jobs of 20 ask for 3" in printed
+    (job,) = jobs_of(slurm, project).values()
+    assert (job["State"], job["Timelimit"]) == ("COMPLETED", "00:03:00")
+    assert project.trained_once()
+
+
+def test_a_job_more_than_a_user_may_submit_waits_for_others(slurm, project, monkeypatch):
+    """It has not failed, though there is one try."""
+    limit = ["sacctmgr", "-i", "modify", "user", "root", "set"]
+    subprocess.run([*limit, "maxsubmitjobs=2"], check=True)
+    try:
+        printed = project.on_cluster(*ONE_BY_ONE, *ONE_TRY)
+    finally:
+        subprocess.run([*limit, "maxsubmitjobs=-1"], check=True)
+    assert printed.count("--jobs 2") == 1
+    assert project.trained_once()
+    assert len(jobs_of(slurm, project)) == 4
+
+
+def test_snakemake_within_a_job_submits_others(slurm, project, tmp_path):
+    command = Path(sys.executable).parent / "snakemake"
+    arguments = ["--workflow-profile", "profiles/slurm", "--configfile", "tiny.yaml", "--", *RUNS]
+    script = tmp_path / "study.sh"
+    script.write_text(f"#!/bin/sh\nexec {shlex.join([str(command), *arguments])}\n")
+    log = tmp_path / "said"
+    subprocess.run(
+        ["sbatch", "--wait", "--time=10", "--mem=500", f"--chdir={project.folder}"]
+        + [f"--output={log}", str(script)],
+        env=ENVIRONMENT, check=True,
+    )  # fmt: skip
+    assert "not recommended" not in log.read_text()
+    assert project.trained_once()
+    assert len(jobs_of(slurm, project)) == 2
 
 
 def test_killed_with_jobs_in_the_queue(slurm, project):

@@ -78,3 +78,42 @@ def test_a_study_from_the_data_to_the_report(finished, tmp_path, end):
     ]
     assert len(found) == 4 * (STUDY["training"]["epochs"] + 1)
     assert "Nothing to be done" in run()
+
+
+HOST = """
+onstart:
+    print("the host starts")
+
+onsuccess:
+    print("the host succeeds")
+
+module l2:
+    snakefile: "../project/Snakefile"
+    config: {config}
+    prefix: "sub"
+
+use rule * from l2 as l2_*
+
+rule mine:
+    default_target: True
+    input: "sub/results/tiny/data.json"
+"""
+
+
+@pytest.mark.parametrize("version", [f"{OLDEST}.6", "9.16.3", "9.18.1", None])
+def test_a_module_leaves_what_happens_at_start_and_end_to_its_host(tmp_path, version):
+    """In the oldest, a module's `onstart` and `onsuccess` would take the place of the host's."""
+    python = sys.executable
+    if version:
+        python = install(tmp_path / "environment", "--upgrade", f"snakemake=={version}")
+    project, host = Project(tmp_path / "project"), tmp_path / "host"
+    host.mkdir()
+    (project.folder / "tiny.npz").rename(host / "tiny.npz")
+    (host / "Snakefile").write_text(HOST.format(config=STUDY))
+    done = subprocess.run(
+        [python, "-m", "snakemake", "--cores", "1"], cwd=host, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "not as expected" not in done.stderr
+    said = [line for line in done.stdout.splitlines() if line.startswith("the host")]
+    assert said == ["the host starts", "the host succeeds"]
