@@ -26,6 +26,11 @@ BIN := $(VENV)/bin
 unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH JUPYTER_PATH
 unexport PIP_USER PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON PIP_CONSTRAINT PIP_REQUIREMENT PIP_NO_BINARY PIP_DRY_RUN
 
+# Snakemake and Matplotlib keep caches, by default in the home, which nodes of some clusters cannot write.
+ifneq ($(shell test -w "$$HOME" && echo yes),yes)
+export XDG_CACHE_HOME := $(CURDIR)/.cache
+endif
+
 .PHONY: study open plan adopt reproduce findings config lesson check test golden test-deps setup lock clean help
 
 # Without these two, the study of config.yaml would be made and not the one that is meant.

@@ -72,3 +72,16 @@ def test_two_at_once_install_once_whatever_the_environment_says(folder):
     )
     assert Path(found.stdout).is_relative_to(folder / ".venv")
     assert "installing" not in start(folder).communicate()[0]
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_caches_are_in_the_project_where_the_home_cannot_be_written(folder, writable):
+    home = str(folder) if writable else "/proc"
+    told = subprocess.run(
+        ["make", "--eval", "told: ; @echo $$XDG_CACHE_HOME", "told"],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "HOME": home},
+        capture_output=True,
+        text=True,
+    )
+    assert told.stdout.strip() == ("" if writable else f"{folder}/.cache")
