@@ -67,7 +67,7 @@ def test_those_of_another_node_are_left_alone_until_it_gives_no_sign_of_life(que
     assert record()["jobs"] == "mine"
     dead = time.time() - lock.DEAD - 1
     os.utime("lock", (dead, dead))
-    assert lock.hold("lock", jobs="next").startswith("2 jobs ")
+    assert lock.hold("lock", jobs="next").startswith("cancelled 2 ")
     assert queue.read_text() == ""
 
 

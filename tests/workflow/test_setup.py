@@ -76,7 +76,7 @@ def test_two_at_once_install_once_whatever_the_environment_says(folder):
 
 @pytest.mark.parametrize("writable", [True, False])
 def test_caches_are_in_the_project_where_the_home_cannot_be_written(folder, writable):
-    home = str(folder) if writable else "/proc"
+    home = str(folder) if writable else "/proc/none"
     told = subprocess.run(
         ["make", "--eval", "told: ; @echo $$XDG_CACHE_HOME", "told"],
         cwd=folder,
