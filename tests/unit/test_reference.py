@@ -22,6 +22,7 @@ STUDIES = {"mnist": "config.yaml"} | {
         "lenet",
         "mnist1d",
         "tabular",
+        "laws",
     )
 }
 

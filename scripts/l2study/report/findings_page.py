@@ -7,9 +7,9 @@ import pandas as pd
 
 from l2study.core.choose_by import CHOOSE_BY, on_test
 from l2study.core.labels import l2_label
-from l2study.core.measures import MEASURES
+from l2study.core.measures import MEASURES, Measure
 from l2study.core.seeds import TOTAL
-from l2study.core.wording import fixed, interval
+from l2study.core.wording import bounds, fixed, interval
 from l2study.report import figures
 from l2study.report.setup_names import crossed, ordered, spaced
 from l2study.report.study import Study, read_package, read_results
@@ -28,7 +28,16 @@ PICTURES = {
 }
 """Every picture: the study that it is of, and which of its figures it is."""
 
-STUDIES = ("mnist", "robustness", "when-it-helps", "variance", "lenet", "mnist1d", "tabular")
+STUDIES = (
+    "mnist",
+    "robustness",
+    "when-it-helps",
+    "variance",
+    "lenet",
+    "mnist1d",
+    "tabular",
+    "laws",
+)
 
 
 class FindingsError(ValueError):
@@ -145,6 +154,32 @@ def chosen_table(studies: Mapping[str, Study]) -> Rows:
     return rows
 
 
+def law_table(study: Study) -> Rows:
+    """Return a row per law that is judged: the estimate that it rests on, its bounds, and whether
+    it holds.
+    """
+    rows = []
+    for _, own in study.tables["claims"].groupby("id", sort=False):
+        overall, decisive = own.iloc[-1], own[own["decisive"] == "yes"].iloc[0]
+        if overall["conclusion"] == "not judged":
+            continue
+        rows.append(
+            {
+                "Law": overall["claim"],
+                "What is estimated": decisive["estimand"],
+                "Estimate": of_law(decisive, digits=3),
+                "Holds if": bounds(decisive["above"], decisive["below"], Measure("")),
+                "Conclusion": Verdict(overall["conclusion"]),
+            }
+        )
+    return rows
+
+
+def of_law(row: pd.Series, digits: int = 2) -> Number:
+    """Return an estimate of a law with its interval, from its row of claims."""
+    return Number(row["estimate"], fixed(digits), row["low"], row["high"])
+
+
 def three_parts(study: Study) -> Rows:
     """Return a row per lambda with the reported gap at the last epoch and its three parts."""
     heads = ("λ", "Reported", "= lag", "+ generalisation", "+ split")
@@ -209,6 +244,8 @@ OFFERED = (
     counted,
     question_table,
     chosen_table,
+    law_table,
+    of_law,
     three_parts,
     benefit_table,
     share_table,
