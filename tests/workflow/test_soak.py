@@ -6,9 +6,11 @@ The suite has a few. For more, and others: SOAK_KILLS=20 SOAK_SEED=1 python -m p
 import contextlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,8 +20,8 @@ from tiny import write_models
 
 KILLS = int(os.environ.get("SOAK_KILLS", "3"))
 SEED = int(os.environ.get("SOAK_SEED", "0"))
-LONGEST = 40.0
-"""Seconds from a start to the kill, at most: about what the study takes."""
+LINES = 15
+"""So many lines, at most, are said between a start and the kill: about what the study says."""
 
 KEYS = {
     "dataset": {"path": "mine.csv", "label": "kind", "test_fraction": 0.3},
@@ -57,41 +59,45 @@ def strike(victim, snakemake, project, choose):
             os.kill(choose.choice(others), signal.SIGKILL)
 
 
+def struck(project, log, choose):
+    """Make the study with `KILLS` kills; return who was killed. It may come to its end between."""
+    snakemake, kills = None, []
+    while len(kills) < KILLS:
+        if snakemake is None or snakemake.poll() is not None:
+            if snakemake and snakemake.returncode == 0:
+                for name in ("results", "logs", ".snakemake"):
+                    shutil.rmtree(project.folder / name)
+            snakemake = project.start(stdout=log, stderr=log)
+        said = Path(log.name).read_text().count("\n") + choose.randrange(LINES)
+        while snakemake.poll() is None and Path(log.name).read_text().count("\n") < said:
+            time.sleep(0.05)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            snakemake.wait(choose.uniform(0.1, 3))
+            continue
+        kills.append(choose.choice(["Snakemake", "job", "group", "all"]))
+        strike(kills[-1], snakemake, project, choose)
+        if kills[-1] != "job":
+            snakemake.wait(timeout=600)
+    if snakemake.poll() is None:
+        snakemake.wait(timeout=3600)
+    return kills
+
+
 @pytest.mark.slow
 def test_tables_are_as_if_nothing_had_been_killed(tmp_path):
-    choose = random.Random(SEED)
     calm, project = study(tmp_path / "calm"), study(tmp_path / "struck")
     calm.make()
-    log = open(tmp_path / "said", "ab")  # noqa: SIM115  # for many processes
-    kills, ends = [], 0
     try:
-        while len(kills) < KILLS:
-            if ends:  # it came to its end before the kill: from the start once more
-                subprocess.run(["rm", "-rf", "results", "logs"], cwd=project.folder, check=True)
-                subprocess.run(["rm", "-rf", ".snakemake"], cwd=project.folder, check=True)
-            ends = 0
-            snakemake = project.start(stdout=log, stderr=log)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                snakemake.wait(choose.uniform(0.5, LONGEST))
-                # 1: a job was killed before
-                ends = snakemake.returncode == 0
-                continue
-            victim = choose.choice(["Snakemake", "job", "group", "all"])
-            strike(victim, snakemake, project, choose)
-            kills.append(victim)
-            if victim == "job":
-                snakemake.wait(timeout=600)
-                ends = snakemake.returncode == 0
-            snakemake.wait(timeout=600)
+        with open(tmp_path / "said", "ab") as log:
+            kills = struck(project, log, random.Random(SEED))
         project.make()
+        assert project.tables() == calm.tables(), kills
+        assert (project.results / "report" / "report.html").exists()
+        assert "Traceback" not in (tmp_path / "said").read_text(), kills
+        end = time.monotonic() + 60
+        while project.processes() and time.monotonic() < end:
+            time.sleep(0.1)
+        assert not project.processes()
+        assert not list(project.results.rglob(".*"))
     finally:
         project.kill()
-        log.close()
-    assert project.tables() == calm.tables()
-    assert (project.results / "report" / "report.html").exists()
-    assert "Traceback" not in (tmp_path / "said").read_text(), kills
-    end = time.monotonic() + 60
-    while project.processes() and time.monotonic() < end:
-        time.sleep(0.1)
-    assert not project.processes()
-    assert not list(project.results.rglob(".*"))
