@@ -51,6 +51,7 @@ class _Reader(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         """Leave the innermost element of this name, and those inside it that have no end."""
+        self.found.append(" ")
         for depth in reversed(range(len(self.open))):
             if self.open[depth][0].removesuffix(" open") == tag:
                 del self.open[depth:]

@@ -112,6 +112,25 @@ def test_opens_complete_and_fits(chromium, html, width):
         assert width > 390 or scrolling(view) == []
 
 
+@pytest.mark.parametrize(("width", "end"), [(1280, ".answer"), (390, ".glance")])
+def test_the_first_screen_has_the_answer_three_numbers_and_a_picture(chromium, html, width, end):
+    """With a run that diverged, which takes four lines more on a phone."""
+    with opened(chromium, html, width) as view:
+        view.set_viewport_size({"width": width, "height": 800})
+        place = view.locator(end).first.bounding_box()
+        assert place["y"] + place["height"] <= 800
+        view.screenshot(path=ARTEFACTS / f"first-screen-{width}.png")
+        assert view.locator(".answer .headline").inner_text().startswith("Use ")
+        assert view.locator(".glance dt").count() == 3
+        assert "diverged" in view.locator(".answer .wrong").first.inner_text()
+        assert view.locator(".glance img").evaluate("(image) => image.naturalWidth") > 100
+
+
+def test_the_answer_is_short(html):
+    answer = re.search(r'<div class="answer">.*?<h2', html.read_text(), re.DOTALL)[0]
+    assert 50 < words.words(words.page_text(answer, unfolded=False)) <= 170
+
+
 def test_contents_lead_to_the_sections_and_code_unfolds(desk):
     desk.emulate_media(reduced_motion="reduce")
     link = desk.locator("nav.beside a", has_text="Learning curves")

@@ -50,6 +50,8 @@ def test_pages_fit_and_begin_with_the_links(chromium, base, other, width):
             assert int(current.evaluate("(one) => getComputedStyle(one).fontWeight")) >= 700
             headings = view.locator("h2").all_inner_texts()
             assert headings[0] == ("Across the set-ups" if name == "base" else "The answer")
+            assert view.locator(".answer .headline").first.is_visible()
+            assert view.locator(".glance").first.locator("dt").count() == 3
             keep(view, f"set-ups-{name}-{width}")
             assert overflow(view) <= 0
             assert width > 390 or scrolling(view) == []
@@ -61,6 +63,7 @@ def test_links_lead_to_the_page_of_the_set_up_and_back_by_keyboard(chromium, bas
         view.unroute_all()
         link = view.locator("nav.setups a", has_text="learning rate 0.01").nth(1)
         assert unquote(link.get_attribute("href")).endswith(f"setups/{OTHER}/report/report.html")
+        view.locator("nav.setups summary").press("Enter")
         view.locator("nav.setups a").first.focus()
         for _ in range(20):
             if link.evaluate("(one) => one === document.activeElement"):
@@ -70,6 +73,7 @@ def test_links_lead_to_the_page_of_the_set_up_and_back_by_keyboard(chromium, bas
         view.keyboard.press("Enter")
         view.wait_for_url(other.as_uri().replace(",", "%2C"))
         assert view.locator("h1").inner_text().endswith("train size 500 + learning rate 0.01")
+        view.locator("nav.setups summary").press("Enter")
         view.locator("nav.setups a", has_text="base").press("Enter")
         view.wait_for_url(base.as_uri())
 

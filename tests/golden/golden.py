@@ -68,7 +68,7 @@ CHANGES = {
         "power": {"scope", "least_difference", "images", "seeds_with_images"},
     },
     "new_tables": {"spread", "dose_response", "equivalence", "course", "data_check"},
-    "new_figures": {"dose_response", "weight_histogram"},
+    "new_figures": {"accuracy_and_gap", "dose_response", "weight_histogram"},
     "gone_figures": {"gap_variance"},  # Bonett's intervals of so few runs tell nothing
     # tables whose numbers are those of all runs of a crossed design
     "of_all_runs": {

@@ -288,6 +288,14 @@ class TestText:
         assert words not in said(shown())
 
 
+def test_data_without_a_finding_are_said_to_be_fine():
+    rows = {"part": "test", "check": "largest class", "which": "7", "share": 0.5, "finding": "no"}
+    tables = dict(shown().tables) | {"data_check": pd.DataFrame([rows])}
+    fine = answer.of(replace(shown(), tables=tables)).state
+    old = answer.of(shown()).state
+    assert len(fine) == len(old) + 1 and not any(wrong for _, wrong in fine)
+
+
 @pytest.mark.parametrize(
     ("changes", "left"),
     [

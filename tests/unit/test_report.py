@@ -85,7 +85,8 @@ def test_every_figure_on_the_page_has_alternative_text_and_caption(made):
     assert len(alternatives) == len(figures.FIGURES)
     assert {html.unescape(words) for words in alternatives} == described
     blocks = re.findall(r"<figure.*?</figure>", text, re.DOTALL)
-    assert all(block.count("<p>") >= 2 for block in blocks)
+    # a folded caption has its description as the words to click on
+    assert all(block.count("<p>") >= 2 - ("<summary>" in block) for block in blocks)
     drawings = re.findall(r'<svg[^>]* role="img"[^>]*>', text)
     assert len(drawings) > 2
     assert all(re.search(r'aria-label="[^"]{20,}"', drawing) for drawing in drawings)

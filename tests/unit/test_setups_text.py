@@ -191,7 +191,7 @@ def test_advice_counts_the_best_lambdas_and_what_they_are_worth(full):
     gains = 100 * known["test_accuracy_difference"]
     found = [float(text.replace("−", "-")) for text in facts["gains"]]
     assert found == pytest.approx([gains.min(), gains.max()], abs=0.005)
-    assert facts["clear"] == (known["test_accuracy_low"] > 0).sum()
+    assert facts["higher"] == (known["test_accuracy_low"] > 0).sum()
 
 
 def test_a_lambda_that_a_next_round_trains_takes_the_same_command(full):

@@ -78,3 +78,20 @@ def test_a_name_is_written_with_its_arguments():
     assert wording.with_arguments(0.001) == "0.001" and wording.with_arguments("adam") == "adam"
     given = {"name": "sgd", "nesterov": True, "weight_decay": 0.01}
     assert wording.with_arguments(given) == "sgd (nesterov true, weight_decay 0.01)"
+
+
+@pytest.mark.parametrize(
+    ("measure", "value", "half_width", "text"),
+    [
+        ("test_accuracy", 0.97871, 0.0025, "97.87"),
+        ("test_accuracy", 0.97871, 0.025, "97.9"),
+        ("test_accuracy", 0.97871, 1e-6, "97.87"),  # no more decimals than two in percent
+        ("test_ce", 0.0267, 0.011, "0.027"),
+        ("test_ce", 0.0267, 1e-9, "0.0267"),
+        ("weight_norm", 53.81, 12.0, "54"),
+        ("weight_norm", 53.81, math.nan, "53.8"),
+        ("weight_norm", 53.81, 0.0, "53.8"),
+    ],
+)
+def test_a_number_has_the_decimals_that_its_interval_justifies(measure, value, half_width, text):
+    assert wording.form_of(MEASURES[measure], half_width)(value) == text

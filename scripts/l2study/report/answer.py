@@ -105,7 +105,7 @@ def of(study: Study) -> Answer:
         return paragraphs(name, **found)
 
     if data_text.withholds(study):
-        found |= {"choice": None}
+        found |= {"choice": None, "chosen": None, "at_choice": None}
         headline, *of_data = of_data
         sentences = choice = []
     else:
@@ -115,9 +115,10 @@ def of(study: Study) -> Answer:
 
 
 def state(study: Study, found: Mapping) -> list[tuple[str, bool]]:
-    """Return what there is to say of runs, decay and grid, and of each whether it is wrong."""
+    """Return what there is to say of runs, fine data, decay and grid, and whether it is wrong."""
     wrong = {
         "runs": provenance.is_incomplete(study),
+        "data": False,
         "decay": True,
         "grid": (found["choice"] or {}).get("grid") != "inside",
     }
@@ -143,6 +144,7 @@ def facts(study: Study) -> dict:
         "absent_reference": None if design.reference in set(runs["l2"]) else design.reference,
         "runs": provenance.runs_sentence(study),
         "few": few(study),
+        "data_are_fine": len(study.tables.get("data_check", ())) > 0 and not data_text.text(study),
         "level": design.confidence,
         "coverage": coverage(study),
     }  # fmt: skip

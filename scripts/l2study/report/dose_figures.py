@@ -1,5 +1,7 @@
 """The figure of results as curves over lambda."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -45,7 +47,7 @@ def dose_response(study: Study) -> Figure:
             look = {"marker": "D", "ms": 4, "color": "0.1", "zorder": 5}
             ax.plot(x, scale * rows["mean"], ls="none", label=f"mean:{measure}", **look)
             for row in _of(study.tables["equivalence"], measure).dropna().itertuples():
-                ends = _places(pd.Series([row.low_l2, row.high_l2]), positions)
+                ends = places([row.low_l2, row.high_l2], positions)
                 where = {"transform": ax.get_xaxis_transform(), "solid_capstyle": "butt"}
                 ax.plot(ends, [0.03, 0.03], color=style.ZERO_COLOUR, lw=4, label="as good", **where)
         ax.set_ylabel(label)
@@ -68,7 +70,7 @@ def _of(table: pd.DataFrame, measure: str) -> pd.DataFrame:
 
 def _draw_curve(ax: Axes, curve: pd.DataFrame, positions: dict, scale: float) -> None:
     curve = curve.sort_values("l2")
-    x = _places(curve["l2"], positions)
+    x = places(curve["l2"], positions)
     value, low, high = (scale * curve[name].to_numpy() for name in ("value", "low", "high"))
     ax.fill_between(x, low, high, color=BLUE, alpha=0.25, lw=0, label="band")
     smallest = min(positions[value] for value in positions if value > 0)
@@ -76,12 +78,12 @@ def _draw_curve(ax: Axes, curve: pd.DataFrame, positions: dict, scale: float) ->
         ax.plot(x[part], value[part], ls=look, color=BLUE, label="curve")
 
 
-def _places(lambdas: pd.Series, positions: dict) -> np.ndarray:
+def places(lambdas: Sequence[float], positions: dict) -> np.ndarray:
     """Return the places of lambdas on the axis; between 0 and the next one evenly by logarithm.
 
     The table has 0 a decade below the next one, and the axis some other step.
     """
     first = min(value for value in positions if value > 0)
     step = positions[first] - positions.get(0.0, positions[first])
-    above = np.log10(lambdas.clip(lower=first / 10) / first)
+    above = np.log10(np.maximum(lambdas, first / 10) / first)
     return positions[first] + np.where(above < 0, step * above, above)

@@ -1,5 +1,7 @@
 """Which lambdas are as good as the best, and whether the curves over lambda hold."""
 
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+
 import pandas as pd
 
 from l2study.core.measures import MEASURES
@@ -35,11 +37,18 @@ def as_good(study: Study) -> dict[str, dict]:
         found[row.measure] = {
             "label": measure.label.lower(),
             "best": row.best_l2,
-            "low": row.low_l2,
-            "high": row.high_l2,
+            "low": inward(row.low_l2, ROUND_CEILING),
+            "high": inward(row.high_l2, ROUND_FLOOR),
             "margin": f"{measure.scale * row.margin:g} {measure.unit}",
         }
     return found
+
+
+def inward(l2: float, rounding: str) -> float:
+    """Return a lambda with two significant digits, rounded so that it stays inside a range."""
+    exact = Decimal(repr(float(l2)))
+    step = Decimal(1).scaleb(exact.adjusted() - 1)
+    return float(exact.quantize(step, rounding)) if l2 else 0.0
 
 
 def _failed(table: pd.DataFrame) -> pd.DataFrame:

@@ -29,6 +29,7 @@ from l2study.core import processors
 from l2study.core.files import replacing
 from l2study.core.scope_rows import widest
 from l2study.report import (
+    answer_figures,
     dose_figures,
     effect_figures,
     gap_figures,
@@ -51,7 +52,7 @@ def _figures_of(*modules: ModuleType) -> dict[str, Callable[[Study], Figure]]:
     }
 
 
-FIGURES = _figures_of(gap_figures, dose_figures, training_figures, effect_figures)
+FIGURES = _figures_of(answer_figures, gap_figures, dose_figures, training_figures, effect_figures)
 """Every figure by its name, in the order of the summary."""
 
 ACROSS = _figures_of(setups_figures)

@@ -49,7 +49,6 @@ def header(study: Study) -> HTML:
         title=study.title,
         base=several and navigation.page_link(study, BASE, BASE),
         groups=navigation.groups(study),
-        is_base=study.setup == BASE,
     )
 
 
@@ -67,9 +66,11 @@ def overview(study: Study, folder: str | Path = "") -> HTML | None:
     )
 
 
-def answer(study: Study) -> HTML:
-    """Return the answer: in one sentence, what else there is to know, and how sure it is."""
-    return _shown("answer", answering.of(study))
+def answer(study: Study, name: str, folder: str | Path = "") -> HTML:
+    """Return the answer: one sentence, three numbers and the figure `name`, which fit on a screen;
+    then what else there is to know, and how sure it is. For `folder` see `figure`.
+    """
+    return _shown("answer", answering.of(study), _drawn(study, name, folder))
 
 
 def table(rows: Rows, about: str, kind: str = "cards", note: str = "") -> HTML:

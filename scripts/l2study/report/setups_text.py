@@ -56,8 +56,8 @@ def facts(study: Study) -> dict:
     `chosen` counts the set-ups by their best lambda. `ends` has by what is wrong with the grid the
     set-ups where it is, each with the lambda to add, which a next round does if `in_rounds`.
     `differing` are the set-ups where the other metric chooses clearly otherwise. `gains` are the
-    lowest and highest difference in test accuracy from the reference, and `clear` how many of them
-    are higher.
+    lowest and highest difference in test accuracy from the reference, and `higher` how many of them
+    are clearly above 0.
     """
     best, metric = study.best.set_index("setup"), study.best["metric"].iloc[0]
     best["next_l2"] = best["next_l2"].where(best["grid"].isin([AT_END, BEYOND]))
@@ -81,7 +81,7 @@ def facts(study: Study) -> dict:
             for row in differing.itertuples()
         ],
         "gains": [form(gains.min()), form(gains.max())] if len(gains) else [],
-        "clear": int((known["test_accuracy_low"] > 0).sum()),
+        "higher": int((known["test_accuracy_low"] > 0).sum()),
     }
 
 

@@ -16,7 +16,7 @@ from l2study.core.wording import (
     p_value,
     unit_of,
 )
-from l2study.report import answer, claim_text, data_text, provenance, setups_text
+from l2study.report import answer, claim_text, provenance, setups_text
 from l2study.report.navigation import tables_folder
 from l2study.report.setup_names import in_order, words
 from l2study.report.study import Study
@@ -46,12 +46,12 @@ MOST_SET_UPS = 20
 
 def summary(study: Study) -> str:
     """Return the Markdown summary of a study, which can be read on its own."""
-    several = setups_text.has_overview(study)
+    several, found = setups_text.has_overview(study), answer.of(study)
     text = TEMPLATES.get_template("page/summary.md.j2").render(
         study=study,
-        answer=answer.of(study),
+        answer=found,
         across=setups_text.answer(study) if several else None,
-        lambdas=lambda_table(study),
+        lambdas=lambda_table(study, (found.facts["choice"] or {}).get("l2")),
         claims=claim_table(study),
         set_ups=setup_table(study) if several else [],
         most=MOST_SET_UPS,
@@ -62,25 +62,27 @@ def summary(study: Study) -> str:
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
-def lambda_table(study: Study) -> Rows:
+def lambda_table(study: Study, chosen: float | None = None) -> Rows:
     """Return a row per lambda: accuracies, the reported gap and its parts, cross-entropy.
 
     They are means over completed runs. The numbers of a column have the decimals that its median
-    interval justifies. How many runs there are is said if a lambda has fewer than others.
+    interval justifies, and parts of the gap those of their sum. The `chosen` lambda is bold. How
+    many runs there are is said if a lambda has fewer than others.
     """
     means, runs = study.shown["means"], study.tables["runs"]
     there = set(means["measure"])
     whole = {"gap_lag"} if "gap_lag_mode" in there else {"gap_lag_averaging", "gap_lag_mode"}
-    chosen = answer.own_best(study)["best_l2"]
+    widths = (means["high"] - means["low"]).groupby(means["measure"]).median()
     complete = (runs["status"] == "completed").groupby(runs["l2"]).sum()
     rows = {l2: {"λ": Number(l2, lambda_text)} for l2 in complete.index}
-    if chosen in rows and not data_text.withholds(study):
+    if chosen in rows:
         rows[chosen] = {"λ": Number(chosen, lambda l2: f"**{lambda_text(l2)}**")}
     for head, measure in COLUMNS.items():
         if measure not in there - whole:
             continue
         own = means[means["measure"] == measure].set_index("l2")
-        form = form_of(MEASURES[measure], ((own["high"] - own["low"]) / 2).median())
+        width = widths["gap_reported" if measure.startswith("gap_") else measure]
+        form = form_of(MEASURES[measure], width / 2)
         for l2, row in rows.items():
             value, low, high = (
                 own.loc[l2, ["mean", "low", "high"]] if l2 in own.index else [math.nan] * 3
