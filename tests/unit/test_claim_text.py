@@ -97,7 +97,7 @@ def test_of_a_conclusion(study, conclusion, rows, text):
 def test_of_a_figure(study, found, verdict, text):
     figure = row("figure", verdict=verdict, decides="figure")
     words = said(study, "fails", row("gap", -2, -3, -1), figure, figure_found=found)
-    assert ("Measured as the claim did, figure is 2.00 nats" in words) == bool(text)
+    assert ("Measured as the claim did, the figure is 2.00 nats" in words) == bool(text)
     assert text in words
 
 
