@@ -127,8 +127,9 @@ def test_the_first_screen_has_the_answer_three_numbers_and_a_picture(chromium, h
 
 
 def test_the_answer_is_short(html):
+    """With a run that diverged and a negative gap; the default study has neither, and 150 words."""
     answer = re.search(r'<div class="answer">.*?<h2', html.read_text(), re.DOTALL)[0]
-    assert 50 < words.words(words.page_text(answer, unfolded=False)) <= 170
+    assert 50 < words.words(words.page_text(answer, unfolded=False)) <= 200
 
 
 def test_contents_lead_to_the_sections_and_code_unfolds(desk):
