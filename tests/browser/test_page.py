@@ -147,6 +147,7 @@ def test_contents_lead_to_the_sections_and_code_unfolds(desk):
 
 def test_a_term_leads_to_its_place_in_the_glossary(chromium, html):
     with opened(chromium, html) as view:
+        view.emulate_media(reduced_motion="reduce")
         term = view.locator("#term-lag")
         assert not term.is_visible()
         view.locator('#where-the-gap-comes-from ~ p a[href="#term-lag"]').first.click()
