@@ -68,7 +68,7 @@ class Project:
         """
         reports = self.folder / "reports"
         for caption in (reports / "captions").glob("*.rst"):
-            if caption.stem != "gap":
+            if caption.stem not in ("gap", "accuracy_and_gap"):
                 caption.unlink()
         notebook = json.loads((reports / "report.ipynb").read_text())
         kept = ("config = ", "page.header(", "page.overview(", "page.answer(")

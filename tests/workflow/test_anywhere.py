@@ -27,6 +27,7 @@ def clone(tmp_path):
     assert "*" in ignored, "what is not named is left out"
     for name in [line.removeprefix("!") for line in ignored if line.startswith("!")]:
         path = PROJECT / name
+        (folder / name).parent.mkdir(exist_ok=True)
         (shutil.copytree if path.is_dir() else shutil.copy)(path, folder / name)
     Project(folder).shorten_report()
     mounted = all(
