@@ -94,7 +94,7 @@ def test_without_scripts_the_counts_stand_as_a_table(chromium, html):
         table = view.get_by_role("region", name="How many seeds alone say what")
         view.locator("summary", has_text="How many seeds alone say what").click()
         assert table.is_visible() and table.locator("tbody tr").count() == 4
-        assert " of 4" in table.inner_text() and " %" in table.inner_text()
+        assert " of 4" in table.inner_text()
 
 
 def test_it_is_not_printed(chromium, html):
