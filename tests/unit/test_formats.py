@@ -533,6 +533,22 @@ EARLY = {
         table(",a,kind\n0,1,x\n"),
         "column 1 has no name, as the row numbers that pandas",
     ),
+    "row numbers that pandas has read and written again": (
+        table("Unnamed: 0,a,kind\n0,1,x\n"),
+        "column 1 has the name Unnamed: 0, as the row numbers that pandas",
+    ),
+    "semicolons": (
+        table("a;kind\n1;x\n"),
+        "mine.csv: has semicolons between the columns; allowed: commas",
+    ),
+    "tabs in a compressed table": (
+        table(gzip.compress(b"a\tkind\n1\tx\n"), "mine.csv.gz"),
+        "mine.csv.gz: has tabs between the columns; allowed: commas",
+    ),
+    "UTF-16": (
+        table(TABLE.encode("utf-16")),
+        "mine.csv: is in UTF-16; allowed: UTF-8",
+    ),
     "no image": (
         images(lambda folder: write(folder / "cat" / "notes.txt", "")),
         "notes.txt: is no image; allowed in the folder of a class: files whose names end in .png,",

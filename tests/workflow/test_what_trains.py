@@ -4,8 +4,7 @@ import shutil
 
 import pytest
 
-from l2study.core import code as core_code
-from l2study.core.code import ALIKE, WORK, code_of, fingerprint
+from l2study.core.code import WORK, code_of, fingerprint
 from tiny import PROJECT
 
 L2STUDY = "scripts/l2study/"
@@ -53,13 +52,6 @@ def test_what_decides_no_number_trains_prepares_and_measures_nothing(tmp_path, c
 @pytest.mark.parametrize("changed", DECIDING)
 def test_what_decides_a_number_trains_all_again(tmp_path, changed):
     assert "train" in changed_stages(tmp_path, DECIDING[changed])
-
-
-def test_what_is_alike_is_the_code_of_now(monkeypatch):
-    """An entry for other code is of no use: delete it."""
-    known = dict(ALIKE)
-    monkeypatch.setattr(core_code, "ALIKE", {})
-    assert known.keys() <= {fingerprint(stage) for stage in WORK}
 
 
 def test_training_depends_on_these_files_alone():

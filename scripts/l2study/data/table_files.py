@@ -1,5 +1,6 @@
 """Reading tables: CSV and Parquet files with a row for each example and a column for its class."""
 
+import codecs
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 _SHOWN = 8
 """Columns that are named at most."""
 
+_ROW_NUMBERS = ("__index_level_", "Unnamed: ")
+"""What pandas calls a column without a name, such as its own row numbers."""
+
 
 def read_table(path: Path, dataset: Mapping, quick: bool) -> dict[str, np.ndarray]:
     """Return the arrays of a table: a column is a number of every input, in the order of the file.
@@ -29,10 +33,11 @@ def read_table(path: Path, dataset: Mapping, quick: bool) -> dict[str, np.ndarra
     table, first_row, counted = _read(path)
     names = table.column_names
     for place, name in enumerate(names, 1):
-        if not name.strip() or name.startswith("__index_level_"):
+        if not name.strip() or name.startswith(_ROW_NUMBERS):
+            called = f"the name {name}" if name.strip() else "no name"
             raise DataError(
-                f"{path}: column {place} has no name, as the row numbers that pandas writes;"
-                " allowed: a name for each column (pandas: to_csv(index=False))"
+                f"{path}: column {place} has {called}, as the row numbers that pandas writes;"
+                " allowed: a name of your own for each column (pandas: to_csv(index=False))"
             )
     for name, count in Counter(names).items():
         if count > 1:
@@ -87,6 +92,16 @@ def _read(path: Path) -> tuple["pa.Table", int, str]:
             return pyarrow.parquet.read_table(path), 0, "counted from 0"
     import pyarrow.csv
 
+    with reading(f"{path}: cannot be read as CSV"), pyarrow.input_stream(str(path)) as file:
+        header = file.read(1 << 16).split(b"\n")[0]
+    if header.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise DataError(
+            f"{path}: is in UTF-16; allowed: UTF-8"
+            " (pandas: read_csv(path, encoding='utf-16').to_csv(path, index=False))"
+        )
+    for sign, name in {b";": "semicolons", b"\t": "tabs"}.items():
+        if sign in header and b"," not in header:
+            raise DataError(f"{path}: has {name} between the columns; allowed: commas")
     # With one thread, the message on a row of another length has its number.
     options = pyarrow.csv.ReadOptions(use_threads=False)
     with reading(f"{path}: cannot be read as CSV"):
