@@ -412,6 +412,7 @@ class TestCrossed:
         every, alone = (made.tables for made in crossed)
         assert (every["choice"]["n"] <= 2).all()
         of_all = {"histories", "runs", "weight_histogram", "variance", "means", "contrasts", "gap"}
+        of_all |= {"claims", "course"}
         for name in set(every) - of_all:
             pd.testing.assert_frame_equal(every[name], alone[name])
         # what is not a mean stays that of the independent runs where the means are of all

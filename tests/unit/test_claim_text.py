@@ -55,8 +55,6 @@ def said(study, conclusion, *rows, claim=None, **whole):
     ("conclusion", "rows", "text"),
     [
         ("holds", [row("gap")], ""),
-        ("holds", [row("gap"), row("other")], "The other estimate that decides agrees."),
-        ("holds", [row("gap"), *[row("other")] * 2], "The other 2 estimates that decide agree."),
         (
             "fails",
             [row("gap", 0.2, 0.1, 0.3, above=0.5)],

@@ -74,10 +74,6 @@ def test_the_lag_is_two_parts_in_the_figure_and_in_the_answer(study):
     )
 
 
-def test_nothing_is_said_of_a_product_of_norms_that_is_not_known(study):
-    assert "product of the norms" not in text_tables.weight_sentences(study)
-
-
 def test_parts_of_the_first_kernel_are_shown_only_where_an_input_is_always_zero():
     setup, tables = synthetic.made_tables("penalty", lambdas=[0, 0.01], seeds=[0, 1], epochs=2)
     image = Study("made-up", setup.config, tables, {})

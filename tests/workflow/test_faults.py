@@ -242,7 +242,7 @@ def test_damaged_runs_are_named_with_the_way_to_redo_them(finished, tmp_path):
     assert "Traceback" not in project.fail("aggregate")
     assert not list(project.results.glob("tables/*"))
     log = (project.folder / "logs" / "tiny" / "aggregate.log").read_text().splitlines()
-    advice = [re.search(r"^(\S+): .*delete the folder (\S+) and give", line) for line in log]
+    advice = [re.search(r"^(\S+): .*delete the folder (\S+) and ", line) for line in log]
     assert [project.folder / match[1] for match in advice] == [
         project.run_folder(*run) / name for run, (name, _) in DAMAGE.items()
     ]

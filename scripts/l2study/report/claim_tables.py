@@ -98,21 +98,21 @@ def details(study: Study) -> list[dict]:
 
 
 def claim_table(study: Study, claim: str, deciding: bool) -> Rows:
-    """Return the estimates that decide a claim, or the others, each with its verdict; one that is
-    made at every lambda has one row.
+    """Return the estimates that decide a claim, or the others; one that is made at every lambda has
+    one row. What the same rules say after other epochs is not among them.
 
-    Those that decide have intervals and details; an estimate outside its bounds has the interval by
-    which it is held against them. What the same rules say after other epochs is not among them.
+    Those that decide have intervals, details and verdicts; an estimate outside its bounds has the
+    interval by which it is held against them.
     """
     claims, ledger = study.tables["claims"], claim_text.ledger_of(study).get(claim, {})
     own = claims[(claims["id"] == claim) & claims["verdict"].notna()]
-    rows = own[(own["decides"] != "no") == deciding]
+    decides = own["decides"] != "no"
+    rows = own[decides] if deciding else own[~decides & own["estimate"].notna()]
     table = []
     for estimand, group in groupby(rows.itertuples(), _at_each):
         row = _estimates(estimand, list(group), ledger, study)
         if not deciding:
-            row["Estimand"] = estimand
-            del row["Decides"], row["The exercise"]
+            row = {"Estimand": estimand, "Estimate": row["Estimate"]}
         elif own["given"].isna().all():
             del row["The exercise"]
         table.append(row)

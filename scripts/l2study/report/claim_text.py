@@ -53,7 +53,6 @@ def found(rows: pd.DataFrame, claim: Mapping, study: Study) -> str:
         paragraphs(
             "claim_found",
             **whole[[f"{what}{how}" for what in COLUMNS for how in ("", "_seeds")]],
-            others=len(concluding) - 1,
             too_small=low > 0 and decisive.estimate <= decisive.above,
             figure=_figure(rows, whole["figure_found"]),
             cause=_measured(explains[0]) if explains else None,

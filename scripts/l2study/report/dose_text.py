@@ -22,7 +22,6 @@ def text(study: Study) -> list[str]:
         "equivalence",
         ranges=ranges,
         failed=failed,
-        cells=int(table["cells"].max()),
         level=study.design.confidence,
     )
 

@@ -16,7 +16,6 @@ from nbconvert.filters import markdown2html
 from nbformat import NotebookNode
 from traitlets.config import Config
 
-from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
 from l2study.core.paths import BASE, place
 from l2study.core.wording import labelled
@@ -103,7 +102,7 @@ def gaps(study: Study) -> HTML:
 def weights(study: Study) -> HTML:
     """Return the norms of the kernels, to unfold, and what they say of the network."""
     rows = {"Norms of the kernels at the last epoch": text_tables.weight_table(study)}
-    return _unfolding([text_tables.weight_sentences(study)], rows)
+    return _unfolding([], rows)
 
 
 def choice(study: Study) -> HTML:
@@ -118,8 +117,7 @@ def spread(study: Study) -> HTML:
         "Standard deviation of the gap over seeds, in points": text_tables.spread_table(study),
         "Seeds needed to resolve a difference in a gap": text_tables.power_table(study),
     }
-    said = [*text_tables.variance_sentences(study), text_tables.power_sentence()]
-    return _unfolding(said, tables)
+    return _unfolding(text_tables.variance_sentences(study), tables)
 
 
 def claims(study: Study) -> HTML:
@@ -207,8 +205,7 @@ def differences(study: Study) -> HTML:
     contrasts = study.tables["contrasts"]
     shown = [name for name in effect_figures.CONTRASTS if name in set(contrasts["measure"])]
     tables = {
-        f"{labelled(MEASURES[name])}: differences from lambda"
-        f" {l2_label(contrasts['reference_l2'].iloc[0])}": text_tables.contrast_table(study, name)
+        f"Differences: {labelled(MEASURES[name])}": text_tables.contrast_table(study, name)
         for name in shown
     }
     return _unfolding([], tables)

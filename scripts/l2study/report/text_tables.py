@@ -136,12 +136,6 @@ def _near_zero(study: Study) -> pd.Series:
     return counts["near"].sum() / counts["count"].sum()
 
 
-def weight_sentences(study: Study) -> str:
-    """Return what the norms of `weight_table` say of the network."""
-    has_product = "norm_product" in set(study.tables["means"]["measure"])
-    return " ".join(paragraphs("weights", has_product=has_product))
-
-
 def spread_table(study: Study) -> Rows:
     """Return the standard deviation over seeds of two gaps, by lambda and pooled over them.
 
@@ -248,17 +242,19 @@ def contrast_table(study: Study, measure: str) -> Rows:
     lambda: for other images too, if the measure is a mean over images.
     """
     contrasts, form = study.shown["contrasts"], rounded(3, MEASURES[measure].scale)
-    return [
-        {
+    own, rows = contrasts[contrasts["measure"] == measure], []
+    for row in own.itertuples():
+        cells = {
             "λ": _lambda(row.l2),
             "Pairs": Number(row.n, fixed(0)),
             "Difference": Number(row.mean_difference, form, row.low, row.high),
             "p": Number(row.p_t, p_value),
             "p (Holm)": Number(row.p_holm, p_value),
-            "p (equivalent)": Number(row.p_equivalent, p_value),
         }
-        for row in contrasts[contrasts["measure"] == measure].itertuples()
-    ]
+        if own["p_equivalent"].notna().any():
+            cells["p (equivalent)"] = Number(row.p_equivalent, p_value)
+        rows.append(cells)
+    return rows
 
 
 def power_table(study: Study) -> Rows:
@@ -282,11 +278,6 @@ def power_table(study: Study) -> Rows:
         for (l2, gap), group in power.groupby(["l2", "gap"], sort=False)
         if gap in SPREADS
     ]
-
-
-def power_sentence() -> str:
-    """Return how far to trust a number of seeds."""
-    return " ".join(paragraphs("power"))
 
 
 def _seeds(row: tuple) -> Number:
