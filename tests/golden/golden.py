@@ -102,7 +102,7 @@ CHANGES = {
             for figure in ("verdict_map", "specification")
         },
         **{
-            (study, figure): "draws the intervals for other images, too"
+            (f"golden-{study}", figure): "draws the intervals for other images, too"
             for study in STUDIES
             for figure in ("calibration", "creep", "decomposition", "gap", "robustness")
         },
