@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from scipy.interpolate import PchipInterpolator
 
 from l2study.core.measures import MEASURES
 from l2study.core.predictions import PARTS, Predicted
@@ -60,19 +59,6 @@ class TestHolds:
     def test_a_curve_with_a_jump_does_not(self):
         table = study(lambda x: np.where(x > -3.5, 1.0, 0.0), 0.01, 7)
         assert not dose.checked(dose.left_out(dose.points("val_ce", table, 0.95))).holds
-
-
-@pytest.mark.parametrize("count", [3, 4, 7])
-def test_the_curve_is_scipy_s(count):
-    draw = np.random.default_rng(count)
-    place = np.sort(draw.normal(size=count))
-    values = draw.normal(size=(200, count))
-    values[::3] = np.sort(values[::3])
-    values[1::3] = np.round(values[1::3])  # with equal neighbours
-    at = dose.grid(place)
-    expected = PchipInterpolator(place, values, axis=1)(at)
-    assert dose.pchip(place, values, at) == pytest.approx(expected, rel=1e-11, abs=1e-13)
-    assert dose.pchip(place, values[0], at) == pytest.approx(expected[0], rel=1e-11, abs=1e-13)
 
 
 def study(truth, sd, seeds, seed=0):

@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.interpolate import PchipInterpolator
 
 from l2study.core.measures import MEASURES
 from l2study.tables import statistics
@@ -133,47 +134,9 @@ def interpolated(known: Points, at: np.ndarray) -> tuple[np.ndarray, np.ndarray,
 
     Shapes (places,), (samples, places) and (places,).
     """
-    value, drawn = (pchip(known.place, values, at) for values in (known.mean, known.drawn))
+    value = PchipInterpolator(known.place, known.mean)(at)
+    drawn = PchipInterpolator(known.place, known.drawn.T)(at).T
     return value, drawn, CURVATURE * _bend(known.place, known.mean, at)
-
-
-def pchip(place: np.ndarray, values: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Return the cubic curve through `values`, shape (..., places), that rises only where they do.
-
-    Slopes inside are weighted harmonic means, 0 at a peak (Fritsch and Butland 1984, SIAM Journal
-    on Scientific and Statistical Computing 5, 300-304); those at both ends are of three points
-    (Moler 2004, Numerical Computing with Matlab, section 3.6). scipy.interpolate has the same, and
-    to import it takes longer than the rest of this module.
-
-    Args:
-        place: ascending, at least three.
-        values: at these places.
-        at: where the curve is wanted, within `place`.
-    """
-    width = np.diff(place)
-    rise = np.diff(values) / width
-    first, last = width[1:] + 2 * width[:-1], 2 * width[1:] + width[:-1]
-    same = np.sign(rise[..., 1:]) * np.sign(rise[..., :-1]) > 0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean = (last / rise[..., :-1] + first / rise[..., 1:]) / (first + last)
-        inside = np.where(same, 1 / mean, 0.0)
-    begin = _slope_at_end(width[0], width[1], rise[..., 0], rise[..., 1])
-    end = _slope_at_end(width[-1], width[-2], rise[..., -1], rise[..., -2])
-    slope = np.concatenate([begin[..., None], inside, end[..., None]], axis=-1)
-    left = np.clip(np.searchsorted(place, at, side="right") - 1, 0, len(place) - 2)
-    step, width, rise = at - place[left], width[left], rise[..., left]
-    slope, after = slope[..., left], slope[..., left + 1]
-    bend = (slope + after - 2 * rise) / width
-    cubic = ((rise - slope) / width - bend) + step * bend / width
-    return values[..., left] + step * (slope + step * cubic)
-
-
-def _slope_at_end(width: float, other: float, rise: np.ndarray, next_: np.ndarray) -> np.ndarray:
-    """Return the slope at an end, from the rises in the two intervals beside it."""
-    slope = ((2 * width + other) * rise - width * next_) / (width + other)
-    steep = (np.sign(rise) != np.sign(next_)) & (np.abs(slope) > 3 * np.abs(rise))
-    slope = np.where(steep, 3 * rise, slope)
-    return np.where(np.sign(slope) == np.sign(rise), slope, 0.0)
 
 
 def _bend(place: np.ndarray, mean: np.ndarray, at: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import special
+from scipy import stats
 
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES
 from l2study.tables import statistics
@@ -28,7 +28,8 @@ def t_power(effect: float, df: float, confidence: float) -> float:
     """Return the chance that a t-test finds a true difference above 0, for normal values.
 
     Two-sided at 1 - confidence: the upper tail of the noncentral t distribution. The lower one, a
-    significant difference of the wrong sign, is left out: it adds next to nothing.
+    significant difference of the wrong sign, is left out: it adds next to nothing, and scipy has no
+    value for it where the effect is large.
 
     Args:
         effect: the difference in standard errors of its estimate.
@@ -36,8 +37,7 @@ def t_power(effect: float, df: float, confidence: float) -> float:
         confidence: of the interval that belongs to the test.
     """
     # differences that are equal but for rounding have an effect for which scipy has no value
-    missed = special.nctdtr(df, min(effect, 1e8), statistics.student(confidence, df))
-    return 1.0 if math.isnan(missed) else float(1 - missed)  # none either where next to 0
+    return float(stats.nct.sf(statistics.student(confidence, df), df, min(effect, 1e8)))
 
 
 def seeds_needed(
@@ -92,7 +92,7 @@ def least_resolvable(floor: float, confidence: float, power: float = POWER) -> f
     Only `floor`, the part of the variance of the images, is left of the variance of the mean, and
     (z(confidence) + z(power)) * sqrt(floor) are needed.
     """
-    return (statistics.student(confidence, _MANY) + special.ndtri(power)) * math.sqrt(floor)
+    return (statistics.student(confidence, _MANY) + stats.norm.ppf(power)) * math.sqrt(floor)
 
 
 class Plan(NamedTuple):

@@ -3,15 +3,13 @@
 Conventions are those of `statistics`.
 """
 
-import itertools
 import math
-from functools import lru_cache
+import warnings
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
-from scipy import special
+from scipy import stats
 
 from l2study.tables.statistics import Estimate, student
 
@@ -36,12 +34,8 @@ def rank_correlations(table: np.ndarray) -> np.ndarray:
     """
     table = np.asarray(table, float)
     k = table.shape[1]
-    return 12 * _page_l(table) / (k * (k**2 - 1)) - 3 * (k + 1) / (k - 1)
-
-
-def _page_l(table: np.ndarray) -> np.ndarray:
-    """Return Page's L of every row; ties get their mean rank."""
-    return pd.DataFrame(table).rank(axis=1).to_numpy() @ np.arange(1, table.shape[1] + 1)
+    page_l = stats.rankdata(table, axis=1) @ np.arange(1, k + 1)
+    return 12 * page_l / (k * (k**2 - 1)) - 3 * (k + 1) / (k - 1)
 
 
 def page_trend(table: np.ndarray) -> Trend:
@@ -63,40 +57,16 @@ def page_trend(table: np.ndarray) -> Trend:
     elif rows == 1:
         p_values = [math.nan, math.nan]
     else:
-        p_values = [_page_p_value(_page_l(of).sum(), rows, columns) for of in (table, -table)]
+        orders = np.arange(1, columns + 1), np.arange(columns, 0, -1)
+        p_values = [stats.page_trend_test(table, predicted_ranks=o).pvalue for o in orders]
     return Trend(correlation, *map(float, p_values), rows)
-
-
-def _page_p_value(page_l: float, rows: int, columns: int) -> float:
-    """Return the chance of an L as large as this one or larger, without a trend.
-
-    Exact up to 8 columns and 20 rows, or 12 rows of more than 3 columns, as scipy.stats has it, and
-    beyond that by L's mean and variance (Page 1963, JASA 58, 216-230). Half an L, which ties may
-    give, counts as the whole one below.
-    """
-    if columns > 8 or rows > 20 or (rows > 12 and columns > 3):
-        mean = rows * columns * (columns + 1) ** 2 / 4
-        variance = rows * columns**2 * (columns + 1) * (columns**2 - 1) / 144
-        return special.ndtr((mean - page_l) / math.sqrt(variance))
-    return np.sum(_page_chances(rows, columns)[int(page_l) :])
-
-
-@lru_cache
-def _page_chances(rows: int, columns: int) -> np.ndarray:
-    """Return the chance of every L from 0, if all orders are equally likely in every row."""
-    orders = np.array(list(itertools.permutations(range(1, columns + 1))))
-    of_row = np.bincount(orders @ np.arange(1, columns + 1)) / len(orders)
-    found = of_row
-    for _ in range(rows - 1):
-        found = np.convolve(found, of_row)
-    return found
 
 
 def _sign_test(signs: np.ndarray) -> float:
     """Return the one-sided p-value that more signs are 1 than -1; those that are 0 do not count."""
     count = np.count_nonzero(signs)
     ups = np.count_nonzero(signs > 0)
-    return special.bdtrc(ups - 1, count, 0.5) if ups else 1.0
+    return stats.binomtest(ups, count, alternative="greater").pvalue if count else 1.0
 
 
 def kendall(
@@ -126,46 +96,21 @@ def kendall_within(
     """
     values = np.stack([np.asarray(one, float) for one in (first, second, groups)])
     there = np.isfinite(values[:2]).all(axis=0)
-    names, clusters = np.unique(np.asarray(clusters)[there], return_inverse=True)
-    first, second, groups = values[:, there]
-    m = names.size
-    of_each = [
-        _taus(first[own], second[own], clusters[own], m)
-        for own in (groups == group for group in np.unique(groups))
-    ]
-    taus = np.reshape(of_each, (-1, m + 1))
-    count = np.isfinite(taus).sum(axis=0)
-    with np.errstate(invalid="ignore"):
-        tau, *without = np.nansum(taus, axis=0) / count
+    values, clusters = values[:, there], np.asarray(clusters)[there]
+    names = np.unique(clusters)
+    tau, m = _mean_tau(*values), names.size
     if m < 3 or math.isnan(tau):
-        return Estimate(float(tau), n=m)
-    error = math.sqrt((m - 1) / m * np.square(without - np.mean(without)).sum())
+        return Estimate(tau, n=m)
+    without = np.array([_mean_tau(*values[:, clusters != name]) for name in names])
+    error = math.sqrt((m - 1) / m * np.square(without - without.mean()).sum())
     half = student(confidence, m - 1) * error
-    return Estimate(float(tau), *np.clip([tau - half, tau + half], -1.0, 1.0).tolist(), m)
+    return Estimate(tau, *np.clip([tau - half, tau + half], -1.0, 1.0).tolist(), m)
 
 
-_PAIRS_AT_A_TIME = 2**20
-
-
-def _taus(first: np.ndarray, second: np.ndarray, clusters: np.ndarray, count: int) -> np.ndarray:
-    """Return Kendall's tau-b, and what it is without each of `count` clusters; NaN without one.
-
-    tau-b is the sum over pairs of the product of signs of their differences, over the root of the
-    product of the sums of squares of both signs. Of each of these three sums, a cluster takes with
-    it the pairs that it has a member in.
-    """
-    sums = np.zeros((3, count + 1))
-    rows = max(1, _PAIRS_AT_A_TIME // max(1, len(first)))
-    for start in range(0, len(first), rows):
-        some = slice(start, start + rows)
-        x, y = (np.sign(of[some, None] - of) for of in (first, second))
-        within = clusters[some, None] == clusters
-        for of_sum, pairs in zip(sums, (x * y, x * x, y * y), strict=True):
-            # a pair of a member and another is there twice, also below where both are members
-            lost = 2 * pairs.sum(axis=1) - np.sum(pairs, axis=1, where=within)
-            of_sum[0] += pairs.sum()
-            of_sum[1:] -= np.bincount(clusters[some], lost, count)
-    sums[:, 1:] += sums[:, :1]
-    sums /= 2  # every pair was there in both orders
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.clip(sums[0] / np.sqrt(sums[1]) / np.sqrt(sums[2]), -1.0, 1.0)
+def _mean_tau(first: np.ndarray, second: np.ndarray, groups: np.ndarray) -> float:
+    """Return the mean of the taus of all groups that have one; NaN if none has."""
+    of_each = [groups == group for group in np.unique(groups)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of too few pairs, of the mean of nothing
+        taus = [float(stats.kendalltau(first[own], second[own]).statistic) for own in of_each]
+        return float(np.nanmean(taus)) if taus else math.nan

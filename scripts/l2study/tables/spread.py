@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from l2study.core.measures import GAPS
 from l2study.tables.build import arranged, completed
-from l2study.tables.statistics import chi_square
 
 
 class Pooled(NamedTuple):
@@ -44,7 +44,7 @@ def pooled_sd(values: np.ndarray, confidence: float) -> Pooled:
         return Pooled(0.0, 0.0, 0.0, lambdas * (seeds - 1.0))
     df = (seeds - 1) * trace**2 / squares
     mean, tails = trace / lambdas, ((1 + confidence) / 2, (1 - confidence) / 2)
-    low, high = (math.sqrt(mean * df / chi_square(tail, df)) for tail in tails)
+    low, high = (math.sqrt(mean * df / stats.chi2.ppf(tail, df)) for tail in tails)
     return Pooled(math.sqrt(mean), low, high, float(df))
 
 

@@ -1,12 +1,9 @@
-"""Statistics over the seeds of a study: pure functions of arrays.
+"""Statistics over the seeds of a study: pure functions of arrays; scipy computes.
 
 Conventions. Arrays have shape (..., seeds), and every function reduces the last axis. Values that
 are not finite are left out (in pairs: the pair is). A quantity that the data do not have is NaN,
 never an error: an interval of one value, a p-value of no pair. Intervals are two-sided at
 `confidence`, and p-values are two-sided unless said otherwise.
-
-Distributions are those of scipy.special. scipy.stats has the same numbers and much more, which
-takes longer to import and to ask than all else that a study computes.
 """
 
 import math
@@ -16,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
+from scipy import special, stats
 
 EXACT_UP_TO = 16
 """Largest number of pairs whose sign flips are all enumerated."""
@@ -74,7 +71,7 @@ class Mean(NamedTuple):
         tails = []
         for error, df in ((self.error, self.df), *self.further):
             with np.errstate(divide="ignore", invalid="ignore"):
-                tail = special.stdtr(df, -np.divide(distance, error))
+                tail = stats.t.sf(np.divide(distance, error), df)
             tails.append(np.where((error == 0) & np.isfinite(distance), distance <= 0, tail))
         return np.max(tails, axis=0)
 
@@ -131,15 +128,7 @@ def _moments(values: ArrayLike) -> tuple[ArrayLike, ArrayLike, ArrayLike]:
 
 def student(confidence: float, df: ArrayLike) -> ArrayLike:
     """Return how many standard errors Student's t interval has on either side."""
-    return special.stdtrit(df, (1 + confidence) / 2)
-
-
-def chi_square(share: ArrayLike, df: ArrayLike) -> ArrayLike:
-    """Return below which number a chi-square with `df` degrees of freedom is with chance `share`.
-
-    Not by `special.chdtri`, which takes the upper tail: that is less exact for a small share.
-    """
-    return 2 * special.gammaincinv(np.divide(df, 2), share)
+    return stats.t.ppf((1 + confidence) / 2, df)
 
 
 def variance_interval(values: ArrayLike, confidence: float) -> Estimate:
@@ -164,10 +153,9 @@ def variance_interval(values: ArrayLike, confidence: float) -> Estimate:
     variance = _moments(values)[2]
     z = float(special.ndtri((1 + confidence) / 2))
     if n <= max(4, 2 * z):
-        upper, lower = chi_square([(1 + confidence) / 2, (1 - confidence) / 2], n - 1)
+        upper, lower = stats.chi2.ppf([(1 + confidence) / 2, (1 - confidence) / 2], n - 1)
         return Estimate(variance, (n - 1) * variance / upper, (n - 1) * variance / lower, n)
-    cut = int(n / (2 * math.sqrt(n - 4)))
-    centre = np.sort(values)[..., cut : n - cut].mean(axis=-1)
+    centre = stats.trim_mean(values, 1 / (2 * math.sqrt(n - 4)), axis=-1)
     fourths = np.sum((values - np.expand_dims(centre, -1)) ** 4, axis=-1)
     with np.errstate(invalid="ignore"):
         kurtosis = n * fourths / ((n - 1) * variance) ** 2
@@ -184,11 +172,8 @@ def share_interval(count: int, n: int, confidence: float) -> Estimate:
     """
     if n == 0:
         return Estimate()
-    share, z = count / n, float(special.ndtri((1 + confidence) / 2))
-    centre = share + z**2 / (2 * n)
-    half = z * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
-    low, high = ((centre + side * half) / (1 + z**2 / n) for side in (-1, 1))
-    return Estimate(share, low if count else 0.0, high if count < n else 1.0, n)
+    ends = stats.binomtest(count, n).proportion_ci(confidence, method="wilson")
+    return Estimate(count / n, float(ends.low), float(ends.high), n)
 
 
 def sign_flip(difference: ArrayLike) -> ArrayLike:

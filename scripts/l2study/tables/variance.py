@@ -28,7 +28,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import special
+from scipy import stats
 
 from l2study.core.design import Setup
 from l2study.core.measures import OPTIONAL, names
@@ -169,9 +169,9 @@ def _lower(combinations: np.ndarray, squares: MeanSquares, confidence: float) ->
 def _factors(df: tuple[int, ...], confidence: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return G, H and the gamma of Ting et al. (1990) for mean squares with `df`."""
     degrees, tail = np.array(df), (1 - confidence) / 2
-    below = 1 - degrees / statistics.chi_square(1 - tail, degrees)
-    above = degrees / statistics.chi_square(tail, degrees) - 1
-    f = special.fdtri(degrees[:, None], degrees, 1 - tail)
+    below = 1 - degrees / stats.chi2.ppf(1 - tail, degrees)
+    above = degrees / stats.chi2.ppf(tail, degrees) - 1
+    f = stats.f.ppf(1 - tail, degrees[:, None], degrees)
     return below, above, ((f - 1) ** 2 - (below[:, None] * f) ** 2 - above**2) / f
 
 
