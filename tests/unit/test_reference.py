@@ -8,22 +8,13 @@ import yaml
 
 from l2study.core.config import read_config
 from l2study.core.files import read_json
+from l2study.report import findings_page
 from l2study.report.study import read_package, read_tables
 from tiny import PROJECT
 
 FOLDER = PROJECT / "reference" / "confirmatory"
 STUDIES = {"mnist": "config.yaml"} | {
-    name: f"studies/{name}.yaml"
-    for name in (
-        "exercise",
-        "robustness",
-        "when-it-helps",
-        "variance",
-        "lenet",
-        "mnist1d",
-        "tabular",
-        "laws",
-    )
+    name: f"studies/{name}.yaml" for name in ("exercise", *findings_page.STUDIES) if name != "mnist"
 }
 
 
