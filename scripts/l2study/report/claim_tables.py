@@ -1,6 +1,5 @@
 """The tables and sentences about claims that the page shows."""
 
-import math
 import re
 from itertools import groupby
 
@@ -110,10 +109,11 @@ def claim_table(study: Study, claim: str, deciding: bool) -> Rows:
     rows = own[decides] if deciding else own[~decides & own["estimate"].notna()]
     table = []
     for estimand, group in groupby(rows.itertuples(), _at_each):
-        row = _estimates(estimand, list(group), ledger, study)
         if not deciding:
-            row = {"Estimand": estimand, "Estimate": row["Estimate"]}
-        elif own["given"].isna().all():
+            table.append({"Estimand": estimand, "Estimate": _range(list(group))})
+            continue
+        row = _estimates(estimand, list(group), ledger, study)
+        if own["given"].isna().all():
             del row["The exercise"]
         table.append(row)
     return table
@@ -127,10 +127,7 @@ def _at_each(row: tuple) -> str:
 
 
 def _estimates(estimand: str, rows: list[tuple], claim: dict, study: Study) -> dict:
-    """Return the row of a table for estimates that differ in lambda alone.
-
-    Of estimates that decide nothing and have one verdict, it has the lowest and the highest.
-    """
+    """Return the row of a table for estimates that decide, and differ in lambda alone."""
     first, unit = rows[0], unit_of(rows[0].measure, rows[0].statistic)
     lost = dict.fromkeys(row.diverged_runs for row in rows if pd.notna(row.diverged_runs))
     notes = dict.fromkeys(claim_text.note(row, claim, study) for row in rows)
@@ -145,9 +142,6 @@ def _estimates(estimand: str, rows: list[tuple], claim: dict, study: Study) -> d
     verdicts = [row.verdict for row in rows]
     same = len(set(verdicts)) == 1
     estimates = [f"{where}{_estimate(row)}" for where, row in zip(at, rows, strict=True)]
-    if same and len(rows) > 1 and first.decides == "no":
-        values = [row.estimate for row in rows]
-        estimates = [f"{interval(min(values), max(values), form_of(unit))} {unit.unit}".strip()]
     return {
         "Estimand": Words(estimand, " ".join(beneath)),
         "Estimate": Lines(estimates),
@@ -160,11 +154,17 @@ def _estimates(estimand: str, rows: list[tuple], claim: dict, study: Study) -> d
     }
 
 
+def _range(rows: list[tuple]) -> str:
+    """Return an estimate with its unit; of several, the lowest and the highest."""
+    values, unit = [row.estimate for row in rows], unit_of(rows[0].measure, rows[0].statistic)
+    if len(values) == 1:
+        return str(Number(*values, form_of(unit), unit=unit.unit))
+    return f"{interval(min(values), max(values), form_of(unit))} {unit.unit}".strip()
+
+
 def _estimate(row: tuple) -> str:
-    """Return an estimate with its unit, and if it decides, its interval."""
+    """Return an estimate with its unit and interval."""
     unit = unit_of(row.measure, row.statistic)
     low, high, adjusted = claim_text.ends(row)
-    if row.decides == "no":
-        low = high = math.nan
     text = str(Number(row.estimate, form_of(unit), low, high, unit.unit))
-    return text.replace(")", ", adjusted)") if adjusted and row.decides != "no" else text
+    return text.replace(")", ", adjusted)") if adjusted else text
