@@ -1,7 +1,6 @@
 """What there is to say of a study's data before it runs, where that takes little time."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -19,20 +18,6 @@ from l2study.report.inputs import reworded
 
 SECONDS = 20
 """How long it may take to prepare and to check data that are not prepared yet."""
-
-_CHECK = """
-import json, sys
-from pathlib import Path
-from l2study.core.design import Setup
-from l2study.core.files import write_json
-from l2study.core.paths import DATA_CHECK
-from l2study.data.check import check_prepared
-from l2study.data.preparation import prepare
-config, folder = json.loads(sys.argv[1])
-manifest = Path(folder, "data.json")
-prepare(Setup.of(config), manifest)
-write_json(manifest.with_name(DATA_CHECK), check_prepared(manifest))
-"""
 
 
 def findings(design: Design, results: str, anew: Collection[str] = ()) -> list[str]:
@@ -68,13 +53,15 @@ def _checked_now(setup: Setup, seconds: float) -> list[str]:
     """Return what is said of the data of a set-up, prepared elsewhere; nothing if it takes long."""
     if seconds <= 0 or sources.is_downloaded(setup.config["dataset"]):
         return []
-    scripts, others = Path(__file__).resolve().parents[2], os.environ.get("PYTHONPATH", "")
+    scripts, end = Path(__file__).resolve().parents[2], time.monotonic() + seconds
     with TemporaryDirectory() as folder, suppress(OSError, subprocess.SubprocessError):
-        work = json.dumps([setup.config | {"seeds": setup.seeds}, folder])
-        subprocess.run(
-            [sys.executable, "-P", "-c", _CHECK, work],
-            env=os.environ | {"PYTHONPATH": f"{scripts}{os.pathsep}{others}"},
-            check=True, capture_output=True, timeout=seconds,
-        )  # fmt: skip
+        data, config = Path(folder, "data.json"), setup.config | {"seeds": setup.seeds}
+        for program, *options in (
+            ["prepare.py", "--config", json.dumps(config), "--output", data],
+            ["check_data.py", "--data", data, "--output", data.with_name(DATA_CHECK)],
+        ):
+            command = [sys.executable, scripts / program, *options]
+            left = end - time.monotonic()
+            subprocess.run(command, check=True, capture_output=True, timeout=left)
         return _said(Path(folder))
     return []
