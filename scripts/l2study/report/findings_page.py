@@ -100,7 +100,7 @@ def verdict_table(study: Study) -> Rows:
         rows.append(
             {
                 "Claim": base["claim"],
-                "Figure found": "" if pd.isna(base["figure_found"]) else base["figure_found"],
+                "Number found": "" if pd.isna(base["figure_found"]) else base["figure_found"],
                 "Conclusion": Verdict(base["conclusion"]),
                 f"Conclusion, in all {count} set-ups": counted(own["conclusion"]),
             }
