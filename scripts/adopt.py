@@ -16,14 +16,16 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from snakemake.utils import update_config
+
 from l2study.core.code import fingerprint
 from l2study.core.config import ConfigError, check, read_config, read_keys
-from l2study.core.design import Design, Setup
+from l2study.core.design import Design
 from l2study.core.paths import run_folder
 from l2study.core.program import parser
-from l2study.core.runs import DamagedRunError, read_run, read_weights
+from l2study.core.runs import is_whole
 from l2study.data.preparation import prepare
-from l2study.data.prepared import DataError, checksum
+from l2study.data.prepared import DataError
 from l2study.workflow import lock
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -38,17 +40,11 @@ AT_ONCE = 500
 
 
 def adopt(study: dict, file: Path) -> str:
-    """Tell Snakemake of the runs that belong to a study, and return in words how many these are.
-
-    The results are those in the working directory.
-
-    Args:
-        study: a canonical configuration.
-        file: that it was read from.
+    """Tell Snakemake of the runs in the working directory that belong to a study, and return in
+    words how many these are; `study` is the canonical configuration that was read from `file`.
 
     Raises:
-        ConfigError: there are no results, or the data have too few rows for the configuration.
-        DataError: the data are absent or damaged.
+        ConfigError, DataError: there are no results, or data cannot be used.
         OwnedError: another process is at work on the study.
         CalledProcessError: Snakemake has failed; `stderr` says why.
     """
@@ -60,59 +56,26 @@ def adopt(study: dict, file: Path) -> str:
         os.utime(path, (LONG_AGO, LONG_AGO))
     lock.hold(lock.path_of(study["study"]))
     design = Design.of(study, checked=True)
-    if design.base.in_rounds:
-        most = design.base.until["max_seeds"] if design.base.until else design.base.reach
-        design = design.in_round(most)
+    if (base := design.base).in_rounds:
+        design = design.in_round(base.until["max_seeds"] if base.until else base.reach)
     manifests = {place: Path(f"{results}{place}", "data.json") for place in design.data}
-    for place, setup in design.data.items():
-        prepare(setup, manifests[place])
-    there, kept = 0, []
-    for setup in design.setups:
-        for l2, seed in itertools.product(setup.lambdas, setup.seeds):
-            run = run_folder(f"{results}{setup.place}", l2, seed)
-            there += run.exists()
-            if run.exists() and belongs(run, l2, seed, setup, manifests[setup.data_place]):
-                kept.append(run / "run.json")
+    data = {place: prepare(own, manifests[place])["sha256"] for place, own in design.data.items()}
+    there, kept, code = 0, [], fingerprint("train")
+    for setup, l2, seed in itertools.product(design.setups, design.base.lambdas, design.base.seeds):
+        run = run_folder(f"{results}{setup.place}", l2, seed)
+        there += run.exists()
+        promised = setup.promised | {
+            "sources": setup.sources(seed),
+            "data_sha256": data[setup.data_place],
+            "code": code,
+        }
+        if is_whole(run, l2, seed, promised):
+            kept.append(run / "run.json")
     tell_snakemake(file, [*manifests.values(), *kept])
     words = f"{len(kept)} of {there} runs found are kept"
     if len(kept) < there:
         words += ". The others are incomplete or have another configuration, data or code"
     return f"{words}. Start the study to make what is missing, and tables and report."
-
-
-def belongs(run: Path, l2: str, seed: int, setup: Setup, manifest: Path) -> bool:
-    """Return whether a run is complete, and of this set-up, these data and this code.
-
-    Args:
-        run: its folder.
-        l2: the label of its lambda.
-        seed: its seed.
-        setup: that it should be of.
-        manifest: of the prepared data.
-    """
-    promised = setup.promised | {
-        "sources": setup.sources(seed),
-        "data_sha256": checksum(manifest),
-        "code": fingerprint("train"),
-    }
-    try:
-        read_weights(run, read_run(run, l2, seed, promised).record)
-    except (DamagedRunError, KeyError):
-        return False
-    return True
-
-
-def merged(keys: dict, own: dict) -> dict:
-    """Return `keys` with those of `own` in their place, as Snakemake merges two files.
-
-    Programs import nothing of Snakemake; see `snakemake_compat` for why.
-    """
-    return keys | {
-        key: merged(keys[key], value)
-        if isinstance(value, dict) and isinstance(keys.get(key), dict)
-        else value
-        for key, value in own.items()
-    }
 
 
 def tell_snakemake(file: Path, made: Iterable[Path]) -> None:
@@ -135,8 +98,9 @@ def main(arguments: list[str] | None = None) -> None:
     file = options.parse_args(arguments).file
     try:
         read_config(file)  # for faults of this file alone
-        study = check(merged(read_keys(CONFIG), read_keys(file)), defaults=False)
-        print(adopt(study, file))
+        study = read_keys(CONFIG)
+        update_config(study, read_keys(file))
+        print(adopt(check(study), file))
     except (ConfigError, DataError) as error:
         sys.exit(f"config: {error}")
     except lock.OwnedError as error:

@@ -64,10 +64,10 @@ def file_of(name):
     return yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
 
 
-def refusal(config, **options):
+def refusal(config):
     """Return the message with which a configuration is refused, which is one line."""
     with pytest.raises(ConfigError) as caught:
-        check(config, **options)
+        check(config)
     message = str(caught.value)
     assert message == message.strip() and len(message.splitlines()) == 1
     return message
@@ -78,7 +78,6 @@ def refusal(config, **options):
 
 def test_the_defaults_are_the_default_study():
     assert check({}) == read_config(ROOT / "config.yaml") == DEFAULT
-    assert check(file_of("config.yaml"), defaults=False) == DEFAULT
     assert list(check(dict(reversed(DEFAULT.items())))) == list(DEFAULT)
 
 
@@ -124,22 +123,20 @@ def test_the_defaults_are_the_default_study():
     ],
     ids=str,
 )
-@pytest.mark.parametrize("defaults", [True, False])
-def test_what_is_allowed_gets_its_canonical_form(change, canonical, defaults):
-    config = change if defaults else merged(file_of("config.yaml"), change)
-    before = copy.deepcopy(config)
-    found = check(config, defaults=defaults)
-    assert config == before
-    expected = merged(DEFAULT, canonical)
-    # An int is equal to a float, and a record of a run is not.
-    assert json.dumps(found, sort_keys=True) == json.dumps(expected, sort_keys=True)
-    assert found == check(found) == checked_before(config, defaults=defaults)
+def test_what_is_allowed_gets_its_canonical_form(change, canonical):
+    for config in (change, merged(file_of("config.yaml"), change)):
+        before = copy.deepcopy(config)
+        found = check(config)
+        assert config == before
+        expected = merged(DEFAULT, canonical)
+        # An int is equal to a float, and a record of a run is not.
+        assert json.dumps(found, sort_keys=True) == json.dumps(expected, sort_keys=True)
+        assert found == check(found) == checked_before(config)
 
 
-@pytest.mark.parametrize("defaults", [True, False])
-def test_a_path_takes_the_place_of_a_name(defaults):
+def test_a_path_takes_the_place_of_a_name():
     dataset = {"name": "cifar10", "path": "mine.npz", "train_size": 9}
-    config = check(DEFAULT | {"dataset": dataset}, defaults=defaults)
+    config = check(DEFAULT | {"dataset": dataset})
     assert config["dataset"] == {"path": "mine.npz", "train_size": 9}
 
 
@@ -205,7 +202,7 @@ def test_a_path_takes_the_place_of_a_name(defaults):
 )
 def test_one_line_names_key_value_and_what_is_allowed(change, message):
     assert refusal(change).startswith(message)
-    assert refusal(merged(DEFAULT, change), defaults=False).startswith(message)
+    assert refusal(merged(DEFAULT, change)).startswith(message)
 
 
 def leaves(config, path=()):
@@ -216,16 +213,15 @@ def leaves(config, path=()):
 
 
 @pytest.mark.parametrize("path", [*leaves(DEFAULT)], ids=".".join)
-def test_a_missing_key_is_refused_where_defaults_are_not_wanted(path):
+def test_a_missing_key_has_its_default_and_a_misspelt_one_is_refused(path):
     config = copy.deepcopy(DEFAULT)
     parent = config
     for step in path[:-1]:
         parent = parent[step]
     value = parent.pop(path[-1])
     assert check(config) == DEFAULT
-    assert refusal(config, defaults=False).startswith(f"{'.'.join(path)}: missing; allowed: ")
-    parent[f"{path[-1]}x"] = value  # a misspelt key is also a missing one
-    assert f"{path[-1]}x: unknown key" in refusal(config, defaults=False)
+    parent[f"{path[-1]}x"] = value
+    assert f"{path[-1]}x: unknown key" in refusal(config)
 
 
 @pytest.mark.parametrize("config", [None, "text"])
@@ -302,7 +298,7 @@ def test_junk_is_refused_in_one_line_or_has_a_final_canonical_form(lambdas, spel
         except ConfigError as error:
             assert len(str(error).splitlines()) == 1
         else:
-            assert check(canonical) == check(canonical, defaults=False) == canonical
+            assert check(canonical) == canonical
             assert read_config(json.dumps(canonical)) == canonical
 
 

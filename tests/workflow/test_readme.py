@@ -171,7 +171,7 @@ def test_configuration_is_allowed(page, text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     merged = yaml.safe_load(read("config.yaml"))
     update_config(merged, yaml.safe_load(text))
-    Design.of(check(merged, defaults=False))
+    Design.of(check(merged))
 
 
 # ---- links

@@ -144,5 +144,5 @@ def test_configurations_of_the_project_are_valid():
     for path in studies:
         merged = yaml.safe_load((PROJECT / "config.yaml").read_text())
         update_config(merged, yaml.safe_load(path.read_text()))
-        names.add(check(merged, defaults=False)["study"])
+        names.add(check(merged)["study"])
     assert len(names) == 1 + len(studies)

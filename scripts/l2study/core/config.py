@@ -4,7 +4,6 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -38,15 +37,8 @@ def read_schema() -> dict:
 
 
 def read_config(source: str | os.PathLike) -> dict:
-    """Return the canonical configuration (see `check`) in a file or a text.
-
-    Args:
-        source: path of a YAML file; or JSON text, which begins with `{`.
-
-    Raises:
-        ConfigError: it cannot be read, is not YAML or JSON, a file repeats a key, or it is not
-            valid.
-    """
+    """Return the canonical configuration in a YAML file, or in JSON text, which begins with `{`;
+    ConfigError as of `read_keys` and `check`."""
     text = str(source)
     if not text.lstrip().startswith("{"):
         return check(read_keys(source))
@@ -57,11 +49,8 @@ def read_config(source: str | os.PathLike) -> dict:
 
 
 def read_keys(path: str | os.PathLike) -> object:
-    """Return the content of a configuration file as it is written.
-
-    Raises:
-        ConfigError: the file cannot be read, is not YAML, or repeats a key.
-    """
+    """Return a configuration file as it is written; ConfigError where it is not YAML, or repeats a
+    key."""
     where = one_line(path)
     try:
         return yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
@@ -107,21 +96,15 @@ for _tag in ("int", "float"):
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
-def check(config: dict, *, defaults: bool = True) -> dict:
+def check(config: dict) -> dict:
     """Return the canonical form of a configuration; `config` itself is left as it is.
 
-    Canonical: keys in the order of the models; `lambdas` and `reference_lambda` labels of
-    `l2_label`, other numbers of type float; lists in ascending order, those of sources in the order
-    of `SOURCES`; `seeds` never a count, `lambdas` a range only if that is extended in rounds; what
-    is left out absent, and so is what says no more than that. `factors` are as given: `Design.of`
-    checks them. The canonical form of a canonical form is itself.
-
-    Args:
-        config: as read from YAML or JSON, for instance Snakemake's merged `config`.
-        defaults: whether a missing key gets its default; otherwise it is an error.
-
-    Raises:
-        ConfigError: the first fault found, in one line.
+    Canonical: keys in the order of the models, defaults for missing ones; `lambdas` and
+    `reference_lambda` labels of `l2_label`, other numbers of type float; lists in ascending order,
+    those of sources in the order of `SOURCES`; `seeds` never a count, `lambdas` a range only if
+    that is extended in rounds; optional keys absent where they say no more than that. `factors` are
+    as given: `Design.of` checks them. The canonical form of a canonical form is itself. The first
+    fault found is a ConfigError.
     """
     # Imported late: the Snakemake within a job of a cluster checks nothing.
     from pydantic import ValidationError
@@ -129,24 +112,22 @@ def check(config: dict, *, defaults: bool = True) -> dict:
     from l2study.core.config_model import Config
 
     try:
-        normal, errors = _normal(config, read_schema(), defaults), []
+        normal = _normal(config, read_schema())
         Config.model_validate(normal)
     except ValidationError as error:
-        errors = error.errors()
+        # An unknown key first: a misspelt key is also a missing one.
+        unknown = ("extra_forbidden", "invalid_key")
+        first = min(error.errors(), key=lambda one: one["type"] not in unknown)
+        raise ConfigError(fault(first, config, read_schema())) from None
     except (RecursionError, ValueError):
         message = "the configuration is nested too deeply or has a number of too many digits"
         raise ConfigError(message) from None
-    errors += [{"type": "missing", "loc": path} for path in _missing(normal, read_schema())]
-    # An unknown key first: a misspelt key is also a missing one.
-    errors.sort(key=lambda error: error["type"] not in ("extra_forbidden", "invalid_key"))
-    if errors:
-        raise ConfigError(fault(errors[0], config, read_schema()))
     return _canonical(normal)
 
 
-def checked_before(config: dict, *, defaults: bool = True) -> dict:
+def checked_before(config: dict) -> dict:
     """Return what `check` returns for a configuration that it has accepted in another process."""
-    return _canonical(_normal(config, read_schema(), defaults))
+    return _canonical(_normal(config, read_schema()))
 
 
 def _canonical(normal: dict) -> dict:
@@ -157,7 +138,10 @@ def _canonical(normal: dict) -> dict:
         for key in OF_BUILT_IN:
             model.pop(key, None)
         if "code" not in model:
-            model["code"] = _checksum(model["build"], "model.build")
+            try:
+                model["code"] = user_code.fingerprint(model["build"])
+            except user_code.UserCodeError as error:
+                raise ConfigError(f"model.build: {error}") from None
     else:
         model.pop("code", None)
     # Records of runs from before these keys were there have none of them.
@@ -188,13 +172,6 @@ def _canonical(normal: dict) -> dict:
     return normal
 
 
-def _checksum(function: str, key: str) -> str:
-    try:
-        return user_code.fingerprint(function)
-    except user_code.UserCodeError as error:
-        raise ConfigError(f"{key}: {error}") from None
-
-
 def _seeds(seeds: int | list | dict) -> list | dict:
     if isinstance(seeds, dict) and "until" in seeds:
         until = seeds["until"]
@@ -217,15 +194,15 @@ def _lambdas(lambdas: list | dict) -> list | dict:
     return lambdas | ends | {"now": _lambdas(lambdas.get("now", first))}
 
 
-def _normal(value: object, schema: dict, defaults: bool) -> object:
-    """Return `value` with numbers as floats, optional nulls left out and, if wanted, defaults."""
+def _normal(value: object, schema: dict) -> object:
+    """Return `value` with numbers as floats, defaults for missing keys, and no optional nulls."""
     kind = schema.get("type") or value_in(schema).get("type")
     if schema == {} and isinstance(value, str) and _NUMBER.fullmatch(value):
         return float(value)  # YAML takes 1e-3 for text
     if isinstance(value, dict):
-        return _normal_mapping(value, mapping_in(schema), defaults)
+        return _normal_mapping(value, mapping_in(schema))
     if isinstance(value, list):
-        return [_normal(item, list_in(schema), defaults) for item in value]
+        return [_normal(item, list_in(schema)) for item in value]
     if kind == "number":
         try:
             return as_number(value)
@@ -237,26 +214,11 @@ def _normal(value: object, schema: dict, defaults: bool) -> object:
     return value
 
 
-def _normal_mapping(value: dict, schema: dict, defaults: bool) -> dict:
+def _normal_mapping(value: dict, schema: dict) -> dict:
     known = schema.get("properties", {})
-    given = {
-        key: item
-        for key, item in value.items()
-        if item is not None or not known.get(key, {}).get("optional")
-    }
-    if defaults:
-        given = {key: own["default"] for key, own in known.items() if "default" in own} | given
+    given = {key: own["default"] for key, own in known.items() if "default" in own}
+    for key, item in value.items():
+        if item is not None or not known.get(key, {}).get("optional"):
+            given[key] = item
     order = [key for key in known if key in given] + [key for key in given if key not in known]
-    return {key: _normal(given[key], known.get(key, {}), defaults) for key in order}
-
-
-def _missing(config: object, schema: dict, above: tuple = ()) -> Iterator[tuple]:
-    """Yield the path of every key that has a default, and no value in a configuration."""
-    for key, own in schema.get("properties", {}).items() if isinstance(config, dict) else ():
-        replaced = (key == "name" and {"path", "load"} & config.keys()) or (
-            key in OF_BUILT_IN and "build" in config
-        )
-        if key not in config and "default" in own and not replaced:
-            yield (*above, key)
-        else:
-            yield from _missing(config.get(key), own, (*above, key))
+    return {key: _normal(given[key], known.get(key, {})) for key in order}

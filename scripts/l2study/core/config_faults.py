@@ -14,13 +14,7 @@ _UNSUITABLE = {
 
 
 def fault(error: Mapping, config: object, schema: dict) -> str:
-    """Return one line for the fault of a key.
-
-    Args:
-        error: of pydantic: `type`, `loc` and `ctx` are read.
-        config: the configuration as it was written.
-        schema: of a configuration.
-    """
+    """Return one line for an error of pydantic in a configuration, which is as it was written."""
     path, value, here = _followed(error, config, schema)
     key = _dotted(path)
     may_be = allowed(here)
@@ -49,10 +43,8 @@ def fault(error: Mapping, config: object, schema: dict) -> str:
 
 
 def _followed(error: Mapping, config: object, schema: dict) -> tuple[list, object, dict]:
-    """Return the path of a key without the kinds of values, its value, and its schema.
-
-    Of an unknown key it is the schema of the mapping that it is in.
-    """
+    """Return the path of a key without the kinds of values, its value, and its schema: of an
+    unknown key that of the mapping that it is in."""
     path, value, here, in_kind = [], config, schema, False
     for step in error["loc"]:
         if "anyOf" in here and not in_kind and step in ("value", "list", "mapping"):

@@ -27,10 +27,6 @@ TAKES_MOMENTUM = ("sgd", "rmsprop")
 """The optimisers that have a momentum."""
 
 
-class Fault(ValueError):
-    """What is wrong between several keys. The message is one line, and begins with a key."""
-
-
 class Keys(BaseModel):
     """A mapping of known keys. Text is no number, 1.0 is no whole number, numbers are finite."""
 
@@ -48,12 +44,11 @@ def key(
     example: object = None,
     **limits: object,
 ) -> FieldInfo:
-    """Return a key.
+    """Return a key, which means what `text` says.
 
     Args:
-        text: says what the key means.
-        default: the value where none is given: None for a key that may be left out, `...` for one
-            that must be given.
+        text: the description.
+        default: None for a key that may be left out, `...` for one that must be given.
         allowed: the values in words, where they do not follow from type and limits.
         absent: what holds where the key is left out.
         example: a value for config.yaml, where there is no default.
@@ -81,7 +76,9 @@ def each_once(entries: list) -> list:
 
 Once = AfterValidator(each_once)
 Some = Field(min_length=1)
-Count = Field(gt=0)
+Count = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+NotNegative = Annotated[float, Field(ge=0)]
 
 Function = Field(pattern=r"^[^:\n]+\.py:[A-Za-z_]\w*$")
 
@@ -91,8 +88,7 @@ Value, List, Mapping = Tag("value"), Tag("list"), Tag("mapping")
 
 
 Size = Annotated[
-    Annotated[int, Count, Value]
-    | Annotated[list[Annotated[int, Count]], Field(min_length=2, max_length=2), List],
+    Annotated[Count, Value] | Annotated[list[Count], Field(min_length=2, max_length=2), List],
     OF_KIND,
 ]
 
@@ -154,13 +150,11 @@ class Dataset(Keys):
         absent="rgb",
         example="grayscale",
     )
-    test_fraction: float | None = key(
+    test_fraction: Share | None = key(
         """The share of rows to set aside for testing, drawn at random with class proportions kept,
         and the same for all seeds and set-ups.""",
         allowed="a number above 0 and below 1, if and only if the data have no test part",
         example=0.2,
-        gt=0,
-        lt=1,
     )
     scale: Literal["pixels", "standardize", "none"] | None = key(
         """How to scale the inputs. pixels: divide by 255. standardize: give each input (a column, a
@@ -169,13 +163,12 @@ class Dataset(Keys):
         absent="pixels for unsigned 8-bit integers, else none",
         example="standardize",
     )
-    train_size: int | None = key(
+    train_size: Count | None = key(
         """Train on this many rows only, drawn from those not kept for validation with class
         proportions kept, and the same for all seeds unless `variation` says otherwise.""",
         allowed="a whole number from 1 to the number of training rows",
         absent="all",
         example=5000,
-        gt=0,
     )
     label_noise: float | None = key(
         """The share of training labels to replace at random by another class: the same ones in all
@@ -197,11 +190,8 @@ class Validation(Keys):
         others leave unused.""",
         "tail",
     )
-    fraction: float = key(
-        "The share of training rows to keep for validation. Ignored with `split: given`.",
-        0.1,
-        gt=0,
-        lt=1,
+    fraction: Share = key(
+        "The share of training rows to keep for validation. Ignored with `split: given`.", 0.1
     )
 
 
@@ -224,7 +214,7 @@ class Model(Keys):
     code: str | None = Field(None, json_schema_extra={"readOnly": True})
     """The checksum of the function's files, which the study finds out."""
 
-    hidden_units: list[Annotated[int, Count]] = key(
+    hidden_units: list[Count] = key(
         "Units of each hidden layer: [256, 64] is two layers. L2 acts on their kernels.",
         [128],
         allowed="a list of whole numbers above 0",
@@ -241,12 +231,11 @@ class Model(Keys):
         absent="l2",
         example="decoupled",
     )
-    l1: float | None = key(
+    l1: NotNegative | None = key(
         """Also adds l1 * sum(abs(weights)) to the loss, at every lambda alike. The reported penalty
         leaves it out.""",
         absent="0",
         example=1e-5,
-        ge=0,
     )
 
 
@@ -258,7 +247,7 @@ class Points(Keys):
 
 Epochs = Annotated[
     Annotated[Literal["all"], Value]
-    | Annotated[list[Annotated[int, Count]], Some, Once, List]
+    | Annotated[list[Count], Some, Once, List]
     | Annotated[Points, Mapping],
     OF_KIND,
 ]
@@ -278,11 +267,6 @@ class Named(Keys):
     """A mapping with a name, and arguments that the name decides on."""
 
     model_config = ConfigDict(extra="allow")
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """The arguments by name."""
-        return self.model_extra
 
 
 class Optimizer(Named):
@@ -325,18 +309,16 @@ class Training(Keys):
         ge=0,
         lt=1,
     )
-    batch_size: int = key(
+    batch_size: Count = key(
         """Images per training step. The exercise does not state its own; 200 comes closest
         to its results.""",
         200,
         allowed="a whole number from 1 to the number of training images",
-        gt=0,
     )
-    epochs: int = key(
+    epochs: Count = key(
         """Passes through the training images. Without L2, validation cross-entropy rises again
         within the default 50.""",
         50,
-        gt=0,
     )
     evaluate_at: Epochs = key(
         """The epochs after which to evaluate the network, besides 0 and the last. Fewer make long
@@ -344,7 +326,7 @@ class Training(Keys):
         {"points": 18},
         allowed="all, a list of epochs, or a mapping with points",
     )
-    predict_at: Annotated[list[Annotated[int, Count]], Once] = key(
+    predict_at: Annotated[list[Count], Once] = key(
         """Epochs whose predictions for validation and test images to keep (60 kB for 16,000
         images), besides the last and the one with the lowest validation cross-entropy. Claims about
         other epochs are judged for other seeds only; the default covers the exercise's.""",
@@ -391,25 +373,24 @@ class Range(Keys):
         f"""Whether to add lambdas beyond an end, at most {MOST_DECADES} decades, while the best (by
         `choose_by`) is there or may lie beyond in any set-up; 0 is no end (docs/variation.md)."""
     )
-    now: Annotated[list[Annotated[float, Field(ge=0)]], Some, Once] | None = Field(
+    now: Annotated[list[NotNegative], Some, Once] | None = Field(
         None, json_schema_extra={"readOnly": True}
     )
     """The lambdas of this round, which the study finds out."""
 
-    def fault(self) -> str | None:
-        """Return what is wrong between these keys, if anything is."""
+    def faults(self) -> Iterator[str]:
+        """Yield what is wrong between these keys."""
         low, high = l2_label(self.first), l2_label(self.to)
         if self.to <= self.first:
-            return f"lambdas.to: {high} is not above lambdas.from, {low}; allowed: a larger number"
+            yield f"lambdas.to: {high} is not above lambdas.from, {low}; allowed: a larger number"
         for name, end in (("from", self.first), ("to", self.to)):
             if end not in even_grid(end, end, self.per_decade):
                 *some, last = map(l2_label, factors_of(self.per_decade))
                 of_grid = f"{', '.join(some)} or {last} times a" if some else "a"
-                return (
+                yield (
                     f"lambdas.{name}: {l2_label(end)} is not among {self.per_decade} per decade;"
                     f" allowed: {of_grid} power of ten"
                 )
-        return None
 
 
 class Until(Keys):
@@ -421,9 +402,7 @@ class Until(Keys):
         "weight_norm",
     ] = key("The measure, at the last epoch.", ...)  # fmt: skip
     half_width: float = key(
-        "The half width that its intervals over seeds may have, in its unit.",
-        ...,
-        gt=0,
+        "The half width that its intervals over seeds may have, in its unit.", ..., gt=0
     )
     max_seeds: int = key("The most seeds to use.", ..., ge=2, le=10000)
     now: int | None = Field(None, ge=2, le=10000, json_schema_extra={"readOnly": True})
@@ -468,7 +447,7 @@ SeedsOfAnyKind = Annotated[
     OF_KIND,
 ]
 Lambdas = Annotated[
-    Annotated[list[Annotated[float, Field(ge=0)]], Some, Once, List] | Annotated[Range, Mapping],
+    Annotated[list[NotNegative], Some, Once, List] | Annotated[Range, Mapping],
     OF_KIND,
 ]
 Factor = Annotated[
@@ -520,10 +499,9 @@ class Config(Keys):
         absent="[weights, order]",
         example=["weights", "order", "split"],
     )
-    reference_lambda: float = key(
+    reference_lambda: NotNegative = key(
         "The lambda to compare all others with. If it is not in `lambdas`, nothing is compared.",
         0,
-        ge=0,
     )
     choose_by: Literal["val_ce", "val_accuracy"] | None = key(
         """The best lambda has the lowest mean validation cross-entropy or the highest mean
@@ -531,7 +509,7 @@ class Config(Keys):
         absent="val_ce",
         example="val_accuracy",
     )
-    confidence: float = key("The confidence level of all intervals.", 0.95, gt=0, lt=1)
+    confidence: Share = key("The confidence level of all intervals.", 0.95)
     claims: Annotated[str, Some] | None = key(
         """The claims to judge. exercise: those of the teaching exercise. general: the same
         questions for any data and network. laws: published laws of L2 and of seeds.""",
@@ -571,25 +549,27 @@ class Config(Keys):
 
     @model_validator(mode="after")
     def _keys_go_together(self) -> Self:
-        if self.dataset.path is not None and self.dataset.load is not None:
-            raise Fault("dataset.load: is given with dataset.path; allowed: one of the two")
-        if self.dataset.files is not None and self.dataset.load is None:
-            raise Fault("dataset.files: is given without dataset.load; allowed: with it")
-        if isinstance(self.lambdas, Range) and (found := self.lambdas.fault()):
-            raise Fault(found)
-        until = isinstance(self.seeds, Seeds) and self.seeds.until
-        if until and isinstance(self.lambdas, Range) and self.lambdas.extend:
-            raise Fault("lambdas.extend: is given with seeds.until; allowed: one of the two")
-        for message in (*self._about_training(), *self._about_seeds()):
-            raise Fault(message)
+        for message in (*self._about_data(), *self._about_training(), *self._about_seeds()):
+            raise ValueError(message)
         return self
+
+    def _about_data(self) -> Iterator[str]:
+        """Yield the faults between keys of data and lambdas; each message begins with a key."""
+        if self.dataset.path is not None and self.dataset.load is not None:
+            yield "dataset.load: is given with dataset.path; allowed: one of the two"
+        if self.dataset.files is not None and self.dataset.load is None:
+            yield "dataset.files: is given without dataset.load; allowed: with it"
+        if isinstance(self.lambdas, Range):
+            yield from self.lambdas.faults()
+            if self.lambdas.extend and isinstance(self.seeds, Seeds) and self.seeds.until:
+                yield "lambdas.extend: is given with seeds.until; allowed: one of the two"
 
     def _about_training(self) -> Iterator[str]:
         """Yield the faults between keys of the network and its training."""
         training, model = self.training, self.model
         given = training.optimizer
         optimizer, options = (
-            (given, {}) if isinstance(given, str) else (given.name, given.arguments)
+            (given, {}) if isinstance(given, str) else (given.name, given.model_extra)
         )
         if training.momentum is not None and optimizer not in TAKES_MOMENTUM:
             yield (

@@ -7,6 +7,7 @@ measures and all predictions of every seed. The measures have the checksums of t
 weights and the data.
 """
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from l2study.core.columns import ALL_COLUMNS, HISTORY_COLUMNS
-from l2study.core.files import replacing, write_json, write_text
+from l2study.core.files import read_json, replacing, write_json, write_text
 from l2study.core.paths import left_folder, measures_file, predictions_file, run_folder
 from l2study.core.predictions import Predicted, read_predictions, write_predictions
 
@@ -69,14 +70,11 @@ def write_run(
 
     Args:
         folder: of the run.
-        columns: `HISTORY_COLUMNS`, and perhaps `TRAINING_MODE_COLUMN`.
+        columns: `HISTORY_COLUMNS` or `ALL_COLUMNS`.
         history: one row per evaluated epoch, with these columns; None is an empty cell.
         weights: every array by its name, in the order that `model.set_weights` takes.
         predictions: after earlier epochs, by the names of `predictions.part_at`.
         record: the content of run.json; checksums are added to it.
-
-    Raises:
-        OSError: a file cannot be written, for instance because the disk is full.
     """
     folder = Path(folder)
     # Not as HDF5, whose library ends the process on a full disk, or says nothing.
@@ -97,16 +95,9 @@ def write_run(
 def read_run(folder: Path, l2: str, seed: int, promised: Mapping | None = None) -> Run:
     """Return a run without what was measured of it.
 
-    Args:
-        folder: of the run.
-        l2: the label of its lambda.
-        seed: its seed.
-        promised: keys of run.json, and the values that they must have. This keeps out a run of
-            another configuration or of other data: copied here by hand, or written by a job that
-            outlived its workflow.
-
-    Raises:
-        DamagedRunError: it is missing or damaged, or is not the run that it should be.
+    `promised` has keys of run.json, and the values that they must have. This keeps out a run of
+    another configuration or of other data: copied here by hand, or written by a job that outlived
+    its workflow. Such a run is a DamagedRunError, and so is one that is missing or damaged.
     """
     record = read_record(folder, l2, seed)
     if odd := [key for key, value in (promised or {}).items() if record[key] != value]:
@@ -123,11 +114,7 @@ def read_run(folder: Path, l2: str, seed: int, promised: Mapping | None = None) 
 
 
 def read_record(folder: Path, l2: str, seed: int) -> dict:
-    """Return the content of a run's run.json.
-
-    Raises:
-        DamagedRunError: it is missing or damaged, or of another run.
-    """
+    """Return the content of a run's run.json; DamagedRunError where it is that of no or another."""
     content = _content(folder, "run.json")
     try:
         record = json.loads(content)
@@ -142,64 +129,50 @@ def read_record(folder: Path, l2: str, seed: int) -> dict:
 
 
 def read_weights(folder: Path, record: Mapping) -> list[np.ndarray]:
-    """Return the final weights of a run, in the order that `model.set_weights` takes.
-
-    Args:
-        folder: of the run.
-        record: the content of its run.json.
-
-    Raises:
-        DamagedRunError: they are missing, or not those that the record was written with.
-    """
+    """Return the final weights of a run, in the order that `model.set_weights` takes;
+    DamagedRunError where they are missing, or not those that the record was written with."""
     content = _checked(folder, "weights.npz", record["weights_sha256"])
     with np.load(io.BytesIO(content)) as arrays:
         return list(arrays.values())
 
 
 def read_earlier_predictions(folder: Path, record: Mapping) -> dict[str, Predicted]:
-    """Return what a run predicted after earlier epochs, by the names of `predictions.part_at`.
-
-    Args:
-        folder: of the run.
-        record: the content of its run.json.
-
-    Raises:
-        DamagedRunError: they are missing, or not those that the record was written with.
-    """
+    """Return what a run predicted after earlier epochs, by the names of `predictions.part_at`; it
+    raises what `read_weights` does."""
     content = _checked(folder, "predictions.npz", record["predictions_sha256"])
     return read_predictions(content).get(record["seed"], {})
 
 
 def weights_checksum(records: Iterable[Mapping]) -> str:
     """Return a checksum of the final weights of the runs with these records, in any order."""
-    lines = sorted(
-        f"{record['l2']} {record['seed']} {record['weights_sha256']}" for record in records
-    )
+    lines = sorted("{l2} {seed} {weights_sha256}".format_map(record) for record in records)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def take_left(longer: Path, folder: Path, l2: str, seed: int, promised: Mapping) -> bool:
-    """Move the run that a longer one has left (see `left_folder`) to `folder`; return whether.
-
-    Args:
-        longer: the folder of the longer run.
-        folder: of the run that is wanted.
-        l2: the label of its lambda.
-        seed: its seed.
-        promised: as for `read_run`, with `config`; what was left is of no use if one differs.
-    """
-    left = left_folder(longer, promised["config"]["training"]["epochs"])
+def is_whole(folder: Path, l2: str, seed: int, promised: Mapping) -> bool:
+    """Return whether a run has all files and is what `promised` says, see `read_run`."""
     try:
-        run = read_run(left, l2, seed, promised)
-        read_weights(left, run.record)
-        read_earlier_predictions(left, run.record)
+        record = read_run(folder, l2, seed, promised).record
+        read_weights(folder, record)
+        read_earlier_predictions(folder, record)
+    except (DamagedRunError, KeyError):
+        return False
+    return True
+
+
+def take_left(longer: Path, folder: Path, l2: str, seed: int, promised: Mapping) -> bool:
+    """Move the run that a longer one has left (see `left_folder`) to `folder`, if it is whole;
+    return whether."""
+    left = left_folder(longer, promised["config"]["training"]["epochs"])
+    if not is_whole(left, l2, seed, promised):
+        return False
+    with contextlib.suppress(OSError):
         Path(folder).mkdir(parents=True, exist_ok=True)
         for name in (*_FILES.values(), "run.json"):
             os.replace(left / name, Path(folder) / name)
         left.rmdir()
-    except (DamagedRunError, OSError, KeyError):
-        return False
-    return True
+        return True
+    return False
 
 
 def read_runs(
@@ -216,8 +189,8 @@ def read_runs(
 
     Args:
         results: the folder of the set-up's results.
-        setup: the set-up.
-        data: the manifest of its prepared data, of which the runs must be; None if there is none.
+        setup: says which runs there are.
+        data: the manifest of the data that the runs must be of; None if there is none.
         measures: the measures of the final weights that every completed run must have.
         allow_missing: leave out runs without run.json, the last file that a run writes.
 
@@ -251,7 +224,7 @@ def read_measured(results: Path, l2: str) -> tuple[dict, dict[int, dict[str, Pre
     Both are empty if a file is missing or damaged, or if the two do not belong together.
     """
     try:
-        content = json.loads(measures_file(results, l2).read_text(encoding="utf-8"))
+        content = read_json(measures_file(results, l2))
         raw = predictions_file(results, l2).read_bytes()
         if hashlib.sha256(raw).hexdigest() != content["predictions_sha256"]:
             return {}, {}
@@ -264,7 +237,6 @@ def read_measured(results: Path, l2: str) -> tuple[dict, dict[int, dict[str, Pre
 
 
 def _measured(path: Path, content: Mapping, run: Run, names: list[str]) -> dict:
-    """Return the measures of one run, after checking that they are of these weights and data."""
     found = content.get("runs", {}).get(str(run.seed))
     if (
         not found
@@ -284,7 +256,6 @@ def _measured(path: Path, content: Mapping, run: Run, names: list[str]) -> dict:
 
 
 def _checked(folder: Path, name: str, checksum: str) -> bytes:
-    """Return the content of a file of a run, which must have this checksum."""
     content = _content(folder, name)
     if hashlib.sha256(content).hexdigest() != checksum:
         raise _damaged(folder, name, "is not the file that this run wrote")

@@ -42,12 +42,10 @@ class Study:
     """
 
     def __init__(self, design: Design, is_main: bool = True, stands_alone: bool = True):
-        """Describe the study of a design.
+        """Describe the study of a design, in rounds that of this round.
 
-        Args:
-            design: in rounds, with the seeds or the lambdas of this round.
-            is_main: whether a person has started this Snakemake, as opposed to a job of a cluster.
-            stands_alone: whether this is no module of another workflow.
+        `is_main` says that a person has started this Snakemake, as opposed to a job of a cluster,
+        and `stands_alone` that this is no module of another workflow.
         """
         self.design, self.is_main, self.stands_alone = design, is_main, stands_alone
         self.setups = {setup.place: setup for setup in design.setups}
@@ -59,12 +57,10 @@ class Study:
     def read(cls, config: dict, workflow) -> Self:
         """Return the study of Snakemake's `config`; what is wrong with it ends the process."""
         stands_alone = Path(workflow.basedir).resolve().is_relative_to(PROJECT)
-        # A module gets no configfile, so that missing keys are as in config.yaml, the defaults.
-        defaults = not stands_alone
         if stands_alone:
             snakemake_compat.read_command_line(workflow, config)
         if not snakemake_compat.is_main(workflow):
-            design = Design.of(checked_before(config, defaults=defaults), checked=True)
+            design = Design.of(checked_before(config), checked=True)
             if design.base.in_rounds:
                 design = design.in_round(json.loads(round_of(design.study).read_text()))
             return cls(design, False, stands_alone)
@@ -74,15 +70,12 @@ class Study:
         try:
             for file in (snakemake_compat.config_files(workflow) or []) if stands_alone else []:
                 read_keys(file)
-            design = Design.of(check(config, defaults=defaults))
+            design = Design.of(check(config))
             check_setups(design.setups)
-            if design.base.until and not stands_alone:
+            if design.base.in_rounds and not stands_alone:
+                key = "seeds.until" if design.base.until else "lambdas.extend"
                 raise ConfigError(
-                    "seeds.until: does not work in a module; allowed: a count or a list of seeds"
-                )
-            if design.base.extends and not stands_alone:
-                raise ConfigError(
-                    "lambdas.extend: does not work in a module; allowed: a range without it"
+                    f"{key}: does not work in a module; allowed: fixed lists of seeds and lambdas"
                 )
         except (ConfigError, DataError) as error:
             sys.exit(f"config: {error}")
@@ -101,12 +94,10 @@ class Study:
         Where there is one set-up it is the value itself: functions are a large part of what
         planning a job takes.
         """
+        if len(self.setups) == 1:
+            return value("")
         known = cache(value)
-        return (
-            known("")
-            if len(self.setups) == 1
-            else lambda wildcards: known(getattr(wildcards, "place", ""))
-        )
+        return lambda wildcards: known(getattr(wildcards, "place", ""))
 
     def settings(self, *keys: str) -> object:
         """Return for `params:` the part of the configuration that a stage depends on, as JSON.
@@ -130,7 +121,7 @@ class Study:
         return as_text({k: v for k, v in self.design.config.items() if k not in others})
 
     def name_of_setup(self, wildcards) -> str:
-        """Return the name of the set-up of a job; that of the base where it has no place."""
+        """Return the name of the set-up of a job."""
         return self.setups[wildcards.get("place", "")].name
 
     # ---- data
@@ -184,15 +175,13 @@ class Study:
 
     def model_data(self, name: str) -> Callable:
         """Return for `input:` a file of the prepared data of a set-up with the model of a job."""
-        return lambda wildcards: (
-            f"{self.results}{self.setups[self._setup_of(wildcards)].data_place}/{name}"
-        )
+        return lambda job: f"{self.results}{self.setups[self._setup_of(job)].data_place}/{name}"
 
     def _model_settings(self, place: str) -> str:
         config = self.setups[place].config
         training = {k: v for k, v in config["training"].items() if k not in NOT_OF_MODEL}
         return as_text(
-            {"dataset": config["dataset"], "model": config["model"], "training": training}
+            {part: config[part] for part in ("dataset", "model")} | {"training": training}
         )
 
     # ---- runs
@@ -222,9 +211,7 @@ class Study:
     def priority(self, workflow, is_first: bool) -> object:
         """Return for `priority:` an order by set-ups, so that compiled programs serve many runs.
 
-        Args:
-            workflow: Snakemake's.
-            is_first: whether jobs of the rule come before those of another rule.
+        Jobs of a rule that `is_first` come before those of another.
         """
         # The longest of those that share runs comes first.
         order = [setup.place for group in self.design.sharing for setup in group]
@@ -260,7 +247,7 @@ class Study:
         return [f"{folder}/run.json" for folder in runs]
 
     def is_there(self, file: str) -> bool:
-        """Return whether a file of the study is on disk."""
+        """Return whether a file of the study, a path from its `root`, is on disk."""
         return (self.root / file).exists()
 
     def keep_runs_without_model(self) -> None:
@@ -284,10 +271,7 @@ class Study:
                     write_json(file, {})
 
     def deleted(self, cells: Iterable[Cell] | None = None) -> list[str]:
-        """Return a file that is not there for every run that lacks one, of `cells` or of all.
-
-        The job of one file makes all of them.
-        """
+        """Return one file that is not there, whose job makes all, for every run that lacks any."""
         if not self.is_main:
             return []
         found = []
@@ -344,19 +328,11 @@ class Study:
 
         Figures across set-ups are on the page of the base.
         """
-        folder = f"{self.results}{place}/report"
-        figures = [
-            name
-            for kind, names in self.figures.items()
-            for name in names
-            if not (place and kind == "captions_across")
-        ]
-        return [
-            f"{folder}/report.ipynb",
-            f"{folder}/report.html",
-            f"{folder}/summary.md",
-            *(f"{folder}/figures/{name}.{end}" for name in figures for end in ("png", "svg")),
-        ]
+        kinds = [kind for kind in self.figures if not (place and kind == "captions_across")]
+        files = ["report.ipynb", "report.html", "summary.md"]
+        for name in itertools.chain.from_iterable(self.figures[kind] for kind in kinds):
+            files += [f"figures/{name}.png", f"figures/{name}.svg"]
+        return [f"{self.results}{place}/report/{file}" for file in files]
 
     @property
     def reports(self) -> list[str]:
@@ -368,17 +344,14 @@ class Study:
 def rounds_of(design: Design) -> ModuleType:
     """Return the module that knows the rounds of a design: of its seeds, or of its lambdas."""
     if design.base.until:
-        from l2study.workflow import seeds_so_far
-
-        return seeds_so_far
-    from l2study.workflow import lambdas_so_far
-
-    return lambdas_so_far
+        from l2study.workflow import seeds_so_far as rounds
+    else:
+        from l2study.workflow import lambdas_so_far as rounds
+    return rounds
 
 
 def round_of(study: str) -> Path:
-    """Return the file in which jobs of a cluster find how many seeds, or which lambdas, their round
-    has."""
+    """Return the file that tells jobs of a cluster the seeds or the lambdas of their round."""
     return Path(f".snakemake/at-work/{study}.round")
 
 
