@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from l2study.core.config import ConfigError, check
+from l2study.data import sources
 from l2study.data.formats import read_idx
 from l2study.data.parts import Parts
 from l2study.data.preparation import check_against_data, checked_rows, prepare, training_count
@@ -190,35 +191,36 @@ def test_mnist_is_embedded_unchanged(tmp_path):
     np.testing.assert_array_equal(known.labels[known.validation], tail)
 
 
-def embedded(folder, content):
-    """Return a resources folder with `content` as the embedded data and its true checksums."""
+def embedded(folder, content, monkeypatch):
+    """Embed `content` as data in a folder, with its true checksums, and return these."""
+    monkeypatch.setattr(sources, "RESOURCES", folder)
     path = write_npz(folder / "mnist.npz", content)
     checksums = {"mnist.npz": hashlib.sha256(path.read_bytes()).hexdigest()}
     (folder / "checksums.json").write_text(json.dumps(checksums))
     return checksums
 
 
-def test_a_file_that_is_not_the_original_is_refused(tmp_path):
+def test_a_file_that_is_not_the_original_is_refused(tmp_path, monkeypatch):
     config = set_up(training={"batch_size": 5})
-    checksums = embedded(tmp_path, arrays())
-    prepare(config, tmp_path / "data.json", tmp_path)
-    check_against_data(config, tmp_path)
+    checksums = embedded(tmp_path, arrays(), monkeypatch)
+    prepare(config, tmp_path / "data.json")
+    check_against_data(config)
     write_npz(tmp_path / "mnist.npz", arrays(seed=1))
-    for action in (prepare, lambda c, _, r: check_against_data(c, r)):
+    for action in (lambda c: prepare(c, tmp_path / "other.json"), check_against_data):
         with pytest.raises(DataError) as caught:
-            action(config, tmp_path / "other.json", tmp_path)
+            action(config)
         message = one_line(caught)
         assert "mnist.npz: its SHA-256" in message and checksums["mnist.npz"] not in message
     assert not (tmp_path / "other.json").exists()
 
 
 @pytest.mark.parametrize("text", ["[]", None])
-def test_checksums_that_are_damaged_are_refused(tmp_path, text):
-    embedded(tmp_path, arrays())
+def test_checksums_that_are_damaged_are_refused(tmp_path, text, monkeypatch):
+    embedded(tmp_path, arrays(), monkeypatch)
     path = tmp_path / "checksums.json"
     path.unlink() if text is None else path.write_text(text)
     with pytest.raises(DataError) as caught:
-        prepare(set_up(), tmp_path / "data.json", tmp_path)
+        prepare(set_up(), tmp_path / "data.json")
     one_line(caught)
 
 

@@ -31,11 +31,7 @@ _MEMBERS = (
 
 
 def kind(path: Path) -> tuple[str, str] | None:
-    """Return what a file is, and what to do; None of an .npz file, or of what may be one in part.
-
-    Raises:
-        OSError: it cannot be read.
-    """
+    """Return what a file is, and what to do; None of what is, or may be in part, an .npz file."""
     with path.open("rb") as file:
         begin = file.read(4096)
     if not begin:

@@ -20,11 +20,7 @@ ARRAYS = tuple(f"groups_{part}" for part in PARTS)
 
 
 def in_npz(path: Path) -> dict[str, np.ndarray]:
-    """Return the groups that an .npz file has.
-
-    Raises:
-        DataError: an array cannot be read.
-    """
+    """Return the groups that an .npz file has; DataError where an array cannot be read."""
     with reading(f"{path}: cannot be read"), np.load(path, allow_pickle=False) as archive:
         found = {}
         for name in (name for name in ARRAYS if name in archive.files):
@@ -33,27 +29,12 @@ def in_npz(path: Path) -> dict[str, np.ndarray]:
         return found
 
 
-def without_groups(
-    arrays: Mapping[str, np.ndarray],
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Return the arrays of data that are not groups, and the groups by their part."""
-    others = {name: array for name, array in arrays.items() if name not in ARRAYS}
-    return others, {
-        part: arrays[name]
-        for part, name in zip(PARTS, ARRAYS, strict=True)
-        if arrays.get(name) is not None
-    }
-
-
 def check_groups(arrays: Mapping[str, np.ndarray], where: str) -> None:
-    """Raise DataError where groups are not one word or whole number for each row of their part.
-
-    Args:
-        arrays: of data, the labels among them.
-        where: what the data are called in messages.
-    """
-    for part, groups in without_groups(arrays)[1].items():
-        name, labels = f"groups_{part}", arrays.get(f"y_{part}")
+    """Raise DataError where groups are not one word or whole number for each row of their part."""
+    for part, name in zip(PARTS, ARRAYS, strict=True):
+        groups, labels = arrays.get(name), arrays.get(f"y_{part}")
+        if groups is None:
+            continue
         if labels is None:
             raise DataError(f"{where}: has {name}, but no {part} part; allowed: groups of its rows")
         rows = len(labels)
@@ -63,20 +44,16 @@ def check_groups(arrays: Mapping[str, np.ndarray], where: str) -> None:
                 " allowed: (rows,), one group for each row"
             )
         flat = groups.reshape(-1)
-        missing = [row for row, group in enumerate(flat.tolist()) if _is_missing(group)]
-        if missing:
-            raise DataError(
-                f"{where}: {name} has no value in row {missing[0]}, counted from 0; allowed: a"
-                " group for each row"
-            )
+        for row, group in enumerate(flat.tolist()):
+            if group is None or group != group or (isinstance(group, str) and not group.strip()):
+                raise DataError(
+                    f"{where}: {name} has no value in row {row}, counted from 0; allowed: a group"
+                    " for each row"
+                )
         if flat.dtype.kind not in "iubU":
             raise DataError(
                 f"{where}: {name} has type {flat.dtype}; allowed: whole numbers, words or booleans"
             )
-
-
-def _is_missing(group: object) -> bool:
-    return group is None or group != group or (isinstance(group, str) and not group.strip())
 
 
 def of_rows(
@@ -94,7 +71,8 @@ def of_rows(
         config: a canonical configuration; `dataset` and `validation` are read.
         by_seed: the sources of variation whose seeds choose rows.
     """
-    groups = {part: own.reshape(-1) for part, own in without_groups(arrays)[1].items()}
+    names = {part: name for part, name in zip(PARTS, ARRAYS, strict=True) if name in arrays}
+    groups = {part: arrays[name].reshape(-1) for part, name in names.items()}
     found = {"test": groups["test"]} if "test" in groups else {}
     validation = config["validation"]["split"]
     if validation == "given" and "val" in groups:

@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
@@ -17,13 +16,12 @@ from l2study.data.arrangement import arrange
 from l2study.data.parts import Parts, check_parts, parted
 from l2study.data.prepared import DataError, array_paths
 from l2study.data.rows import BY_SEED, chosen_rows, split_rows, training_rows
-from l2study.data.sources import RESOURCES
 
 UNKNOWN_ROWS = 10_000
 """How many training rows data are taken to have where nobody knows."""
 
 
-def prepare(setup: Setup, output: str | os.PathLike, resources: Path = RESOURCES) -> dict:
+def prepare(setup: Setup, output: str | os.PathLike) -> dict:
     """Write the prepared data of a set-up, a manifest at `output` and arrays beside; return the
     manifest.
 
@@ -35,15 +33,14 @@ def prepare(setup: Setup, output: str | os.PathLike, resources: Path = RESOURCES
         DataError: the data are absent, damaged, or not what a network can be trained on.
     """
     dataset = setup.config["dataset"]
-    where = sources.where_of(dataset, resources)
-    given = sources.read_arrays(dataset, resources)
-    parts = parted(groups.without_groups(given)[0], setup.config, where)
+    given = sources.read_arrays(dataset)
+    parts = _parts(given, setup.config)
     checked_rows(parts, setup.config)
     by_seed = [source for source in setup.varied if source in BY_SEED]
     images, labels, manifest = arrange(parts, setup.config, by_seed)
     manifest = {"source": sources.source_name(dataset)} | manifest
     manifest |= groups.of_rows(given, parts, setup.config, by_seed)
-    if others := sources.not_read(dataset, given, resources):
+    if others := sources.not_read(dataset, given):
         manifest["arrays_left_out"] = others
     for path, array in zip(array_paths(output), (images, labels), strict=True):
         with replacing(path) as unfinished:
@@ -52,14 +49,15 @@ def prepare(setup: Setup, output: str | os.PathLike, resources: Path = RESOURCES
     return manifest
 
 
+def _parts(arrays: Mapping[str, np.ndarray], config: Mapping) -> Parts:
+    others = {name: array for name, array in arrays.items() if name not in groups.ARRAYS}
+    return parted(others, config, sources.where_of(config["dataset"]))
+
+
 def check_setups(setups: Iterable[Setup]) -> None:
     """Do what `check_against_data` does for every set-up; the error names the set-up."""
     seen = []
     known = cache(lambda text: sources.glance(json.loads(text)))
-
-    def glance(dataset: Mapping) -> dict[str, np.ndarray] | None:
-        return known(json.dumps(dataset, sort_keys=True))
-
     for setup in setups:
         config = setup.config
         about = (config["dataset"], config["validation"], config["training"]["batch_size"])
@@ -67,25 +65,18 @@ def check_setups(setups: Iterable[Setup]) -> None:
             continue
         seen.append(about)
         try:
-            check_against_data(setup, glance=glance)
+            check_against_data(setup, lambda dataset: known(json.dumps(dataset)))
         except (ConfigError, DataError) as error:
             if setup.name == BASE:
                 raise
             raise type(error)(f"set-up {setup.name}: {error}") from None
 
 
-def check_against_data(
-    setup: Setup, resources: Path = RESOURCES, glance: Callable = sources.glance
-) -> None:
-    """Raise an error if a set-up does not fit its data, read but for the numbers in most images.
+def check_against_data(setup: Setup, glance: Callable = sources.glance) -> None:
+    """Raise an error if a set-up does not fit its data, of which `glance` reads the labels.
 
     Meant for the moment before anything is started, so it is quick. Of a data set that Keras
     downloads only the parts are known; of a function, only that its file is there.
-
-    Args:
-        setup: the set-up.
-        resources: the folder of the embedded data set.
-        glance: reads the labels of data, as `sources.glance` does.
 
     Raises:
         ConfigError: the choice of rows is impossible (see `checked_rows`), a seed is to choose a
@@ -93,13 +84,12 @@ def check_against_data(
         DataError: see `sources.glance` and `parts.parted`.
     """
     config, dataset = setup.config, setup.config["dataset"]
-    where = sources.where_of(dataset, resources)
-    labels = glance(dataset) if resources == RESOURCES else glance(dataset, resources)
+    labels = glance(dataset)
     if labels is None:
         if "load" not in dataset:
-            check_parts({"train", "test"}, config, where)
+            check_parts({"train", "test"}, config, dataset["name"])
         return
-    parts = parted(groups.without_groups(labels)[0], config, where)
+    parts = _parts(labels, config)
     train, held_out = checked_rows(parts, config)
     rows, left = len(train), len(parts.arrays["y_train"]) - len(held_out)
     if "sample" in setup.varied and rows == left:
@@ -117,14 +107,8 @@ def check_against_data(
 
 
 def training_count(config: Mapping) -> int:
-    """Return how many rows a run of a canonical configuration is trained on.
-
-    Of data that a function returns this is not known before it is called: it is taken to be
-    `UNKNOWN_ROWS`, which is as good for a comparison of runs with the same data.
-
-    Raises:
-        ConfigError, DataError: as `check_against_data`.
-    """
+    """Return how many rows a run of a canonical configuration is trained on, where a function makes
+    the data of `UNKNOWN_ROWS`; ConfigError and DataError as of `check_against_data`."""
     part = {key: config[key] for key in ("dataset", "validation")}
     return part["dataset"].get("train_size") or _training_count(json.dumps(part))
 
@@ -137,7 +121,7 @@ def _training_count(text: str) -> int:
     if labels is None:
         rows = sources.DOWNLOADS.get(dataset.get("name"), UNKNOWN_ROWS)
         return training_rows(rows, config["validation"]["fraction"])
-    parts = parted(groups.without_groups(labels)[0], config, sources.where_of(dataset))
+    parts = _parts(labels, config)
     return len(chosen_rows(parts.arrays["y_train"], config, given=parts.given)[0])
 
 
@@ -175,7 +159,6 @@ def checked_rows(parts: Parts, config: Mapping) -> tuple[np.ndarray, np.ndarray]
 
 
 def _check_fraction(key: str, fraction: float, rest: int, taken: int, what: str) -> None:
-    """Raise ConfigError if a fraction of rows leaves none for one of two parts."""
     if 0 in (rest, taken):
         raise ConfigError(
             f"{key}: {fraction} of {rest + taken} rows leaves none for"

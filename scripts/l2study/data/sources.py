@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from l2study.core import user_code
 from l2study.core.files import read_json
 from l2study.data import formats, groups, user_data
 from l2study.data.file_kinds import kind
@@ -45,20 +46,17 @@ SCIKIT_LEARN = {"digits": "images", "breast_cancer": "data", "wine": "data", "ir
 """The data sets that scikit-learn brings along, and what it calls their inputs."""
 
 
-def read_arrays(dataset: Mapping, resources: Path = RESOURCES) -> dict[str, np.ndarray]:
-    """Return the arrays of data, checked: images uint8 or float32, labels and groups as they are.
-
-    Args:
-        dataset: the `dataset` of a canonical configuration.
-        resources: the folder of the embedded data set.
+def read_arrays(dataset: Mapping) -> dict[str, np.ndarray]:
+    """Return the arrays of the `dataset` of a canonical configuration, checked: images uint8 or
+    float32, labels and groups as they are.
 
     Raises:
         DataError: the data are absent, damaged, or not inputs with a class for each, a key is not
             for their format, or the embedded file is not the original.
     """
-    _check_keys(dataset, resources)
-    arrays = _downloaded(dataset["name"]) if is_downloaded(dataset) else _read(dataset, resources)
-    where = where_of(dataset, resources)
+    _check_keys(dataset)
+    arrays = _downloaded(dataset["name"]) if is_downloaded(dataset) else _read(dataset)
+    where = where_of(dataset)
     _check(arrays, where)
     return {
         name: _images(array, name, where) if name[0] == "x" else array
@@ -66,30 +64,27 @@ def read_arrays(dataset: Mapping, resources: Path = RESOURCES) -> dict[str, np.n
     }
 
 
-def glance(dataset: Mapping, resources: Path = RESOURCES) -> dict[str, np.ndarray] | None:
+def glance(dataset: Mapping) -> dict[str, np.ndarray] | None:
     """Return labels and groups of data, checked; None where a download or a function makes them.
 
     Quick, for the moment before anything is started: of most images only number and shape are read.
-
-    Raises:
-        DataError: as `read_arrays`, but for the numbers in images.
+    DataError as of `read_arrays`, but for the numbers in images.
     """
-    _check_keys(dataset, resources)
+    _check_keys(dataset)
     if "load" in dataset:
-        user_data.check_function(dataset["load"])
+        with reading("dataset.load"):
+            user_code.files(dataset["load"])
         user_data.files_read(dataset.get("files", []))
     if "load" in dataset or is_downloaded(dataset):
         return None
-    arrays = _read(dataset, resources, quick=True)
-    _check(arrays, where_of(dataset, resources))
+    arrays = _read(dataset, quick=True)
+    _check(arrays, where_of(dataset))
     return {name: array for name, array in arrays.items() if name[0] != "x"}
 
 
-def not_read(
-    dataset: Mapping, arrays: Mapping[str, np.ndarray], resources: Path = RESOURCES
-) -> list[str]:
+def not_read(dataset: Mapping, arrays: Mapping[str, np.ndarray]) -> list[str]:
     """Return the names of arrays that an .npz file has, and that are not among those read."""
-    location = location_of(dataset, resources)
+    location = location_of(dataset)
     if location is None or formats.format_of(location) is not FORMATS[".npz"]:
         return []
     with np.load(location, allow_pickle=False) as archive:
@@ -107,22 +102,20 @@ def is_downloaded(dataset: Mapping) -> bool:
     return location_of(dataset) is None
 
 
-def source_fingerprint(dataset: Mapping, resources: Path = RESOURCES) -> list[str]:
-    """Return checksums of what data are read from; none of what Keras or scikit-learn has.
-
-    Raises:
-        DataError: a file is absent or cannot be read.
-    """
+def source_fingerprint(dataset: Mapping) -> list[str]:
+    """Return checksums of the files that data are read from, none of what Keras or scikit-learn
+    has; DataError where one is absent or cannot be read."""
     if "load" in dataset:
         read = user_data.checksums(dataset.get("files", []))
-        return [user_data.fingerprint(dataset["load"]), *read]
-    location = location_of(dataset, resources)
+        with reading("dataset.load"):
+            return [user_code.fingerprint(dataset["load"]), *read]
+    location = location_of(dataset)
     return [] if location is None else formats.fingerprint(location)
 
 
-def where_of(dataset: Mapping, resources: Path = RESOURCES) -> str:
+def where_of(dataset: Mapping) -> str:
     """Return what data are called in messages: their path, their function or their name."""
-    return dataset.get("load") or str(location_of(dataset, resources) or dataset["name"])
+    return dataset.get("load") or str(location_of(dataset) or dataset["name"])
 
 
 def source_name(dataset: Mapping) -> str:
@@ -130,19 +123,19 @@ def source_name(dataset: Mapping) -> str:
     return Path(dataset.get("load") or dataset.get("path") or dataset["name"]).name
 
 
-def location_of(dataset: Mapping, resources: Path = RESOURCES) -> Path | None:
+def location_of(dataset: Mapping) -> Path | None:
     """Return the file or folder of data, or None where they have none of their own."""
     if "path" in dataset:
         return Path(os.path.expanduser(dataset["path"]))
     if dataset.get("name") == "mnist":
-        return resources / EMBEDDED
+        return RESOURCES / EMBEDDED
     installed = INSTALLED.get(dataset.get("name"))
     return installed if installed and installed.is_dir() else None
 
 
-def _check_keys(dataset: Mapping, resources: Path) -> None:
+def _check_keys(dataset: Mapping) -> None:
     """Raise DataError where a key is given that is not for data of this format."""
-    location = location_of(dataset, resources)
+    location = location_of(dataset)
     form = None if location is None else formats.format_of(location)
     for key in dict.fromkeys(key for one in FORMATS.values() for key in one.options):
         if key in dataset and key not in (form.options if form else ()):
@@ -151,14 +144,14 @@ def _check_keys(dataset: Mapping, resources: Path) -> None:
             raise DataError(f"dataset.{key}: is given, but {what}; allowed with {next(others)}")
 
 
-def _read(dataset: Mapping, resources: Path, quick: bool = False) -> dict[str, np.ndarray]:
+def _read(dataset: Mapping, quick: bool = False) -> dict[str, np.ndarray]:
     """Return the arrays of data; those of the embedded file are compared with its checksum."""
     if "load" in dataset:
         return user_data.read_function(dataset["load"])
-    location = location_of(dataset, resources)
+    location = location_of(dataset)
     if location is None:
         return _of_scikit_learn(dataset["name"])
-    if location == resources / EMBEDDED:
+    if location == RESOURCES / EMBEDDED:
         _verify(location)
     _check_kind(location)
     arrays = formats.read(location, dataset, quick)
@@ -188,7 +181,6 @@ def _check_kind(location: Path) -> None:
 
 @cache
 def _of_scikit_learn(name: str) -> dict[str, np.ndarray]:
-    """Return a data set of scikit-learn, with the names of its classes as labels."""
     from sklearn import datasets
 
     found = getattr(datasets, f"load_{name}")()
@@ -199,7 +191,6 @@ def _of_scikit_learn(name: str) -> dict[str, np.ndarray]:
 
 
 def _verify(path: Path) -> None:
-    """Compare the embedded file with its checksum, before anything is read from it."""
     with reading(f"{path}: cannot be read"):
         found = hashlib.sha256(path.read_bytes()).hexdigest()
     with reading(f"{path.with_name('checksums.json')}: not a list of checksums"):
@@ -212,31 +203,25 @@ def _verify(path: Path) -> None:
 
 
 def _downloaded(name: str) -> dict[str, np.ndarray]:
-    """Return the arrays of a data set that Keras downloads, or has downloaded before."""
     import keras
 
     try:
         train, test = getattr(keras.datasets, name).load_data()
     except Exception as error:
         # Keras raises a bare Exception where it cannot reach the server.
-        if isinstance(error, DAMAGED) and (folder := _downloads_of(name)).exists():
-            raise DataError(
-                f"dataset.name: what Keras has downloaded of {name} before is damaged"
-                f" ({reason(error)}); delete the folder {folder}"
-            ) from None
+        if isinstance(error, DAMAGED):
+            folder = Path(keras.config.keras_home(), "datasets", FOLDERS[name])
+            if folder.exists():
+                raise DataError(
+                    f"dataset.name: what Keras has downloaded of {name} before is damaged"
+                    f" ({reason(error)}); delete the folder {folder}"
+                ) from None
         raise DataError(
             f"dataset.name: {name} could not be downloaded by Keras ({reason(error)});"
             " without a network, get the files elsewhere and name them in dataset.path"
         ) from None
     names = ("x_train", "y_train", "x_test", "y_test")
     return dict(zip(names, (*train, *test), strict=True))
-
-
-def _downloads_of(name: str) -> Path:
-    """Return the folder in which Keras keeps a data set, see `keras.datasets`."""
-    import keras
-
-    return Path(keras.config.keras_home(), "datasets", FOLDERS[name])
 
 
 def _check(arrays: Mapping[str, np.ndarray], where: str) -> None:

@@ -13,30 +13,9 @@ from l2study.data.formats import ARRAYS, PARTS
 from l2study.data.prepared import DataError, reading
 
 
-def check_function(name: str) -> None:
-    """Raise DataError if the file of a function, `FILE.py:FUNCTION`, is absent or is no Python."""
-    try:
-        user_code.files(name)
-    except user_code.UserCodeError as error:
-        raise DataError(f"dataset.load: {error}") from None
-
-
-def fingerprint(name: str) -> str:
-    """Return a checksum of the file of a function and of the modules of its folder it imports.
-
-    Raises:
-        DataError: see `check_function`.
-    """
-    check_function(name)
-    return user_code.fingerprint(name)
-
-
 def files_read(files: Iterable[str]) -> list[Path]:
-    """Return the files that a function reads, those of a folder among them in the order of names.
-
-    Raises:
-        DataError: one is absent, or a folder is empty.
-    """
+    """Return the files that a function reads, those of a folder among them in the order of names;
+    DataError where one is absent, or a folder is empty."""
     found = []
     for path in (Path(os.path.expanduser(file)) for file in files):
         if not path.exists():
@@ -49,11 +28,7 @@ def files_read(files: Iterable[str]) -> list[Path]:
 
 
 def checksums(files: Iterable[str]) -> list[str]:
-    """Return a checksum of the content of each file that a function reads, see `files_read`.
-
-    Raises:
-        DataError: one is absent or cannot be read.
-    """
+    """Return a checksum of each of `files_read`, or raise DataError."""
     found = []
     for path in files_read(files):
         with reading(f"dataset.files: {path}: cannot be read"), path.open("rb") as file:
@@ -65,15 +40,10 @@ def read_function(name: str) -> dict[str, np.ndarray]:
     """Return the arrays that a function returns, by names of `ARRAYS` and `groups.ARRAYS`.
 
     It returns a mapping of these names, or what a `load_data` of Keras does, ((x_train, y_train),
-    (x_test, y_test)).
-
-    Raises:
-        DataError: the function cannot be used, or returns something else.
+    (x_test, y_test)). All else is a DataError.
     """
-    try:
+    with reading("dataset.load"):
         given = user_code.load(name)()
-    except user_code.UserCodeError as error:
-        raise DataError(f"dataset.load: {error}") from None
     if not isinstance(given, Mapping):
         given = _of_pairs(given, name)
     allowed = (*ARRAYS, *groups.ARRAYS)
@@ -90,10 +60,8 @@ def read_function(name: str) -> dict[str, np.ndarray]:
 
 def _of_pairs(given: object, name: str) -> dict:
     """Return the arrays of two pairs by their names."""
-    if isinstance(given, tuple | list) and len(given) == 2:
-        pairs = [pair for pair in given if isinstance(pair, tuple | list) and len(pair) == 2]
-        if len(pairs) == 2:
-            (x_train, y_train), (x_test, y_test) = pairs
+    match given:
+        case [[x_train, y_train], [x_test, y_test]]:
             return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
     raise DataError(
         f"{name}: returns {type(given).__name__}; allowed: a dict with the arrays x_train, y_train"
