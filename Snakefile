@@ -35,10 +35,10 @@ if STUDY.stands_alone:
         INVOCATION.begin()
 
     onsuccess:
-        INVOCATION.succeed()
+        INVOCATION.end(is_made=True)
 
     onerror:
-        INVOCATION.fail()
+        INVOCATION.end(is_made=False)
 
 
 rule all:

@@ -28,12 +28,10 @@ def main(arguments: list[str] | None = None) -> None:
     command = parser(__doc__)
     add_config(command)
     command.add_argument("--claims", required=True, type=Path, help="the claims ledger, YAML")
-    command.add_argument(
-        "--results", required=True, type=Path, help="the study's folder: holds runs/, gets tables/"
-    )
-    command.add_argument(
-        "--allow-missing", action="store_true", help="leave out runs that are missing"
-    )
+    words = "the study's folder: holds runs/, gets tables/"
+    command.add_argument("--results", required=True, type=Path, help=words)
+    words = "leave out runs that are missing"
+    command.add_argument("--allow-missing", action="store_true", help=words)
     given = command.parse_args(arguments)
     try:
         config = read_config(given.config)

@@ -26,7 +26,7 @@ from l2study.core.design import Design
 from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES, names
 from l2study.core.paths import run_folder
-from l2study.core.program import add_config, parser
+from l2study.core.program import add_config, add_lambda, parser
 from l2study.core.runs import DamagedRunError, Run, read_run
 
 SECTIONS = {name: MEASURES[name].section for name in names("history")} | {"seconds": "cost"}
@@ -67,10 +67,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line; exit with one line for each thing that is wrong."""
     command = parser(__doc__)
     add_config(command, "; its seeds are used")
-    command.add_argument("--l2", required=True, help="the regularisation coefficient of the runs")
-    command.add_argument(
-        "--results", required=True, type=Path, help="the study's folder, which holds runs/"
-    )
+    add_lambda(command)
+    words = "the study's folder, which holds runs/"
+    command.add_argument("--results", required=True, type=Path, help=words)
     command.add_argument("--output", required=True, type=Path, help="folder to write to")
     options = command.parse_args(arguments)
     try:

@@ -14,19 +14,16 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from l2study.core.program import faults_in_one_line, parser_of_stage
+from l2study.core.program import add_lambda, faults_in_one_line, parser_of_stage
 from l2study.training import preload
 
 
 def parse_arguments(arguments: list[str]) -> Namespace:
     """Return the command line, checked as far as it can be without loading anything."""
     parser = parser_of_stage(__doc__, "model, training and seeds")
-    parser.add_argument(
-        "--results",
-        required=True,
-        type=Path,
-        help="the study's folder: holds runs/, gets measures/",
-    )
+    add_lambda(parser)
+    words = "the study's folder: holds runs/, gets measures/"
+    parser.add_argument("--results", required=True, type=Path, help=words)
     return parser.parse_args(arguments)
 
 

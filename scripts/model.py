@@ -12,16 +12,13 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from l2study.core.program import add_config, faults_in_one_line, parser
+from l2study.core.program import faults_in_one_line, parser_of_stage
 from l2study.training import preload
 
 
 def parse_arguments(arguments: list[str]) -> Namespace:
     """Return the command line, checked as far as it can be without loading anything."""
-    options = parser(__doc__)
-    add_config(options, "; its keys model and training are used")
-    options.add_argument("--data", required=True, type=Path, help="data.json of prepare.py")
-    options.add_argument("--threads", type=int, default=1, help="threads to compute with (1)")
+    options = parser_of_stage(__doc__, "model and training")
     options.add_argument("--output", required=True, type=Path, help="file to write, model.json")
     return options.parse_args(arguments)
 

@@ -8,7 +8,7 @@ Example:
     python scripts/plan.py --cores 4 --configfile mine.yaml
 """
 
-import argparse
+import itertools
 import json
 import os
 import subprocess
@@ -19,6 +19,7 @@ from pathlib import Path
 from l2study.core import processors
 from l2study.core.config import ConfigError, read_config, read_keys
 from l2study.core.design import Design, Setup
+from l2study.core.program import parser
 from l2study.core.seeds import USUAL
 from l2study.core.wording import seed_list
 from l2study.workflow import data_findings, estimate, notes
@@ -37,11 +38,8 @@ def plan(
         jobs: every job that would be done: its `rule`, its `output` as a list of paths, and its
             `params` by name.
         cores: how many runs are trained at a time.
-        time_runs: returns what a run takes where none is there, or why that is not known.
-        findings: returns what there is to say of the data.
-
-    Raises:
-        DataError: a file of the data is absent or damaged.
+        time_runs: see `estimate.time_short_runs`; called where no run is there.
+        findings: see `data_findings.findings`.
     """
     by_rule: dict[str, list[dict]] = {}
     for job in jobs:
@@ -54,17 +52,16 @@ def plan(
     # Where a run is trained for the report, tables are made, and that job has the whole study.
     for made in [job["params"] for job in by_rule.get("aggregate", []) if new]:
         design, results = Design.of(read_config(made["config"]), checked=True), made["results"]
-        anew = {
-            setup.data
-            for setup in design.setups
-            if f"{results}{setup.data_place}/data.json" in prepared
-        }
+        places = design.data.items()
+        anew = {own.data for place, own in places if f"{results}{place}/data.json" in prepared}
         costs, basis = estimate.known_costs(design, Path(results), anew), "finished runs"
         if not costs:
-            cost = time_runs(design.base)
-            known = isinstance(cost, Cost)
-            costs = {estimate.kind(design.base.config): cost} if known else {}
-            basis = _timed(cost) if known else cost
+            basis = time_runs(design.base)
+            if isinstance(cost := basis, Cost):
+                costs = {estimate.kind(design.base.config): cost}
+                basis = "two short runs, made now"
+                if cost.runs < 2:
+                    basis = "a few steps of training, made now, without measuring"
         runs = estimate.expected_runs(design, results, new.__contains__, costs)
         lines += [*what(runs), *variation(design.base)]
         again = [run for run in runs if run.new and Path(run.folder, "run.json").exists()]
@@ -76,11 +73,10 @@ def plan(
 
 
 def what(runs: list[Expected]) -> list[str]:
-    """Return in words which runs of a study are kept and which are new, a set-up a line.
-
-    Where there is one set-up, the new runs are named, a lambda a line.
-    """
-    found = _by_setup(runs)
+    """Return in words which runs of a study are kept and which are new, a set-up a line; where that
+    is one set-up, the new runs are named, a lambda a line."""
+    by_setup = itertools.groupby(runs, lambda run: run.setup.name)
+    found = {name: list(of_one) for name, of_one in by_setup}
     lines = [_counts(f"{len(runs)} runs", runs)]
     if len(found) > 1:
         lines[0] = f"{len(found)} set-ups, {lines[0]}"
@@ -92,8 +88,7 @@ def what(runs: list[Expected]) -> list[str]:
 
 
 def variation(base: Setup) -> list[str]:
-    """Return in lines what a seed changes in a study, where that is not the usual, and in which
-    round the study is."""
+    """Return in lines what a seed changes, where that is not the usual, and which round this is."""
     if base.is_crossed:
         levels = " x ".join(f"{len(own)} {s}" for s, own in base.config["seeds"].items())
         return [
@@ -115,13 +110,10 @@ def variation(base: Setup) -> list[str]:
 
 
 def cost_of(new: list[Expected], costs: dict[str, Cost], basis: str, cores: int) -> list[str]:
-    """Return in words how long it takes to train and measure runs, and how large they are.
+    """Return in words how long it takes to train and measure runs on some cores, and how large they
+    are.
 
-    Args:
-        new: the runs.
-        costs: what runs take, see `estimate.known_costs`.
-        basis: where that is known from, or why it is not.
-        cores: how many runs are trained at a time.
+    `costs` are of `estimate.known_costs`; `basis` says where they are known from, or why not.
     """
     if not costs:
         return [f"no estimate of the time before a run has been trained: {basis}"]
@@ -135,19 +127,6 @@ def cost_of(new: list[Expected], costs: dict[str, Cost], basis: str, cores: int)
     ]
 
 
-def _timed(cost: Cost) -> str:
-    if cost.runs > 1:
-        return "two short runs, made now"
-    return "a few steps of training, made now, without measuring"
-
-
-def _by_setup(runs: Iterable[Expected]) -> dict[str, list[Expected]]:
-    found = {}
-    for run in runs:
-        found.setdefault(run.setup.name, []).append(run)
-    return found
-
-
 def _counts(name: str, runs: list[Expected]) -> str:
     new, taken = sum(run.new for run in runs), sum(run.taken for run in runs)
     words = f"{name}: {len(runs) - new} kept, {new - taken} to train"
@@ -156,19 +135,11 @@ def _counts(name: str, runs: list[Expected]) -> str:
 
 def main() -> None:
     """Ask Snakemake and print the plan; what it refuses, this refuses in its words."""
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,  # --config is Snakemake's
-    )
-    parser.add_argument("--cores", default="all", help="how many runs to train at a time (all)")
-    parser.add_argument(
-        "--configfile",
-        nargs="+",
-        default=[],
-        help="configurations, whose keys replace those of config.yaml",
-    )
-    options, others = parser.parse_known_args()
+    command = parser(__doc__, allow_abbrev=False)  # --config is Snakemake's
+    command.add_argument("--cores", default="all", help="how many runs to train at a time (all)")
+    words = "configurations, whose keys replace those of config.yaml"
+    command.add_argument("--configfile", nargs="+", default=[], help=words)
+    options, others = command.parse_known_args()
     try:
         # Snakemake shows a traceback for a file that is absent or not YAML.
         for file in options.configfile:

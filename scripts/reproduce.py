@@ -50,15 +50,8 @@ class ReproductionError(ValueError):
 
 
 def reproduce(results: Path, reference: Path) -> str:
-    """Return in one line how the study in `results` reproduces the one in `reference`.
-
-    Every mean is written to `results`/reproduction.csv.
-
-    Raises:
-        ReproductionError: it does not, or it is another study.
-        ReportError: one of them cannot be read.
-        OSError: the table cannot be written.
-    """
+    """Write every mean to `results`/reproduction.csv, and return in one line how the study there
+    reproduces the one in `reference`; ReproductionError where it does not, or is another study."""
     ours, theirs = read_package(results), read_package(reference)
     check_same_study(results, reference, ours, theirs)
     runs, runs_there = read_tables(results, ours)["runs"], read_tables(reference, theirs)["runs"]
@@ -117,12 +110,8 @@ def check_same_study(results: Path, reference: Path, ours: dict, theirs: dict) -
 
 
 def other_kind(made: dict, found: list[tuple[dict, int]]) -> str:
-    """Return in words what makes this another kind of machine; empty if it is of the same kind.
-
-    Args:
-        made: of the reference, see `keep`.
-        found: the environments of our runs, see `environments`.
-    """
+    """Return in words what makes this another kind of machine than that of the reference, of which
+    `keep` has `made` a record; empty if it is of the same kind. `found` are `environments`."""
     if not found:
         return "the runs are not here to tell on what they were made"
     here = _kind([environment for environment, _ in found], processor())
@@ -141,10 +130,8 @@ def _kind(environments: list[dict], machine: dict) -> dict[str, str]:
 
 
 def processor() -> dict[str, str]:
-    """Return what the order of sums in a program may depend on: the processor of this machine.
-
-    From Linux's /proc/cpuinfo; elsewhere what Python knows of it.
-    """
+    """Return what the order of sums in a program may depend on: the processor of this machine, by
+    Linux's /proc/cpuinfo; elsewhere what Python knows of it."""
     try:
         first = Path("/proc/cpuinfo").read_text().partition("\n\n")[0]
     except OSError:
@@ -162,11 +149,8 @@ def keep(results: Path, reference: Path) -> str:
     """Make the tables of the study in `results` the reference in `reference`; return a line on it.
 
     The folder has the tables but `LEFT_OUT`, and made.json, which says by which commit of the
-    project and which lock of packages, when and on what they were made.
-
-    Raises:
-        ReportError: the study cannot be read, or its runs are not there.
-        OSError: a file cannot be written.
+    project and which lock of packages, when and on what they were made. ReportError where the runs
+    are not there.
     """
     package = read_package(results)
     runs = read_tables(results, package)["runs"]
@@ -176,9 +160,8 @@ def keep(results: Path, reference: Path) -> str:
     package["resources"] = [part for part in package["resources"] if part["path"] not in LEFT_OUT]
     commit = _commit()  # before the former reference is replaced, which is a change by itself
     shutil.rmtree(reference, ignore_errors=True)
-    (reference / "tables").mkdir(parents=True)
-    for part in package["resources"]:
-        shutil.copyfile(results / "tables" / part["path"], reference / "tables" / part["path"])
+    left_out = shutil.ignore_patterns(*LEFT_OUT)
+    shutil.copytree(results / "tables", reference / "tables", ignore=left_out)
     write_json(reference / "tables" / "datapackage.json", package)
     alike = Counter()
     for environment, count in found:

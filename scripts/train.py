@@ -15,34 +15,23 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from l2study.core.program import faults_in_one_line, parser_of_stage
+from l2study.core.program import add_lambda, faults_in_one_line, parser_of_stage
 from l2study.training import preload
 
 
 def parse_arguments(arguments: list[str]) -> Namespace:
     """Return the command line, checked as far as it can be without loading anything."""
     parser = parser_of_stage(__doc__, "model and training")
+    add_lambda(parser)
     parser.add_argument("--seed", required=True, type=int, help="the seed of the run, its name")
-    parser.add_argument(
-        "--sources",
-        help="the seed of every source that varies, such as weights=3,order=2,split=1 "
-        "(left out: weights and order have the seed of the run)",
-    )
+    words = "the seed of every source that varies, such as weights=3,order=2,split=1 (left out:"
+    words += " weights and order have the seed of the run)"
+    parser.add_argument("--sources", help=words)
     parser.add_argument("--output", required=True, type=Path, help="folder to write to")
-    parser.add_argument(
-        "--leave",
-        type=int,
-        nargs="+",
-        default=[],
-        metavar="EPOCHS",
-        help="also leave what runs of so many epochs write, which are the beginning of this one",
-    )
-    parser.add_argument(
-        "--take-from",
-        type=Path,
-        metavar="RUN",
-        help="the folder of a longer run: if that has left this run, it is taken, not trained",
-    )
+    words = "also leave what runs of so many epochs write, which are the beginning of this one"
+    parser.add_argument("--leave", type=int, nargs="+", default=[], metavar="EPOCHS", help=words)
+    words = "the folder of a longer run: if that has left this run, it is taken, not trained"
+    parser.add_argument("--take-from", type=Path, metavar="RUN", help=words)
     return parser.parse_args(arguments)
 
 
@@ -68,11 +57,7 @@ def main(arguments: list[str]) -> None:
 
 
 def sources_of(options: Namespace) -> dict[str, int]:
-    """Return the seed of every source that varies in the run.
-
-    Raises:
-        ValueError: the option `--sources` is not as it should be.
-    """
+    """Return the seed of every source that varies; ValueError for a faulty `--sources`."""
     from l2study.core.seeds import USUAL, read_sources
 
     if options.sources is None:
@@ -84,15 +69,14 @@ def take(options: Namespace) -> bool:
     """Take the run that a longer one has left, and return whether there was one."""
     from l2study.core.code import fingerprint
     from l2study.core.config import read_config
+    from l2study.core.design import Setup
     from l2study.core.files import read_json
     from l2study.core.labels import l2_label
     from l2study.core.runs import take_left
 
     try:
-        config = read_config(options.config)
-        promised = {
+        promised = Setup.of(read_config(options.config)).promised | {
             "sources": sources_of(options),
-            "config": {part: config[part] for part in ("model", "training")},
             "data_sha256": read_json(options.data)["sha256"],
             "code": fingerprint("train"),
         }

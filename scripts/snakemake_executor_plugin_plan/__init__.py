@@ -30,14 +30,7 @@ class Executor(AbstractExecutor):
         self.report_job_submission(SubmittedJobInfo(job))
         self.report_job_success(SubmittedJobInfo(job))
 
-    def handle_job_success(self, job: JobExecutorInterface) -> None:
-        """Nothing has been made."""
+    def shutdown(self, *job: JobExecutorInterface) -> None:
+        """Nothing is at work, nothing has been made, and nothing can fail."""
 
-    def handle_job_error(self, job: JobExecutorInterface) -> None:
-        """Nothing can fail."""
-
-    def cancel(self) -> None:
-        """Nothing is at work."""
-
-    def shutdown(self) -> None:
-        """Nothing is at work."""
+    cancel = handle_job_success = handle_job_error = shutdown

@@ -58,7 +58,7 @@ def _root(path: Path) -> Path:
 
 @cache
 def _imported(path: Path) -> list[str]:
-    """Return the dotted names of what may be a module that the file at `path` imports."""
+    """Return the dotted names of what may be a module that a file imports."""
     found = []
     package = path.parent.relative_to(_root(path)).parts
     for node in _statements(ast.parse(path.read_text(encoding="utf-8"), str(path))):

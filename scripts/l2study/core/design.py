@@ -111,10 +111,7 @@ class Setup:
 
     @property
     def until(self) -> dict | None:
-        """Until when seeds are added in rounds; None where they are not.
-
-        The keys are those of the configuration, and `now`: how many seeds there are in this round.
-        """
+        """Until when seeds are added in rounds, and `now`, the seeds of this one; else None."""
         seeds = self.config["seeds"]
         return seeds.get("until") if isinstance(seeds, Mapping) else None
 
@@ -172,13 +169,11 @@ class Setup:
         """
         if not self.is_crossed:
             return self.seeds
-        levels = self.config["seeds"]
-        number = min(len(own) for own in levels.values() if len(own) > 1)
-        rows = (
-            {source: own[i if len(own) > 1 else 0] for source, own in levels.items()}
-            for i in range(number)
-        )
-        return [label_of(row) for row in rows]
+        levels = self.config["seeds"].values()
+        each = (itertools.repeat(own[0]) if len(own) == 1 else own for own in levels)
+        return [
+            label_of(dict(zip(self.varied, row, strict=True))) for row in zip(*each, strict=False)
+        ]
 
     def sources(self, seed: int) -> dict[str, int]:
         """Return the seed of every source that varies, in the run with this seed."""
@@ -189,13 +184,8 @@ class Setup:
     @cached_property
     def data(self) -> str:
         """The name of the prepared data: of the levels that change them; empty for the base's."""
-        return _name(
-            {
-                factor: self.levels[factor]
-                for factor, parts in self.changes.items()
-                if parts & {"dataset", "validation"}
-            }
-        )
+        own = {"dataset", "validation"}
+        return _name({f: self.levels[f] for f, parts in self.changes.items() if parts & own})
 
     @property
     def place(self) -> str:
@@ -211,8 +201,7 @@ class Setup:
     def ledger(self) -> str:
         """The ledger of claims that judges this: one of `LEDGERS`, or the path of another file.
 
-        The exercise's ledger has figures and bounds for its own data and network. So it judges
-        these, unless a configuration says otherwise.
+        That of the exercise has figures and bounds for its own data and network alone.
         """
         dataset = self.config["dataset"]
         changed_data = {"label_noise", "scale"} & dataset.keys()
@@ -237,14 +226,8 @@ class Design:
     def of(cls, config: dict, checked: bool = False) -> Self:
         """Return the design of a canonical configuration.
 
-        Args:
-            config: what `config.check` returned.
-            checked: whether another process has found no fault in this configuration.
-
-        Raises:
-            ConfigError: a factor cannot be varied, a level is not valid or is there twice, a name
-                cannot be that of a folder, there would be too many runs, or the ledger of claims is
-                not there.
+        If it is `checked`, another process has found no fault in it. Else faults of factors (see
+        `read_factors`), too many runs, and a ledger of claims that is not there are a ConfigError.
         """
         read = checked_before if checked else check
         base = {key: value for key, value in config.items() if key not in _OF_THE_STUDY}
@@ -329,7 +312,6 @@ def _check_size(config: dict, setups: int) -> None:
 
 
 def _setup(base: dict, own: dict[str, str], chosen: dict[str, Level], read: Callable) -> Setup:
-    """Return the set-up that has the levels `chosen`, and otherwise the base's, `own`."""
     labels = {factor: level.label for factor, level in chosen.items()}
     name = _name(labels) or BASE
     if len(name) > _LONGEST_NAME:

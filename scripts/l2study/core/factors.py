@@ -60,16 +60,10 @@ class Factor(NamedTuple):
 
 
 def read_factors(given: Mapping, base: dict, read: Callable[[dict], dict]) -> list[Factor]:
-    """Return the factors of a configuration.
+    """Return the factors `given` in a configuration, whose other parts are `base`, canonical.
 
-    Args:
-        given: the part `factors` of the configuration.
-        base: its other parts, canonical.
-        read: returns the canonical form of a configuration, or raises a ConfigError.
-
-    Raises:
-        ConfigError: a factor cannot be varied, a level is not valid or is there twice, or a name
-            cannot be part of that of a folder.
+    `read` returns the canonical form of a configuration. ConfigError where a factor cannot be
+    varied, a level is not valid or is there twice, or a name cannot be part of that of a folder.
     """
     found, touched = [], {}
     for key, levels in given.items():
@@ -109,9 +103,7 @@ def number_of_setups(factors: list[Factor], full: bool) -> int:
 def combinations(factors: list[Factor], full: bool) -> Iterator[dict[str, Level]]:
     """Yield the levels of every set-up by factor, those of the base left out; the base first.
 
-    Args:
-        factors: of a configuration.
-        full: combine the levels of all factors; else every level with the base's of all others.
+    `full` combines the levels of all factors; else every level has the base's of all others.
     """
     if full:
         for levels in itertools.product(*([None, *factor.levels] for factor in factors)):

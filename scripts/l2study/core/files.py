@@ -21,11 +21,9 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """Give a path beside `path` to write to, and rename it to `path` once the block has succeeded.
 
     The data is on disk before the rename, so a reader, a crash or a full disk never meets half a
-    file under the final name. If the block raises, the unfinished file is removed and `path` is as
-    it was. Missing parent folders are created, and what a killed process left there is removed.
-
-    Raises:
-        OSError: the file cannot be written, synced or renamed.
+    file under the final name. If the block raises, or an OSError keeps the file from being written,
+    synced or renamed, the unfinished file is removed and `path` is as it was. Missing parent
+    folders are created, and what a killed process left there is removed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,11 +48,8 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 
 def write_json(path: str | os.PathLike, value: object) -> None:
-    """Write `value` to `path` as indented JSON, whole or not at all.
-
-    Raises:
-        ValueError: a number is not finite (JSON has no NaN; use None).
-    """
+    """Write `value` as indented JSON, whole or not at all; ValueError for a number that is not
+    finite."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
@@ -64,11 +59,7 @@ def read_json(path: str | os.PathLike) -> dict:
 
 
 def read_yaml(path: str | os.PathLike) -> object:
-    """Return the content of the YAML file at `path`.
-
-    Raises:
-        YAMLError: it is not YAML.
-    """
+    """Return the content of the YAML file at `path`, or raise YAMLError."""
     # The loader in C is ten times as fast, where PyYAML has it.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     return yaml.load(Path(path).read_text(encoding="utf-8"), loader)

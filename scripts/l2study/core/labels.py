@@ -8,13 +8,10 @@ _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 def as_number(value: object) -> float:
-    """Return `value` as a float, where it is a real number or the plain decimal text of one.
+    """Return `value` as a float, where it is a finite number or the plain decimal text of one.
 
     Text is accepted because YAML reads `1e-4` as a string. Everything else that `float` would take
-    is not: `True`, `" 1"`, `"1_000"`, `"nan"`, bytes.
-
-    Raises:
-        ValueError: `value` is not a finite number.
+    is a ValueError: `True`, `" 1"`, `"1_000"`, `"nan"`, bytes.
     """
     plain = isinstance(value, Real) and not isinstance(value, bool)
     if not plain and not (isinstance(value, str) and _DECIMAL.fullmatch(value)):
@@ -33,10 +30,8 @@ def l2_label(value: object) -> str:
 
     The label is `repr(float(value))` in its plainest form: no `.0`, no `+` and no leading zeros in
     the exponent. Every spelling of a number has one label, and `float(label)` is the number again:
-    `1e-4`, `"1.0e-4"` and `0.0001` are all `0.0001`; `0`, `0.0` and `-0.0` are all `0`.
-
-    Raises:
-        ValueError: `value` is not a finite, non-negative number.
+    `1e-4`, `"1.0e-4"` and `0.0001` are all `0.0001`; `0`, `0.0` and `-0.0` are all `0`. ValueError
+    for what is no finite, non-negative number.
     """
     number = as_number(value)
     if number < 0:

@@ -20,10 +20,8 @@ MOST_PER_DECADE = 10
 
 
 def factors_of(per_decade: int) -> list[float]:
-    """Return what an evenly spaced grid has in the decade from 1 to 10, as people write it.
-
-    With one digit for up to three numbers: 1; 1, 3; 1, 2, 5. More of them have two digits.
-    """
+    """Return what an evenly spaced grid has in the decade from 1 to 10, as people write it: 1, or
+    1, 3, or 1, 2, 5; more numbers have two digits."""
     digits = 1 if per_decade <= 3 else 2
     return [float(f"{10 ** (place / per_decade):.{digits}g}") for place in range(per_decade)]
 
@@ -54,30 +52,22 @@ def widened(tried: Sequence[float], ends: Collection[float], reach: Sequence[flo
 
 
 def open_ends(tried: Sequence[float]) -> list[float]:
-    """Return the ends of a grid beyond which another lambda may be better.
-
-    The largest, and the smallest unless that is 0: there is nothing below 0.
-    """
+    """Return the ends of a grid beyond which another lambda may be better; 0 is none."""
     ends = sorted({min(tried), max(tried)})
     return [end for end in ends if end > 0 or end == max(tried)]
 
 
 def reached(tried: Sequence[float], best: float, picks: Sequence[float]) -> list[float]:
-    """Return the open ends at which the best lambda is, or beyond which it may lie.
-
-    The arguments are those of `position`.
-    """
+    """Return the open ends at which the best lambda is, or beyond which it may lie: those that more
+    than the share `PICKED` of resamples choose, see `position`."""
     return [end for end in open_ends(tried) if end == best or _share(picks, end) > PICKED]
 
 
 def position(tried: Sequence[float], best: float, picks: Sequence[float]) -> str:
     """Return where the best lambda is: INSIDE, AT_END or BEYOND.
 
-    Args:
-        tried: every lambda of the study.
-        best: the one that is chosen.
-        picks: those that are chosen in resamples; none if there are none. It may lie beyond an end
-            that more than the share `PICKED` of them choose.
+    `tried` has every lambda of the study, `best` is the one that is chosen, and `picks` are those
+    that are chosen in resamples; none if there are none.
     """
     ends = reached(tried, best, picks)
     if best in ends:

@@ -19,12 +19,11 @@ class Measure:
 
     `better` is "lower", "higher" or None; `compared` says whether lambdas are compared by it;
     `computed` is where it comes from: "history", "curve", "gap", "weights" or "derived"; `section`
-    is where TensorBoard shows a column of the history;
-    `difference` has the two columns of a gap; `margin` is the size of a difference that does not
-    matter, in the unit of the column; `images` has of a mean over images the coefficient by what is
-    averaged and by the part of the images, and `epoch` is "best" where that was predicted after a
-    run's best epoch; `optional` says that only some models have it; `column` has type, unit and
-    limits of its number in the tables.
+    is where TensorBoard shows a column of the history; `difference` has the two columns of a gap;
+    `margin` is the size of a difference that does not matter, in the unit of the column; `images`
+    has of a mean over images the coefficient by what is averaged and by the part of the images, and
+    `epoch` is "best" where that was predicted after a run's best epoch; `optional` says that only
+    some models have it; `column` has type, unit and limits of its number in the tables.
     """
 
     label: str

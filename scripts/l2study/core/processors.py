@@ -12,10 +12,6 @@ def usable(own: Path = Path("/proc/self/cgroup"), cgroups: Path = _CGROUPS) -> i
     """Return how many processors this process may use, by its affinity and a quota of its cgroups.
 
     Containers and login nodes have such quotas. A quota of 1.5 processors counts as 2.
-
-    Args:
-        own: Linux's list of the cgroups of this process.
-        cgroups: where Linux shows cgroups.
     """
     if not hasattr(os, "sched_getaffinity"):  # not Linux
         return os.cpu_count() or 1

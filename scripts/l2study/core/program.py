@@ -9,26 +9,25 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def parser(about: str) -> argparse.ArgumentParser:
+def parser(about: str, **options: object) -> argparse.ArgumentParser:
     """Return a parser of a command line; `about` is printed by `--help` as it is written."""
-    return argparse.ArgumentParser(
-        description=about, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    as_written = argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(description=about, formatter_class=as_written, **options)
 
 
 def parser_of_stage(about: str, keys: str) -> argparse.ArgumentParser:
-    """Return the parser of a stage that works on prepared data, with the options of all of these.
-
-    Args:
-        about: see `parser`.
-        keys: the keys of the configuration that are used, for the help.
-    """
+    """Return the parser of a stage that works on prepared data, with the options of all of these;
+    `keys` are those of the configuration that it uses."""
     result = parser(about)
     add_config(result, f"; its keys {keys} are used")
     result.add_argument("--data", required=True, type=Path, help="data.json of prepare.py")
-    result.add_argument("--l2", required=True, help="the regularisation coefficient, 0 or more")
     result.add_argument("--threads", type=int, default=1, help="threads to compute with (1)")
     return result
+
+
+def add_lambda(to: argparse.ArgumentParser) -> None:
+    """Add the option for a lambda."""
+    to.add_argument("--l2", required=True, help="the regularisation coefficient, 0 or more")
 
 
 def add_config(to: argparse.ArgumentParser, more: str = "") -> None:
@@ -38,10 +37,8 @@ def add_config(to: argparse.ArgumentParser, more: str = "") -> None:
 
 
 def refuse_other_packages() -> None:
-    """End the program where PYTHONPATH has a package that takes the place of one of the lock.
-
-    Environment modules of clusters fill that variable.
-    """
+    """End the program where PYTHONPATH, which environment modules of clusters fill, has a package
+    that takes the place of one of the lock."""
     folders = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     places = [Path(folder) for folder in folders]
     for name in ("numpy", "pandas", "keras", "tensorflow"):
@@ -52,12 +49,7 @@ def refuse_other_packages() -> None:
 
 @contextmanager
 def faults_in_one_line(program: str, output: Path) -> Iterator[None]:
-    """End the program with one line if the block fails for its input, or for the disk.
-
-    Args:
-        program: its name.
-        output: where it writes to.
-    """
+    """End a program with one line if the block fails for its input, or for the disk of `output`."""
     try:
         yield
     except ValueError as error:

@@ -49,11 +49,8 @@ def write_sources(sources: Mapping[str, int]) -> str:
 
 
 def read_sources(text: str) -> dict[str, int]:
-    """Return the seeds of sources in a text of `write_sources`, in the order of `SOURCES`.
-
-    Raises:
-        ValueError: it is no such text; the message is one line.
-    """
+    """Return the seeds of sources in a text of `write_sources`, in the order of `SOURCES`; a
+    ValueError of one line where it is no such text."""
     found = {}
     for part in text.split(","):
         source, _, seed = part.partition("=")

@@ -4,11 +4,12 @@ What it depends on is its file and the modules of the file's folder that this im
 is what counts, not where they are.
 """
 
-import ast
 import hashlib
 import importlib.util
 import re
+import symtable
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -33,13 +34,9 @@ def split(name: str) -> tuple[Path, str]:
 
 
 def files(name: str) -> tuple[Path, ...]:
-    """Return the file, and every module of its folder that it imports, directly or not.
-
-    Nothing is executed.
-
-    Raises:
-        UserCodeError: a file is absent or is no Python, or the first has no such function.
-    """
+    """Return the file, and every module of its folder that it imports, directly or not. Nothing is
+    executed. UserCodeError where a file is absent or is no Python, or the first has no such
+    function."""
     path, function = split(name)
     if not path.is_file():
         raise UserCodeError(f"{path}: there is no such file")
@@ -57,22 +54,16 @@ def files(name: str) -> tuple[Path, ...]:
 
 
 def _check_defines(path: Path, function: str) -> None:
-    """Check that a file gives a name a meaning, wherever outside of functions and classes."""
-    functions, others, todo = [], set(), [ast.parse(path.read_text(encoding="utf-8"))]
-    while todo:
-        for node in ast.iter_child_nodes(todo.pop()):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                functions += [node.name] * isinstance(node, ast.FunctionDef)
-                others.add(node.name)
-                continue
-            if isinstance(node, ast.alias):
-                others.add(node.asname or node.name)
-            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                others.add(node.id)
-            todo.append(node)
-    if function not in others and not others & {"*", "globals"}:
-        there = ", ".join(functions) or "none"
-        raise UserCodeError(f"{path}: has no function {function}; it has: {there}")
+    text = path.read_text(encoding="utf-8")
+    table = symtable.symtable(text, str(path), "exec")
+    known = {
+        own.get_name() for own in table.get_symbols() if own.is_assigned() or own.is_imported()
+    }
+    known_later = "globals" in table.get_identifiers() or re.search(r"import\s*\*", text)
+    if function not in known and not known_later:
+        scopes = [own for own in table.get_children() if own.get_name() in known]
+        there = ", ".join(own.get_name() for own in scopes if own.get_type() == "function")
+        raise UserCodeError(f"{path}: has no function {function}; it has: {there or 'none'}")
 
 
 def sources(name: str) -> dict[str, str]:
@@ -91,11 +82,8 @@ def fingerprint(name: str) -> str:
 
 
 def load(name: str) -> Callable:
-    """Return the function. It raises a UserCodeError in place of any exception of its own.
-
-    Raises:
-        UserCodeError: the file is absent, cannot be imported, or has no such function.
-    """
+    """Return the function, which raises a UserCodeError in place of any exception of its own; one
+    also where the file is absent, cannot be imported, or has no such function."""
     path, function_name = split(name)
     known = files(name)
     # A name of its own, which is that of no module of ours.
@@ -119,12 +107,10 @@ def load(name: str) -> Callable:
 
 @contextmanager
 def _neighbours(known: tuple[Path, ...]) -> Iterator[None]:
-    """Let modules of the user's folder be imported, and forget them afterwards.
+    """Let known modules of the user's folder be imported, and forget them afterwards.
 
-    So a module of theirs may have the name of one of ours, or of one in another folder.
-
-    Raises:
-        UserCodeError: a module of this folder was imported that is not among those known.
+    So a module of theirs may have the name of one of ours, or of one in another folder. Any other
+    module of this folder is a UserCodeError.
     """
     folder = known[0].resolve().parent
     own = {path.resolve() for path in known}
@@ -157,35 +143,24 @@ def _neighbours(known: tuple[Path, ...]) -> Iterator[None]:
 
 def _file_in(folder: Path, name: str, module: ModuleType | None) -> Path | None:
     """Return the file of a module that is found from `folder` by its name; else None."""
-    file = getattr(module, "__file__", None)
-    if not file:
-        return None
+    found = Path(getattr(module, "__file__", None) or "").resolve()
     stem = folder.joinpath(*name.split("."))
-    found = Path(file).resolve()
     return found if found in (stem.with_suffix(".py"), stem / "__init__.py") else None
 
 
 @contextmanager
 def told(name: str, what: str) -> Iterator[None]:
-    """Raise a UserCodeError in place of any exception in the block, with the line of the user's
-    file that it came through.
-
-    Args:
-        name: of the function.
-        what: what the message says of it, before the exception.
-    """
+    """Raise a UserCodeError in place of any exception in the block: that the function called `name`
+    does `what`, and in which line of the user's file."""
     path = split(name)[0].resolve()
     try:
         yield
     except UserCodeError:
         raise
     except (Exception, SystemExit) as error:
-        line, trace = None, error.__traceback__
-        while trace is not None:
-            if Path(trace.tb_frame.f_code.co_filename) == path:
-                line = trace.tb_lineno
-            trace = trace.tb_next
-        where = f" in line {line}" if line else ""
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if Path(frame.filename) == path]
+        where = f" in line {lines[-1]}" if lines else ""
         text = f"{type(error).__name__}: {_one_line(error)}".removesuffix(": ")
         raise UserCodeError(f"{name} {what}{where}: {text}") from None
 

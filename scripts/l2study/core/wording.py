@@ -57,12 +57,8 @@ def minus(text: str) -> str:
 
 
 def unit_of(measure: str, statistic: str) -> Measure:
-    """Return the measure whose unit and scale an estimate has, one without a unit for a ratio.
-
-    Args:
-        measure: what is estimated.
-        statistic: how, in the words of the claims ledger.
-    """
+    """Return the measure whose unit and scale an estimate has, one without a unit for a ratio;
+    `statistic` is a word of the claims ledger."""
     return MEASURES[measure] if statistic in ("mean", "difference", "largest") else Measure("")
 
 

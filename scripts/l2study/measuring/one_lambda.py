@@ -28,19 +28,10 @@ def measure_lambda(setup: Setup, data_path: Path, l2: str, results: Path, thread
     """Write the measures and the predictions of every run of `l2` to the two files of its lambda.
 
     A run that the files already have is not measured again, as long as its weights and predictions,
-    the data, the code that measures and TensorFlow are the same. A diverged run has no measures,
-    and neither has one whose record is damaged or of another study: the tables name all of these at
-    once.
-
-    The measures name the checksum of the predictions, and are written after them. So files that do
-    not belong together, for instance after a kill between the two, are of no use to anybody.
-
-    Args:
-        setup: the set-up. Runs of its seeds that have no record are left out.
-        data_path: the manifest of the prepared data.
-        l2: the label of the coefficient.
-        results: the study's results folder.
-        threads: threads to compute with.
+    the data, the code that measures and TensorFlow are the same. Runs without a record and diverged
+    ones have no measures, and neither has one whose record is damaged or of another study: the
+    tables name all of these at once. The measures name the checksum of the predictions, and are
+    written after them, so files that do not belong together are of no use to anybody.
 
     Raises:
         DamagedRunError: the weights or the predictions of a run are missing or damaged.
@@ -113,16 +104,10 @@ def _network(config: dict, data: prepared.Prepared) -> Network:
     """Return a network on `data`, whose programs are compiled if the last was of the same kind."""
     key = json.dumps([config["model"], kind(data)])
     if key not in _compiled:
-        task = Task(
-            config["model"],
-            config["training"],
-            data.shape,
-            data.classes,
-            function_of(config["model"]),
-        )
-        model = build_model(task, 0.0, {})
+        model, training = config["model"], config["training"]
+        task = Task(model, training, data.shape, data.classes, function_of(model))
         _compiled.clear()
-        _compiled[key] = Network(model, data)
+        _compiled[key] = Network(build_model(task, 0.0, {}), data)
     elif _compiled[key].prepared is not data:
         _compiled[key].set_data(data)
     return _compiled[key]

@@ -23,13 +23,8 @@ SECONDS = 20
 def findings(design: Design, results: str, anew: Collection[str] = ()) -> list[str]:
     """Return a line for each finding about the data of a study, as the report will say it.
 
-    Of data that are not prepared, or will be prepared again, it is known if they need not be
-    downloaded, and if all of them are checked within `SECONDS`.
-
-    Args:
-        design: of the study.
-        results: the folder of its results.
-        anew: `Setup.data` of the data that will be prepared again.
+    Of data that are not prepared, or will be prepared again (`anew` has their `Setup.data`), it is
+    known if they need not be downloaded, and if all of them are checked within `SECONDS`.
     """
     found, end = [], time.monotonic() + SECONDS
     for place, setup in design.data.items():
@@ -42,7 +37,6 @@ def findings(design: Design, results: str, anew: Collection[str] = ()) -> list[s
 
 
 def _said(folder: Path) -> list[str]:
-    """Return what is said of the prepared data in a folder."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         manifest = read_json(folder / "data.json")
         return [reworded(line, manifest) for line in sentences(read_json(folder / DATA_CHECK))]

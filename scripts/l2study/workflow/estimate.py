@@ -94,11 +94,8 @@ def kind(config: Mapping) -> str:
 def known_costs(design: Design, results: Path, anew: Collection[str] = ()) -> dict[str, Cost]:
     """Return what runs of a study, or of finished studies beside it, have taken, by their `kind`.
 
-    Args:
-        design: of the study.
-        results: the folder of its results.
-        anew: `Setup.data` of the data that will be prepared again: what runs with these have taken
-            does not count.
+    What runs with data that will be prepared again have taken does not count; `anew` has the
+    `Setup.data` of these.
     """
     there = []
     for file in sorted(results.parent.glob("*/tables/datapackage.json")):
@@ -115,14 +112,8 @@ def known_costs(design: Design, results: Path, anew: Collection[str] = ()) -> di
 
 
 def cost_of_runs(setup: Setup, results: Path) -> Cost | None:
-    """Return what the complete runs of a set-up have taken; None if there are none.
-
-    Of many runs, some are read. Those of settings of another kind do not count.
-
-    Args:
-        setup: the set-up.
-        results: the folder of the results of its study.
-    """
+    """Return what the complete runs of a set-up, of which some are read, have taken; None if there
+    are none of its kind of settings."""
     rows, folder = _rows(setup, results), Path(f"{results}{setup.place}")
     taken, files = [], sorted(folder.glob(f"{RUN.format(l2='*', seed='*')}/run.json"))
     for file in files[:: len(files) // 100 + 1]:
@@ -207,16 +198,10 @@ class Expected(NamedTuple):
 def expected_runs(
     design: Design, results: str, is_new: Callable[[str], bool], costs: Mapping[str, Cost]
 ) -> list[Expected]:
-    """Return every run of a study with what is expected of it.
+    """Return what is expected of every run of a study; DataError where its data are damaged.
 
-    Args:
-        design: of the study.
-        results: the folder of its results.
-        is_new: tells of a run's folder whether that run is to be trained.
-        costs: what runs take, by their `kind`. Others are taken to be as their median.
-
-    Raises:
-        DataError: a file of the data is absent or damaged.
+    `is_new` tells of a run's folder whether that run is to be trained, and `costs` what runs take,
+    by their `kind`.
     """
     longest = {setup.name: group[0] for group in design.sharing for setup in group}
     runs = []
@@ -248,11 +233,8 @@ def training_left(
 ) -> float | None:
     """Return the seconds until all runs are trained, or None if that cannot be told yet.
 
-    Args:
-        jobs: what has become of the jobs.
-        runs: all runs of the study.
-        scale: how many times as long as expected runs take, if that is known.
-        now: seconds, of the clock of `jobs`.
+    `scale` is how many times as long as expected runs take, if that is known; `now` is in seconds,
+    of the clock of `jobs`.
     """
     expected = {run.folder: run for run in runs}
 
@@ -283,12 +265,7 @@ def training_left(
 
 
 def time_left(waiting: Collection[float], rest: Collection[float], cores: int) -> float:
-    """Return the seconds until all jobs are done.
-
-    Args:
-        waiting: the seconds of every job that has not begun.
-        rest: the seconds that every other job still takes.
-        cores: how many jobs run at a time.
-    """
+    """Return the seconds until all jobs are done, by those of every job that has not begun and the
+    rest of those of every other; `cores` jobs run at a time."""
     at_a_time = max(min(cores, len(waiting) + len(rest)), 1)
     return max([(sum(waiting) + sum(rest)) / at_a_time, *rest, *waiting])

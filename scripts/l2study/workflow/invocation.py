@@ -53,18 +53,12 @@ class Invocation:
             preload.start()
         self._screen.start(self._expected_runs, notes.unnamed(study.design.config))
 
-    def succeed(self) -> None:
-        """Say that the study is made, and where its page is."""
-        self._end(self._screen.success(self._study.report()[1]))
-
-    def fail(self) -> None:
-        """Say which jobs have failed, and why."""
-        self._end(self._screen.failures())
-
-    def _end(self, words: str) -> None:
+    def end(self, is_made: bool) -> None:
+        """Say that the study is made and where its page is, or which jobs have failed and why."""
         from l2study.workflow import lock
 
-        study = self._study
+        study, screen = self._study, self._screen
+        words = screen.success(study.report()[1]) if is_made else screen.failures()
         lock.rest(lock.path_of(study.design.study))
         print(words, file=sys.stderr)
         if study.design.base.in_rounds:

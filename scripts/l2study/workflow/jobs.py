@@ -36,10 +36,7 @@ class Job:
 
 
 class Jobs:
-    """All jobs of one workflow, in the order of their first start.
-
-    On a cluster, a job counts as running from its submission.
-    """
+    """All jobs of one workflow, in the order of their first start: on a cluster, the submission."""
 
     def __init__(self):
         """Begin without any job."""
@@ -51,10 +48,8 @@ class Jobs:
         self._grouped: set[int] = set()
 
     def take(self, record: logging.LogRecord, now: float) -> Job | None:
-        """Take in what a record of Snakemake's logger tells at the time `now`, in seconds.
-
-        Returns the job that has begun, ended or failed, if the record tells of one.
-        """
+        """Take in a record of Snakemake's logger at the time `now`, in seconds, and return the job
+        that has begun, ended or failed, if it tells of one."""
         match getattr(record, "event", None):
             case LogEvent.RUN_INFO:
                 self.planned = {rule: n for rule, n in record.stats.items() if rule != "total"}
@@ -112,22 +107,16 @@ class Jobs:
 
 
 def _words(wildcards: Mapping[str, str]) -> list[str]:
-    """Return the wildcards of a job in words; of a place, the name of the set-up or the data.
-
-    A checksum is no word.
-    """
-    words = [
-        value.rpartition("/")[2] if name in ("place", "data") else f"{name}={value}"
-        for name, value in wildcards.items()
-        if name != "checksum"
-    ]
-    return [word for word in words if word]
+    """Return the wildcards of a job in words; of a place, the name of the set-up or the data."""
+    named = [f"{name}={wildcards[name]}" for name in ("l2", "seed") if name in wildcards]
+    places = (wildcards.get(name, "").rpartition("/")[2] for name in ("place", "data"))
+    return [*filter(None, places), *named]
 
 
 def reason(log: str, said: str = "") -> str:
     """Return why a job failed: what the cluster `said`, if anything, and the log's last line."""
-    written = []
+    written = ""
     with contextlib.suppress(OSError):
-        written = Path(log).read_text(errors="replace").splitlines()
-    last = [line.strip() for line in written if line.strip()][-1:] or ["nothing was logged"]
-    return "; ".join([*([said.strip()] if said.strip() else []), *last])
+        written = Path(log).read_text(errors="replace").strip()
+    last = written.splitlines()[-1].strip() if written else "nothing was logged"
+    return "; ".join(filter(None, [said.strip(), last]))

@@ -5,6 +5,7 @@ It needs nothing but the runs and what was measured of them. So there is no stat
 invocation goes through the rounds from the first, and one that was killed goes on.
 """
 
+import itertools
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,12 +31,7 @@ class Round(NamedTuple):
 
 
 def look(design: Design, results: str) -> tuple[list[str], list[Round]]:
-    """Return the lambdas that the study has now, and its rounds that are over.
-
-    Args:
-        design: of a study whose lambdas come in rounds, in any of them.
-        results: the folder of the study's results.
-    """
+    """Return the lambdas that a study in rounds has now, and its rounds that are over."""
     most, base = list(map(float, design.base.reach)), design.base.config["lambdas"]
     within = (l2 for l2 in most if l2 == 0 or float(base["from"]) <= l2 <= float(base["to"]))
     now, over = list(map(l2_label, within)), []
@@ -50,14 +46,10 @@ def look(design: Design, results: str) -> tuple[list[str], list[Round]]:
 
 def _ends(design: Design, results: str) -> dict[str, str] | None:
     """Return the ends of a round as `Round` has them; None if the round is not over."""
-    folders = (
-        run_folder(f"{results}{setup.place}", l2, seed)
-        for setup in design.setups
-        for l2 in setup.lambdas
-        for seed in setup.seeds
-    )
-    if not all((folder / "run.json").exists() for folder in folders):
-        return None
+    base = design.base
+    for setup, l2, seed in itertools.product(design.setups, base.lambdas, base.seeds):
+        if not (run_folder(f"{results}{setup.place}", l2, seed) / "run.json").exists():
+            return None
     found: dict[str, str] = {}
     most = len(open_ends(list(map(float, design.base.lambdas))))
     for setup in design.setups:

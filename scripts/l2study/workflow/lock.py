@@ -48,18 +48,11 @@ def path_of(study: str) -> Path:
 
 
 def hold(path: str | os.PathLike, jobs: str | None = None) -> str | None:
-    """Hold the lock `path` until this process ends.
+    """Hold the lock `path` until this process ends; return in one line what was done about the jobs
+    of a holder that was killed, if anything.
 
-    Args:
-        path: of the lock. Missing parent folders are created.
-        jobs: the name of all jobs that this process will submit to Slurm, if it does.
-
-    Returns:
-        What was done about the jobs of a holder that was killed, in one line; None if nothing.
-
-    Raises:
-        OwnedError: another process holds it, or jobs that it has submitted are not at their end,
-            or the file system has no such locks.
+    `jobs` is the name of all jobs that this process will submit to Slurm, if it does. OwnedError
+    where another process holds it or has jobs that go on, or the file system has no such locks.
     """
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -91,10 +84,8 @@ def hold(path: str | os.PathLike, jobs: str | None = None) -> str | None:
 
 
 def rest(path: str | os.PathLike) -> None:
-    """Forget the jobs that this process, the holder of `path`, has submitted, once all have ended.
-
-    Jobs that Slurm is still ending, as after Ctrl-C, are left for the next holder to wait for.
-    """
+    """Forget the jobs that this process, the holder of `path`, has submitted, if all have ended; as
+    after Ctrl-C, the next holder waits for those that Slurm is still ending."""
     record = _record(path)
     with contextlib.suppress(slurm.OrphansError):
         if "jobs" in record and not slurm.queued(record["jobs"]):
@@ -119,7 +110,7 @@ def _seconds_until_dead(path: str | os.PathLike, record: dict) -> float:
 
 
 def _live(path: Path, record: dict) -> None:
-    """Give signs of life at `path` until this process ends, or another one has taken the lock."""
+    """Give signs of life until this process ends, or ends as another one has taken the lock."""
     ended = threading.Event()
 
     def beat() -> None:

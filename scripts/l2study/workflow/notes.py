@@ -14,12 +14,8 @@ _OF_RUNS = ("dataset", "validation", "model", "training")
 
 
 def replaced(count: int, runs: Iterable[Expected]) -> str | None:
-    """Return in words that finished runs will be trained again, and why; None if none will.
-
-    Args:
-        count: how many runs that are there will be trained again.
-        runs: runs that are there, those among them.
-    """
+    """Return in words that `count` of the runs that are there will be trained again, and why; None
+    if none will."""
     if not count:
         return None
     differences, code = {}, fingerprint("train")
@@ -51,11 +47,7 @@ def _shown(value: object) -> str:
 
 
 def unnamed(study: Mapping) -> str | None:
-    """Return in words that a study has the default one's name by mistake; None if it has not.
-
-    Args:
-        study: a canonical configuration.
-    """
+    """Return in words that a canonical configuration has the default study's name by mistake."""
     default, name = check({}), study["study"]
     if name != default["study"] or all(study[part] == default[part] for part in _OF_RUNS):
         return None

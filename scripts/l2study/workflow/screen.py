@@ -26,31 +26,16 @@ PAUSE = 5.0
 ROWS = 8
 """How many running jobs the live display names."""
 
-_REPLACED = {
-    LogEvent.WORKFLOW_STARTED,
-    LogEvent.RESOURCES_INFO,
-    LogEvent.RUN_INFO,
-    LogEvent.JOB_INFO,
-    LogEvent.JOB_STARTED,
-    LogEvent.JOB_FINISHED,
-    LogEvent.JOB_ERROR,
-    LogEvent.GROUP_INFO,
-    LogEvent.GROUP_ERROR,
-    LogEvent.PROGRESS,
-}
-"""Events that the display says in its own way."""
+_KEPT = {None, LogEvent.SHELLCMD, LogEvent.DEBUG_DAG, LogEvent.RULEGRAPH, LogEvent.ERROR}
+"""Events of the lines that are shown; of all others the display speaks in its own way."""
 
 
 class Screen(logging.Handler):
     """Follows Snakemake's events, and shows them if it may have the screen."""
 
     def __init__(self, taken: tuple[logging.StreamHandler, bool] | None):
-        """Follow events from now on, and hide Snakemake's lines about single jobs.
-
-        Args:
-            taken: Snakemake's handler for the screen, and whether to use colours; None to follow
-                events without a word.
-        """
+        """Follow events from now on, and hide Snakemake's lines about single jobs; without what
+        `snakemake_compat.screen` returns, say nothing."""
         super().__init__()
         self.jobs = Jobs()
         self._theirs, self._colours = taken or (None, False)
@@ -69,13 +54,10 @@ class Screen(logging.Handler):
         expected: Callable[[], tuple[list[estimate.Expected], float | None]],
         unnamed: str | None = None,
     ) -> None:
-        """Say what will be done, and begin the display.
+        """Say what will be done, with what `notes.unnamed` says, and begin the display.
 
-        Args:
-            expected: returns all runs that the report is made from, and how many times as long as
-                expected they take, if that is known. It is called here, where an error stops
-                nothing.
-            unnamed: what `notes.unnamed` says of the study.
+        `expected` returns all runs that the report is made from, and how many times as long as
+        expected they take, if that is known. Here an error in it stops nothing.
         """
         with self._careful():
             self._notice_ctrl_c()
@@ -141,9 +123,7 @@ class Screen(logging.Handler):
         if self._news:
             self._news = False
             with contextlib.suppress(Exception):
-                done, planned = len(self.jobs.of("train", "done")), self.jobs.planned["train"]
-                left = f"{done} of {planned} runs trained"
-                self._say(left if self._stopping else self._counts())
+                self._say(self._counts().partition(",")[0] if self._stopping else self._counts())
 
     def _tell(self, job: Job) -> None:
         if job.state == "failed":
@@ -251,10 +231,8 @@ class Screen(logging.Handler):
 
 
 def _wanted(record: logging.LogRecord) -> bool:
-    """Whether a line of Snakemake's is shown beside a display."""
     text = record.getMessage() if record.msg else ""
-    is_noise = snakemake_compat.NOISE.match(text)
-    return getattr(record, "event", None) not in _REPLACED and not is_noise
+    return getattr(record, "event", None) in _KEPT and not snakemake_compat.NOISE.match(text)
 
 
 def _epoch(log: str) -> str:

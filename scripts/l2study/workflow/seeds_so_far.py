@@ -16,22 +16,12 @@ from l2study.core.paths import run_folder
 from l2study.core.runs import DamagedRunError, read_run
 from l2study.tables.rounds import Round, rounds
 
-Cells = dict[tuple[str, str], list[float]]
-"""The values of every set-up and lambda, in the order of the seeds."""
-
 
 def look(design: Design, results: str) -> tuple[int, list[Round]]:
-    """Return how many seeds the study needs now, and its rounds that are over.
-
-    Args:
-        design: of a study whose seeds come in rounds.
-        results: the folder of the study's results.
-
-    Returns:
-        As `rounds` does; the cells are the pairs of a set-up's name and a lambda's label.
-    """
+    """Return how many seeds the study needs now, and its rounds that are over, with a cell for
+    each pair of a set-up's name and a lambda's label."""
     wanted = design.base.until
-    cells: Cells = {
+    cells = {
         (setup.name, l2): _values(setup, l2, f"{results}{setup.place}", wanted)
         for setup in design.setups
         for l2 in setup.lambdas
@@ -41,21 +31,18 @@ def look(design: Design, results: str) -> tuple[int, list[Round]]:
 
 def _values(setup: Setup, l2: str, results: str, wanted: Mapping) -> list[float]:
     """Return the values of a lambda, of as many seeds as are there without a gap."""
-    values = []
+    values, measure = [], wanted["measure"]
+    first, *second = MEASURES[measure].difference or (measure,)
     for seed in range(wanted["max_seeds"]):
         try:
             run = read_run(run_folder(Path(results), l2, seed), l2, seed, setup.promised)
         except DamagedRunError:
             break
-        completed = run.record["status"] == "completed"
-        values.append(_measured(run.history[-1], wanted["measure"]) if completed else np.nan)
+        values.append(np.nan)
+        if run.record["status"] == "completed":
+            last = dict(zip(ALL_COLUMNS, run.history[-1].tolist(), strict=False))
+            values[-1] = last[first] - sum(last[column] for column in second)
     return values
-
-
-def _measured(last: np.ndarray, measure: str) -> float:
-    row = dict(zip(ALL_COLUMNS, last.tolist(), strict=False))
-    first, *second = MEASURES[measure].difference or (measure,)
-    return row[first] - sum(row[column] for column in second)
 
 
 def words(design: Design, results: str) -> str:

@@ -17,15 +17,8 @@ class OrphansError(RuntimeError):
 
 
 def end(name: str, seconds: float = 120) -> int:
-    """Return how many jobs called `name` were in the queue, once none is left there.
-
-    Args:
-        name: the name that all jobs of a dead workflow have. They are cancelled.
-        seconds: how long Slurm may take to end them.
-
-    Raises:
-        OrphansError: some are left, or Slurm does not say.
-    """
+    """Cancel the jobs called `name`, and return how many these were once none is in the queue;
+    OrphansError where some are left, or Slurm does not say."""
     if not (found := queued(name)):
         return 0
     advice = f"wait for them, or end them with: scancel --name={name}"
@@ -42,11 +35,8 @@ def end(name: str, seconds: float = 120) -> int:
 
 
 def queued(name: str) -> list[str]:
-    """Return the ids of the jobs called `name` that wait, run or are being ended.
-
-    Raises:
-        OrphansError: there is no squeue here, or no answer to it.
-    """
+    """Return the ids of the jobs called `name` that wait, run or are being ended; OrphansError
+    without an answer."""
     if shutil.which("squeue") is None:
         raise OrphansError(
             "a Snakemake that had submitted Slurm jobs was killed, and there is no squeue here to"
@@ -61,40 +51,33 @@ def queued(name: str) -> list[str]:
 
 
 def end_of(job: str) -> tuple[str, str]:
-    """Return the state in which `job` has ended, in one word, and its node.
-
-    Either is empty where Slurm's accounting does not say, as of a job that was never started.
-    """
-    command = ["sacct", f"--jobs={job}", "--allocations", "--noheader", "--parsable2"]
-    command.append("--format=State,NodeList")
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    except (OSError, subprocess.TimeoutExpired):
-        return "", ""
-    state, _, node = done.stdout.strip().partition("|")
+    """Return the state in which `job` has ended, in one word, and its node; either is empty where
+    Slurm's accounting does not say, as of a job that was never started."""
+    options = [f"--jobs={job}", "--allocations", "--parsable2", "--format=State,NodeList"]
+    state, _, node = _answer("sacct", *options).strip().partition("|")
     return state.partition(" ")[0], "" if node == "None assigned" else node
 
 
-def leave_job() -> None:
-    """Forget the job that this process is in, so that it is no part of the jobs it submits.
+def _answer(*command: str) -> str:
+    """Return what a command of Slurm says without its header; nothing where it does not answer."""
+    try:
+        done = subprocess.run([*command, "--noheader"], capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout
 
-    Where Slurm's configuration is stays known, unlike where Snakemake's executor forgets the job.
-    """
+
+def leave_job() -> None:
+    """Forget the job that this process is in, so that it is no part of the jobs it submits; unlike
+    Snakemake's executor, not where Slurm's configuration is."""
     for name in [name for name in os.environ if name.startswith("SLURM_") and name != "SLURM_CONF"]:
         del os.environ[name]
 
 
 def minutes_allowed(partition: str | None) -> int | None:
-    """Return how many minutes a job may last in `partition`, by default Slurm's own choice.
-
-    None where there is no limit, or where Slurm does not say.
-    """
-    command = ["sinfo", "--noheader", "--format=%P %l"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    for name, limit in map(str.split, done.stdout.splitlines()):
+    """Return how many minutes a job may last in `partition`, by default Slurm's own choice; None
+    where there is no limit, or where Slurm does not say."""
+    for name, limit in map(str.split, _answer("sinfo", "--format=%P %l").splitlines()):
         if name.rstrip("*") == partition or (partition is None and name.endswith("*")):
             return minutes(limit)
     return None
@@ -111,9 +94,5 @@ def minutes(limit: str) -> int | None:
 
 def reasons(name: str) -> Counter:
     """Return how many jobs called `name` wait in the queue, by Slurm's reason."""
-    command = ["squeue", "--noheader", "--states=PENDING", "--format=%r", f"--name={name}"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    except (OSError, subprocess.TimeoutExpired):
-        return Counter()
-    return Counter(done.stdout.split("\n")[:-1])
+    said = _answer("squeue", "--states=PENDING", "--format=%r", f"--name={name}")
+    return Counter(said.splitlines())

@@ -60,10 +60,8 @@ def is_main(workflow) -> bool:
 
 @_adapter("a key given twice will go unnoticed, and its last value will count")
 def config_files(workflow) -> list | None:
-    """Return the files that the configuration has been read from, to read them more strictly.
-
-    Public is only the merged result.
-    """
+    """Return the files of the configuration, to read them more strictly. Public is what they merge
+    to."""
     return workflow.configfiles
 
 
@@ -83,11 +81,8 @@ def read_command_line(workflow, config: dict) -> None:
 
 @_adapter("the runs of several set-ups will be trained in any order")
 def orders_jobs(workflow) -> bool:
-    """Return whether `priority:` of a rule may be a function of a job's wildcards.
-
-    A function is public in newer Snakemakes (9.27 has it, 9.14 has not), but how to tell which one
-    this is, is not.
-    """
+    """Return whether `priority:` of a rule may be a function of a job's wildcards, as it may in
+    newer Snakemakes (9.27, not 9.14)."""
     return hasattr(next(iter(workflow.rules)), "expand_priority")
 
 
@@ -96,10 +91,8 @@ def orders_jobs(workflow) -> bool:
 
 @_adapter("--cores all is all processors of the machine, whatever a quota allows")
 def heed_quota(workflow) -> None:
-    """Let `--cores all` mean what this process may use, also in a container with a quota.
-
-    Snakemake takes all that the process may run on. To count otherwise takes a number.
-    """
+    """Let `--cores all` mean what this process may use, also in a container with a quota. Public is
+    a number of cores."""
     everything, allowed = available_cpu_count(), processors.usable()
     if workflow.resource_settings.cores == everything > allowed:
         workflow.register_resource("_cores", allowed)
@@ -126,10 +119,8 @@ def screen(workflow) -> tuple[logging.StreamHandler, bool] | None:
 
 @_adapter("what is said of --touch is said of runs that are trained")
 def touches(workflow) -> bool:
-    """Return whether jobs do not run, but have their files marked as new (--touch).
-
-    It is known when the first job is about to start. Public is only the option.
-    """
+    """Return whether jobs have their files marked as new instead of running (--touch). It is known
+    when the first job is about to start."""
     return workflow.touch
 
 
@@ -156,10 +147,8 @@ BEGUN = "The job has begun."
 
 @_adapter("a run that fails will stop those after it in its job")
 def keep_going(workflow) -> None:
-    """Let the Snakemake within a job of a cluster go on after a run that fails.
-
-    Public is the option --keep-going, but Snakemake does not hand it on to its jobs.
-    """
+    """Let the Snakemake within a job of a cluster go on after a run that fails. The option
+    --keep-going is not handed on to it."""
     execute = workflow.execute
 
     def execute_and_keep_going(*arguments, **options):
@@ -171,10 +160,8 @@ def keep_going(workflow) -> None:
 
 @_adapter("the runs of a job will share its processor instead of taking turns")
 def one_slot(workflow) -> None:
-    """Let the runs of a job of a cluster take turns: each takes one slot, and the job has one.
-
-    Public is the option --resources, but Snakemake does not hand it on to its jobs.
-    """
+    """Let the runs of a job of a cluster take turns: each takes one slot, and the job has one. The
+    option --resources is not handed on to it."""
     workflow.register_resource("slots", 1)
 
 
@@ -285,9 +272,7 @@ def _slurm_executor(workflow) -> object | None:
 @_adapter("Slurm jobs that a killed Snakemake leaves behind will not be found")
 def name_of_jobs(workflow) -> str | None:
     """Return the name that all jobs of this Snakemake have in Slurm's queue; None without Slurm.
-
-    Public is only a prefix, the same for all studies.
-    """
+    Public is a prefix, the same for all studies."""
     executor = _slurm_executor(workflow)
     return executor and executor.run_uuid
 
@@ -319,15 +304,12 @@ def see_every_end(workflow) -> None:
 
     async def query_plainly(*arguments):
         states, seconds = await query(*arguments)
-        return states and {job: plain_state(state) for job, state in states.items()}, seconds
+        for job, state in (states or {}).items():
+            word = state.partition(" ")[0]
+            states[job] = "CANCELLED" if word == "PREEMPTED" else word
+        return states, seconds
 
     plugin.query_job_status = query_plainly
-
-
-def plain_state(state: str) -> str:
-    """Return a state of sacct in a word that the executor knows."""
-    word = state.partition(" ")[0]
-    return "CANCELLED" if word == "PREEMPTED" else word
 
 
 @_adapter("bad nodes and an absent controller will use up the retries of runs")
@@ -376,10 +358,8 @@ def heed_limits(workflow) -> None:
 
 @_adapter("why jobs wait in Slurm's queue is to be asked with squeue")
 def say_why_jobs_wait(workflow) -> None:
-    """Say for which reasons jobs wait, each once, where they do not only wait their turn.
-
-    Some limits let a job wait for ever. Snakemake only asks which jobs have ended.
-    """
+    """Say for which reasons jobs wait, each once, where they do not only wait their turn: some
+    limits let a job wait for ever, and Snakemake only asks which jobs have ended."""
     if (executor := _slurm_executor(workflow)) is None:
         return
 
