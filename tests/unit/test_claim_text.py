@@ -86,9 +86,9 @@ def test_of_a_conclusion(study, conclusion, rows, text):
 @pytest.mark.parametrize(
     ("found", "verdict", "text"),
     [
-        ("yes", "within", "(1.50 to 2.50): its figure is found."),
-        ("no", "outside", "(1.50 to 2.50): its figure is not found."),
-        ("open", "open", "; this does not tell whether its figure is found."),
+        ("yes", "within", "(1.50 to 2.50): its number is found."),
+        ("no", "outside", "(1.50 to 2.50): its number is not found."),
+        ("open", "open", "; this does not tell whether its number is found."),
         ("not judged", "not judged", ""),
     ],
 )
@@ -109,7 +109,7 @@ def test_what_is_otherwise_for_other_seeds_alone_is_said(study):
     text = said(study, "open", row("gap"), conclusion_seeds="holds", figure_found="open",
                 figure_found_seeds="yes")  # fmt: skip
     assert text.endswith(
-        "For other seeds on these images alone, the figure is found and the conclusion holds."
+        "For other seeds on these images alone, its number is found and the conclusion holds."
     )
     assert "For other seeds" not in said(study, "open", row("gap"))
 
@@ -197,7 +197,7 @@ def test_a_claim_has_a_row_with_its_figure_verdicts_and_what_decides(study):
     claims = study.tables["verdicts"]
     assert [str(cell) for cell in cells(study, "Conclusion")] == claims["conclusion"].tolist()
     assert [cell.address for cell in cells(study, "Claim")] == [f"#claim-{i}" for i in claims["id"]]
-    assert "Its figure: −1.4 points" in [cell.beneath for cell in cells(study, "Claim")]
+    assert "Its number: −1.4 points" in [cell.beneath for cell in cells(study, "Claim")]
     for cell, row in zip(cells(study, "What decides"), claims.itertuples(), strict=True):
         judged = row.conclusion != "not judged"
         assert str(cell).startswith(f"{row.estimand}: ") == judged

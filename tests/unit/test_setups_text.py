@@ -222,10 +222,10 @@ def test_map_table_has_the_verdicts_and_leads_to_the_pages(full):
     for row, name in zip(rows, full.tables["setups"]["setup"], strict=True):
         own = {c: verdicts.loc[(name, c)] for c in set_ups.CLAIMS}
         assert {c: row[c] for c in set_ups.CLAIMS} == {
-            c: Verdict(one["conclusion"], "figure found" if one["figure_found"] == "yes" else "")
+            c: Verdict(one["conclusion"], "number found" if one["figure_found"] == "yes" else "")
             for c, one in own.items()
         }
-    assert {row["negative-gap"].beneath for row in rows} == {"figure found"}
+    assert {row["negative-gap"].beneath for row in rows} == {"number found"}
     assert rows[2]["Set-up"].address == "../setups/learning_rate~0.1/report/report.html"
 
 

@@ -26,10 +26,10 @@ def verdict_table(study: Study) -> Rows:
         whole, claim = own[own["estimand"] == "overall"].iloc[0], ledger.get(name, {})
         # with a true minus sign
         given = re.sub(r"(?<!\w)-(?=\d)", "−", claim.get("given", ""))
-        figure = f"Its figure: {given}" if given else ""
+        figure = f"Its number: {given}" if given else ""
         row = {"Claim": Link(claim.get("short", whole["claim"]), f"#claim-{name}", figure)}
         if has_figures:
-            row["Figure found"] = verdict(whole["figure_found"])
+            row["Number found"] = verdict(whole["figure_found"])
         changes = "changes with the epoch" if whole["changes_with_epoch"] == "yes" else ""
         row["Conclusion"] = Verdict(whole["conclusion"], changes)
         row["What decides"] = drawn(own, claim, study)

@@ -8,8 +8,7 @@ import pandas as pd
 from l2study.core.choose_by import CHOOSE_BY, on_test
 from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES, Measure
-from l2study.core.seeds import TOTAL
-from l2study.core.wording import bounds, fixed, interval
+from l2study.core.wording import bounds, fixed
 from l2study.report import figures
 from l2study.report.setup_names import crossed, ordered, spaced
 from l2study.report.study import Study, read_package, read_results
@@ -101,9 +100,8 @@ def verdict_table(study: Study) -> Rows:
         rows.append(
             {
                 "Claim": base["claim"],
-                "Figure found": "" if pd.isna(base["figure_found"]) else base["figure_found"],
+                "Number found": "" if pd.isna(base["figure_found"]) else base["figure_found"],
                 "Conclusion": Verdict(base["conclusion"]),
-                f"Figure found, in all {count} set-ups": counted(own["figure_found"]),
                 f"Conclusion, in all {count} set-ups": counted(own["conclusion"]),
             }
         )
@@ -202,8 +200,8 @@ def benefit_table(study: Study) -> Rows:
             found, measure = best.loc[metric, one["setup"]], on_test(metric)
             about = MEASURES[measure]
             row |= {
-                f"Best λ by {MEASURES[metric].label.lower()} (range)": _ranged_lambda(found),
-                f"{about.label} minus that without L2 ({about.unit})": Number(
+                f"Best λ by {MEASURES[metric].label.lower()}": l2_label(found["best_l2"]),
+                f"{about.label} added ({about.unit})": Number(
                     found[f"{measure}_difference"],
                     fixed(2, 100) if about.scale == 100 else fixed(3),
                     *(found[f"{measure}_{end}"] for end in ("low", "high")),
@@ -213,27 +211,6 @@ def benefit_table(study: Study) -> Rows:
     place = {label: rank for rank, label in enumerate(ordered(setups[tall]))}
     return sorted(rows, key=lambda row: (place[row[spaced(tall).capitalize()]],
                                          float(row[spaced(wide).capitalize()])))  # fmt: skip
-
-
-def _ranged_lambda(row: pd.Series) -> str:
-    ends = interval(row["best_l2_low"], row["best_l2_high"], l2_label)
-    return f"{l2_label(row['best_l2'])} ({ends})"
-
-
-def share_table(study: Study, measure: str) -> Rows:
-    """Return a row per source, and for every lambda what share of a measure's variance it makes."""
-    rows = study.tables["variance"]
-    rows = rows[(rows["measure"] == measure) & (rows["source"] != TOTAL)]
-    return [
-        {"Source": source.replace(" x ", " × ")}
-        | {
-            f"Share at λ = {l2_label(row['l2'])} (%)": ranged(
-                row, "share", "share_low", "share_high", digits=0
-            )
-            for _, row in of_source.iterrows()
-        }
-        for source, of_source in rows.groupby("source", sort=False)
-    ]
 
 
 OFFERED = (
@@ -248,6 +225,5 @@ OFFERED = (
     of_law,
     three_parts,
     benefit_table,
-    share_table,
 )
 """What the template may call, besides the filters of all templates."""

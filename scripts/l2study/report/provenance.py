@@ -61,7 +61,7 @@ def _plain(value: object) -> str:
 
 def versions_line(study: Study) -> str:
     """Return the versions of what trained the runs, and of what made the tables, in one line."""
-    kinds = ("Python", "TensorFlow", "Keras", "NumPy")
+    kinds = ("Python", "TensorFlow", "Keras")
     trained = dict.fromkeys(
         ", ".join(f"{kind} {row[kind]}" for kind in kinds if kind in row) for row in versions(study)
     )

@@ -100,7 +100,7 @@ def verdict_map(study: Study) -> Figure:
     ax.add_patch(Rectangle((-0.5, -0.5), *size, color="0.5", alpha=0.12, lw=0, gid="base"))
     keys = _verdict_keys(verdicts["conclusion"])
     if (verdicts["figure_found"] == "yes").any():
-        keys.append(style.dot_key("its figure is found", **RING))
+        keys.append(style.dot_key("its number is found", **RING))
     drawing.legend(handles=keys, loc="outside lower left", ncols=3)
     return drawing
 

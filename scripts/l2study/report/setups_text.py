@@ -183,7 +183,7 @@ def map_table(study: Study) -> Rows:
     verdicts = study.tables["verdicts"]
     found = {
         (row.setup, row.id): Verdict(
-            row.conclusion, "figure found" if row.figure_found == "yes" else ""
+            row.conclusion, "number found" if row.figure_found == "yes" else ""
         )
         for row in verdicts.itertuples()
     }

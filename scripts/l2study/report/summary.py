@@ -108,7 +108,7 @@ def claim_table(study: Study) -> Rows:
         row = {"Claim": ledger.get(name, {}).get("short", whole["claim"])}
         if has_figures:
             found = whole["figure_found"]
-            row["Figure found"] = MISSING if pd.isna(found) else found
+            row["Number found"] = MISSING if pd.isna(found) else found
         changes = ", changes with the epoch" if whole["changes_with_epoch"] == "yes" else ""
         row |= {"Conclusion": whole["conclusion"] + changes,
                 "Deciding estimate": deciding(own, ledger.get(name, {}), study)}  # fmt: skip

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES
 from l2study.tables import statistics
@@ -37,7 +37,7 @@ def t_power(effect: float, df: float, confidence: float) -> float:
         confidence: of the interval that belongs to the test.
     """
     # differences that are equal but for rounding have an effect for which scipy has no value
-    return float(stats.nct.sf(statistics.student(confidence, df), df, min(effect, 1e8)))
+    return 1 - float(special.nctdtr(df, min(effect, 1e8), statistics.student(confidence, df)))
 
 
 def seeds_needed(
@@ -92,7 +92,7 @@ def least_resolvable(floor: float, confidence: float, power: float = POWER) -> f
     Only `floor`, the part of the variance of the images, is left of the variance of the mean, and
     (z(confidence) + z(power)) * sqrt(floor) are needed.
     """
-    return (statistics.student(confidence, _MANY) + stats.norm.ppf(power)) * math.sqrt(floor)
+    return (statistics.student(confidence, _MANY) + special.ndtri(power)) * math.sqrt(floor)
 
 
 class Plan(NamedTuple):

@@ -71,7 +71,7 @@ class Mean(NamedTuple):
         tails = []
         for error, df in ((self.error, self.df), *self.further):
             with np.errstate(divide="ignore", invalid="ignore"):
-                tail = stats.t.sf(np.divide(distance, error), df)
+                tail = special.stdtr(df, -np.divide(distance, error))
             tails.append(np.where((error == 0) & np.isfinite(distance), distance <= 0, tail))
         return np.max(tails, axis=0)
 
@@ -128,7 +128,7 @@ def _moments(values: ArrayLike) -> tuple[ArrayLike, ArrayLike, ArrayLike]:
 
 def student(confidence: float, df: ArrayLike) -> ArrayLike:
     """Return how many standard errors Student's t interval has on either side."""
-    return stats.t.ppf((1 + confidence) / 2, df)
+    return special.stdtrit(df, (1 + confidence) / 2)
 
 
 def variance_interval(values: ArrayLike, confidence: float) -> Estimate:
