@@ -9,12 +9,14 @@ import struct
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+import train as train_program
 from l2study.core.columns import HISTORY_COLUMNS
 from l2study.data.preparation import prepare
 from l2study.training import preload
@@ -27,19 +29,26 @@ COLD = {preload.ADDRESS: ""}
 """The environment in which a run is trained in a process of its own."""
 
 
+@contextmanager
+def started():
+    """Yield a preloaded process that trains what this process starts; None if there can be none."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv(preload.ADDRESS, "")
+        process = preload.start()
+        yield process
+        if process is not None:
+            process.terminate()
+            process.wait(timeout=300)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def served():
     """Where a test does not say how, runs are trained by one preloaded process for all of them.
 
     To import TensorFlow takes much longer than the runs do.
     """
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv(preload.ADDRESS, "")
-        process = preload.start()
-        yield
-        if process is not None:
-            process.terminate()
-            process.wait(timeout=300)
+    with started() as process:
+        yield process
 
 
 @pytest.fixture(scope="module")
@@ -59,15 +68,13 @@ def run(data, tmp_path_factory):
 
 
 @pytest.fixture
-def preloaded(monkeypatch):
-    """A preloaded process for one test alone, which no other has given work to."""
-    monkeypatch.setenv(preload.ADDRESS, "")
-    process = preload.start()
-    if process is None:
+def preloaded(served):
+    """The preloaded process. It dismisses the children of a test when the next one asks for work:
+    pytest gives each another environment.
+    """
+    if served is None:
         pytest.skip("this system has no preloaded process")
-    yield process
-    process.terminate()
-    process.wait(timeout=300)
+    return served
 
 
 def alive(pid):
@@ -96,6 +103,12 @@ def training(command):
 
 def children(pid):
     return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def only_child(process):
+    """Return the child of a process that has one, once those of earlier tests have ended."""
+    wait_until(lambda: len(children(process.pid)) == 1)
+    return children(process.pid)[0]
 
 
 def test_history_has_every_column_and_epoch(run):
@@ -161,18 +174,15 @@ def test_sources_say_what_a_run_draws_and_its_seed_is_only_its_name(run, data, t
     assert ours[0] == theirs[0] and ours[1] != theirs[1]
 
 
-def test_a_run_repeats_byte_for_byte_cold_warm_and_beside_others(
-    run, data, tmp_path, preloaded, monkeypatch
-):
-    """Compiled afresh in a process of its own, and in children of the preloaded process."""
-    train(data, tmp_path / "cold", environment=COLD)
+def test_a_run_repeats_byte_for_byte_beside_others(run, data, tmp_path, preloaded):
+    """In children of the preloaded process as in one of its own. Two of these: the last test."""
     jobs = [
         subprocess.Popen(train_command(data, tmp_path / f"warm{i}"), stdout=subprocess.DEVNULL)
         for i in range(3)
     ]
     wait_until(lambda: len(children(preloaded.pid)) > 0)
     assert [job.wait(timeout=300) for job in jobs] == [0, 0, 0]
-    for name in ("cold", "warm0", "warm1", "warm2"):
+    for name in ("warm0", "warm1", "warm2"):
         assert without_seconds(tmp_path / name) == without_seconds(run)
 
 
@@ -181,7 +191,7 @@ def test_runs_one_after_the_other_share_a_child_and_leave_no_trace_in_each_other
 ):
     """Another lambda and seed between two equal runs."""
     train(data, tmp_path / "first")
-    (child,) = children(preloaded.pid)
+    child = only_child(preloaded)
     train(data, tmp_path / "other", l2="0.1", seed=1)
     printed = train(data, tmp_path / "again")
     assert children(preloaded.pid) == [child]
@@ -196,8 +206,8 @@ def test_runs_one_after_the_other_share_a_child_and_leave_no_trace_in_each_other
 
 
 @pytest.fixture
-def impatient(monkeypatch):
-    """Let the preloaded process wait for a second, not for many, before it lets a child go."""
+def impatient(preloaded, monkeypatch):
+    """A preloaded process that waits for a second, not for many, before it lets a child go."""
 
     def start(command, **options):
         assert command[1:4] == ["-P", "-m", "l2study.training.preload"]
@@ -209,16 +219,18 @@ def impatient(monkeypatch):
 
     these = SimpleNamespace(**vars(subprocess) | {"Popen": start})
     monkeypatch.setattr(preload, "subprocess", these)
+    with started() as process:
+        yield process
 
 
-def test_a_child_with_nothing_to_do_ends(data, tmp_path, impatient, preloaded):
+def test_a_child_with_nothing_to_do_ends(data, tmp_path, impatient):
     assert 5 < preload._IDLE_SECONDS < 60
     with training(train_command(data, tmp_path)) as job:
-        (child,) = children(preloaded.pid)
+        child = only_child(impatient)
         job.communicate()
     assert job.returncode == 0
     wait_until(lambda: not alive(child))
-    assert alive(preloaded.pid)
+    assert alive(impatient.pid)
 
 
 def test_divergence_is_seen_in_an_epoch_that_is_not_evaluated(data, tmp_path):
@@ -255,13 +267,13 @@ def test_a_job_that_is_killed_takes_its_child_with_it_and_a_child_fails_its_job_
 ):
     long = train_command(data, tmp_path, config=LONG)
     with training(long) as job:
-        assert len(children(preloaded.pid)) == 1
+        only_child(preloaded)
         job.kill()
         wait_until(lambda: not children(preloaded.pid))
     assert alive(preloaded.pid)
 
     with training(long) as job:
-        os.kill(*children(preloaded.pid), signal.SIGKILL)
+        os.kill(only_child(preloaded), signal.SIGKILL)
         job.wait(timeout=300)
     assert job.returncode == 128 + signal.SIGKILL
     train(data, tmp_path / "next")
@@ -369,14 +381,19 @@ def test_what_a_longer_run_leaves_is_the_shorter_run(shared):
     assert epochs == [[0, 1, 2, 5], [0, 1, 3, 9]]
 
 
-@pytest.mark.parametrize("key", ["code", "data_sha256", "sources"])
-def test_what_another_run_has_left_is_not_taken(data, shared, tmp_path, key):
-    """That the run itself is taken is seen in workflow/test_factors.py."""
+def test_what_another_run_has_left_is_not_taken(data, shared, tmp_path):
+    """What it left of this run is, as workflow/test_factors.py sees, too."""
     shutil.copytree(shared / "9", tmp_path / "9")
     path = tmp_path / "9" / "first-5" / "run.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {key: "another"}))
-    run = command(data, tmp_path / "5", 5, "--take-from", str(tmp_path / "9"))
-    assert "taken from the longer run" not in succeed(run)
+    own = json.loads(path.read_text())
+    asked = command(data, tmp_path / "5", 5, "--take-from", str(tmp_path / "9"))
+    asked = train_program.parse_arguments(asked[2:])
+    for key in ("code", "data_sha256", "sources"):
+        path.write_text(json.dumps(own | {key: "another"}))
+        assert not train_program.take(asked), key
+        assert not (tmp_path / "5").exists()
+    path.write_text(json.dumps(own))
+    assert train_program.take(asked)
     assert without_seconds(tmp_path / "5") == without_seconds(shared / "plain-5")
 
 
@@ -393,12 +410,8 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [{"floatx": "float64"}, {"epsilon": 0.01, "image_data_format": "channels_first"}],
-    ids=["floatx", "epsilon"],
-)
-def test_numbers_are_the_same_whatever_the_environment_says(run, data, tmp_path, settings):
+def test_numbers_are_the_same_whatever_the_environment_says(run, data, tmp_path):
+    settings = {"floatx": "float64", "epsilon": 0.01, "image_data_format": "channels_first"}
     (tmp_path / "keras").mkdir()
     (tmp_path / "keras" / "keras.json").write_text(json.dumps(settings))
     if shutil.which("localedef"):  # Debian's image has no Turkish, where "I" is no capital "i"
