@@ -41,19 +41,42 @@ def html(results):
 
 
 @pytest.fixture(scope="module")
-def desk(chromium, html):
-    """The page in a wide window, for tests that leave its plot as it is."""
-    with opened(chromium, html) as view:
-        view.wait_for_selector("body.explored")
-        yield view
+def windows(chromium, html):
+    """The page in a wide and in a narrow window, opened once: that takes seconds."""
+    with opened(chromium, html) as wide, opened(chromium, html, 390) as narrow:
+        for view in (wide, narrow):
+            view.wait_for_selector("body.explored")
+        yield {1280: wide, 390: narrow}
 
 
-@pytest.fixture(scope="module")
-def phone(chromium, html):
-    """The page in a narrow window, for tests that leave its plot as it is."""
-    with opened(chromium, html, 390) as view:
-        view.wait_for_selector("body.explored")
-        yield view
+@pytest.fixture
+def in_window(windows):
+    """A function: the page in a window so wide. After the test, it is as it was."""
+    yield windows.get
+    for width, view in windows.items():
+        view.emulate_media(media="null", color_scheme="null", reduced_motion="null")
+        view.set_viewport_size({"width": width, "height": 900})
+        view.get_by_label("Measure").select_option("val_ce")
+        view.get_by_label("Single seeds").uncheck()
+        view.get_by_label("Epoch 0").uncheck()
+        view.get_by_role("button", name="All", exact=True).click()
+        view.evaluate(
+            """() => {
+                location.hash = "";
+                document.querySelectorAll("details").forEach((one) => { one.open = false; });
+                scrollTo(0, 0);
+            }"""
+        )
+
+
+@pytest.fixture
+def desk(in_window):
+    return in_window(1280)
+
+
+@pytest.fixture
+def phone(in_window):
+    return in_window(390)
 
 
 @pytest.fixture(scope="module")
@@ -97,33 +120,33 @@ def boxes(view):
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_opens_complete_and_fits(chromium, html, width):
+def test_opens_complete_and_fits(html, in_window, width):
+    view = in_window(width)
     assert html.stat().st_size < 6e6
-    with opened(chromium, html, width) as view:
-        view.wait_for_selector("body.explored")
-        sizes = view.evaluate("[...document.images].map((image) => image.naturalWidth)")
-        assert len(sizes) == len(figures.FIGURES) and all(sizes)
-        assert view.evaluate("[...document.images].every((image) => image.alt.length > 20)")
-        assert view.locator("h1").count() == 1
-        assert view.locator("h2").count() > 9
-        assert view.locator("table").count() > 10
-        keep(view, f"page-{width}")
-        assert overflow(view) <= 0
-        assert width > 390 or scrolling(view) == []
+    view.wait_for_selector("body.explored")
+    sizes = view.evaluate("[...document.images].map((image) => image.naturalWidth)")
+    assert len(sizes) == len(figures.FIGURES) and all(sizes)
+    assert view.evaluate("[...document.images].every((image) => image.alt.length > 20)")
+    assert view.locator("h1").count() == 1
+    assert view.locator("h2").count() > 9
+    assert view.locator("table").count() > 10
+    keep(view, f"page-{width}")
+    assert overflow(view) <= 0
+    assert width > 390 or scrolling(view) == []
 
 
 @pytest.mark.parametrize(("width", "end"), [(1280, ".answer"), (390, ".glance")])
-def test_the_first_screen_has_the_answer_three_numbers_and_a_picture(chromium, html, width, end):
+def test_the_first_screen_has_the_answer_three_numbers_and_a_picture(in_window, width, end):
     """With a run that diverged, which takes four lines more on a phone."""
-    with opened(chromium, html, width) as view:
-        view.set_viewport_size({"width": width, "height": 800})
-        place = view.locator(end).first.bounding_box()
-        assert place["y"] + place["height"] <= 800
-        view.screenshot(path=ARTEFACTS / f"first-screen-{width}.png")
-        assert view.locator(".answer .headline").inner_text().startswith("Use ")
-        assert view.locator(".glance dt").count() == 3
-        assert "diverged" in view.locator(".answer .wrong").first.inner_text()
-        assert view.locator(".glance img").evaluate("(image) => image.naturalWidth") > 100
+    view = in_window(width)
+    view.set_viewport_size({"width": width, "height": 800})
+    place = view.locator(end).first.bounding_box()
+    assert place["y"] + place["height"] <= 800
+    view.screenshot(path=ARTEFACTS / f"first-screen-{width}.png")
+    assert view.locator(".answer .headline").inner_text().startswith("Use ")
+    assert view.locator(".glance dt").count() == 3
+    assert "diverged" in view.locator(".answer .wrong").first.inner_text()
+    assert view.locator(".glance img").evaluate("(image) => image.naturalWidth") > 100
 
 
 def test_the_answer_is_short(html):
@@ -145,28 +168,27 @@ def test_contents_lead_to_the_sections_and_code_unfolds(desk):
     assert code.locator("pre").first.is_visible()
 
 
-def test_a_term_leads_to_its_place_in_the_glossary(chromium, html):
-    with opened(chromium, html) as view:
-        view.emulate_media(reduced_motion="reduce")
-        term = view.locator("#term-lag")
-        assert not term.is_visible()
-        view.locator('#where-the-gap-comes-from ~ p a[href="#term-lag"]').first.click()
-        assert term.is_visible()
-        assert -2 < term.bounding_box()["y"] < 900
+def test_a_term_leads_to_its_place_in_the_glossary(desk):
+    desk.emulate_media(reduced_motion="reduce")
+    term = desk.locator("#term-lag")
+    assert not term.is_visible()
+    desk.locator('#where-the-gap-comes-from ~ p a[href="#term-lag"]').first.click()
+    assert term.is_visible()
+    assert -2 < term.bounding_box()["y"] < 900
 
 
-def test_claims_are_drawn_and_unfold_to_their_course(chromium, html):
+def test_claims_are_drawn_and_unfold_to_their_course(in_window):
     for width in (390, 1280):
-        with opened(chromium, html, width) as view:
-            drawings = view.get_by_role("img", name="Needed:")
-            assert drawings.count() >= 7
-            assert all(one.bounding_box()["width"] > 150 for one in drawings.all())
-            course = view.locator("#claim-small-gap svg[role=img]")
-            assert not course.is_visible()
-            view.locator('a[href="#claim-small-gap"]').click()
-            assert course.is_visible()
-            keep(view.locator("#claim-small-gap"), f"claim-{width}")
-            assert overflow(view) <= 0
+        view = in_window(width)
+        drawings = view.get_by_role("img", name="Needed:")
+        assert drawings.count() >= 7
+        assert all(one.bounding_box()["width"] > 150 for one in drawings.all())
+        course = view.locator("#claim-small-gap svg[role=img]")
+        assert not course.is_visible()
+        view.locator('a[href="#claim-small-gap"]').click()
+        assert course.is_visible()
+        keep(view.locator("#claim-small-gap"), f"claim-{width}")
+        assert overflow(view) <= 0
 
 
 def test_the_page_is_short(html):
@@ -182,19 +204,18 @@ def test_without_scripts_a_sentence_stands_for_the_plot(chromium, html):
         assert view.locator("thead button").count() == 0
 
 
-def test_prints_without_what_only_works_on_a_screen(chromium, html):
-    with opened(chromium, html) as view:
-        view.wait_for_selector("body.explored")
-        assert view.locator(".explorer .instead").is_hidden()
-        printed = view.pdf(path=ARTEFACTS / "page.pdf", prefer_css_page_size=True)
-        view.emulate_media(media="print")
-        assert view.locator("#explorer").is_hidden()
-        assert view.locator(".explorer .instead").is_visible()
-        assert view.locator("nav.beside").is_hidden()
-        # A4 less its margins, at 96 pixels to the inch
-        view.set_viewport_size({"width": 657, "height": 900})
-        keep(view, "page-printed")
-        assert overflow(view) <= 0
+def test_prints_without_what_only_works_on_a_screen(desk):
+    desk.wait_for_selector("body.explored")
+    assert desk.locator(".explorer .instead").is_hidden()
+    printed = desk.pdf(path=ARTEFACTS / "page.pdf", prefer_css_page_size=True)
+    desk.emulate_media(media="print")
+    assert desk.locator("#explorer").is_hidden()
+    assert desk.locator(".explorer .instead").is_visible()
+    assert desk.locator("nav.beside").is_hidden()
+    # A4 less its margins, at 96 pixels to the inch
+    desk.set_viewport_size({"width": 657, "height": 900})
+    keep(desk, "page-printed")
+    assert overflow(desk) <= 0
     assert printed.startswith(b"%PDF")
     assert len(re.findall(rb"/Type\s*/Page\b", printed)) > 5
 
@@ -208,9 +229,9 @@ NAMED = {
 """What is of no use to such a reader without a name."""
 
 
-@pytest.mark.parametrize("opened_as", ["desk", "phone"])
-def test_all_that_needs_a_name_has_one_and_headings_are_in_order(opened_as, request):
-    view = request.getfixturevalue(opened_as)
+@pytest.mark.parametrize("width", [390, 1280])
+def test_all_that_needs_a_name_has_one_and_headings_are_in_order(in_window, width):
+    view = in_window(width)
     scrolling(view)  # opens all that is folded
     nodes = told(view)
     assert NAMED - {"combobox"} <= {node["role"] for node in nodes}
@@ -225,15 +246,15 @@ def test_all_that_needs_a_name_has_one_and_headings_are_in_order(opened_as, requ
     )
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_is_cut_on_paper_or_a_phone(chromium, html, scheme):
-    with opened(chromium, html, 390, color_scheme=scheme) as view:
-        view.wait_for_selector("body.explored")
-        keep(view, f"page-phone-{scheme}")
-        assert overflow(view) <= 0 and scrolling(view) == []
-        view.emulate_media(media="print", color_scheme=scheme)
-        view.set_viewport_size({"width": 657, "height": 900})  # as above
-        assert overflow(view) <= 0 and scrolling(view) == []
+def test_nothing_is_cut_on_paper_or_a_phone(chromium, html, phone):
+    with opened(chromium, html, 390, color_scheme="dark") as dark:
+        dark.wait_for_selector("body.explored")
+        for scheme, view in (("light", phone), ("dark", dark)):
+            keep(view, f"page-phone-{scheme}")
+            assert overflow(view) <= 0 and scrolling(view) == []
+            view.emulate_media(media="print", color_scheme=scheme)
+            view.set_viewport_size({"width": 657, "height": 900})  # as above
+            assert overflow(view) <= 0 and scrolling(view) == []
 
 
 # --- tables ---------------------------------------------------------------------------------------
@@ -331,77 +352,77 @@ def test_a_row_is_a_card_on_a_phone_and_to_a_screen_reader_the_same(phone, desk,
 # --- curves to pick -------------------------------------------------------------------------------
 
 
-def test_picking_lambdas_changes_the_curves(chromium, html, means):
-    with opened(chromium, html) as view:
-        before = picture(view)
-        view.get_by_role("checkbox", name="1e-5").uncheck()
-        assert len(data(view, "means")["ys"]) == len(LAMBDAS) - 1
-        fewer = picture(view, unlike=before)
-        assert fewer != before
-        view.get_by_role("button", name="None").click()
-        assert data(view, "means")["ys"] == []
-        assert "No lambda" in view.locator("#explorer caption").inner_text()
-        # by keyboard alone
-        boxes(view).nth(6).focus()
-        view.keyboard.press("Space")
-        (line,) = data(view, "means")["ys"]
-        assert line == pytest.approx(means.loc[1e-2, "val_ce"][1:].tolist(), rel=1e-4)
-        single = picture(view, unlike=before)
-        assert single not in (before, fewer)
-        row = view.locator("#explorer tbody tr")
-        assert row.count() == 1
-        assert row.locator("th").inner_text() == "0.01"
-        assert float(row.locator("td").first.inner_text()) == pytest.approx(
-            means.loc[(1e-2, 20), "val_ce"], rel=1e-3
-        )
-        view.get_by_role("button", name="All", exact=True).click()
-        assert picture(view, unlike=single) == before
+def test_picking_lambdas_changes_the_curves(desk, means):
+    view = desk
+    before = picture(view)
+    view.get_by_role("checkbox", name="1e-5").uncheck()
+    assert len(data(view, "means")["ys"]) == len(LAMBDAS) - 1
+    fewer = picture(view, unlike=before)
+    assert fewer != before
+    view.get_by_role("button", name="None").click()
+    assert data(view, "means")["ys"] == []
+    assert "No lambda" in view.locator("#explorer caption").inner_text()
+    # by keyboard alone
+    boxes(view).nth(6).focus()
+    view.keyboard.press("Space")
+    (line,) = data(view, "means")["ys"]
+    assert line == pytest.approx(means.loc[1e-2, "val_ce"][1:].tolist(), rel=1e-4)
+    single = picture(view, unlike=before)
+    assert single not in (before, fewer)
+    row = view.locator("#explorer tbody tr")
+    assert row.count() == 1
+    assert row.locator("th").inner_text() == "0.01"
+    assert float(row.locator("td").first.inner_text()) == pytest.approx(
+        means.loc[(1e-2, 20), "val_ce"], rel=1e-3
+    )
+    view.get_by_role("button", name="All", exact=True).click()
+    assert picture(view, unlike=single) == before
 
 
-def test_picking_a_measure_changes_the_curves(chromium, html, means):
-    with opened(chromium, html) as view:
-        before = picture(view)
-        view.get_by_label("Measure").select_option("gap_reported")
-        gap = 100 * (means["train_accuracy_running"] - means["val_accuracy"])
-        drawn = data(view, "means")["ys"]
-        for k, l2 in enumerate(LAMBDAS):
-            assert drawn[k] == pytest.approx(gap[l2][1:].tolist(), abs=1e-3)
-        assert picture(view, unlike=before) != before
-        assert "Reported gap" in view.locator("#explorer-plot").get_attribute("aria-label")
-        keep(view.locator("#explorer"), "explorer-reported-gap")
+def test_picking_a_measure_changes_the_curves(desk, means):
+    view = desk
+    before = picture(view)
+    view.get_by_label("Measure").select_option("gap_reported")
+    gap = 100 * (means["train_accuracy_running"] - means["val_accuracy"])
+    drawn = data(view, "means")["ys"]
+    for k, l2 in enumerate(LAMBDAS):
+        assert drawn[k] == pytest.approx(gap[l2][1:].tolist(), abs=1e-3)
+    assert picture(view, unlike=before) != before
+    assert "Reported gap" in view.locator("#explorer-plot").get_attribute("aria-label")
+    keep(view.locator("#explorer"), "explorer-reported-gap")
 
 
-def test_single_seeds_and_epoch_0_are_there_on_request(chromium, html):
-    with opened(chromium, html) as view:
-        assert data(view, "runs")["ys"] == []
-        before = picture(view)
-        view.get_by_label("Single seeds").check()
-        assert len(data(view, "runs")["ys"]) == 69
-        assert picture(view, unlike=before) != before
-        view.get_by_label("Epoch 0").check()
-        assert data(view, "means")["xs"][0] == list(range(21))
-        # before any step there is no running mean
-        view.get_by_label("Measure").select_option("train_accuracy_running")
-        assert data(view, "means")["xs"][0] == list(range(1, 21))
-        assert np.isfinite(data(view, "runs")["ys"]).all()
-        keep(view.locator("#explorer"), "explorer-seeds")
+def test_single_seeds_and_epoch_0_are_there_on_request(desk):
+    view = desk
+    assert data(view, "runs")["ys"] == []
+    before = picture(view)
+    view.get_by_label("Single seeds").check()
+    assert len(data(view, "runs")["ys"]) == 69
+    assert picture(view, unlike=before) != before
+    view.get_by_label("Epoch 0").check()
+    assert data(view, "means")["xs"][0] == list(range(21))
+    # before any step there is no running mean
+    view.get_by_label("Measure").select_option("train_accuracy_running")
+    assert data(view, "means")["xs"][0] == list(range(1, 21))
+    assert np.isfinite(data(view, "runs")["ys"]).all()
+    keep(view.locator("#explorer"), "explorer-seeds")
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_labels_of_the_curves_do_not_cover_each_other(chromium, html, width):
-    with opened(chromium, html, width) as view:
-        view.get_by_label("Measure").select_option("test_accuracy")
-        places = sorted(data(view, "ends")["y"])
-        low, high, height = view.evaluate(
-            """() => {
-                const plot = Bokeh.documents[0].get_model_by_name("explorer");
-                return [plot.y_range.start, plot.y_range.end, plot.inner_height];
-            }"""
-        )
-        keep(view.locator("#explorer"), f"explorer-{width}")
-        assert min(np.diff(places)) * height / (high - low) > 11
-        assert low < places[0]
-        assert places[-1] < high
+def test_labels_of_the_curves_do_not_cover_each_other(in_window, width):
+    view = in_window(width)
+    view.get_by_label("Measure").select_option("test_accuracy")
+    places = sorted(data(view, "ends")["y"])
+    low, high, height = view.evaluate(
+        """() => {
+            const plot = Bokeh.documents[0].get_model_by_name("explorer");
+            return [plot.y_range.start, plot.y_range.end, plot.inner_height];
+        }"""
+    )
+    keep(view.locator("#explorer"), f"explorer-{width}")
+    assert min(np.diff(places)) * height / (high - low) > 11
+    assert low < places[0]
+    assert places[-1] < high
 
 
 # --- other studies --------------------------------------------------------------------------------
