@@ -75,8 +75,8 @@ def plan(
 def what(runs: list[Expected]) -> list[str]:
     """Return in words which runs of a study are kept and which are new, a set-up a line; where that
     is one set-up, the new runs are named, a lambda a line."""
-    by_setup = itertools.groupby(runs, lambda run: run.setup.name)
-    found = {name: list(of_one) for name, of_one in by_setup}
+    groups = itertools.groupby(runs, lambda run: run.setup.name)
+    found = {name: list(of_one) for name, of_one in groups}
     lines = [_counts(f"{len(runs)} runs", runs)]
     if len(found) > 1:
         lines[0] = f"{len(found)} set-ups, {lines[0]}"

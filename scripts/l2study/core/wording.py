@@ -91,11 +91,7 @@ def labelled(measure: Measure) -> str:
 
 
 def number(value: float | None, digits: int = 2, scale: float = 1.0) -> str:
-    """Return `scale * value` with `digits` decimals and a true minus sign, or a dash if missing.
-
-    >>> number(-0.01361, 2, 100)
-    '−1.36'
-    """
+    """Return `scale * value` with `digits` decimals and a true minus sign, or a dash if missing."""
     if value is None or not math.isfinite(value):
         return MISSING
     text = f"{scale * value:.{digits}f}"
@@ -105,11 +101,7 @@ def number(value: float | None, digits: int = 2, scale: float = 1.0) -> str:
 
 
 def significant(value: float | None, digits: int = 3, scale: float = 1.0) -> str:
-    """Return `scale * value` with `digits` significant digits, or a dash if missing.
-
-    >>> significant(0.000123456)
-    '0.000123'
-    """
+    """Return `scale * value` with `digits` significant digits, or a dash if missing."""
     if value is None or not math.isfinite(value):
         return MISSING
     scaled = scale * value
@@ -133,11 +125,7 @@ def interval(low: float | None, high: float | None, form: Form) -> str:
 
 
 def possible(measure: str, low: float, high: float) -> tuple[float, float]:
-    """Return an interval without what the measure cannot be, such as an accuracy above 1.
-
-    >>> possible("test_accuracy", 0.98, 1.0039)
-    (0.98, 1.0)
-    """
+    """Return an interval without what the measure cannot be, such as an accuracy above 1."""
     limits = MEASURES[measure].column
     return max(low, limits.get("minimum", -math.inf)), min(high, limits.get("maximum", math.inf))
 

@@ -46,13 +46,8 @@ class Ranges(NamedTuple):
 
 
 def check_prepared(manifest: str | os.PathLike) -> list[dict]:
-    """Return what `checked` does for the data of a manifest, of which the arrays are beside it.
-
-    Arrays that have been deleted are not made again for this: then one row says so.
-
-    Raises:
-        DataError: a file is damaged.
-    """
+    """Return what `checked` does for the data of a manifest, of which the arrays are beside it; one
+    row where they have been deleted, and DataError where they are damaged."""
     with reading(f"{manifest}: not a manifest of prepared data"):
         known = json.loads(Path(manifest).read_text(encoding="utf-8"))
     images, labels = array_paths(manifest)
@@ -68,10 +63,8 @@ def checked(images: np.ndarray, labels: np.ndarray, manifest: Mapping) -> list[d
     schemas/tables.yaml says what the columns are. Where a seed chooses which rows are set aside for
     validation, these are among the training rows.
 
-    Args:
-        images: of the shape (rows, ...), in memory or mapped into it; read in pieces.
-        labels: of the shape (rows,).
-        manifest: of the prepared data, see `arrangement.arrange`.
+    `images`, shape (rows, ...), are read in pieces, `labels` have the shape (rows,), and the
+    manifest is of `arrangement.arrange`.
     """
     counts, choice = manifest["counts"], manifest.get("rows")
     ends = [choice["file"]] if choice else [counts["train"], counts["validation"]]
@@ -161,10 +154,8 @@ def _pieces(images: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _digests(images: np.ndarray) -> np.ndarray:
-    """Return a number for each row, shape (rows,): equal rows have equal numbers.
-
-    Of two other rows, 64 bits are alike by chance in one pair of 10^19.
-    """
+    """Return a number for each row, shape (rows,): equal rows have equal numbers, and others by
+    chance in one pair of 10^19."""
     found = np.empty(len(images), np.uint64)
     place = 0
     for piece in _pieces(images):

@@ -50,11 +50,8 @@ def _adapter(without: str, otherwise: object = None) -> Callable:
 
 @_adapter("cluster jobs will check configuration and data again", otherwise=True)
 def is_main(workflow) -> bool:
-    """Return whether this is the Snakemake that a person has started, not one within a job.
-
-    Only that one checks the input, has a screen and locks the study. Public would be the mode on
-    the command line, which other programs than `snakemake` do not have.
-    """
+    """Return whether this is the Snakemake that a person has started, which checks the input, has a
+    screen and locks the study, not one within a job."""
     return workflow.is_main_process
 
 
@@ -67,11 +64,8 @@ def config_files(workflow) -> list | None:
 
 @_adapter("numbers in a mapping or list given with --config will be text, and may be refused")
 def read_command_line(workflow, config: dict) -> None:
-    """Put what `--config` gives as a mapping or a list into `config`, with numbers and not texts.
-
-    Public is only what Snakemake makes of `--config "training={epochs: 2}"`, the text "2". What is
-    not YAML is left as it is.
-    """
+    """Put what `--config` gives as a mapping or a list into `config`, with numbers: Snakemake makes
+    the text "2" of `--config "training={epochs: 2}"`. What is not YAML is left as it is."""
     for entry in workflow.config_settings.config_args or []:
         key, _, text = entry.partition("=")
         if text.startswith(("{", "[")):
@@ -103,11 +97,8 @@ def heed_quota(workflow) -> None:
 
 @_adapter("Snakemake's own output will be shown")
 def screen(workflow) -> tuple[logging.StreamHandler, bool] | None:
-    """Return Snakemake's handler for the screen and whether to use colours, if we may replace it.
-
-    We may not in a dry run, with --verbose, --quiet, or where a logger plugin has the screen.
-    Loggers are told these settings if they are installed plugins.
-    """
+    """Return Snakemake's handler for the screen and whether to use colours, if we may replace it:
+    not in a dry run, with --verbose, --quiet, or where a logger plugin has the screen."""
     settings = workflow.output_settings
     silent = {"progress", "all"} & {str(about).lower() for about in settings.quiet or ()}
     if settings.dryrun or settings.verbose or silent:
@@ -279,11 +270,8 @@ def name_of_jobs(workflow) -> str | None:
 
 @_adapter("the end of a job may be noticed late")
 def ask_steadily(workflow) -> None:
-    """Let Snakemake ask Slurm for its jobs in equal intervals, those that the profile sets.
-
-    The executor waits ten seconds more after every question that finds no job ended, up to three
-    minutes, and has no option for that. One question is about all jobs, and takes little.
-    """
+    """Let Snakemake ask Slurm for its jobs in equal intervals, those that the profile sets. The
+    executor waits ten seconds more after every question that finds no job ended."""
     if executor := _slurm_executor(workflow):
         seconds = workflow.executor_settings.init_seconds_before_status_checks
         executor.sleep = functools.partial(asyncio.sleep, seconds)
@@ -294,8 +282,7 @@ def see_every_end(workflow) -> None:
     """Let the executor see that a job which was cancelled or preempted is over.
 
     sacct says `CANCELLED by <user>`, which the executor takes for a job still at work. And it waits
-    for Slurm to start a preempted job again, which the profile asks Slurm not to do. It has no
-    option for either.
+    for Slurm to start a preempted job again, which the profile asks Slurm not to do.
     """
     if _slurm_executor(workflow) is None:
         return
@@ -330,11 +317,8 @@ TOO_MANY = "job submit limit"
 
 @_adapter("a job that asks for more time than its partition allows is refused, or waits for ever")
 def heed_limits(workflow) -> None:
-    """Let no job ask for more time than its partition allows, and say so.
-
-    A job of several runs asks for the sum of their times, and for more at every try. Public are
-    limits of partitions in a file that a user writes.
-    """
+    """Let no job ask for more time than its partition allows, and say so: one of several runs asks
+    for the sum of their times, and for more at every try."""
     if _slurm_executor(workflow) is None:
         return
     plugin = sys.modules[SLURM]
