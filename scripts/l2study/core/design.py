@@ -161,12 +161,9 @@ class Setup:
 
     @cached_property
     def independent_seeds(self) -> list[int]:
-        """The seeds of the most runs that share no source with each other.
-
-        Those are all runs, but in a crossed design: there they are the runs at the first level of
-        every source, at the second of every source, and so on until a source has no more. A source
-        with one level does not vary, so that all runs may share it.
-        """
+        """The seeds of the most runs that share no source with each other, which are all but in a
+        crossed design: there those at the first level of every source, at the second, and so on
+        until a source has no more. A source with one level does not vary."""
         if not self.is_crossed:
             return self.seeds
         levels = self.config["seeds"].values()
@@ -276,11 +273,8 @@ class Design:
 
     @cached_property
     def sharing(self) -> list[list[Setup]]:
-        """The set-ups in groups that differ in their epochs alone, the longest first.
-
-        The first epochs of a run do not depend on how many there are, so the runs of the longest
-        have those of the others in them.
-        """
+        """The set-ups in groups that differ in their epochs alone, the longest first, whose runs
+        begin with those of the others."""
         groups = {}
         for setup in self.setups:
             training = {k: v for k, v in setup.config["training"].items() if k != "epochs"}

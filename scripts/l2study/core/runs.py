@@ -183,9 +183,7 @@ def read_runs(
     *,
     allow_missing: bool = False,
 ) -> list[Run]:
-    """Return every run that a set-up promises, with what was measured of it.
-
-    They come in the order of lambdas, then seeds. Other runs are not looked at.
+    """Return every run that a set-up promises, by lambda and seed, with what was measured of it.
 
     Args:
         results: the folder of the set-up's results.

@@ -92,11 +92,8 @@ def kind(config: Mapping) -> str:
 
 
 def known_costs(design: Design, results: Path, anew: Collection[str] = ()) -> dict[str, Cost]:
-    """Return what runs of a study, or of finished studies beside it, have taken, by their `kind`.
-
-    What runs with data that will be prepared again have taken does not count; `anew` has the
-    `Setup.data` of these.
-    """
+    """Return what runs of a study, or of finished studies beside it, have taken, by their `kind`;
+    not of runs with data that will be prepared again, of which `anew` has the `Setup.data`."""
     there = []
     for file in sorted(results.parent.glob("*/tables/datapackage.json")):
         with suppress(ValueError, KeyError, TypeError):  # of another version
@@ -141,11 +138,8 @@ def _bytes(folder: Path) -> int:
 
 
 def time_short_runs(setup: Setup) -> Cost | str:
-    """Return what runs of a set-up take, by two of two epochs each, made now in another process.
-
-    Of a slow model, by a few steps. In words why not, where these cannot be made, for instance
-    without TensorFlow, and for data that would be downloaded.
-    """
+    """Return what runs of a set-up take, by two of two epochs each, or a few steps of a slow model,
+    made now in another process; in words why not, where that is not possible."""
     if sources.is_downloaded(setup.config["dataset"]):
         return "Keras would have to download the data"
     training = setup.config["training"] | {"epochs": 2, "evaluate_at": "all"}
@@ -231,10 +225,8 @@ def cost_for(setup: Setup, costs: Mapping[str, Cost]) -> Cost:
 def training_left(
     jobs: Jobs, runs: Iterable[Expected], scale: float | None, now: float
 ) -> float | None:
-    """Return the seconds until all runs are trained, or None if that cannot be told yet.
-
-    `scale` is how many times as long as expected runs take, if that is known; `now` is in seconds,
-    of the clock of `jobs`.
+    """Return the seconds until all runs are trained, None if that cannot be told yet, at the time
+    `now` of the clock of `jobs`; `scale` is how many times as long as expected runs take, if known.
     """
     expected = {run.folder: run for run in runs}
 

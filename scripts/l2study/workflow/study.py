@@ -89,11 +89,8 @@ class Study:
     # ---- what a rule needs of a job's set-up
 
     def per_setup(self, value: Callable[[str], object]) -> object:
-        """Return `value(place)` for the set-up of a job, as a function of the job's wildcards.
-
-        Where there is one set-up it is the value itself: functions are a large part of what
-        planning a job takes.
-        """
+        """Return `value(place)` for the set-up of a job, as a function of the job's wildcards; of a
+        single set-up the value itself, since functions are much of what planning takes."""
         if len(self.setups) == 1:
             return value("")
         known = cache(value)
@@ -154,8 +151,8 @@ class Study:
     def _models(self) -> dict[str, str]:
         """The description of each set-up's model, by the set-up's place.
 
-        The name has a checksum of all that it depends on, so that it never is out of date. Set-ups
-        that differ in their epochs have one, so that the longest is trained first.
+        Its name has a checksum of what it depends on, so it never is out of date. Set-ups that
+        differ in their epochs share one, so that the longest is trained first.
         """
         found = {}
         for place in self.setups:
@@ -193,11 +190,11 @@ class Study:
         return "" if own == dict.fromkeys(USUAL, seed) else f"--sources {write_sources(own)}"
 
     def sharing(self, wildcards, output) -> str:
-        """Return the options by which runs that differ in their epochs alone share their training.
+        """Return the options by which runs that differ in their epochs alone share their training:
+        the longest leaves the others what they need, if they come later.
 
-        The longest leaves the others what they need, if they come later. A run that is trained by
-        itself is the same, so this must not cause a rerun: Snakemake does not compare what is made
-        of `output`.
+        A run trained by itself is the same. So `output` is an argument: Snakemake does not compare
+        what is made of it, and no run is made again.
         """
         setup = self.setups[wildcards.place]
         longest, *others = next(group for group in self.design.sharing if setup in group)
@@ -209,10 +206,8 @@ class Study:
         return f"--take-from {shlex.quote(f'{study}{longest.place}/{run}')}"
 
     def priority(self, workflow, is_first: bool) -> object:
-        """Return for `priority:` an order by set-ups, so that compiled programs serve many runs.
-
-        Jobs of a rule that `is_first` come before those of another.
-        """
+        """Return for `priority:` an order by set-ups, so that compiled programs serve many runs;
+        jobs of a rule that `is_first` come before those of another."""
         # The longest of those that share runs comes first.
         order = [setup.place for group in self.design.sharing for setup in group]
         first = len(order) if is_first else 0
@@ -324,10 +319,8 @@ class Study:
         }
 
     def report(self, place: str = "") -> list[str]:
-        """Return the files of the report of the set-up at `place`, whose page comes second.
-
-        Figures across set-ups are on the page of the base.
-        """
+        """Return the files of the report of the set-up at `place`, whose page comes second; figures
+        across set-ups are of the base's."""
         kinds = [kind for kind in self.figures if not (place and kind == "captions_across")]
         files = ["report.ipynb", "report.html", "summary.md"]
         for name in itertools.chain.from_iterable(self.figures[kind] for kind in kinds):
@@ -356,12 +349,9 @@ def round_of(study: str) -> Path:
 
 
 def refuse_unknown_results(study: str) -> None:
-    """End this process where a study has results that Snakemake has no records of.
-
-    Snakemake would take them as they are if their files are newer than the code, whatever they are
-    of. Every start makes the study's lock before the first job. So results without it were copied.
-    They are all in folders: a file beside these may be somebody's own.
-    """
+    """End this process where a study has results, which are in folders, without the lock that every
+    start makes before its first job: they were copied. Snakemake has no record of them, and would
+    take them as they are if they are newer than the code."""
     from l2study.workflow import lock
 
     files = (path for path in Path("results", study).glob("*/**/*") if path.is_file())
