@@ -165,13 +165,6 @@ def test_verdicts_on_a_claim_are_grouped_the_most_frequent_first():
     assert facts["figure"] is None
 
 
-def test_what_is_lost_is_named_with_its_number(one_at_a_time, full):
-    setups = one_at_a_time.tables["setups"]
-    assert setups_text.lost(setups, "diverged") == [("batch size 32", 2, 10)]
-    assert setups_text.lost(setups, "missing") == [("optimizer sgd", 10, 10)]
-    assert setups_text.lost(full.tables["setups"], "missing") == []
-
-
 def test_interactions_are_counted_at_the_best_lambda_of_the_base(one_at_a_time):
     rows = one_at_a_time.tables["interactions"]
     facts = setups_text.interactions(one_at_a_time)
@@ -249,10 +242,12 @@ def test_addresses_from_the_base_and_from_another_set_up(full):
 
 
 def test_links_mark_the_page_that_they_are_on_and_are_grouped_by_factor(one_at_a_time):
-    found = groups(dataclasses.replace(one_at_a_time, setup="epochs~8"))
+    there = dataclasses.replace(one_at_a_time, setup="epochs~8")
+    found = groups(there)
     assert list(found) == ["batch size", "epochs", "split", "optimizer", "train size"]
     links = [link for of_factor in found.values() for link in of_factor]
-    assert [link.text for link in links if link.current] == ["8"]
+    assert [link.text for link in links if link.address == path_to(there, "epochs~8")] == ["8"]
+    assert page.header(there).data.count("aria-current") == 1
     # a set-up without any run has no page to lead to
     assert [link.text for link in links if not link.address] == ["sgd"]
 

@@ -11,7 +11,7 @@ from l2study.core.scope_rows import SEEDS_AND_IMAGES
 from l2study.core.wording import as_given, bounds, form_of, interval, p_value, unit_of
 from l2study.report import claim_drawings, claim_text
 from l2study.report.study import Study
-from l2study.report.table_cells import Drawn, Lines, Link, Number, Rows, Verdict, Words
+from l2study.report.table_cells import Drawn, Lines, Number, Rows, Verdict, Words
 from l2study.report.templates import paragraphs
 
 
@@ -27,7 +27,7 @@ def verdict_table(study: Study) -> Rows:
         # with a true minus sign
         given = re.sub(r"(?<!\w)-(?=\d)", "−", claim.get("given", ""))
         figure = f"Its number: {given}" if given else ""
-        row = {"Claim": Link(claim.get("short", whole["claim"]), f"#claim-{name}", figure)}
+        row = {"Claim": Words(claim.get("short", whole["claim"]), figure, f"#claim-{name}")}
         if has_figures:
             row["Number found"] = verdict(whole["figure_found"])
         changes = "changes with the epoch" if whole["changes_with_epoch"] == "yes" else ""

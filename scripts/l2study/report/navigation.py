@@ -1,20 +1,12 @@
 """Addresses seen from the page of a set-up, and the links to the pages of the others."""
 
-from typing import NamedTuple
 from urllib.parse import quote
 
 from l2study.core.design import Setup
 from l2study.core.paths import BASE
 from l2study.report.setup_names import spaced
 from l2study.report.study import Study
-
-
-class PageLink(NamedTuple):
-    """What leads to the page of a set-up; without an address where there is no such page."""
-
-    text: str
-    address: str
-    current: bool
+from l2study.report.table_cells import Words
 
 
 def path_to(study: Study, name: str) -> str:
@@ -28,19 +20,16 @@ def tables_folder(study: Study) -> str:
     return "../tables" if study.setup == BASE else "../../../tables"
 
 
-def has_page(study: Study, name: str) -> bool:
-    """Return whether a set-up has a page; one without any run has none."""
-    runs = study.tables["setups"].set_index("setup").loc[name]
-    return name == BASE or runs["missing"] < runs["runs"]
+def page_link(study: Study, name: str, text: str, beneath: str = "") -> Words:
+    """Return the link to the page of a set-up; one without any run has none, and says so."""
+    if name != BASE:
+        runs = study.tables["setups"].set_index("setup").loc[name]
+        if runs["missing"] == runs["runs"]:
+            return Words(text, "no runs")
+    return Words(text, beneath, path_to(study, name))
 
 
-def page_link(study: Study, name: str, text: str) -> PageLink:
-    """Return the link with this text to the page of a set-up."""
-    address = path_to(study, name) if has_page(study, name) else ""
-    return PageLink(text, address, name == study.setup)
-
-
-def groups(study: Study) -> dict[str, list[PageLink]]:
+def groups(study: Study) -> dict[str, list[Words]]:
     """Return the links to the pages of all set-ups but the base; none if there is only the base.
 
     They are grouped by the factor in which they differ from the base, or by the level of the first

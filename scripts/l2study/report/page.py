@@ -42,12 +42,12 @@ from l2study.report.templates import part, slug, terms
 
 def header(study: Study) -> HTML:
     """Return the page's heading: the study's name, and links to other set-ups."""
-    several = len(study.setups) > 1
     return _shown(
         "header",
         title=study.title,
-        base=several and navigation.page_link(study, BASE, BASE),
+        base=navigation.page_link(study, BASE, BASE),
         groups=navigation.groups(study),
+        here=navigation.path_to(study, study.setup),
     )
 
 

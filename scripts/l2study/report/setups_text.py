@@ -13,14 +13,11 @@ from l2study.core.paths import BASE
 from l2study.core.wording import MISSING, fixed, interval, lambda_text, rounded
 from l2study.report import data_text
 from l2study.report.answer import Answer
-from l2study.report.navigation import has_page, path_to
+from l2study.report.navigation import page_link
 from l2study.report.setup_names import COUNTS, close, in_order, words
 from l2study.report.study import Study
-from l2study.report.table_cells import Cell, Link, Number, Rows, Verdict, Words
+from l2study.report.table_cells import Number, Rows, Verdict, Words
 from l2study.report.templates import paragraphs
-
-CLOSE_WORDS = "close to the exercise's figures"
-
 
 def has_overview(study: Study) -> bool:
     """Return whether the report is that of the base of several set-ups, which has an overview."""
@@ -100,15 +97,6 @@ def overview(study: Study) -> list[str]:
         others=(setups["matches_exercise"] == "no").any(),
         interactions=interactions(study),
     )
-
-
-def lost(setups: pd.DataFrame, kind: str) -> list[tuple[str, int, int]]:
-    """Return the set-ups of which runs are lost: the name in words, how many runs, and of how many.
-
-    `kind` is "diverged" or "missing".
-    """
-    some = setups[setups[kind] > 0]
-    return list(zip(some["setup"].map(words), some[kind], some["runs"], strict=True))
 
 
 def interactions(study: Study) -> dict | None:
@@ -225,8 +213,6 @@ def best_table(study: Study) -> Rows:
     return table
 
 
-def _link(study: Study, name: str) -> Cell:
-    if not has_page(study, name):
-        return Words(words(name), "no runs")
+def _link(study: Study, name: str) -> Words:
     near = name in close(study.tables["setups"])
-    return Link(words(name), path_to(study, name), CLOSE_WORDS if near else "")
+    return page_link(study, name, words(name), "close to the exercise's figures" if near else "")

@@ -52,43 +52,23 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """A verdict on a claim or on one of its rows, with a few words in smaller print beneath it."""
-
-    kind: ClassVar[str] = "verdict"
-    text: str
-    beneath: str = ""
-
-    def __str__(self) -> str:
-        """The verdict, then what is beneath it in brackets."""
-        return f"{self.text} ({self.beneath})" if self.beneath else self.text
-
-
-@dataclass(frozen=True)
 class Words:
-    """Words with sentences in smaller print beneath them."""
+    """Words that may lead to another page, with a few more in smaller print beneath them."""
 
     kind: ClassVar[str] = "words"
     text: str
     beneath: str = ""
-
-    def __str__(self) -> str:
-        """The words, then what is beneath them."""
-        return " ".join(filter(None, [self.text, self.beneath]))
-
-
-@dataclass(frozen=True)
-class Link:
-    """Words that lead to another page, with a few words in smaller print beneath them."""
-
-    kind: ClassVar[str] = "link"
-    text: str
-    address: str
-    beneath: str = ""
+    address: str = ""
 
     def __str__(self) -> str:
         """The words, then what is beneath them in brackets."""
         return f"{self.text} ({self.beneath})" if self.beneath else self.text
+
+
+class Verdict(Words):
+    """A verdict on a claim or on one of its rows."""
+
+    kind: ClassVar[str] = "verdict"
 
 
 @dataclass(frozen=True)
@@ -118,7 +98,7 @@ class Drawn:
         return f"{self.text}: {self.value}"
 
 
-Cell = str | Number | Verdict | Words | Lines | Link | Drawn
+Cell = str | Number | Words | Lines | Drawn
 Rows = list[dict[str, Cell]]
 
 
