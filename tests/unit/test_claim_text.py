@@ -199,9 +199,10 @@ def test_a_claim_has_a_row_with_its_figure_verdicts_and_what_decides(study):
     assert [cell.address for cell in cells(study, "Claim")] == [f"#claim-{i}" for i in claims["id"]]
     assert "Its number: −1.4 points" in [cell.beneath for cell in cells(study, "Claim")]
     for cell, row in zip(cells(study, "What decides"), claims.itertuples(), strict=True):
-        judged = row.conclusion != "not judged"
-        assert str(cell).startswith(f"{row.estimand}: ") == judged
-        assert cell
+        if row.conclusion == "not judged":
+            assert isinstance(cell, str) and cell
+        else:
+            assert cell.text == row.estimand and cell.value
 
 
 def test_that_a_claim_changes_with_the_epoch_stands_beneath_its_conclusion(study):
@@ -211,18 +212,19 @@ def test_that_a_claim_changes_with_the_epoch_stands_beneath_its_conclusion(study
 
 
 def test_estimates_at_every_lambda_have_one_row(study):
-    found = claim_tables.claim_table(study, "small-weights", deciding=False)
+    tables = {one["id"]: one for one in claim_tables.details(study)}
+    assert list(tables) == study.tables["verdicts"]["id"].tolist()
     rows = study.tables["claims"].query("measure == 'output_kernel_norm'")
-    (own,) = [one for one in found if "output kernel" in str(one["Estimand"])]
+    (own,) = [
+        one for one in tables["small-weights"]["others"] if "output kernel" in str(one["Estimand"])
+    ]
     assert own["Estimand"] == "norm of the output kernel relative to that without L2"
     values = sorted(rows["estimate"])
     assert own["Estimate"] == f"{rounded()(values[0])} to {rounded()(values[-1])}"
-    deciding = claim_tables.claim_table(study, "small-weights", deciding=True)
+    deciding = tables["small-weights"]["deciding"]
     assert [row["Decides"] for row in deciding] == ["conclusion"] * 2
-    penalty = claim_tables.claim_table(study, "penalty", deciding=True)[0]
+    penalty = tables["penalty"]["deciding"][0]
     assert [text.split(":")[0] for text in penalty["Estimate"].texts] == ["0.0001", "0.01"]
-    everything = claim_tables.details(study)
-    assert [one["id"] for one in everything] == study.tables["verdicts"]["id"].tolist()
 
 
 def drawing(**more):

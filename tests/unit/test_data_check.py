@@ -380,15 +380,13 @@ class TestAnswer:
 
     def test_claims_on_noise_say_that_the_scale_leaves_it_no_meaning(self):
         study = shown(seeds=[0, 1, 2])
-        rows = study.tables["claims"]
-        own = rows[rows["id"] == rows["id"].iloc[0]]
+        own, _, claim = next(claim_text.claims(study))
         noisy = own.assign(measure="accuracy_lost_0.1")
         unscaled = {"part": "train", "check": "deviation", "which": "all", "value": 74.0,
                     "finding": "yes"}  # fmt: skip
         ends = [unscaled | {"check": name, "value": value, "finding": "no"}
                 for name, value in (("lowest", 0.0), ("highest", 255.0))]  # fmt: skip
         checked_study = with_check(study, unscaled, *ends)
-        claim = claim_text.ledger_of(study)[rows["id"].iloc[0]]
         said = {
             name: "this scale" in claim_text.found(table, claim, one)
             for name, (table, one) in {

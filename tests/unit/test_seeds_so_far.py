@@ -5,7 +5,7 @@ import pytest
 import aggregate
 from l2study.core.design import Design, Setup
 from l2study.core.files import read_table
-from l2study.report import page, round_text
+from l2study.report import page, text_tables
 from l2study.report.study import read_results
 from l2study.tables.rounds import rounds
 from l2study.workflow import seeds_so_far
@@ -92,7 +92,7 @@ def test_table_and_page_have_the_rounds(tmp_path):
     assert half.tolist() == pytest.approx(table["half_width"].tolist())
     assert (table.groupby("l2")["sd"].diff().dropna() >= 0).all()
     study = read_results(tmp_path)
-    assert len(round_text.rounds_table(study)) == 4
+    assert len(text_tables.rounds_table(study)) == 4
     assert "with the most seeds that the study may have" in page.rounds(study).data
 
 

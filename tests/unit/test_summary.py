@@ -19,7 +19,7 @@ import set_ups
 from aggregate import write_tables
 from l2study.core.scope_rows import SEEDS_AND_IMAGES, widest
 from l2study.core.wording import fixed
-from l2study.report import claim_tables, provenance, summary, text_tables
+from l2study.report import claim_tables, claim_text, provenance, summary, text_tables
 from l2study.report.study import read_study
 from l2study.report.table_cells import Number, markdown_table
 from reported import CAPTIONS, EDGE_CASES, add_across, shown, write_results
@@ -154,7 +154,8 @@ def test_claim_table_has_estimates_and_bounds_in_the_unit_of_the_reader():
     study = shown("negative-gap", epochs=8, diverged={(1e-2, 3): 2})
     claims = study.tables["claims"]
     expected = claims.query("id == 'negative-gap' and measure == 'gap_reported'").iloc[0]
-    row = claim_tables.claim_table(study, "negative-gap", deciding=True)[0]
+    rows, _, claim = next(claim_text.claims(study))
+    row = claim_tables.deciding_table(rows, claim, study)[0]
     (estimate,) = row["Estimate"].texts
     assert estimate.startswith(f"{100 * expected['estimate']:.2f} points (".replace("-", "−"))
     assert "lambda 0.01 seed 3" in row["Estimand"].beneath

@@ -29,7 +29,6 @@ from l2study.report import (
     navigation,
     one_seed_text,
     provenance,
-    round_text,
     setups_text,
     text_tables,
     variance_figures,
@@ -196,8 +195,8 @@ def one_seed(study: Study) -> HTML:
 
 def rounds(study: Study) -> HTML | None:
     """Return the rounds of a study whose seeds come in rounds; else nothing."""
-    texts = round_text.text(study)
-    return _shown("rounds", texts, round_text.rounds_table(study)) if texts else None
+    texts = text_tables.rounds_text(study)
+    return _shown("rounds", texts, text_tables.rounds_table(study)) if texts else None
 
 
 def differences(study: Study) -> HTML:

@@ -108,6 +108,11 @@ def paragraphs(name: str, **facts: object) -> list[str]:
     return list(filter(None, lines))
 
 
+def line(name: str, **facts: object) -> str:
+    """Return all that the text says in one line; empty if it says nothing."""
+    return " ".join(paragraphs(name, **facts))
+
+
 def part(name: str, *facts: object, **more: object) -> str:
     """Return what the macro `name` of reports/page/parts.html.j2 makes of facts."""
     return str(getattr(TEMPLATES.get_template("page/parts.html.j2").module, name)(*facts, **more))

@@ -5,6 +5,7 @@ table of the study.
 """
 
 import math
+from collections.abc import Container, Mapping
 
 import pandas as pd
 
@@ -12,6 +13,7 @@ from l2study.core.measures import MEASURES, names
 from l2study.core.wording import (
     Form,
     fixed,
+    form_of,
     interval,
     lambda_text,
     p_value,
@@ -20,7 +22,7 @@ from l2study.core.wording import (
 )
 from l2study.report.study import Study
 from l2study.report.table_cells import Number, Rows
-from l2study.report.templates import paragraphs
+from l2study.report.templates import line, paragraphs
 
 RULES = {
     "best": "best mean",
@@ -36,51 +38,51 @@ SPREADS = {"reported": "Reported gap", "generalisation": "Generalisation gap"}
 """The gaps whose standard deviation is shown, and the heads of their columns."""
 
 
-def _means(study: Study, measure: str, form: Form) -> dict[float, Number]:
-    """Return the mean of a measure with its interval, for every lambda."""
-    means = study.shown["means"]
-    rows = means[means["measure"] == measure].itertuples()
-    return {row.l2: Number(row.mean, form, row.low, row.high) for row in rows}
+WITH_INTERVALS = ("gap_reported", "gap_generalisation")
+"""The measures whose intervals a table with a row per lambda shows, beside others that it has."""
 
 
-def _last(study: Study) -> pd.DataFrame:
-    """Return the table of gaps over seeds at the last epoch."""
-    gap = study.over_seeds["gap"]
-    return gap[gap["epoch"] == study.config["training"]["epochs"]]
+def means_table(
+    study: Study, columns: Mapping[str, tuple[str, Form]], intervals: Container[str] = MEASURES
+) -> Rows:
+    """Return a row per lambda, and for every head the mean of (measure, form) over completed runs.
+
+    The interval is shown of the measures in `intervals`. One that the study lacks has no column.
+    """
+    means, rows = study.shown["means"], {}
+    for head, (measure, form) in columns.items():
+        for row in means[means["measure"] == measure].itertuples():
+            ends = (row.low, row.high) if measure in intervals else ()
+            cells = rows.setdefault(row.l2, {"λ": Number(row.l2, lambda_text)})
+            cells[head] = Number(row.mean, form, *ends)
+    return list(rows.values())
+
+
+def completed(study: Study) -> pd.Series:
+    """Return by lambda how many runs completed."""
+    runs = study.tables["runs"]
+    return (runs["status"] == "completed").groupby(runs["l2"]).sum()
 
 
 def lambda_table(study: Study) -> Rows:
-    """Return a row per lambda: accuracies, gaps with intervals, norm, runs.
-
-    Accuracies are percentages, means over completed runs with the final weights. Gaps are points.
-    """
+    """Return a row per lambda: accuracies in %, gaps in points with intervals, norm, runs."""
     columns = {
-        "Training %": _without_intervals(_means(study, "train_accuracy", POINTS)),
-        "Validation %": _without_intervals(_means(study, "val_accuracy", POINTS)),
-        "Test %": _without_intervals(_means(study, "test_accuracy", POINTS)),
-        "Reported gap": _means(study, "gap_reported", POINTS),
-        "Generalisation gap": _means(study, "gap_generalisation", POINTS),
-        "Norm, weights under L2": _without_intervals(_means(study, "weight_norm", rounded())),
+        "Training %": ("train_accuracy", POINTS),
+        "Validation %": ("val_accuracy", POINTS),
+        "Test %": ("test_accuracy", POINTS),
+        "Reported gap": ("gap_reported", POINTS),
+        "Generalisation gap": ("gap_generalisation", POINTS),
+        "Norm, weights under L2": ("weight_norm", rounded()),
     }
-    rows, counts = [], study.shown["means"].groupby("l2")["n"].max()
-    for l2, group in study.tables["runs"].groupby("l2"):
-        complete = int(counts[l2])  # of a crossed design with a run lost, those that share no level
-        lost = int((group["status"] != "completed").sum())
-        said = f"{complete}, {lost} diverged" if lost else f"{complete}"
-        row = {"λ": _lambda(l2), "Runs": Number(complete, lambda _, said=said: said)}
-        rows.append(row | {head: numbers[l2] for head, numbers in columns.items()})
+    # of a crossed design with a run lost, those that share no level
+    counts = study.shown["means"].groupby("l2")["n"].max().astype(int)
+    lost = study.tables["runs"].groupby("l2").size() - completed(study)
+    rows = []
+    for row in means_table(study, columns, WITH_INTERVALS):
+        l2 = row["λ"].value
+        said = f"{counts[l2]}, {lost[l2]} diverged" if lost[l2] else f"{counts[l2]}"
+        rows.append({"λ": row["λ"], "Runs": Number(counts[l2], lambda _, said=said: said)} | row)
     return rows
-
-
-def _without_intervals(numbers: dict[float, Number]) -> dict[float, Number]:
-    return {l2: Number(number.value, number.form) for l2, number in numbers.items()}
-
-
-def _table_of_means(study: Study, columns: dict[str, tuple[str, Form]]) -> Rows:
-    """Return a row per lambda, and for every head the mean of (measure, form) with its interval."""
-    found = {head: _means(study, *entry) for head, entry in columns.items()}
-    lambdas = next(iter(found.values()))
-    return [{"λ": _lambda(l2)} | {head: found[head][l2] for head in columns} for l2 in lambdas]
 
 
 def gap_table(study: Study) -> Rows:
@@ -95,13 +97,7 @@ def gap_table(study: Study) -> Rows:
         "Exchangeable": ("gap_exchangeable", POINTS),
         "Cross-entropy gap (nats)": ("gap_ce", fixed(4)),
     }
-    return _table_of_means(study, _there(study, columns))
-
-
-def _there(study: Study, columns: dict[str, tuple[str, Form]]) -> dict[str, tuple[str, Form]]:
-    """Return the columns of the measures that the study has."""
-    there = set(study.tables["means"]["measure"])
-    return {head: entry for head, entry in columns.items() if entry[0] in there}
+    return means_table(study, columns)
 
 
 NEAR_ZERO = 0.1
@@ -121,19 +117,14 @@ def weight_table(study: Study) -> Rows:
         f"Output kernel{regularised}": ("output_kernel_norm", rounded()),
         "Product over all kernels": ("norm_product", rounded()),
     }
-    near, head = _near_zero(study), f"Within ±{NEAR_ZERO} (%)"
-    return [
-        row | {head: Number(near.get(row["λ"].value, math.nan), POINTS)}
-        for row in _table_of_means(study, _there(study, columns))
-    ]
-
-
-def _near_zero(study: Study) -> pd.Series:
-    """Return by lambda the share of the regularised weights that are near zero."""
     bins = study.tables["weight_histogram"]
     ends = bins[["low", "high"]].abs().max(axis=1).round(6)  # edges are not rounded in the table
     counts = bins.assign(near=bins["count"].where(ends <= NEAR_ZERO, 0)).groupby("l2")
-    return counts["near"].sum() / counts["count"].sum()
+    near, head = counts["near"].sum() / counts["count"].sum(), f"Within ±{NEAR_ZERO} (%)"
+    return [
+        row | {head: Number(near.get(row["λ"].value, math.nan), POINTS)}
+        for row in means_table(study, columns)
+    ]
 
 
 def spread_table(study: Study) -> Rows:
@@ -141,33 +132,23 @@ def spread_table(study: Study) -> Rows:
 
     That of one lambda stands without its interval, which few seeds make too wide to tell anything.
     """
-    last, pooled = _last(study), _pooled(study)
-    complete = study.tables["runs"].groupby("l2")["status"].agg(lambda s: (s == "completed").sum())
-    rows = [
-        {"λ": _lambda(l2), "Runs": Number(complete[l2], fixed(0))}
-        | {
-            head: Number(of_lambda.loc[kind, "sd"], SPREAD)
-            for kind, head in SPREADS.items()
-            if kind in of_lambda.index
-        }
-        for l2, of_lambda in last.set_index("gap").groupby("l2")
-    ]
-    everything = {"λ": Number(math.nan, lambda _: "all, pooled")}
-    everything |= {"Runs": Number(pooled["lambdas"].max() * pooled["n"].max(), fixed(0))}
-    return [*rows, everything | {SPREADS[kind]: number for kind, number in _pooled_numbers(study)}]
+    gap, complete, rows = study.over_seeds["gap"], completed(study), []
+    last = gap[(gap["epoch"] == study.config["training"]["epochs"]) & gap["gap"].isin(SPREADS)]
+    for l2, own in last.set_index("gap").groupby("l2"):
+        row = {"λ": Number(l2, lambda_text), "Runs": Number(complete[l2], fixed(0))}
+        rows.append(row | {SPREADS[kind]: Number(sd, SPREAD) for kind, sd in own["sd"].items()})
+    spread = study.tables["spread"].query("gap in @SPREADS")
+    runs = spread["lambdas"].max() * spread["n"].max()
+    row = {"λ": Number(math.nan, lambda _: "all, pooled"), "Runs": Number(runs, fixed(0))}
+    return [*rows, row | {SPREADS[kind]: number for kind, number in _pooled(study).items()}]
 
 
-def _pooled(study: Study) -> pd.DataFrame:
-    """Return the table of pooled standard deviations, of the gaps that are shown, by gap."""
-    spread = study.tables["spread"].set_index("gap")
-    return spread.loc[[kind for kind in SPREADS if kind in spread.index]]
-
-
-def _pooled_numbers(study: Study) -> list[tuple[str, Number]]:
-    return [
-        (row.Index, Number(row.sd, SPREAD, row.sd_low, row.sd_high, "points"))
-        for row in _pooled(study).itertuples()
-    ]
+def _pooled(study: Study) -> dict[str, Number]:
+    spread = study.tables["spread"].query("gap in @SPREADS")
+    return {
+        row.gap: Number(row.sd, SPREAD, row.sd_low, row.sd_high, "points")
+        for row in spread.itertuples()
+    }
 
 
 def variance_sentences(study: Study) -> list[str]:
@@ -178,7 +159,7 @@ def variance_sentences(study: Study) -> list[str]:
     alone = len(study.design.independent_seeds)
     pairs, tests = (min(int(shown["n"].max()), alone), len(shown)) if len(shown) else (0, 0)
     needed = seeds_of_exchange_test(tests, 1 - study.design.confidence)
-    known = [(kind, number) for kind, number in _pooled_numbers(study) if number.interval]
+    known = [(kind, number) for kind, number in _pooled(study).items() if number.interval]
     least = min(1.0, 2 * tests / 2**pairs)
     test = {"needed": needed, "there": pairs, "tests": tests, "least": p_value(least)}
     return paragraphs("variances", pooled=known, test=test, level=study.design.confidence)
@@ -195,7 +176,7 @@ def seeds_of_exchange_test(tests: int, level: float) -> int:
 def missing_sentence(study: Study) -> str:
     """Return which measures of its weights the model cannot have, and why; empty if it has all."""
     missing = set(names("weights")) - set(study.tables["means"]["measure"])
-    return " ".join(paragraphs("missing", missing=missing))
+    return line("missing", missing=missing)
 
 
 def mode_sentences(study: Study) -> str:
@@ -203,11 +184,13 @@ def mode_sentences(study: Study) -> str:
     has_mode = "gap_lag_mode" in set(study.tables["means"]["measure"])
     layers = [layer["class"] for layer in study.model.get("layers", [])]
     normalises = not layers or any("BatchNorm" in name for name in layers)
-    return " ".join(paragraphs("mode", has_mode=has_mode, normalises=normalises))
+    return line("mode", has_mode=has_mode, normalises=normalises)
 
 
-def _lambda(l2: float) -> Number:
-    return Number(l2, lambda_text)
+def gain(row: Mapping, measure: str, form: Form) -> Number:
+    """Return by how much the best lambda differs from the reference, from a row of `best`."""
+    low, high = row[f"{measure}_low"], row[f"{measure}_high"]
+    return Number(row[f"{measure}_difference"], form, low, high)
 
 
 def choice_table(study: Study) -> Rows:
@@ -223,7 +206,7 @@ def choice_table(study: Study) -> Rows:
             {
                 "Chosen by": MEASURES[row.metric].label,
                 "Rule": RULES[row.rule],
-                "λ": _lambda(row.l2),
+                "λ": Number(row.l2, lambda_text),
                 "Mean": Number(row.mean, form, unit=unit if unit == "nats" else "%"),
                 "Difference to the best": Number(row.difference, form, unit=unit),
                 "Test accuracy %": Number(
@@ -245,7 +228,7 @@ def contrast_table(study: Study, measure: str) -> Rows:
     own, rows = contrasts[contrasts["measure"] == measure], []
     for row in own.itertuples():
         cells = {
-            "λ": _lambda(row.l2),
+            "λ": Number(row.l2, lambda_text),
             "Pairs": Number(row.n, fixed(0)),
             "Difference": Number(row.mean_difference, form, row.low, row.high),
             "p": Number(row.p_t, p_value),
@@ -265,7 +248,7 @@ def power_table(study: Study) -> Rows:
     power, points = study.shown["power"], fixed(1, 100)
     return [
         {
-            "λ": _lambda(l2),
+            "λ": Number(l2, lambda_text),
             "Gap": gap,
             "SD of the difference (points)": Number(
                 group["sd_difference"].iloc[0], rounded(2, 100)
@@ -286,3 +269,32 @@ def _seeds(row: tuple) -> Number:
         return Number(row.seeds, fixed(0), row.seeds_low, row.seeds_high)
     instead = f"none; about {row.seeds_with_images:.0f} with {row.images:,.0f} images"
     return Number(math.inf, lambda _: instead)
+
+
+def rounds_text(study: Study) -> list[str]:
+    """Return how many seeds a study in rounds has, and whether they are enough; else nothing."""
+    until, table = study.design.until, study.tables["rounds"]
+    if not until or table.empty:
+        return []
+    last = table[table["round"] == table["round"].max()]
+    narrow = bool((last["half_width"] <= last["wanted"]).all())
+    return paragraphs("rounds", narrow=narrow, over=until["now"] >= until["max_seeds"])
+
+
+def rounds_table(study: Study) -> Rows:
+    """Return the rounds of a study in which a measure says how many seeds there are, by lambda."""
+    table = []
+    for row in study.tables["rounds"].itertuples():
+        measure = MEASURES[row.measure]
+        width = rounded(3, measure.scale)
+        table.append(
+            {
+                "Round": Number(row.round, fixed(0)),
+                "Seeds": Number(row.seeds, fixed(0)),
+                "λ": lambda_text(row.l2),
+                measure.label: Number(row.mean, form_of(measure), row.low, row.high, measure.unit),
+                "Half width": Number(row.half_width, width),
+                "Wanted": Number(row.wanted, width),
+            }
+        )
+    return table
