@@ -20,12 +20,7 @@ CONFIG = Path(__file__).resolve().parents[1] / "config.yaml"
 
 
 def has_display(environment: Mapping[str, str], platform: str) -> bool:
-    """Return whether a browser with a window can be started, and on the machine of the user.
-
-    Args:
-        environment: the variables of the environment.
-        platform: as `sys.platform`.
-    """
+    """Return whether a browser with a window can be started, and on the machine of the user."""
     if environment.get("SSH_CONNECTION"):
         return False
     windows = platform in ("darwin", "win32")

@@ -200,10 +200,6 @@ class TestChoice:
         assert answer.choice(shown())["grid"] == "inside"
         assert not any(wrong for _, wrong in answer.of(shown()).state)
 
-    def test_a_gain_that_hangs_on_the_choice_counts_it(self):
-        study = shown(effects=NOTHING, diverged={(0, 2): 2})
-        assert answer.chosen(study).picked == answer.own_best(study)["picked"] > 1
-
 
 class TestNegativeGap:
     def test_parts_are_the_means_of_the_table(self):

@@ -8,14 +8,12 @@ import yaml
 
 from l2study.core.config import read_config
 from l2study.core.files import read_json
-from l2study.report import findings_page
 from l2study.report.study import read_package, read_tables
 from tiny import PROJECT
 
 FOLDER = PROJECT / "reference" / "confirmatory"
-STUDIES = {"mnist": "config.yaml"} | {
-    name: f"studies/{name}.yaml" for name in ("exercise", *findings_page.STUDIES) if name != "mnist"
-}
+NAMES = sorted(tables.parent.name for tables in (PROJECT / "reference").glob("*/tables"))
+STUDIES = {name: f"studies/{name}.yaml" for name in NAMES} | {"mnist": "config.yaml"}
 
 
 def test_the_page_has_the_verdicts_and_estimates_of_the_table():

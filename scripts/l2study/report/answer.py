@@ -20,7 +20,7 @@ from l2study.report.dose_text import as_good
 from l2study.report.inputs import groups_of
 from l2study.report.study import Study
 from l2study.report.table_cells import Number
-from l2study.report.templates import paragraphs
+from l2study.report.templates import line, paragraphs
 
 BEHIND = 0.05
 """Training accuracy in training mode minus that in evaluation, a fraction, above which the answer
@@ -51,9 +51,8 @@ LAG = ("lag_averaging", "lag_mode")
 class Difference:
     """By how much a measure differs between two lambdas.
 
-    `kind` says what is shown of it: that it is "lower" or "higher", that it is less than `margin`
-    ("equivalent"), or neither ("unclear"). Where it is lower or higher, `change` is its size;
-    `signed` has its sign.
+    `kind` says what is shown: "lower" or "higher", less than `margin` ("equivalent"), or "unclear".
+    `change` is the size of what is lower or higher, and `signed` has the sign.
     """
 
     measure: str
@@ -67,15 +66,14 @@ class Difference:
 class Comparison:
     """A lambda compared with the reference, or what stands for it, by `n` pairs of runs.
 
-    Of a lambda that was chosen, intervals count that by `picked` lambdas, and `left_out` is the
-    difference in test accuracy with each seed left out of the choice in turn.
+    `left_out` is the difference in test accuracy of a lambda that was chosen, with each seed left
+    out of the choice in turn.
     """
 
     l2: float
     reference: float
     n: int
     differences: list[Difference]
-    picked: int = 1
     left_out: Number | None = None
 
 
@@ -100,18 +98,15 @@ class Answer:
 def of(study: Study) -> Answer:
     """Return the answer of a study."""
     found, of_data = facts(study), data_text.text(study)
-
-    def said(name: str) -> list[str]:
-        return paragraphs(name, **found)
-
+    sentences = choice = []
     if data_text.withholds(study):
         found |= {"choice": None, "chosen": None, "at_choice": None}
         headline, *of_data = of_data
-        sentences = choice = []
     else:
-        (headline,), sentences, choice = map(said, ("headline", "answer", "choice"))
-    wrong = [(text, True) for text in of_data]
-    return Answer(headline, sentences, choice, wrong + state(study, found), said("coverage"), found)
+        texts = (paragraphs(name, **found) for name in ("headline", "answer", "choice"))
+        (headline,), sentences, choice = texts
+    states = [(text, True) for text in of_data] + state(study, found)
+    return Answer(headline, sentences, choice, states, paragraphs("coverage", **found), found)
 
 
 def state(study: Study, found: Mapping) -> list[tuple[str, bool]]:
@@ -122,8 +117,8 @@ def state(study: Study, found: Mapping) -> list[tuple[str, bool]]:
         "decay": True,
         "grid": (found["choice"] or {}).get("grid") != "inside",
     }
-    parts = ((part, paragraphs("state", part=part, **found)) for part in wrong)
-    return [(" ".join(texts), wrong[part]) for part, texts in parts if texts]
+    texts = {part: line("state", part=part, **found) for part in wrong}
+    return [(text, wrong[part]) for part, text in texts.items() if text]
 
 
 def facts(study: Study) -> dict:
@@ -219,47 +214,41 @@ def other_choice(row: pd.Series) -> dict | None:
     """
     if pd.isna(row["other_l2"]) or row["other_l2"] == row["best_l2"]:
         return None
-    ends = {name: row[f"other_{name}"] for name in ("low", "high")}
-    own = pd.Series(ends | {"measure": "test_accuracy", "mean_difference": row["other_difference"]})
+    ends = row[["other_difference", "other_low", "other_high"]]
     clear = row["metrics_differ"] == "yes"
     return {
         "l2": row["other_l2"],
         "metric": other_metric(row["metric"]),
-        "difference": shown_difference(own, equivalent=False) if clear else None,
+        "difference": difference("test_accuracy", *ends) if clear else None,
     }
 
 
 def regret(row: pd.Series) -> tuple[Number, Number] | None:
-    """Return the expected regret in test accuracy, with all seeds and with one; None if unknown.
-
-    It is also None where it is too small to be seen.
+    """Return the expected regret in test accuracy, with all seeds and with one; None if it is
+    unknown, or too small to be seen.
     """
-    values = [row["test_accuracy_regret"], row["test_accuracy_regret_one_seed"]]
-    both = [
-        Number(max(value, 0), form_of(MEASURES["test_accuracy"]), unit="points") for value in values
-    ]
-    seen = any(float(one.form(one.value)) for one in both if not pd.isna(one.value))
-    return tuple(both) if seen else None
+    names = ["test_accuracy_regret", "test_accuracy_regret_one_seed"]
+    values = row[names].astype(float).clip(lower=0)
+    form = form_of(MEASURES["test_accuracy"])
+    seen = any(float(form(value)) for value in values.dropna())
+    return tuple(Number(value, form, unit="points") for value in values) if seen else None
 
 
 def chosen(study: Study) -> Comparison:
     """Return how the chosen lambda compares with the reference, with intervals that count that it
     was chosen. The measure that is chosen by comes first.
     """
-    row = own_best(study)
+    row, counted = own_best(study), {}
     first = on_test(row["metric"])
-    found = comparison(study, row["best_l2"], WORTH)
-    counted = []
     for measure in sorted(WORTH, key=lambda measure: measure != first):
-        ends = {end: row[f"{measure}_{end}"] for end in ("low", "high")}
-        ends |= {"mean_difference": row[f"{measure}_difference"], "measure": measure}
-        own = pd.Series(ends)
+        value, low, high = row[[f"{measure}_{name}" for name in ("difference", "low", "high")]]
         within = MEASURES[measure].margin or 0
-        counted.append(shown_difference(own, -within < own["low"] and own["high"] < within))
-    value = row["test_accuracy_left_out"]
-    form = next(one.signed.form for one in counted if one.measure == "test_accuracy")
+        equivalent = -within < low and high < within
+        counted[measure] = difference(measure, value, low, high, equivalent)
+    value, form = row["test_accuracy_left_out"], counted["test_accuracy"].signed.form
     left_out = None if pd.isna(value) else Number(value, form, unit="points")
-    return replace(found, differences=counted, picked=int(row["picked"]), left_out=left_out)
+    found = comparison(study, row["best_l2"], WORTH)
+    return replace(found, differences=[*counted.values()], left_out=left_out)
 
 
 def compared(study: Study) -> tuple[float, float]:
@@ -275,28 +264,22 @@ def compared(study: Study) -> tuple[float, float]:
 
 def comparison(study: Study, l2: float, measures: Sequence[str]) -> Comparison:
     """Return how a lambda compares in these measures with the one that is compared with."""
-    rows = study.shown["contrasts"]
-    rows = rows[(rows["l2"] == l2) & rows["measure"].isin(measures)].set_index(
-        "measure", drop=False
-    )
-    base, n = rows[["reference_l2", "n"]].iloc[0]
-    level = 1 - study.design.confidence
+    rows, level = study.shown["contrasts"], 1 - study.design.confidence
+    rows = rows[rows["l2"] == l2].set_index("measure").loc[list(measures)]
     shown = [
-        shown_difference(rows.loc[name], rows.loc[name, "p_equivalent"] < level)
-        for name in measures
+        difference(row.Index, row.mean_difference, row.low, row.high, row.p_equivalent < level)
+        for row in rows.itertuples()
     ]
-    return Comparison(l2, base, int(n), shown)
+    return Comparison(l2, rows["reference_l2"].iloc[0], int(rows["n"].iloc[0]), shown)
 
 
-def shown_difference(row: pd.Series, equivalent: bool) -> Difference:
-    """Return what a difference with its interval shows.
-
-    Args:
-        row: has measure, mean_difference, low and high.
-        equivalent: whether it is shown to be within the margin of the measure.
+def difference(
+    name: str, value: float, low: float, high: float, equivalent: bool = False
+) -> Difference:
+    """Return what a difference in a measure shows, by its interval; `equivalent` says that it is
+    shown to be within the margin of the measure.
     """
-    measure = MEASURES[row["measure"]]
-    value, low, high = row["mean_difference"], row["low"], row["high"]
+    measure = MEASURES[name]
     form, margin = form_of(measure, (high - low) / 2), ""
     signed = change = Number(value, form, low, high, measure.unit)
     if equivalent:
@@ -307,7 +290,7 @@ def shown_difference(row: pd.Series, equivalent: bool) -> Difference:
         kind = "lower" if value < 0 else "higher"
         ends = sorted((abs(low), abs(high)))
         change = Number(abs(value), form, *ends, measure.unit)
-    return Difference(row["measure"], kind, change, margin, signed)
+    return Difference(name, kind, change, margin, signed)
 
 
 def mean(study: Study, measure: str, l2: float) -> Number:
@@ -350,8 +333,8 @@ def negative_gap(study: Study) -> dict | None:
     """Return the most negative reported gap whose interval is below 0, and its parts.
 
     `l2` is where it is, and `parts` has a `Number` by the names of `PARTS`, and by those of `LAG`
-    where there are two; `signs` says whether
-    each is shown to be below 0 (-1), above 0 (1), or neither (0). None if there is no such gap.
+    where there are two; `signs` says whether each is shown to be below 0 (-1), above 0 (1), or
+    neither (0). None if there is no such gap.
     """
     means = study.shown["means"]
     negative = means[(means["measure"] == "gap_reported") & (means["high"] < 0)].set_index("l2")

@@ -59,12 +59,11 @@ class ComparisonError(ValueError):
 
 
 def read_studies(folders: Sequence[Path]) -> list[Study]:
-    """Return the studies in `folders`, in this order, after checking that they can be compared.
+    """Return the studies in `folders`, in this order.
 
     Raises:
         ReportError: a study cannot be read.
-        ComparisonError: there are too few or too many studies, one is there twice, one lacks runs,
-            or their intervals differ in confidence.
+        ComparisonError: the studies cannot be compared.
     """
     if not 2 <= len(folders) <= len(STUDY_MARKS):
         raise ComparisonError(f"{len(folders)} given; allowed: 2 to {len(STUDY_MARKS)} studies")
@@ -130,6 +129,7 @@ def lambdas_of(studies: Iterable[Study]) -> list[float]:
 def to_html(studies: Sequence[Study], table: pd.DataFrame, csv: str) -> str:
     """Return the page; `csv` is the name of the file that has the table of `comparison_table`."""
     lost = {study.name: diverged_text(study.tables["runs"]) for study in studies}
+    drawn = {name: figures.render(draw(studies, table, name))["svg"] for name in COMPARED}
     return TEMPLATES.get_template("comparison.html.j2").render(
         names=[study.name for study in studies],
         short={study.name: in_short(study, table) for study in studies},
@@ -143,7 +143,7 @@ def to_html(studies: Sequence[Study], table: pd.DataFrame, csv: str) -> str:
                 "name": measure,
                 "label": MEASURES[measure].label,
                 "rows": measure_rows(studies, table, measure),
-                "image": _image(studies, table, measure),
+                "image": base64.b64encode(drawn[measure]).decode("ascii"),
                 "apart": measure in OF_THE_DATA and not same_data(studies),
             }
             for measure in COMPARED
@@ -151,11 +151,6 @@ def to_html(studies: Sequence[Study], table: pd.DataFrame, csv: str) -> str:
         level=studies[0].design.confidence,
         csv=csv,
     )
-
-
-def _image(studies: Sequence[Study], table: pd.DataFrame, measure: str) -> str:
-    svg = figures.render(draw(studies, table, measure))["svg"]
-    return base64.b64encode(svg).decode("ascii")
 
 
 def same_data(studies: Sequence[Study]) -> bool:
@@ -251,10 +246,7 @@ def measure_rows(
 
 
 def choices(studies: Sequence[Study]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return for every rule of choice its name, and for every study (lambda, test accuracy).
-
-    By the metric that each study chooses by.
-    """
+    """Return for every rule its name, and for every study (lambda, test accuracy) by its metric."""
     rows = _together(studies, "choice").query("configured == 'yes'").groupby("rule", sort=False)
     return [(rule.replace("_", " "), list(map(_choice, own.itertuples()))) for rule, own in rows]
 
@@ -273,23 +265,18 @@ def verdicts(studies: Sequence[Study]) -> list[tuple[str, list[tuple[str, str]]]
 
     Claims of one id but other words are of other ledgers, with other rules, and are kept apart.
     """
-    claims = (study.tables["claims"].set_index(["id", "claim"]) for study in studies)
     found = []
-    for rows in claims:
-        whole = rows.loc[rows["estimand"] == "overall", ["figure_found", "conclusion"]]
-        pairs = whole.fillna("").itertuples(index=False, name=None)
-        found.append(dict(zip(whole.index, pairs, strict=True)))
-    absent = "", MISSING
-    return [
-        (words, [absent if one == MISSING else one for one in own])
-        for (_, words), own in _side_by_side(found)
-    ]
+    for study in studies:
+        whole = study.tables["claims"].query("estimand == 'overall'").fillna({"figure_found": ""})
+        pairs = zip(whole["figure_found"], whole["conclusion"], strict=True)
+        found.append(dict(zip(zip(whole["id"], whole["claim"], strict=True), pairs, strict=True)))
+    return [(words, own) for (_, words), own in _side_by_side(found, ("", MISSING))]
 
 
-def _side_by_side(found: Sequence[Mapping]) -> list[tuple]:
-    """Return every key of mappings, and for each of them its value or a dash."""
+def _side_by_side(found: Sequence[Mapping], absent: object = MISSING) -> list[tuple]:
+    """Return every key of mappings, and the value of each of them, or what stands for none."""
     keys = dict.fromkeys(itertools.chain.from_iterable(found))
-    return [(key, [one.get(key, MISSING) for one in found]) for key in keys]
+    return [(key, [one.get(key, absent) for one in found]) for key in keys]
 
 
 # --- figures --------------------------------------------------------------------------------------
@@ -298,9 +285,8 @@ def _side_by_side(found: Sequence[Mapping]) -> list[tuple]:
 def draw(studies: Sequence[Study], table: pd.DataFrame, measure: str) -> Figure:
     """Return the figure of a measure against lambda: mean and interval of every study.
 
-    The studies share a panel, each with its own colour and marker, and set beside one another; but
-    a measure whose level depends on the data has a panel for each where the data differ. Thin
-    lines join the lambdas above 0 of a study. A lambda that a study lacks has no mark of it.
+    The studies share a panel, but a measure whose level depends on the data has one for each where
+    the data differ. Thin lines join the lambdas above 0 of a study.
     """
     positions = lambda_positions(lambdas_of(studies))
     apart = measure in OF_THE_DATA and not same_data(studies)

@@ -31,15 +31,13 @@ def is_of_scale(measures: Iterable[str]) -> bool:
 
 def withholds(study: "Study") -> bool:
     """Return whether the data, or what the networks made of them, allow no answer."""
-    constant = any(row["check"] == "constant inputs" for row in _found(_rows(study)))
     better = no_better(study)
-    return constant or (better is not None and better["surely"])
+    return bool(_found(study, "constant inputs")) or (better is not None and better["surely"])
 
 
 def unscaled(study: "Study") -> bool:
     """Return whether the scale of the inputs leaves no meaning to fixed amounts of noise."""
-    of_train = [row for row in _found(_rows(study)) if row["part"] == "train"]
-    return any(row["check"] == "deviation" for row in of_train)
+    return "train" in _found(study, "deviation")
 
 
 def sentences(
@@ -47,10 +45,8 @@ def sentences(
 ) -> list[str]:
     """Return what is said of the rows of a table `data_check` of one set-up.
 
-    Args:
-        rows: of the table, with their columns.
-        to_noise: whether noise or attacks of a fixed size are among the measures.
-        better: see `no_better`.
+    `to_noise` says whether noise or attacks of a fixed size are among the measures; for `better`
+    see `no_better`.
     """
     found, classes, ranges = defaultdict(list), defaultdict(dict), defaultdict(dict)
     for row in rows:
@@ -60,14 +56,8 @@ def sentences(
             classes[row["part"]][row["which"]] = row["count"]
         if row["check"] in ("lowest", "highest", "deviation"):
             ranges[row["part"]][row["check"]] = row["value"]
-    return paragraphs(
-        "data_check",
-        found=found,
-        classes=classes,
-        ranges=ranges,
-        to_noise=to_noise,
-        better=better,
-    )
+    facts = {"found": found, "classes": classes, "ranges": ranges}
+    return paragraphs("data_check", **facts, to_noise=to_noise, better=better)
 
 
 def no_better(study: "Study") -> dict | None:
@@ -78,12 +68,11 @@ def no_better(study: "Study") -> dict | None:
     accuracy. `surely` says that no interval reaches above that share, not only that each reaches
     down to it. Both are on the images of the study, so the intervals are those for other seeds.
     """
-    of_test = [row for row in _rows(study) if row["part"] == "test"]
-    largest = [row for row in of_test if row["check"] == "largest class"]
+    largest = [r for r in _rows(study) if (r["part"], r["check"]) == ("test", "largest class")]
     if not largest:
         return None
-    (largest,) = largest
-    means = study.over_seeds["means"].query("measure == 'test_accuracy' and n > 0")
+    means, (largest,) = study.over_seeds["means"], largest
+    means = means.query("measure == 'test_accuracy' and n > 0")
     if means.empty:
         return None
     beaten = largest["share"] + _ROUNDING
@@ -100,5 +89,6 @@ def _rows(study: "Study") -> list[dict]:
     return [] if table is None else table.to_dict("records")
 
 
-def _found(rows: Sequence[Mapping]) -> list[Mapping]:
-    return [row for row in rows if row["finding"] == "yes"]
+def _found(study: "Study", check: str) -> list[str]:
+    """Return the parts of the data in which a check found something."""
+    return [r["part"] for r in _rows(study) if r["check"] == check and r["finding"] == "yes"]

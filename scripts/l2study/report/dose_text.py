@@ -2,8 +2,6 @@
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
-import pandas as pd
-
 from l2study.core.measures import MEASURES
 from l2study.report.study import Study
 from l2study.report.templates import paragraphs
@@ -17,13 +15,9 @@ def text(study: Study) -> list[str]:
     if table.empty:
         return []
     ranges = as_good(study).values()
-    failed = [MEASURES[row.measure].label.lower() for row in _failed(table).itertuples()]
-    return paragraphs(
-        "equivalence",
-        ranges=ranges,
-        failed=failed,
-        level=study.design.confidence,
-    )
+    measures = table.loc[table["holds"] == "no", "measure"]
+    failed = [MEASURES[measure].label.lower() for measure in measures]
+    return paragraphs("equivalence", ranges=ranges, failed=failed, level=study.design.confidence)
 
 
 def as_good(study: Study) -> dict[str, dict]:
@@ -48,7 +42,3 @@ def inward(l2: float, rounding: str) -> float:
     exact = Decimal(repr(float(l2)))
     step = Decimal(1).scaleb(exact.adjusted() - 1)
     return float(exact.quantize(step, rounding)) if l2 else 0.0
-
-
-def _failed(table: pd.DataFrame) -> pd.DataFrame:
-    return table[table["holds"] == "no"]

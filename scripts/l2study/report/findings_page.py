@@ -12,9 +12,9 @@ from l2study.core.wording import bounds, fixed
 from l2study.report import figures
 from l2study.report.setup_names import crossed, ordered, spaced
 from l2study.report.study import Study, read_package, read_results
-from l2study.report.table_cells import Number, Rows, Verdict, Words
+from l2study.report.table_cells import Number, Rows, Verdict
 from l2study.report.templates import environment, filled
-from l2study.report.text_tables import gap_table
+from l2study.report.text_tables import gain, gap_table
 
 TEMPLATE = Path("reports") / "findings.md.j2"
 
@@ -26,17 +26,6 @@ PICTURES = {
     "variance.png": ("variance", "variance"),
 }
 """Every picture: the study that it is of, and which of its figures it is."""
-
-STUDIES = (
-    "mnist",
-    "robustness",
-    "when-it-helps",
-    "variance",
-    "lenet",
-    "mnist1d",
-    "tabular",
-    "laws",
-)
 
 
 class FindingsError(ValueError):
@@ -53,14 +42,12 @@ def findings(project: Path) -> tuple[str, dict[str, bytes]]:
         FindingsError: a sentence of the template does not hold.
         ReportError: a reference cannot be read.
     """
-    studies = {name: read_results(project / "reference" / name) for name in STUDIES}
-    cnns = read_package(project / "reference" / "lenet")["data"]
-    cnns = {setup: read_results(project / "reference" / "lenet", setup) for setup in cnns}
-    page = (
-        environment(project)
-        .get_template(str(TEMPLATE))
-        .render(studies=studies, cnns=cnns, **{function.__name__: function for function in OFFERED})
-    )
+    folders = [tables.parent for tables in (project / "reference").glob("*/tables")]
+    studies = {folder.name: read_results(folder) for folder in folders}
+    lenet = project / "reference" / "lenet"
+    cnns = {setup: read_results(lenet, setup) for setup in read_package(lenet)["data"]}
+    template = environment(project).get_template(str(TEMPLATE))
+    page = template.render(globals(), studies=studies, cnns=cnns)  # it may call what is below
     drawn = {
         file: figures.render(figures.draw(figure, studies[name]))["png"]
         for file, (name, figure) in PICTURES.items()
@@ -115,38 +102,29 @@ def counted(found: pd.Series) -> str:
 
 def question_table(studies: Mapping[str, Study]) -> Rows:
     """Return a row per claim of the general ledger: its conclusion in each study, by heading."""
-    found = {
-        heading: study.tables["verdicts"].query("setup == @study.setup")
-        for heading, study in studies.items()
-    }
-    found = {heading: rows.set_index("claim")["conclusion"] for heading, rows in found.items()}
-    claims = next(iter(found.values())).index
-    return [
-        {"Claim": claim}
-        | {heading: Verdict(conclusions[claim]) for heading, conclusions in found.items()}
-        for claim in claims
-    ]
+    rows = {}
+    for heading, study in studies.items():
+        own = study.tables["verdicts"].query("setup == @study.setup")
+        for claim, conclusion in zip(own["claim"], own["conclusion"], strict=True):
+            rows.setdefault(claim, {"Claim": claim})[heading] = Verdict(conclusion)
+    return list(rows.values())
 
 
 def chosen_table(studies: Mapping[str, Study]) -> Rows:
     """Return a row per study: the lambda that validation chooses, what it adds, and the gaps."""
     rows = []
     for heading, study in studies.items():
-        choice = study.shown["choice"].query("rule == 'best'").iloc[0]
-        means = study.shown["means"].set_index(["measure", "l2"])
-        contrasts = study.shown["contrasts"].set_index(["measure", "l2"])
-        gain = Words("the reference itself")
-        if ("test_accuracy", choice["l2"]) in contrasts.index:
-            gain = ranged(contrasts.loc["test_accuracy", choice["l2"]], "mean_difference")
+        l2 = study.shown["choice"].query("rule == 'best'")["l2"].iloc[0]
+        gaps = study.shown["means"].query("measure == 'gap_generalisation'").set_index("l2")
+        own = study.shown["contrasts"].query("measure == 'test_accuracy' and l2 == @l2")
+        added = ranged(own.iloc[0], "mean_difference") if len(own) else "the reference itself"
         rows.append(
             {
                 "Study": heading,
-                "Chosen λ": l2_label(choice["l2"]),
-                "Test accuracy minus that without L2 (points)": gain,
-                "Generalisation gap without L2 (points)": ranged(
-                    means.loc["gap_generalisation", 0], "mean"
-                ),
-                "with the chosen λ": ranged(means.loc["gap_generalisation", choice["l2"]], "mean"),
+                "Chosen λ": l2_label(l2),
+                "Test accuracy minus that without L2 (points)": added,
+                "Generalisation gap without L2 (points)": ranged(gaps.loc[0], "mean"),
+                "with the chosen λ": ranged(gaps.loc[l2], "mean"),
             }
         )
     return rows
@@ -189,41 +167,17 @@ def benefit_table(study: Study) -> Rows:
     measure of the test images that the metric stands for.
     """
     setups, best = study.tables["setups"], study.tables["best"].set_index(["metric", "setup"])
-    tall, wide = crossed(setups)
-    rows = []
-    for one in setups.to_dict("records"):
-        row = {
-            spaced(tall).capitalize(): one[tall],
-            spaced(wide).capitalize(): one[wide],
-        }
+    names, rows = list(crossed(setups)), []
+    setups = setups.sort_values(names, key=lambda labels: labels.map(ordered(labels).index))
+    for setup, *levels in setups[["setup", *names]].itertuples(index=False):
+        row = dict(zip((spaced(name).capitalize() for name in names), levels, strict=True))
         for metric in CHOOSE_BY:
-            found, measure = best.loc[metric, one["setup"]], on_test(metric)
+            found, measure = best.loc[metric, setup], on_test(metric)
             about = MEASURES[measure]
+            form = fixed(2, 100) if about.scale == 100 else fixed(3)
             row |= {
                 f"Best λ by {MEASURES[metric].label.lower()}": l2_label(found["best_l2"]),
-                f"{about.label} added ({about.unit})": Number(
-                    found[f"{measure}_difference"],
-                    fixed(2, 100) if about.scale == 100 else fixed(3),
-                    *(found[f"{measure}_{end}"] for end in ("low", "high")),
-                ),
+                f"{about.label} added ({about.unit})": gain(found, measure, form),
             }
         rows.append(row)
-    place = {label: rank for rank, label in enumerate(ordered(setups[tall]))}
-    return sorted(rows, key=lambda row: (place[row[spaced(tall).capitalize()]],
-                                         float(row[spaced(wide).capitalize()])))  # fmt: skip
-
-
-OFFERED = (
-    holds,
-    link,
-    ranged,
-    verdict_table,
-    counted,
-    question_table,
-    chosen_table,
-    law_table,
-    of_law,
-    three_parts,
-    benefit_table,
-)
-"""What the template may call, besides the filters of all templates."""
+    return rows

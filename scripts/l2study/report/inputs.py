@@ -44,14 +44,11 @@ def reworded(text: str, data: Mapping) -> str:
 
 
 def groups_of(data: Mapping) -> dict:
-    """Return what groups the validation and test images come in.
+    """Return what groups the validation and test images of a manifest come in.
 
     `counts` has the parts that have groups, with how many; it is empty if all images are taken as
     independent. `independent` is a part without groups beside one that has them, or None. `few` is
     `FEW_GROUPS` where a part has fewer groups, else None.
-
-    Args:
-        data: the manifest of prepared data, as the tables have it.
     """
     words = {"val": "validation", "test": "test"}
     counts = data.get("groups", {}).get("counts", {})

@@ -2,7 +2,6 @@
 
 from urllib.parse import quote
 
-from l2study.core.design import Setup
 from l2study.core.paths import BASE
 from l2study.report.setup_names import spaced
 from l2study.report.study import Study
@@ -39,16 +38,10 @@ def groups(study: Study) -> dict[str, list[Words]]:
     combined = any(len(setup.changes) > 1 for setup in others)
     found = {}
     for setup in others:
-        head, text = _combined(setup) if combined else _alone(setup)
+        head, *more = (f"{spaced(factor)} {label}" for factor, label in setup.levels.items())
+        text = ", ".join(more)
+        if not combined:
+            (factor,) = setup.changes
+            head, text = spaced(factor), setup.levels[factor]
         found.setdefault(head, []).append(page_link(study, setup.name, text))
     return found
-
-
-def _alone(setup: Setup) -> tuple[str, str]:
-    (factor,) = setup.changes
-    return spaced(factor), setup.levels[factor]
-
-
-def _combined(setup: Setup) -> tuple[str, str]:
-    first, *others = (f"{spaced(factor)} {label}" for factor, label in setup.levels.items())
-    return first, ", ".join(others)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
-from l2study.core.wording import Form, interval, labelled, optimum, rounded
+from l2study.core.wording import interval, labelled, optimum, rounded
 from l2study.report.study import Study
 from l2study.report.table_cells import Number, Rows
 from l2study.report.templates import paragraphs
@@ -65,9 +65,9 @@ def drawing(study: Study) -> dict | None:
     """Return what the button that draws a seed needs; None if there is nothing to say.
 
     `seeds` are those it draws from, of `all`. `rows` has for each row of the table `what` it is,
-    what seeds say that are `opposite`, and what all seeds say: `of_all`, with its `interval`. The
-    numbers of every seed are `data`, as JSON: `seeds`, and for each row and each of them, `said` as
-    text and `other`, whether that is counted in the table.
+    what seeds say that are `opposite`, and what all seeds say (`of_all`). The numbers of every seed
+    are `data`, as JSON: `seeds`, and for each row and each of them, `said` as text and `other`,
+    whether that is counted in the table.
     """
     counts = study.tables["one_seed"]
     shown = counts[counts["finding"] != "picks"]
@@ -82,19 +82,17 @@ def drawing(study: Study) -> dict | None:
     for row in shown.itertuples():
         if row.finding == "picks another":
             what = f"Lambda with the {optimum(row.measure)}"
-            of_all, ends = l2_label(row.l2), ""
+            of_all = l2_label(row.l2)
             picks = counts[counts["finding"] == "picks"].itertuples()
             own = {seed: l2_label(one.l2) for one in picks for seed in _seeds(one)}
         else:
             measure, whole = MEASURES[row.measure], contrasts.loc[(row.measure, row.l2)]
             form = rounded(3, measure.scale)
             what = f"{labelled(measure)}: λ {l2_label(row.l2)} less λ {l2_label(row.reference_l2)}"
-            of_all = form(whole["mean_difference"])
-            ends = interval(whole["low"], whole["high"], form)
-            own = _differences(runs, row.measure, row.l2, row.reference_l2, form)
-        rows.append(
-            {"what": what, "opposite": _OPPOSITE[row.finding], "of_all": of_all, "interval": ends}
-        )
+            of_all = Number(whole["mean_difference"], form, whole["low"], whole["high"])
+            values = runs.pivot(index="seed", columns="l2", values=row.measure)
+            own = (values[row.l2] - values[row.reference_l2]).dropna().map(form)
+        rows.append({"what": what, "opposite": _OPPOSITE[row.finding], "of_all": of_all})
         said.append([own.get(seed, "–") for seed in drawn])
         other.append([int(seed in _seeds(row)) for seed in drawn])
     data = {"seeds": drawn, "said": said, "other": other}
@@ -104,13 +102,6 @@ def drawing(study: Study) -> dict | None:
 
 def _contrasts(study: Study) -> pd.DataFrame:
     return study.shown["contrasts"].set_index(["measure", "l2"])
-
-
-def _differences(
-    runs: pd.DataFrame, measure: str, l2: float, reference: float, form: Form
-) -> dict[int, str]:
-    table = runs.pivot(index="seed", columns="l2", values=measure)
-    return {seed: form(value) for seed, value in (table[l2] - table[reference]).dropna().items()}
 
 
 def _seeds(row: tuple) -> set[int]:

@@ -7,7 +7,7 @@ from l2study.core.seeds import WORDS
 from l2study.core.wording import MISSING, minus, rounded, seed_list
 from l2study.report.study import Study
 from l2study.report.table_cells import Number, Rows
-from l2study.report.templates import paragraphs
+from l2study.report.templates import line, paragraphs
 
 PACKAGES = ("NumPy", "pandas", "SciPy")
 """The packages whose versions the tables depend on."""
@@ -107,7 +107,7 @@ def runs_sentence(study: Study) -> str:
     """Return a sentence on how many runs completed, naming every missing and diverged one."""
     runs, design = study.tables["runs"], study.design
     lost = runs[runs["status"] == "diverged"]
-    (text,) = paragraphs(
+    return line(
         "runs",
         total=len(runs),
         lambdas=runs["l2"].nunique(),
@@ -118,7 +118,6 @@ def runs_sentence(study: Study) -> str:
             f"lambda {l2_label(l2)} {seed_list(rows['seed'])}" for l2, rows in lost.groupby("l2")
         ),
     )
-    return text
 
 
 def cost_table(study: Study) -> Rows:

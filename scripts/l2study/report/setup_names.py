@@ -4,13 +4,10 @@ A factor is something besides lambda and seed that a study varies, and its value
 set-up is one level of every factor; the base is the configuration itself.
 """
 
-import itertools
 import math
 from collections.abc import Iterable
 
 import pandas as pd
-
-from l2study.core.paths import BASE
 
 COUNTS = ("runs", "completed", "diverged", "missing")
 """The columns of the table of set-ups that are numbers."""
@@ -28,12 +25,8 @@ def words(name: str) -> str:
     >>> words("train_size~500,label_noise~0.2")
     'train size 500 + label noise 0.2'
     """
-    return " + ".join(_level(part) for part in name.split(","))
-
-
-def _level(part: str) -> str:
-    factor, _, label = part.partition("~")
-    return f"{spaced(factor)} {label}".strip()
+    levels = (level.partition("~") for level in name.split(","))
+    return " + ".join(f"{spaced(factor)} {label}".strip() for factor, _, label in levels)
 
 
 def spaced(factor: str) -> str:
@@ -79,17 +72,9 @@ def crossed(setups: pd.DataFrame) -> tuple[str, str] | None:
     None if there are not exactly two, or if some of their combinations are not set-ups.
     """
     names = factors(setups)
-    if len(names) != 2:
+    counts = setups[names].nunique()
+    if len(names) != 2 or counts.min() < 2:
         return None
-    levels = {name: ordered(setups[name]) for name in names}
-    there = set(zip(*(setups[name] for name in names), strict=True))
-    product = set(itertools.product(*(levels[name] for name in names)))
-    if there != product or min(map(len, levels.values())) < 2:
+    if len(setups[names].drop_duplicates()) < counts.prod():
         return None
-    return tuple(sorted(names, key=lambda name: len(levels[name]), reverse=True))
-
-
-def in_order(setups: pd.DataFrame) -> list[str]:
-    """Return the names of the set-ups, the base first."""
-    names = setups["setup"].tolist()
-    return sorted(names, key=lambda name: name != BASE)
+    return tuple(sorted(names, key=counts.get, reverse=True))

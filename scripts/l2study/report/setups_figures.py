@@ -20,7 +20,6 @@ from l2study.report.setup_names import (
     close,
     crossed,
     factors,
-    in_order,
     ordered,
     spaced,
     starred,
@@ -76,7 +75,7 @@ def verdict_map(study: Study) -> Figure:
     setups, verdicts = study.tables["setups"], study.tables["verdicts"]
     if verdicts.empty:
         return style.message("No set-up has a verdict: there is nothing to draw.")
-    names, near = in_order(setups), close(setups)
+    names, near = setups["setup"].tolist(), close(setups)
     claims = verdicts["id"].unique().tolist()
     labels = [starred(name, near) for name in names]
     across = len(names) <= MOST_COLUMNS
@@ -128,7 +127,7 @@ def benefit(study: Study) -> Figure:
 def _benefit_rows(
     best: pd.DataFrame, setups: pd.DataFrame, reference: str, confidence: float
 ) -> Figure:
-    names, best = in_order(setups), best.set_index("setup")
+    names, best = setups["setup"].tolist(), best.set_index("setup")
     drawing, (ax,) = style.panels(0.24 * len(names) + 1.25, pads=PADS)
     ax.axvline(0, **style.ZERO_LINE)
     right = {"fontsize": 8.5, "transform": ax.get_yaxis_transform()}
@@ -282,7 +281,7 @@ def _draw_curve(ax: Axes, claim: str, rows: pd.DataFrame, setups: pd.DataFrame) 
     first = rows.iloc[0]
     unit = unit_of(first["measure"], first["statistic"])
     there = rows["setup"].tolist()
-    names = [*there, *(name for name in in_order(setups) if name not in there)]
+    names = [*there, *(name for name in setups["setup"] if name not in there)]
     for rank, row in enumerate(rows.itertuples()):
         ends = (unit.scale * end for end in (row.estimate, row.low, row.high))
         mark = _mark(row.conclusion, 5.5)

@@ -14,10 +14,12 @@ from l2study.core.wording import MISSING, fixed, interval, lambda_text, rounded
 from l2study.report import data_text
 from l2study.report.answer import Answer
 from l2study.report.navigation import page_link
-from l2study.report.setup_names import COUNTS, close, in_order, words
+from l2study.report.setup_names import COUNTS, close, words
 from l2study.report.study import Study
 from l2study.report.table_cells import Number, Rows, Verdict, Words
-from l2study.report.templates import paragraphs
+from l2study.report.templates import line, paragraphs
+from l2study.report.text_tables import gain
+
 
 def has_overview(study: Study) -> bool:
     """Return whether the report is that of the base of several set-ups, which has an overview."""
@@ -33,18 +35,18 @@ def answer(study: Study) -> Answer:
     headline, *sentences = paragraphs("advice", **found)
     if data_text.withholds(study):
         headline = data_text.text(study)[0]
-    setups = study.tables["setups"]
+    setups, state = study.tables["setups"], []
     counts = {kind: int(setups[kind].sum()) for kind in COUNTS}
-    shown = {"at_end": found["ends"].get(AT_END), "beyond": found["ends"].get(BEYOND)}
-    wrong = {
-        "runs": counts["completed"] < counts["runs"],
-        "grid": any(shown.values()),
-    }
-    state = [
-        (" ".join(paragraphs("advice_state", part=part, counts=counts, **shown, **found)), one)
-        for part, one in wrong.items()
-    ]
-    return Answer(headline, [*sentences, *overview(study)], [], state, [], found)
+    lost = counts["completed"] < counts["runs"]
+    for part, wrong in {"runs": lost, "grid": bool(found["ends"])}.items():
+        state.append((line("advice_state", part=part, counts=counts, **found), wrong))
+    sentences += paragraphs(
+        "setups",
+        close=close(setups),
+        others=(setups["matches_exercise"] == "no").any(),
+        interactions=interactions(study),
+    )
+    return Answer(headline, sentences, [], state, [], found)
 
 
 def facts(study: Study) -> dict:
@@ -57,21 +59,22 @@ def facts(study: Study) -> dict:
     are clearly above 0.
     """
     best, metric = study.best.set_index("setup"), study.best["metric"].iloc[0]
-    best["next_l2"] = best["next_l2"].where(best["grid"].isin([AT_END, BEYOND]))
+    ends = best[best["grid"].isin([AT_END, BEYOND])]
     differing = best[best["metrics_differ"] == "yes"]
     form, known = fixed(2, 100), best[best["best_l2"].notna()]
     gains = known["test_accuracy_difference"]
     reach = {one.name: one.reach for one in study.setups}
-    further = best["next_l2"].dropna()
     return {
         "base": known["best_l2"].get(BASE),
         "metric": metric,
         "chosen": known["best_l2"].value_counts().sort_index().rename(l2_label).to_dict(),
         "ends": {
             grid: [(words(name), lambda_text(l2)) for name, l2 in own["next_l2"].items()]
-            for grid, own in best.groupby("grid")
+            for grid, own in ends.groupby("grid")
         },
-        "in_rounds": any(l2_label(l2) in reach.get(name, ()) for name, l2 in further.items()),
+        "in_rounds": any(
+            l2_label(l2) in reach.get(name, ()) for name, l2 in ends["next_l2"].dropna().items()
+        ),
         "other": other_metric(metric),
         "differing": [
             (words(row.Index), l2_label(row.other_l2), _change(row.other_difference))
@@ -86,17 +89,6 @@ def _change(accuracy: float) -> str:
     """Return a difference in accuracy in words."""
     side = "higher" if accuracy > 0 else "lower"
     return f"{fixed(2, 100)(abs(accuracy))} points {side}"
-
-
-def overview(study: Study) -> list[str]:
-    """Return the sentences on all set-ups together."""
-    setups = study.tables["setups"]
-    return paragraphs(
-        "setups",
-        close=close(setups),
-        others=(setups["matches_exercise"] == "no").any(),
-        interactions=interactions(study),
-    )
 
 
 def interactions(study: Study) -> dict | None:
@@ -123,7 +115,7 @@ def interactions(study: Study) -> dict | None:
         "compared": compared,
         "differing": rows.loc[rows["p_holm"] < 1 - study.config["confidence"], "setup"].unique(),
         "incomparable": [
-            name for name in in_order(study.tables["setups"]) if name not in {BASE, *compared}
+            name for name in study.tables["setups"]["setup"] if name not in {BASE, *compared}
         ],
     }
 
@@ -132,7 +124,7 @@ def claim_sentences(study: Study) -> list[tuple[str, str, str]]:
     """Return for every claim its id, its words, and what its verdicts are across the set-ups."""
     found = []
     for claim, rows in study.tables["verdicts"].groupby("id", sort=False):
-        (text,) = paragraphs("claim_in_setups", **claim_in_setups(study, claim))
+        text = line("claim_in_setups", **claim_in_setups(study, claim))
         found.append((claim, rows["claim"].iloc[0], text))
     return found
 
@@ -148,7 +140,7 @@ def claim_in_setups(study: Study, claim: str) -> dict:
     setups, verdicts = study.tables["setups"], study.tables["verdicts"]
     own = verdicts[verdicts["id"] == claim].set_index("setup")
     found, figure = own["conclusion"], own["figure_found"].dropna()
-    names, groups = in_order(setups), {}
+    names, groups = setups["setup"].tolist(), {}
     for name in names:
         if name in found.index:
             groups.setdefault(found[name], []).append(name)
@@ -178,36 +170,33 @@ def map_table(study: Study) -> Rows:
     return [
         {"Set-up": _link(study, name)}
         | {claim: found.get((name, claim), "") for claim in verdicts["id"].unique()}
-        for name in in_order(study.tables["setups"])
+        for name in study.tables["setups"]["setup"]
     ]
 
 
 def best_table(study: Study) -> Rows:
     """Return the best lambda of every set-up by each metric, and what it is worth."""
-    names, table = in_order(study.tables["setups"]), []
-    points, nats = fixed(2, 100), rounded()
-    rows = pd.DataFrame({"setup": names}).merge(study.tables["best"], on="setup", how="left")
-    for row in rows.itertuples():
-        ends = interval(row.best_l2_low, row.best_l2_high, lambda_text)
+    points, table = fixed(2, 100), []
+    rows = study.tables["setups"][["setup"]].merge(study.tables["best"], on="setup", how="left")
+    for row in rows.fillna({"metric": "", "grid": "", "resolved": ""}).to_dict("records"):
+        ends = interval(row["best_l2_low"], row["best_l2_high"], lambda_text)
+        beneath = "" if ends == MISSING else f"({ends})"
         table.append(
             {
-                "Set-up": _link(study, row.setup),
-                "Chosen by": "" if pd.isna(row.metric) else MEASURES[row.metric].label,
-                "Best λ": Words(lambda_text(row.best_l2), "" if ends == MISSING else f"({ends})"),
-                "Grid": "" if pd.isna(row.grid) else row.grid,
-                "Reference λ": lambda_text(row.reference_l2),
-                "Test accuracy minus that at the reference (points)": Number(
-                    row.test_accuracy_difference,
-                    points,
-                    row.test_accuracy_low,
-                    row.test_accuracy_high,
+                "Set-up": _link(study, row["setup"]),
+                "Chosen by": MEASURES[row["metric"]].label if row["metric"] else "",
+                "Best λ": Words(lambda_text(row["best_l2"]), beneath),
+                "Grid": row["grid"],
+                "Reference λ": lambda_text(row["reference_l2"]),
+                "Test accuracy minus that at the reference (points)": gain(
+                    row, "test_accuracy", points
                 ),
-                "Resolved": "" if pd.isna(row.resolved) else str(row.resolved),
-                "Test cross-entropy minus that at the reference (nats)": Number(
-                    row.test_ce_difference, nats, row.test_ce_low, row.test_ce_high
+                "Resolved": row["resolved"],
+                "Test cross-entropy minus that at the reference (nats)": gain(
+                    row, "test_ce", rounded()
                 ),
-                "Expected regret (points)": Number(row.test_accuracy_regret, points),
-                "with one seed (points)": Number(row.test_accuracy_regret_one_seed, points),
+                "Expected regret (points)": Number(row["test_accuracy_regret"], points),
+                "with one seed (points)": Number(row["test_accuracy_regret_one_seed"], points),
             }
         )
     return table

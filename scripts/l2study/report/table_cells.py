@@ -78,10 +78,6 @@ class Lines:
     kind: ClassVar[str] = "lines"
     texts: list[str]
 
-    def __str__(self) -> str:
-        """The texts in one line."""
-        return "; ".join(self.texts)
-
 
 @dataclass(frozen=True)
 class Drawn:
@@ -92,10 +88,6 @@ class Drawn:
     value: str
     drawing: dict
     """See `l2study.report.claim_drawings.estimate`."""
-
-    def __str__(self) -> str:
-        """What is estimated, and its value."""
-        return f"{self.text}: {self.value}"
 
 
 Cell = str | Number | Words | Lines | Drawn
