@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
 from l2study.core.wording import optimum, percent, with_arguments
-from l2study.report.setup_names import spaced, words
+from l2study.report.setup_names import words
 from l2study.report.table_cells import decimals_of, markdown_table, padding
 
 REPORTS = Path(__file__).resolve().parents[3] / "reports"
@@ -75,7 +75,6 @@ FILTERS = (
     padding,
     percent,
     slug,
-    spaced,
     with_arguments,
     with_terms,
     words,
