@@ -124,7 +124,8 @@ def _levels(key: str, given: list | dict, base: dict, read: Callable) -> Iterato
             for step in reversed(key.split(".")):
                 changes = {step: changes}
         where = f"factors.{key}: level {_label(value) if name is None else name}"
-        _check_changes(changes, base, where)
+        for fault in _faults(changes, base):
+            raise ConfigError(f"{where}: {fault}")
         try:
             config = read(changed(base, changes))
         except ConfigError as error:
@@ -149,31 +150,25 @@ def _check_name(name: str, where: str, how: str = "") -> None:
         )
 
 
-def _check_changes(changes: object, base: dict, where: str) -> None:
-    """Check that a level changes only what training depends on."""
+def _faults(changes: object, base: dict) -> Iterator[str]:
+    """Yield where a level changes what training does not depend on."""
     if not isinstance(changes, dict) or not changes:
-        raise ConfigError(
-            f"{where}: gives no keys to change; allowed: a mapping, such as"
-            " {training: {batch_size: 32}}"
-        )
+        yield "gives no keys to change; allowed: a mapping, such as {training: {batch_size: 32}}"
     for path in _paths(changes):
         if path[0] not in STUDIED or path in _KEPT:
-            raise ConfigError(
-                f"{where}: {'.'.join(map(str, path))} changes nothing in what is trained; allowed:"
-                f" keys of {', '.join(STUDIED)}, but not {' or '.join(map('.'.join, _KEPT))}"
+            yield (
+                f"{'.'.join(map(str, path))} changes nothing in what is trained; allowed: keys of"
+                f" {', '.join(STUDIED)}, but not {' or '.join(map('.'.join, _KEPT))}"
             )
-    others = [key for key in ("path", "load") if key in changed(base, changes)["dataset"]]
+    config = changed(base, changes)
+    others = [key for key in ("path", "load") if key in config["dataset"]]
     if others and ("dataset", "name") in _paths(changes):
-        raise ConfigError(
-            f"{where}: dataset.name is ignored where there is a dataset.{others[0]}; allowed:"
-            f" dataset.{others[0]}"
-        )
+        other = f"dataset.{others[0]}"
+        yield f"dataset.name is ignored where there is a {other}; allowed: {other}"
     ignored = [key for key in OF_BUILT_IN if ("model", key) in _paths(changes)]
-    if ignored and changed(base, changes)["model"].get("build"):
-        raise ConfigError(
-            f"{where}: model.{ignored[0]} is ignored where there is a model.build; allowed:"
-            " model.arguments"
-        )
+    if ignored and config["model"].get("build"):
+        where = "is ignored where there is a model.build"
+        yield f"model.{ignored[0]} {where}; allowed: model.arguments"
 
 
 def _paths(changes: Mapping, above: tuple = ()) -> list[tuple]:

@@ -5,14 +5,14 @@ are no input and decide nothing of training. The manifest of prepared data has t
 validation and of the test rows, and only where there are any. They are no part of its checksum.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from l2study.data.formats import PARTS
 from l2study.data.parts import Parts
-from l2study.data.prepared import DataError, reading
+from l2study.data.prepared import reading
 from l2study.data.rows import chosen_rows, set_aside
 
 ARRAYS = tuple(f"groups_{part}" for part in PARTS)
@@ -29,31 +29,29 @@ def in_npz(path: Path) -> dict[str, np.ndarray]:
         return found
 
 
-def check_groups(arrays: Mapping[str, np.ndarray], where: str) -> None:
-    """Raise DataError where groups are not one word or whole number for each row of their part."""
+def faults(arrays: Mapping[str, np.ndarray]) -> Iterator[str]:
+    """Yield where groups are not one word or whole number for each row of their part."""
     for part, name in zip(PARTS, ARRAYS, strict=True):
         groups, labels = arrays.get(name), arrays.get(f"y_{part}")
         if groups is None:
             continue
         if labels is None:
-            raise DataError(f"{where}: has {name}, but no {part} part; allowed: groups of its rows")
+            yield f"has {name}, but no {part} part; allowed: groups of its rows"
         rows = len(labels)
         if groups.shape not in ((rows,), (rows, 1)):
-            raise DataError(
-                f"{where}: {name} has shape {groups.shape}, but y_{part} has {rows} rows;"
-                " allowed: (rows,), one group for each row"
+            yield (
+                f"{name} has shape {groups.shape}, but y_{part} has {rows} rows; allowed: (rows,),"
+                " one group for each row"
             )
         flat = groups.reshape(-1)
         for row, group in enumerate(flat.tolist()):
             if group is None or group != group or (isinstance(group, str) and not group.strip()):
-                raise DataError(
-                    f"{where}: {name} has no value in row {row}, counted from 0; allowed: a group"
-                    " for each row"
+                yield (
+                    f"{name} has no value in row {row}, counted from 0; allowed: a group for each"
+                    " row"
                 )
         if flat.dtype.kind not in "iubU":
-            raise DataError(
-                f"{where}: {name} has type {flat.dtype}; allowed: whole numbers, words or booleans"
-            )
+            yield f"{name} has type {flat.dtype}; allowed: whole numbers, words or booleans"
 
 
 def of_rows(

@@ -6,7 +6,7 @@ import os
 import pickle
 import tarfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -225,47 +225,46 @@ def _downloaded(name: str) -> dict[str, np.ndarray]:
 
 
 def _check(arrays: Mapping[str, np.ndarray], where: str) -> None:
-    """Raise DataError where shapes or types of arrays are not those of inputs with a class each."""
+    for fault in _faults(arrays):
+        raise DataError(f"{where}: {fault}")
+
+
+def _faults(arrays: Mapping[str, np.ndarray]) -> Iterator[str]:
+    """Yield where shapes or types of arrays are not those of inputs with a class each."""
+    train = arrays["x_train"]
     for part in [part for part in PARTS if f"x_{part}" in arrays]:
         x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
         if y.ndim == 2 and y.shape[1] > 1 and _is_one_hot(y):
-            raise DataError(
-                f"{where}: y_{part} has shape {y.shape}, a column for each class (one-hot);"
+            yield (
+                f"y_{part} has shape {y.shape}, a column for each class (one-hot);"
                 " allowed: (rows,), the class of each row: numpy.argmax(y, axis=1)"
             )
         if y.dtype.kind not in "iubU":
-            raise DataError(
-                f"{where}: y_{part} has type {y.dtype}; allowed: whole numbers, words or booleans"
-                f"{_mended(y)}"
-            )
+            kinds = "whole numbers, words or booleans"
+            yield f"y_{part} has type {y.dtype}; allowed: {kinds}{_mended(y)}"
         if not y.size or (y.ndim != 1 and y.shape[1:] != (1,)):
-            raise DataError(
-                f"{where}: y_{part} has shape {y.shape}; allowed: (rows,) or (rows, 1), one class"
-                " for each row"
+            yield (
+                f"y_{part} has shape {y.shape}; allowed: (rows,) or (rows, 1), one class for each"
+                " row"
             )
         if x.ndim < 2 or 0 in x.shape:
-            raise DataError(
-                f"{where}: x_{part} has shape {x.shape}; allowed: (rows, ...), none of them 0"
-            )
+            yield f"x_{part} has shape {x.shape}; allowed: (rows, ...), none of them 0"
         if x.dtype.kind not in "iubf":
-            raise DataError(f"{where}: x_{part} has type {x.dtype}; allowed: numbers")
+            yield f"x_{part} has type {x.dtype}; allowed: numbers"
         if y.shape[:1] != x.shape[:1]:
-            raise DataError(
-                f"{where}: x_{part} has shape {x.shape} and y_{part} {y.shape};"
-                " allowed: as many rows in both"
-            )
-        train = arrays["x_train"]
+            both = f"x_{part} has shape {x.shape} and y_{part} {y.shape}"
+            yield f"{both}; allowed: as many rows in both"
         if train.shape[1:] != x.shape[1:]:
-            raise DataError(
-                f"{where}: a row of x_{part} has shape {x.shape[1:]}, one of x_train"
-                f" {train.shape[1:]}; allowed: the same shape"
+            yield (
+                f"a row of x_{part} has shape {x.shape[1:]}, one of x_train {train.shape[1:]};"
+                " allowed: the same shape"
             )
         if (train.dtype == np.uint8) != (x.dtype == np.uint8):
-            raise DataError(
-                f"{where}: x_{part} has type {x.dtype} and x_train {train.dtype};"
-                " allowed: uint8 (0 to 255) in all parts, or in none"
+            yield (
+                f"x_{part} has type {x.dtype} and x_train {train.dtype}; allowed: uint8 (0 to 255)"
+                " in all parts, or in none"
             )
-    groups.check_groups(arrays, where)
+    yield from groups.faults(arrays)
 
 
 def _is_one_hot(labels: np.ndarray) -> bool:
