@@ -93,10 +93,19 @@ def test_a_law_is_asked_only_of_what_it_is_about(runs, change, has):
     assert set(there.index[there]) == has
 
 
+def highest_at(runs, histories, **training):
+    found = laws.with_laws(histories, runs, setup_of(**training), 1500)
+    return by_lambda(found, "val_accuracy_max_epoch")
+
+
 def test_the_epoch_of_the_highest_validation_accuracy_is_the_first_such(runs):
-    found = laws.with_laws(HISTORIES, runs, setup_of(), 1500)
-    epochs = by_lambda(found, "val_accuracy_max_epoch")
+    later = pd.DataFrame({"l2": 0.0, "seed": 7, "epoch": range(5, 12), "val_accuracy": 0.2})
+    histories = pd.concat([HISTORIES, later])
+    epochs = highest_at(runs, histories)
     assert (epochs[0], epochs[0.01]) == (1, 4) and math.isnan(epochs[0.5])
+    assert math.isnan(highest_at(runs, histories, optimizer="adam")[0])
+    assert math.isnan(highest_at(runs, histories, learning_rate={"name": "cosine_decay"})[0])
+    assert math.isnan(highest_at(runs, histories[histories["epoch"] < 11])[0])
 
 
 def test_without_the_number_of_rows_or_lambda_0_there_is_no_law(runs):

@@ -20,6 +20,10 @@ ADAPTIVE = ("adadelta", "adam", "adamax", "nadam", "rmsprop")
 """Optimisers that divide a gradient by its own size. A penalty alone then moves a weight by about
 the learning rate in each step, however small lambda is."""
 
+LEAST_EVALUATED = 10
+"""With fewer evaluated epochs after the first step, those are too far apart to tell when the best
+was."""
+
 LEAST_BALANCE = 0.05
 """Where less than this should be left of the balance, the biases decide what is left: nothing
 shrinks them."""
@@ -30,10 +34,13 @@ def with_laws(
 ) -> pd.DataFrame:
     """Return `runs` with the measures of laws as further columns.
 
-    `val_accuracy_max_epoch` is the first evaluated epoch with the highest validation accuracy. The
-    others are of weights. Each compares a run with that of the same seed at lambda 0. It is NaN at
-    lambda 0 and without such a run, and where optimiser, regulariser or model are not those that
-    the law is about.
+    All are NaN where optimiser, regulariser or model are not those that the law is about.
+
+    `val_accuracy_max_epoch` is the first evaluated epoch with the highest validation accuracy, of
+    plain SGD; NaN where fewer than `LEAST_EVALUATED` epochs after the first step are evaluated.
+
+    The others are of weights. Each compares a run with that of the same seed at lambda 0. It is NaN
+    at lambda 0 and without such a run.
 
     `never_lit_decay`: only the penalty acts on the weights of inputs that are 0 in all training
     images. SGD with L2, whose penalty is lambda |w|^2, and decoupled decay with any optimiser
@@ -74,17 +81,18 @@ def with_laws(
         expected = -4 * rate * l2 * steps
         balance = np.where(expected > math.log(LEAST_BALANCE), np.log(share) / expected, math.nan)
     plain_sgd = _optimizer(setup) == "sgd"
+    highest = histories.sort_values(["val_accuracy", "epoch"], ascending=[False, True])
+    highest = highest.drop_duplicates(["l2", "seed"]).set_index(["l2", "seed"])["epoch"]
+    highest = highest.reindex(table.index).where(table["status"] == "completed")
+    timed = histories["epoch"].nunique() > LEAST_EVALUATED and not math.isnan(rate)
     holds_for = {
+        "val_accuracy_max_epoch": (highest.to_numpy(float), plain_sgd and timed),
         "never_lit_decay": (decay, plain_sgd or decoupled),
         "never_lit_left": (never_lit, _optimizer(setup) in ADAPTIVE and not decoupled),
         "balance_decay": (balance, plain_sgd and not decoupled and _is_balanced(model)),
     }
     for name, (values, applies) in holds_for.items():
         table[name] = np.where(np.isfinite(values), values, math.nan) if applies else math.nan
-    highest = histories.sort_values(["val_accuracy", "epoch"], ascending=[False, True])
-    highest = highest.drop_duplicates(["l2", "seed"]).set_index(["l2", "seed"])["epoch"]
-    completed = table["status"] == "completed"
-    table["val_accuracy_max_epoch"] = highest.reindex(table.index).where(completed).astype(float)
     return table.reset_index()
 
 
