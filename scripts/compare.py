@@ -13,33 +13,11 @@ Example:
     python scripts/compare.py results/mnist results/fashion --output comparison.html
 """
 
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from l2study.core.files import write_table, write_text
-from l2study.core.program import parser
-from l2study.data.prepared import reason
+from l2study.core.program import faults_in_one_line, parser
 from l2study.report import comparison
-from l2study.report.comparison import ComparisonError
-from l2study.report.study import ReportError
-
-
-def compare(folders: Sequence[Path], output: Path) -> None:
-    """Write the page `output`, and the table beside it, on the studies in `folders`.
-
-    Raises:
-        ComparisonError: `output` is not named .html, or the studies cannot be compared.
-        ReportError: a study cannot be read.
-        OSError: a file cannot be written.
-    """
-    if output.suffix != ".html":
-        raise ComparisonError(f"--output: {output} is not allowed; allowed: a name in .html")
-    studies = comparison.read_studies(folders)
-    table = comparison.comparison_table(studies)
-    page = comparison.to_html(studies, table, output.with_suffix(".csv").name)
-    write_table(table, output.with_suffix(".csv"))
-    write_text(output, page)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -52,13 +30,16 @@ def main(arguments: list[str] | None = None) -> None:
         "--output", type=Path, default=Path("comparison.html"), help="the page (comparison.html)"
     )
     options = command.parse_args(arguments)
-    try:
-        compare(options.folders, options.output)
-    except (ComparisonError, ReportError) as error:
-        sys.exit(str(error))
-    except OSError as error:
-        sys.exit(f"{options.output}: cannot be written: {reason(error)}")
-    print(f"{options.output} and {options.output.with_suffix('.csv')}")
+    output, beside = options.output, options.output.with_suffix(".csv")
+    with faults_in_one_line("compare.py", output):
+        if output.suffix != ".html":
+            raise ValueError(f"--output: {output} is not allowed; allowed: a name in .html")
+        studies = comparison.read_studies(options.folders)
+        table = comparison.comparison_table(studies)
+        page = comparison.to_html(studies, table, beside.name)
+        write_table(table, beside)
+        write_text(output, page)
+    print(f"{output} and {beside}")
 
 
 if __name__ == "__main__":

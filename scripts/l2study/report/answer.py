@@ -208,9 +208,8 @@ def choice(study: Study) -> dict:
 
 
 def other_choice(row: pd.Series) -> dict | None:
-    """Return what the other metric chooses, from a row of `best`; None if that is the same lambda.
-
-    `difference` is what its test accuracy differs by, None if it does not differ clearly.
+    """Return what the other metric chooses, from a row of `best`, and by what `difference` in test
+    accuracy if that is clear; None if it chooses the same lambda.
     """
     if pd.isna(row["other_l2"]) or row["other_l2"] == row["best_l2"]:
         return None
@@ -252,9 +251,8 @@ def chosen(study: Study) -> Comparison:
 
 
 def compared(study: Study) -> tuple[float, float]:
-    """Return the lambda that others are compared with, and the strongest regularisation.
-
-    That is the largest lambda with completed runs, or the smallest if the largest is the former.
+    """Return the lambda that others are compared with, and the strongest regularisation: the
+    largest lambda with completed runs, or the smallest if the largest is the former.
     """
     runs, base = study.tables["runs"], study.tables["contrasts"]["reference_l2"].iloc[0]
     completed = set(runs.loc[runs["status"] == "completed", "l2"])

@@ -67,9 +67,8 @@ def ordered(labels: Iterable[str]) -> list[str]:
 
 
 def crossed(setups: pd.DataFrame) -> tuple[str, str] | None:
-    """Return the two factors whose levels are all combined, the one with fewer levels last.
-
-    None if there are not exactly two, or if some of their combinations are not set-ups.
+    """Return the two factors whose levels are all combined, the one with fewer levels last; None if
+    there are not two, or some of their combinations are not set-ups.
     """
     names = factors(setups)
     counts = setups[names].nunique()

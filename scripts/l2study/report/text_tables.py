@@ -194,10 +194,7 @@ def gain(row: Mapping, measure: str, form: Form) -> Number:
 
 
 def choice_table(study: Study) -> Rows:
-    """Return a row per metric and rule of choice: the lambda, its metric, its test accuracy.
-
-    Interval and samples are for other images too, where predictions are kept.
-    """
+    """Return a row per metric and rule of choice: the lambda, its metric, its test accuracy."""
     rows = []
     for row in study.shown["choice"].itertuples():
         form = fixed(4) if row.metric == "val_ce" else fixed(3, 100)
@@ -221,9 +218,7 @@ def choice_table(study: Study) -> Rows:
 
 
 def contrast_table(study: Study, measure: str) -> Rows:
-    """Return the paired differences of `measure` with their intervals and p values, a row per
-    lambda: for other images too, if the measure is a mean over images.
-    """
+    """Return the paired differences of `measure`, with intervals and p values, by lambda."""
     contrasts, form = study.shown["contrasts"], rounded(3, MEASURES[measure].scale)
     own, rows = contrasts[contrasts["measure"] == measure], []
     for row in own.itertuples():
@@ -241,10 +236,7 @@ def contrast_table(study: Study, measure: str) -> Rows:
 
 
 def power_table(study: Study) -> Rows:
-    """Return a row per lambda and gap of `SPREADS`: the seeds needed to resolve each difference.
-
-    They are for the interval for other images too, where there is one.
-    """
+    """Return a row per lambda and gap of `SPREADS`: the seeds needed to resolve each difference."""
     power, points = study.shown["power"], fixed(1, 100)
     return [
         {

@@ -20,9 +20,8 @@ _SHARE = fixed(0, 100)
 
 
 def text(study: Study) -> list[str]:
-    """Return what was crossed, and for every measure shown which source makes most of its variance.
-
-    The last sentence says how often an estimate was below zero.
+    """Return what was crossed, which source makes most of the variance of every measure shown, and
+    how often an estimate was below zero.
     """
     table, design = study.tables["variance"], study.design
     shown = table[table["measure"].isin(SHOWN) & (table["source"] != TOTAL)]
@@ -57,10 +56,8 @@ def largest_sources(study: Study, measure: str) -> list[dict]:
 
 
 def source_table(study: Study, measure: str) -> Rows:
-    """Return a row per lambda and source: the standard deviation it makes, and its share.
-
-    A standard deviation is the square root of a component, in the unit in which the measure is
-    shown. That of `total` is that of one run when everything varies.
+    """Return a row per lambda and source: the standard deviation it makes, which is the square root
+    of a component, and its share. That of `total` is of one run when everything varies.
     """
     table, shown = study.tables["variance"], MEASURES[measure]
     root = rounded(2, shown.scale)
@@ -69,7 +66,7 @@ def source_table(study: Study, measure: str) -> Rows:
             "λ": Number(row.l2, l2_label),
             "Source": row.source.replace(" x ", " × "),
             f"Standard deviation ({shown.unit})": Number(
-                *(math.sqrt(row.variance), root, math.sqrt(row.low), math.sqrt(row.high))
+                math.sqrt(row.variance), root, math.sqrt(row.low), math.sqrt(row.high)
             ),
             "Share (%)": Number(row.share, _SHARE, row.share_low, row.share_high),
             "Below 0, set to 0": MISSING if pd.isna(row.negative) else row.negative,
