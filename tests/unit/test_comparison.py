@@ -114,12 +114,12 @@ class TestNumbers:
 
 class TestWords:
     def test_differences_are_those_and_no_others(self, studies):
-        rows = dict(comparison.differences(studies))
-        assert rows == {
-            "training.epochs": ["3", "4"],
-            "lambdas": ["0, 0.0001, 0.01", "0, 0.0005, 0.01, 0.1"],
-            "seeds": ["0 to 3", "0, 2, 5"],
-        }
+        rows = [tuple(row.values()) for row in comparison.differences(studies)]
+        assert rows == [
+            ("training.epochs", "3", "4"),
+            ("lambdas", "0, 0.0001, 0.01", "0, 0.0005, 0.01, 0.1"),
+            ("seeds", "0 to 3", "0, 2, 5"),
+        ]
 
     def test_what_can_be_compared(self, studies):
         one, other = studies
@@ -147,10 +147,15 @@ def test_claims_of_one_name_but_other_words_are_kept_apart(studies):
     claims = second.tables["claims"]
     words = claims["claim"].mask(claims["id"] == "small-weights", "of another ledger")
     changed = replace(second, tables={**second.tables, "claims": claims.assign(claim=words)})
-    before, after = (dict(comparison.verdicts([first, one])) for one in (second, changed))
+    before, after = (
+        {row["Claim"]: row for row in comparison.verdicts([first, one])}
+        for one in (second, changed)
+    )
     (own,) = set(claims.loc[claims["id"] == "small-weights", "claim"])
-    assert after["of another ledger"] == [("", "–"), before[own][1]]
-    assert after[own] == [before[own][0], ("", "–")]
+    name, other = first.name, second.name
+    assert after["of another ledger"][name] == after[own][other] == "–"
+    assert after["of another ledger"][other] == before[own][other]
+    assert after[own][name] == before[own][name]
 
 
 @pytest.mark.parametrize("measure", ["gap_reported", "val_ce"])
@@ -189,24 +194,24 @@ class TestPage:
         table = comparison.comparison_table(studies)
         rows = table[table["measure"] == measure].set_index(["study", "l2"])
         form = fixed(4) if measure == "val_ce" else fixed(2, 100)
-        cells = dict(comparison.measure_rows(studies, table, measure))
+        cells = {str(row["λ"]): row for row in comparison.measure_table(studies, table, measure)}
         assert list(cells) == ["0", "0.0001", "0.0005", "0.01", "0.1"]
-        for place, l2 in ((0, 1e-4), (1, 5e-4)):
-            mean, low, high = map(form, rows.loc[studies[place].name, l2][["mean", "low", "high"]])
-            assert cells[f"{l2:g}"][place] == (mean, f"{low} to {high}")
-            assert cells[f"{l2:g}"][1 - place] == ("–", "not in this study")
-        assert cells["0.1"][1][1] == "no run completed; diverged: 0 2 5"
+        one, other = (study.name for study in studies)
+        for name, absent, l2 in ((one, other, 1e-4), (other, one, 5e-4)):
+            mean, low, high = map(form, rows.loc[name, l2][["mean", "low", "high"]])
+            assert str(cells[f"{l2:g}"][name]) == f"{mean} ({low} to {high})"
+            assert str(cells[f"{l2:g}"][absent]) == "not in this study"
+        assert str(cells["0.1"][other]) == "no run completed"
 
     def test_verdicts_and_choices_are_those_of_the_tables(self, studies):
-        for place, study in enumerate(studies):
-            claims = study.tables["claims"]
-            overall = claims[claims["estimand"] == "overall"]
-            found = [own[place] for _, own in comparison.verdicts(studies)]
-            assert found == list(
-                zip(overall["figure_found"].fillna(""), overall["conclusion"], strict=True)
-            )
+        for study in studies:
+            overall = study.tables["claims"].query("estimand == 'overall'")
+            found = [row[study.name] for row in comparison.verdicts(studies)]
+            assert [one.text for one in found] == overall["conclusion"].tolist()
+            numbers = [one.beneath.removeprefix("number found: ") for one in found]
+            assert numbers == overall["figure_found"].fillna("").tolist()
             choice = for_seeds(study.tables["choice"]).query("configured == 'yes'")
-            chosen = [own[place][0] for _, own in comparison.choices(studies)]
+            chosen = [row[study.name].text for row in comparison.choices(studies)]
             assert chosen == [f"λ = {l2:g}" for l2 in choice["l2"]]
 
     @pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium (Debian's package)")

@@ -6,7 +6,9 @@ pair the lambdas of a study, not the studies.
 
 import base64
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 
 import matplotlib as mpl
@@ -15,7 +17,7 @@ from matplotlib.figure import Figure
 
 from l2study.core.labels import l2_label
 from l2study.core.measures import MEASURES
-from l2study.core.wording import MISSING, Form, fixed, interval, possible
+from l2study.core.wording import MISSING, Form, fixed, possible
 from l2study.report import figures
 from l2study.report.plot_helpers import diverged_text, draw_means
 from l2study.report.study import Study, read_results
@@ -29,7 +31,7 @@ from l2study.report.style import (
     mean_key,
     stacked_panels,
 )
-from l2study.report.table_cells import Number
+from l2study.report.table_cells import Cell, Number, Rows, Verdict, Words
 from l2study.report.templates import TEMPLATES
 
 COMPARED = ("gap_reported", "gap_generalisation", "test_accuracy", "val_ce")
@@ -142,7 +144,7 @@ def to_html(studies: Sequence[Study], table: pd.DataFrame, csv: str) -> str:
             {
                 "name": measure,
                 "label": MEASURES[measure].label,
-                "rows": measure_rows(studies, table, measure),
+                "rows": measure_table(studies, table, measure),
                 "image": base64.b64encode(drawn[measure]).decode("ascii"),
                 "apart": measure in OF_THE_DATA and not same_data(studies),
             }
@@ -222,61 +224,65 @@ def _shown(value: object, of_seeds: bool) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def differences(studies: Sequence[Study]) -> list[tuple[str, list[str]]]:
-    """Return a row for every setting that is not the same in all studies: key, and each value."""
-    rows = _side_by_side([settings(study) for study in studies])
-    return [(key, values) for key, values in rows if len(set(values)) > 1]
+def differences(studies: Sequence[Study]) -> Rows:
+    """Return a row for every setting that is not the same in all studies, with each value."""
+    rows = _side_by_side("Setting", {study.name: settings(study) for study in studies}, MISSING)
+    return [row for row in rows if len(set(list(row.values())[1:])) > 1]
 
 
-def measure_rows(
-    studies: Sequence[Study], table: pd.DataFrame, measure: str
-) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return for every lambda its label, and for every study (estimate, interval or remark)."""
-    cells = {}
+def measure_table(studies: Sequence[Study], table: pd.DataFrame, measure: str) -> Rows:
+    """Return a row for every lambda: mean and interval of every study."""
+    absent = Number(math.nan, lambda _: "not in this study")
+    lost = Number(math.nan, lambda _: "no run completed")
+    found, form = {}, _form(measure)
     for row in table[table["measure"] == measure].itertuples():
-        lost = f"; diverged: {row.diverged_seeds}" if row.diverged_seeds else ""
-        span = interval(*possible(measure, row.low, row.high), _form(measure))
-        said = f"{span if row.n else 'no run completed'}{lost}"
-        cells[row.l2, row.study] = _form(measure)(row.mean), said
-    absent = MISSING, "not in this study"
-    return [
-        (l2_label(l2), [cells.get((l2, study.name), absent) for study in studies])
-        for l2 in lambdas_of(studies)
-    ]
+        mean = Number(row.mean, form, *possible(measure, row.low, row.high))
+        found.setdefault(row.study, {})[row.l2] = mean if row.n else lost
+    rows = _side_by_side("λ", found, absent)
+    return [row | {"λ": Number(row["λ"], l2_label)} for row in sorted(rows, key=itemgetter("λ"))]
 
 
-def choices(studies: Sequence[Study]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return for every rule its name, and for every study (lambda, test accuracy) by its metric."""
-    rows = _together(studies, "choice").query("configured == 'yes'").groupby("rule", sort=False)
-    return [(rule.replace("_", " "), list(map(_choice, own.itertuples()))) for rule, own in rows]
+def choices(studies: Sequence[Study]) -> Rows:
+    """Return a row for every rule: what every study chooses, by the metric that it chooses by."""
+    rows = _together(studies, "choice").query("configured == 'yes'")
+    found = {study.name: {} for study in studies}
+    for row in rows.itertuples():
+        found[row.study][row.rule.replace("_", " ")] = _choice(row)
+    return _side_by_side("Rule", found, MISSING)
 
 
-def _choice(row: tuple) -> tuple[str, str]:
+def _choice(row: tuple) -> Words:
     if pd.isna(row.l2):
-        return MISSING, "none"
+        return Words(MISSING, "none")
     ends = possible("test_accuracy", row.low, row.high)
     accuracy = Number(row.test_accuracy_mean, fixed(2, 100), *ends, "%")
-    return f"λ = {l2_label(row.l2)}", f"test accuracy {accuracy}"
+    return Words(f"λ = {l2_label(row.l2)}", f"test accuracy {accuracy}")
 
 
-def verdicts(studies: Sequence[Study]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return for every claim its words, and of every study whether its figure is found, empty if it
-    has none, and whether the conclusion holds; a dash for a claim that the study does not judge.
+def verdicts(studies: Sequence[Study]) -> Rows:
+    """Return a row for every claim: what every study that judges it says of it.
 
     Claims of one id but other words are of other ledgers, with other rules, and are kept apart.
     """
-    found = []
+    found = {}
     for study in studies:
         whole = study.tables["claims"].query("estimand == 'overall'").fillna({"figure_found": ""})
-        pairs = zip(whole["figure_found"], whole["conclusion"], strict=True)
-        found.append(dict(zip(zip(whole["id"], whole["claim"], strict=True), pairs, strict=True)))
-    return [(words, own) for (_, words), own in _side_by_side(found, ("", MISSING))]
+        found[study.name] = {
+            (row.id, row.claim): Verdict(
+                row.conclusion, f"number found: {row.figure_found}" if row.figure_found else ""
+            )
+            for row in whole.itertuples()
+        }
+    rows = _side_by_side("Claim", found, MISSING)
+    return [row | {"Claim": row["Claim"][1]} for row in rows]
 
 
-def _side_by_side(found: Sequence[Mapping], absent: object = MISSING) -> list[tuple]:
-    """Return every key of mappings, and the value of each of them, or what stands for none."""
-    keys = dict.fromkeys(itertools.chain.from_iterable(found))
-    return [(key, [one.get(key, absent) for one in found]) for key in keys]
+def _side_by_side(head: str, found: Mapping[str, Mapping], absent: Cell) -> Rows:
+    """Return a row for every key of the studies' mappings, with the value that each study has."""
+    keys = dict.fromkeys(itertools.chain.from_iterable(found.values()))
+    return [
+        {head: key} | {study: own.get(key, absent) for study, own in found.items()} for key in keys
+    ]
 
 
 # --- figures --------------------------------------------------------------------------------------
