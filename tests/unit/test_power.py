@@ -35,6 +35,12 @@ class TestSeedsNeeded:
         assert power.seeds_needed(1, 1, 0.95, floor=1 / 2.79**2) == math.inf
         assert 20 < power.seeds_needed(1, 1, 0.95, floor=1 / 2.9**2) < 1000
 
+    def test_a_low_floor_is_as_none(self):
+        """Also where scipy.special's noncentral t has no value."""
+        for effect in range(34, 62):
+            assert power.seeds_needed(2, 1, 0.95, floor=1 / effect**2) == 34
+            assert all(power.t_power(effect, df, 0.9) > 0.99 for df in (3, 9, 30, 1e6))
+
     @pytest.mark.parametrize(("sd", "floor"), [(1.0, 0.0), (1.0, 0.03), (2.0, 0.06), (0.5, 0.08)])
     def test_simulated_power(self, sd, floor):
         """The number is within 20 % of where four of five simulated studies find the difference."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import special
+from scipy import special, stats
 
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES
 from l2study.tables import statistics
@@ -36,8 +36,9 @@ def t_power(effect: float, df: float, confidence: float) -> float:
         df: the degrees of freedom of that standard error.
         confidence: of the interval that belongs to the test.
     """
-    # differences that are equal but for rounding have an effect for which scipy has no value
-    return 1 - float(special.nctdtr(df, min(effect, 1e8), statistics.student(confidence, df)))
+    # differences that are equal but for rounding have an effect for which scipy has no value, and
+    # scipy.special has none for many around 40
+    return float(stats.nct.sf(statistics.student(confidence, df), df, min(effect, 1e8)))
 
 
 def seeds_needed(
