@@ -266,7 +266,7 @@ class TestEqualVariances:
 
     def test_unequal_variances_are_found(self):
         pairs = self.pairs("normal", 300) * np.array([[3], [1]])
-        assert np.mean([statistics.equal_variances(*pair) < 0.05 for pair in pairs]) > 0.7
+        assert np.mean(statistics.equal_variances(*pairs.swapaxes(0, 1)) < 0.05) > 0.7
 
     def test_where_it_does_not_exist(self):
         assert math.isnan(statistics.equal_variances([1, 2], [2, 1]))
@@ -459,8 +459,8 @@ class TestRiseAfterMinimum:
     def shown_to_rise(mean, studies=1000):
         """Return the share of studies of ten noisy curves whose 95 % interval is above 0."""
         noise = np.random.default_rng(3).normal(scale=0.002, size=(studies, 10, mean.size))
-        rises = [statistics.rise_after_minimum(mean + curves) for curves in noise]
-        return np.mean([statistics.mean_interval(rise, 0.95).low > 0 for rise in rises])
+        rises = np.array([statistics.rise_after_minimum(mean + curves) for curves in noise])
+        return np.mean(statistics.mean_interval(rises, 0.95).low > 0)
 
     @pytest.mark.parametrize("epochs", [20, 50])
     @pytest.mark.parametrize("depth", [0.0, 0.1])
