@@ -21,6 +21,7 @@ from l2study.report.table_cells import Number, Verdict
 from reported import CAPTIONS, NOTEBOOK, write_page, write_results
 
 LAMBDAS = [0, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2]
+WHITE, BACKGROUND = "rgb(255, 255, 255)", "getComputedStyle(document.body).backgroundColor"
 LABELS = ["0", "1e-5", "0.0001", "0.0003", "0.001", "0.003", "0.01"]
 
 
@@ -132,7 +133,7 @@ def test_opens_complete_and_fits(html, in_window, width):
     assert view.locator("table").count() > 10
     keep(view, f"page-{width}")
     assert overflow(view) <= 0
-    assert width > 390 or scrolling(view) == []
+    assert scrolling(view) == []
 
 
 @pytest.mark.parametrize(("width", "end"), [(1280, ".answer"), (390, ".glance")])
@@ -204,14 +205,18 @@ def test_without_scripts_a_sentence_stands_for_the_plot(chromium, html):
         assert view.locator("thead button").count() == 0
 
 
-def test_prints_without_what_only_works_on_a_screen(desk):
+def test_prints_what_is_folded_and_not_what_only_works_on_a_screen(desk):
     desk.wait_for_selector("body.explored")
     assert desk.locator(".explorer .instead").is_hidden()
     printed = desk.pdf(path=ARTEFACTS / "page.pdf", prefer_css_page_size=True)
-    desk.emulate_media(media="print")
+    desk.emulate_media(media="print", color_scheme="dark")
     assert desk.locator("#explorer").is_hidden()
     assert desk.locator(".explorer .instead").is_visible()
     assert desk.locator("nav.beside").is_hidden()
+    assert desk.locator("#term-lag").is_visible()
+    assert desk.locator("#claim-small-gap table").first.is_visible()
+    assert desk.locator("details.code pre").first.is_hidden()
+    assert desk.evaluate(BACKGROUND) == WHITE
     # A4 less its margins, at 96 pixels to the inch
     desk.set_viewport_size({"width": 657, "height": 900})
     keep(desk, "page-printed")
@@ -246,12 +251,47 @@ def test_all_that_needs_a_name_has_one_and_headings_are_in_order(in_window, widt
     )
 
 
-def test_nothing_is_cut_on_paper_or_a_phone(chromium, html, phone):
+CONTRAST = """() => {
+    const parts = (colour) => [...colour.match(/[\\d.]+/g).map(Number), 1].slice(0, 4);
+    const behind = (element) => {
+        if (!element) return parts(getComputedStyle(document.body).backgroundColor);
+        const [r, g, b, alpha] = parts(getComputedStyle(element).backgroundColor);
+        if (alpha === 1) return [r, g, b];
+        const below = behind(element.parentElement);
+        return [r, g, b].map((own, k) => alpha * own + (1 - alpha) * below[k]);
+    };
+    const light = (colour) => {
+        const linear = (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+        const [r, g, b] = colour.map((v) => linear(v / 255));
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const worst = {};
+    for (const one of document.querySelectorAll("body *:not(script, [aria-hidden])")) {
+        const text = [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+        if (!text || !one.checkVisibility()) continue;
+        const style = getComputedStyle(one);
+        const ink = one.closest("svg") ? style.fill : style.color;
+        const [low, high] = [ink, behind(one)]
+            .map((colour) => light(typeof colour === "string" ? parts(colour) : colour))
+            .sort((a, b) => a - b);
+        const name = `${one.tagName} ${one.getAttribute("class") ?? ""} ${ink}`;
+        worst[name] = Math.min(worst[name] ?? 21, (high + 0.05) / (low + 0.05));
+    }
+    return worst;
+}"""
+"""What finds the least contrast of text with what is behind it, by element and colour (WCAG 2)."""
+
+
+def test_nothing_is_cut_or_faint_on_paper_or_a_phone(chromium, html, phone):
     with opened(chromium, html, 390, color_scheme="dark") as dark:
         dark.wait_for_selector("body.explored")
         for scheme, view in (("light", phone), ("dark", dark)):
             keep(view, f"page-phone-{scheme}")
             assert overflow(view) <= 0 and scrolling(view) == []
+            assert (view.evaluate(BACKGROUND) == WHITE) == (scheme == "light")
+            contrast = view.evaluate(CONTRAST)
+            assert len(contrast) > 20
+            assert {name: ratio for name, ratio in contrast.items() if ratio < 4.5} == {}
             view.emulate_media(media="print", color_scheme=scheme)
             view.set_viewport_size({"width": 657, "height": 900})  # as above
             assert overflow(view) <= 0 and scrolling(view) == []
