@@ -178,7 +178,7 @@ def best_table(study: Study) -> Rows:
     """Return the best lambda of every set-up by each metric, and what it is worth."""
     points, table = fixed(2, 100), []
     rows = study.tables["setups"][["setup"]].merge(study.tables["best"], on="setup", how="left")
-    for row in rows.fillna({"metric": "", "grid": "", "resolved": ""}).to_dict("records"):
+    for row in rows.fillna({"metric": "", "grid": ""}).to_dict("records"):
         ends = interval(row["best_l2_low"], row["best_l2_high"], lambda_text)
         beneath = "" if ends == MISSING else f"({ends})"
         table.append(
@@ -191,7 +191,6 @@ def best_table(study: Study) -> Rows:
                 "Test accuracy minus that at the reference (points)": gain(
                     row, "test_accuracy", points
                 ),
-                "Resolved": row["resolved"],
                 "Test cross-entropy minus that at the reference (nats)": gain(
                     row, "test_ce", rounded()
                 ),
