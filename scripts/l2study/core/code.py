@@ -30,22 +30,12 @@ def code(*programs: Path) -> tuple[Path, ...]:
     Raises:
         SyntaxError: a file is no Python.
     """
-    found, todo = set(), list(programs)
+    found, todo = set(), [path for path in programs if path.is_file()]
     while todo:
         path = todo.pop()
-        if (
-            path in found
-            or not path.is_file()
-            or (path.name == "__init__.py" and not path.stat().st_size)
-        ):
-            continue
-        found.add(path)
-        root = _root(path)
-        for name in _imported(path):
-            *packages, module = name.split(".")
-            steps = [*packages, module]
-            todo += [Path(root, *steps[:n], "__init__.py") for n in range(1, len(steps) + 1)]
-            todo.append(Path(root, *packages, f"{module}.py"))
+        if path not in found:
+            found.add(path)
+            todo += _imported(path)
     return *programs, *sorted(found - set(programs))
 
 
@@ -57,18 +47,25 @@ def _root(path: Path) -> Path:
 
 
 @cache
-def _imported(path: Path) -> list[str]:
-    """Return the dotted names of what may be a module that a file imports."""
-    found = []
-    package = path.parent.relative_to(_root(path)).parts
+def _imported(path: Path) -> set[Path]:
+    """Return the files of ours that the file at `path` imports itself, without empty `__init__`."""
+    root, found = _root(path), set()
+    package = path.parent.relative_to(root).parts
     for node in _statements(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+        names = []
         if isinstance(node, ast.ImportFrom):
             above = package[: len(package) - node.level + 1] if node.level else ()
             of = [*above, *filter(None, [node.module])]
-            found += [".".join([*of, *more]) for more in ([], *([a.name] for a in node.names))]
+            names = [".".join([*of, *more]) for more in ([], *([a.name] for a in node.names))]
         elif isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
-    return list(filter(None, found))
+            names = [alias.name for alias in node.names]
+        for name in filter(None, names):
+            *packages, module = name.split(".")
+            found.add("/".join([*packages, f"{module}.py"]))
+            steps = [*packages, module]
+            found |= {"/".join([*steps[:n], "__init__.py"]) for n in range(1, len(steps) + 1)}
+    files = [root / name for name in found]
+    return {f for f in files if f.is_file() and (f.name != "__init__.py" or f.stat().st_size)}
 
 
 def _statements(node: ast.AST) -> Iterator[ast.AST]:
