@@ -43,14 +43,16 @@ def verdict_table(study: Study) -> Rows:
 
 def claims_text(study: Study) -> str:
     """Return where the claims come from, in what set-up they are judged, and after which epoch."""
-    whole = study.tables["claims"].query("estimand == 'overall'")
-    wide = whole.loc[whole["scope"] == SEEDS_AND_IMAGES, "id"].tolist()
+    wide, narrow = [], []
+    for _, whole, claim in claim_text.claims(study):
+        of = wide if whole["scope"] == SEEDS_AND_IMAGES else narrow
+        of.append(claim.get("short", whole["claim"]))
     return line(
         "claims",
-        exercise=study.design.ledger == "exercise",
+        ledger=claim_text.ledger_of(study),
         epochs=study.config["training"]["epochs"],
         wide=wide,
-        all_wide=len(wide) == len(whole),
+        all_wide=not narrow,
     )
 
 

@@ -24,11 +24,15 @@ def claims(study: Study) -> Iterator[tuple[pd.DataFrame, pd.Series, Mapping]]:
     """Yield for every claim its rows of the table of claims, the one of the whole claim, and its
     entry in the ledger that judges the study.
     """
-    # the base's ledger judges every set-up
-    name = (study.setups[0] if study.setups else study.design).ledger
+    name = ledger_of(study)
     ledger = _ledger(REPORTS / "claims" / f"{name}.yaml" if name in LEDGERS else Path(name))
     for claim, rows in study.tables["claims"].groupby("id", sort=False):
         yield rows, rows[rows["estimand"] == "overall"].iloc[0], ledger.get(claim, {})
+
+
+def ledger_of(study: Study) -> str:
+    """Return the name or path of the ledger that judges a set-up, which is that of the base."""
+    return (study.setups[0] if study.setups else study.design).ledger
 
 
 @cache
