@@ -54,7 +54,7 @@ def strongest(study):
 
 
 def by_measure(comparison):
-    return {one.measure: one for one in comparison.differences}
+    return {one["measure"]: one for one in comparison["differences"]}
 
 
 def expected(study, measure, l2=0.01, base=0.0):
@@ -68,21 +68,21 @@ class TestComparison:
     def test_intervals_for_other_seeds_are_those_of_a_paired_t_test(self):
         study = without_other_images(shown())
         compared = strongest(study)
-        assert (compared.l2, compared.reference, compared.n) == (0.01, 0, 6)
-        for one in compared.differences:
-            mean, low, high = expected(study, one.measure)
-            assert one.kind == "lower"
-            found = one.change.value, one.change.low, one.change.high
+        assert (compared["l2"], compared["reference"], compared["n"]) == (0.01, 0, 6)
+        for one in compared["differences"]:
+            mean, low, high = expected(study, one["measure"])
+            assert one["kind"] == "lower"
+            found = one["change"].value, one["change"].low, one["change"].high
             assert found == pytest.approx((-mean, -high, -low))
-            signed = one.signed.value, one.signed.low, one.signed.high
+            signed = one["signed"].value, one["signed"].low, one["signed"].high
             assert signed == pytest.approx((mean, low, high))
 
     def test_intervals_for_other_images_are_wider(self):
         study = shown()
         for measure, one in by_measure(strongest(study)).items():
             mean, low, high = expected(study, measure)
-            assert one.change.value == pytest.approx(-mean)
-            assert one.change.low < -high and -low < one.change.high
+            assert one["change"].value == pytest.approx(-mean)
+            assert one["change"].low < -high and -low < one["change"].high
 
     @pytest.mark.parametrize(
         ("effects", "kinds"),
@@ -94,16 +94,16 @@ class TestComparison:
     )
     def test_directions(self, effects, kinds):
         compared = strongest(shown(effects=effects))
-        assert [one.kind for one in compared.differences] == kinds
+        assert [one["kind"] for one in compared["differences"]] == kinds
 
     def test_what_is_not_resolved_has_no_direction(self):
         compared = strongest(shown(effects=NOTHING))
-        assert {one.kind for one in compared.differences} <= {"unclear", "equivalent"}
+        assert {one["kind"] for one in compared["differences"]} <= {"unclear", "equivalent"}
 
     def test_equivalence_needs_a_margin(self):
         study = shown(effects=replace(NOTHING, spread=0.2))
         compared = answer.comparison(study, 0.01, ["test_accuracy", "weight_norm"])
-        found = {measure: (one.kind, one.margin) for measure, one in by_measure(compared).items()}
+        found = {name: (one["kind"], one["margin"]) for name, one in by_measure(compared).items()}
         assert found["test_accuracy"] == ("equivalent", "0.1 points")
         assert found["weight_norm"] == ("unclear", "")
 
@@ -122,12 +122,12 @@ class TestComparison:
     )  # fmt: skip
     def test_what_is_compared_by_how_many_pairs(self, options, compared):
         found = strongest(shown(**options))
-        assert (found.l2, found.reference, found.n) == compared
+        assert (found["l2"], found["reference"], found["n"]) == compared
 
     def test_one_pair_has_no_interval(self):
         options = {"seeds": [0, 1], "lambdas": [0, 0.01], "diverged": {(0, 0): 1}}
         study = shown(**options)
-        assert {one.change.interval for one in strongest(study).differences} == {""}
+        assert {one["change"].interval for one in strongest(study)["differences"]} == {""}
         assert "one seed, no interval" in said(study)
 
 
@@ -152,13 +152,13 @@ class TestChoice:
     def test_another_lambda_is_compared_with_the_reference(self):
         study = shown(diverged={(0, 2): 2})
         row, found = answer.own_best(study), answer.chosen(study)
-        assert (found.l2, found.reference, found.n) == (0.0001, 0, 5)
+        assert (found["l2"], found["reference"], found["n"]) == (0.0001, 0, 5)
         assert list(by_measure(found)) == ["test_ce", "test_accuracy"]
-        change = by_measure(found)["test_ce"].change
+        change = by_measure(found)["test_ce"]["change"]
         ends = sorted(abs(row[f"test_ce_{end}"]) for end in ("low", "high"))
         assert [change.low, change.high] == ends
-        assert found.left_out.value == row["test_accuracy_left_out"]
-        assert answer.facts(study)["chosen"].l2 == found.l2
+        assert found["left_out"].value == row["test_accuracy_left_out"]
+        assert answer.facts(study)["chosen"]["l2"] == found["l2"]
 
     def test_where_every_lambda_has_a_diverged_run_none_is_chosen(self):
         diverged = {(0, 0): 1, (0.01, 1): 1}
@@ -176,8 +176,8 @@ class TestChoice:
             assert (found["other"]["l2"], found["other"]["metric"] == choose_by) == (other, False)
             (row,) = study.tables["best"].query("metric == @choose_by").to_dict("records")
             difference = found["other"]["difference"]
-            assert difference.kind == ("higher" if choose_by == "val_ce" else "lower")
-            assert difference.signed.value == row["other_difference"]
+            assert difference["kind"] == ("higher" if choose_by == "val_ce" else "lower")
+            assert difference["signed"].value == row["other_difference"]
             values = [one.value for one in found["regret"] or ()]
             names = ("test_accuracy_regret", "test_accuracy_regret_one_seed")
             assert values in ([], [row[name] for name in names])

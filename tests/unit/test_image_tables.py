@@ -438,10 +438,10 @@ class TestReport:
         found = answer.of(study)
         assert "other validation and test images" in found.coverage[0]
         assert found.facts["choice"]["images_too"]
-        row = answer.comparison(study, 0.01, answer.EFFECTS).differences[0]
+        row = answer.comparison(study, 0.01, answer.EFFECTS)["differences"][0]
         contrasts = widest(study.tables["contrasts"], ["measure", "l2"])
         wide = contrasts.set_index(["measure", "l2"]).loc[("test_accuracy", 0.01)]
-        assert sorted(abs(wide[["low", "high"]])) == [row.change.low, row.change.high]
+        assert sorted(abs(wide[["low", "high"]])) == [row["change"].low, row["change"].high]
 
     def test_studies_are_compared_for_other_seeds(self, study):
         table = comparison.comparison_table([study])

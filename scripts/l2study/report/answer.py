@@ -6,7 +6,7 @@ reports/page choose their sentences by them. So they stay true whatever the numb
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -45,36 +45,6 @@ PARTS = ("reported", "lag", "split", "generalisation")
 
 LAG = ("lag_averaging", "lag_mode")
 """What the lag is the sum of, for a model with a mode of training."""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """By how much a measure differs between two lambdas.
-
-    `kind` says what is shown: "lower" or "higher", less than `margin` ("equivalent"), or "unclear".
-    `change` is the size of what is lower or higher, and `signed` has the sign.
-    """
-
-    measure: str
-    kind: str
-    change: Number
-    margin: str
-    signed: Number
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A lambda compared with the reference, or what stands for it, by `n` pairs of runs.
-
-    `left_out` is the difference in test accuracy of a lambda that was chosen, with each seed left
-    out of the choice in turn.
-    """
-
-    l2: float
-    reference: float
-    n: int
-    differences: list[Difference]
-    left_out: Number | None = None
 
 
 @dataclass(frozen=True)
@@ -233,9 +203,10 @@ def regret(row: pd.Series) -> tuple[Number, Number] | None:
     return tuple(Number(value, form, unit="points") for value in values) if seen else None
 
 
-def chosen(study: Study) -> Comparison:
+def chosen(study: Study) -> dict:
     """Return how the chosen lambda compares with the reference, with intervals that count that it
-    was chosen. The measure that is chosen by comes first.
+    was chosen. The measure that is chosen by comes first. `left_out` is the difference in test
+    accuracy with each seed left out of the choice in turn, or None.
     """
     row, counted = own_best(study), {}
     first = on_test(row["metric"])
@@ -244,10 +215,10 @@ def chosen(study: Study) -> Comparison:
         within = MEASURES[measure].margin or 0
         equivalent = -within < low and high < within
         counted[measure] = difference(measure, value, low, high, equivalent)
-    value, form = row["test_accuracy_left_out"], counted["test_accuracy"].signed.form
+    value, form = row["test_accuracy_left_out"], counted["test_accuracy"]["signed"].form
     left_out = None if pd.isna(value) else Number(value, form, unit="points")
     found = comparison(study, row["best_l2"], WORTH)
-    return replace(found, differences=[*counted.values()], left_out=left_out)
+    return found | {"differences": [*counted.values()], "left_out": left_out}
 
 
 def compared(study: Study) -> tuple[float, float]:
@@ -260,22 +231,25 @@ def compared(study: Study) -> tuple[float, float]:
     return base, strongest if strongest > base else min(completed - {base})
 
 
-def comparison(study: Study, l2: float, measures: Sequence[str]) -> Comparison:
-    """Return how a lambda compares in these measures with the one that is compared with."""
+def comparison(study: Study, l2: float, measures: Sequence[str]) -> dict:
+    """Return how a lambda compares in these measures with the `reference`, or what stands for it,
+    by `n` pairs of runs.
+    """
     rows, level = study.shown["contrasts"], 1 - study.design.confidence
     rows = rows[rows["l2"] == l2].set_index("measure").loc[list(measures)]
     shown = [
         difference(row.Index, row.mean_difference, row.low, row.high, row.p_equivalent < level)
         for row in rows.itertuples()
     ]
-    return Comparison(l2, rows["reference_l2"].iloc[0], int(rows["n"].iloc[0]), shown)
+    base, n = rows["reference_l2"].iloc[0], int(rows["n"].iloc[0])
+    return {"l2": l2, "reference": base, "n": n, "differences": shown}
 
 
-def difference(
-    name: str, value: float, low: float, high: float, equivalent: bool = False
-) -> Difference:
-    """Return what a difference in a measure shows, by its interval; `equivalent` says that it is
-    shown to be within the margin of the measure.
+def difference(name: str, value: float, low: float, high: float, equivalent: bool = False) -> dict:
+    """Return what a difference in a measure shows, by its interval.
+
+    `kind` is "lower" or "higher", "equivalent" for one that is shown to be less than `margin`, or
+    "unclear". `change` is the size of what is lower or higher, and `signed` has the sign.
     """
     measure = MEASURES[name]
     form, margin = form_of(measure, (high - low) / 2), ""
@@ -288,7 +262,8 @@ def difference(
         kind = "lower" if value < 0 else "higher"
         ends = sorted((abs(low), abs(high)))
         change = Number(abs(value), form, *ends, measure.unit)
-    return Difference(name, kind, change, margin, signed)
+    found = {"measure": name, "kind": kind, "margin": margin}
+    return found | {"change": change, "signed": signed}
 
 
 def mean(study: Study, measure: str, l2: float) -> Number:
