@@ -82,7 +82,7 @@ def of(study: Study) -> Answer:
 def state(study: Study, found: Mapping) -> list[tuple[str, bool]]:
     """Return what there is to say of runs, fine data, decay and grid, and whether it is wrong."""
     wrong = {
-        "runs": provenance.is_incomplete(study),
+        "runs": found["diverged"] or bool(provenance.missing(study)),
         "data": False,
         "decay": True,
         "grid": (found["choice"] or {}).get("grid") != "inside",
@@ -103,7 +103,7 @@ def facts(study: Study) -> dict:
     found = {
         "completed": completed,
         "lost": sorted(set(runs["l2"]) - set(completed)),
-        "diverged": (runs["status"] == "diverged").any(),
+        "diverged": "diverged" in set(runs["status"]),
         "negative": None, "averages_behind": None, "decay_left": decay_left(study), "only": None,
         "choice": None, "chosen": None, "strongest": None, "at_choice": None,
         "absent_reference": None if design.reference in set(runs["l2"]) else design.reference,

@@ -98,11 +98,6 @@ def missing(study: Study) -> str:
     return "; ".join(lines)
 
 
-def is_incomplete(study: Study) -> bool:
-    """Return whether a run diverged or is missing."""
-    return (study.tables["runs"]["status"] == "diverged").any() or bool(missing(study))
-
-
 def runs_sentence(study: Study) -> str:
     """Return a sentence on how many runs completed, naming every missing and diverged one."""
     runs, design = study.tables["runs"], study.design
