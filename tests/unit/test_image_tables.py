@@ -449,7 +449,7 @@ class TestReport:
         means = for_seeds(study.tables["means"]).set_index(["measure", "l2"])
         row = table.set_index(["measure", "l2"]).loc[("test_accuracy", 0.01)]
         assert row["low"] == means.loc[("test_accuracy", 0.01), "low"]
-        assert [len(cells) for _, cells in comparison.choices([study])] == [1, 1, 1]
+        assert [len(row) for row in comparison.choices([study])] == [2, 2, 2]
 
     def test_figures_and_tables_have_one_mark_and_row_each(self, study):
         rows = text_tables.lambda_table(study)
