@@ -108,16 +108,14 @@ class Dataset(Keys):
         "mnist",
     )
     path: Annotated[str, Some] | None = key(
-        """Your own data, instead of `name`: an .npz file, a table (.csv, .csv.gz or .parquet), a
-        folder of PNG or JPEG images with a subfolder per class, or a folder of IDX files
-        (docs/data-and-models.md).""",
+        """Your own data, instead of `name`: an .npz file, a table (.csv, .csv.gz or .parquet), or a
+        folder of images or IDX files (docs/data-and-models.md).""",
         allowed="a path",
         example="data/mine.npz",
     )
     load: Annotated[str, Function] | None = key(
-        """Your own function, without arguments, that returns the data, instead of `name`: arrays as
-        in an .npz file, or as Keras returns them (docs/data-and-models.md). Editing it, or a module
-        that it imports from its folder, prepares the data again.""",
+        """Your own function, without arguments, that returns the data, instead of `name`
+        (docs/data-and-models.md).""",
         allowed="FILE.py:FUNCTION",
         example="data.py:load",
     )
@@ -132,47 +130,45 @@ class Dataset(Keys):
         example="species",
     )
     group: Annotated[str, Some] | None = key(
-        """The column of a table with each row's group, such as a patient, as text or whole numbers;
-        no input. Intervals for other images are then for other groups.""",
+        """The column of a table with each row's group, such as a patient. Intervals for other
+        images are then for other groups.""",
         allowed="a column name; only for a table",
         absent="rows are independent",
         example="patient",
     )
     image_size: Size | None = key(
-        "Height and width in pixels to scale images in a folder to, whatever their proportions.",
+        "Height and width in pixels to scale images in a folder to.",
         allowed="a whole number above 0 for both, or [height, width]",
         absent="their own size",
         example=[32, 48],
     )
     color: Literal["rgb", "grayscale"] | None = key(
-        """How to read images in a folder: in colour, as (height, width, 3), or in gray, as (height,
-        width).""",
+        "How to read images in a folder: in colour or in gray.",
         absent="rgb",
         example="grayscale",
     )
     test_fraction: Share | None = key(
-        """The share of rows to set aside for testing, drawn at random with class proportions kept,
-        and the same for all seeds and set-ups.""",
+        """The share of rows to set aside for testing, drawn with class proportions kept, the same
+        for all seeds and set-ups.""",
         allowed="a number above 0 and below 1, if and only if the data have no test part",
         example=0.2,
     )
     scale: Literal["pixels", "standardize", "none"] | None = key(
-        """How to scale the inputs. pixels: divide by 255. standardize: give each input (a column, a
-        pixel) mean 0 and standard deviation 1 over the run's training rows. none: leave as they
-        are.""",
+        """How to scale the inputs. pixels: divide by 255. standardize: mean 0 and standard
+        deviation 1 of each column or pixel over the run's training rows. none: as they are.""",
         absent="pixels for unsigned 8-bit integers, else none",
         example="standardize",
     )
     train_size: Count | None = key(
-        """Train on this many rows only, drawn from those not kept for validation with class
-        proportions kept, and the same for all seeds unless `variation` says otherwise.""",
+        """Train on this many rows only, drawn with class proportions kept, the same for all seeds
+        unless `variation` says otherwise.""",
         allowed="a whole number from 1 to the number of training rows",
         absent="all",
         example=5000,
     )
     label_noise: float | None = key(
-        """The share of training labels to replace at random by another class: the same ones in all
-        runs with the same training rows, and those of a smaller share too.""",
+        """The share of training labels to replace by another class: the same ones in all runs, and
+        those of a smaller share too.""",
         absent="0",
         example=0.2,
         ge=0,
@@ -184,24 +180,20 @@ class Validation(Keys):
     """Which training rows to keep for validation."""
 
     split: Literal["tail", "stratified", "given"] = key(
-        """Which training rows to keep for validation. tail: the last, like Keras's
-        `validation_split`. stratified: random ones with class proportions kept, the same for all
-        seeds unless `variation` says otherwise. given: the data's own validation part, which the
-        others leave unused.""",
+        """tail: the last, like Keras's `validation_split`. stratified: random ones with class
+        proportions kept, the same for all seeds unless `variation` says otherwise. given: the
+        data's own validation part.""",
         "tail",
     )
-    fraction: Share = key(
-        "The share of training rows to keep for validation. Ignored with `split: given`.", 0.1
-    )
+    fraction: Share = key("The share of training rows to keep. Ignored with `split: given`.", 0.1)
 
 
 class Model(Keys):
     """The network: hidden Dense layers and a softmax output layer, or your own."""
 
     build: Annotated[str, Function] | None = key(
-        """Your own network, instead of the built-in one: a function that takes `input_shape` (of
-        one input, without the batch), `classes` and `regularizer`, and returns an uncompiled Keras
-        model. Lambda acts on the layers that it gives the regularizer (docs/your-model.md).""",
+        """Your own network: a function of `input_shape`, `classes` and `regularizer` that returns
+        an uncompiled Keras model (docs/your-model.md).""",
         allowed="FILE.py:FUNCTION",
         absent="the built-in network",
         example="models.py:lenet",
@@ -215,7 +207,7 @@ class Model(Keys):
     """The checksum of the function's files, which the study finds out."""
 
     hidden_units: list[Count] = key(
-        "Units of each hidden layer: [256, 64] is two layers. L2 acts on their kernels.",
+        "Units of each hidden layer. L2 acts on their kernels.",
         [128],
         allowed="a list of whole numbers above 0",
     )
@@ -226,13 +218,12 @@ class Model(Keys):
     regularize_output: bool = key("Whether L2 also acts on the output layer's kernel.", False)
     regularizer: Literal["l2", "decoupled"] | None = key(
         """How lambda acts. l2: lambda * sum(weights**2) is added to the loss. decoupled: each step
-        subtracts learning_rate * 2 * lambda * weights instead, like Keras's weight_decay; this
-        replaces the default of adamw and muon.""",
+        subtracts learning_rate * 2 * lambda * weights instead, like Keras's weight_decay.""",
         absent="l2",
         example="decoupled",
     )
     l1: NotNegative | None = key(
-        """Also adds l1 * sum(abs(weights)) to the loss, at every lambda alike. The reported penalty
+        """Also adds l1 * sum(abs(weights)) to the loss, at every lambda. The reported penalty
         leaves it out.""",
         absent="0",
         example=1e-5,
@@ -288,19 +279,19 @@ class Training(Keys):
         Annotated[OptimizerName, Value] | Annotated[Optimizer, Mapping], OF_KIND
     ] = key(
         """The optimiser, or a mapping such as {name: sgd, nesterov: true, weight_decay: 0.001}.
-        adamw and muon also decay all weights, at every lambda, with Keras's default weight_decay of
-        0.004, unless the regularizer is decoupled.""",
+        adamw and muon decay all weights with Keras's default weight_decay of 0.004, unless the
+        regularizer is decoupled.""",
         "adam",
-        allowed=f"{', '.join(get_args(OptimizerName))}; or a mapping with name and arguments",
+        allowed=f"{', '.join(get_args(OptimizerName))}, or a mapping",
     )
     learning_rate: Annotated[
         Annotated[float, Field(gt=0), Value] | Annotated[Schedule, Mapping],
         OF_KIND,
     ] = key(
         """The learning rate, or a Keras schedule such as {name: cosine_decay,
-        initial_learning_rate: 0.1, decay_steps: 5000}. Schedules count steps, one per batch.""",
+        initial_learning_rate: 0.1, decay_steps: 5000}, which counts steps, one per batch.""",
         0.001,
-        allowed="a number above 0, or a mapping with a schedule's name and arguments",
+        allowed="a number above 0, or a mapping",
     )
     momentum: float | None = key(
         "The momentum of sgd or rmsprop. Other optimisers take it as an argument.",
@@ -321,22 +312,21 @@ class Training(Keys):
         50,
     )
     evaluate_at: Epochs = key(
-        """The epochs after which to evaluate the network, besides 0 and the last. Fewer make long
-        training much faster and change no value. {points: 20} is 20 log-spaced epochs.""",
+        """The epochs after which to evaluate the network, besides 0 and the last. Fewer are faster
+        and change no value. {points: 20} is 20 log-spaced epochs.""",
         {"points": 18},
         allowed="all, a list of epochs, or a mapping with points",
     )
     predict_at: Annotated[list[Count], Once] = key(
-        """Epochs whose predictions for validation and test images to keep (60 kB for 16,000
-        images), besides the last and the one with the lowest validation cross-entropy. Claims about
-        other epochs are judged for other seeds only; the default covers the exercise's.""",
+        """Epochs whose predictions to keep (60 kB for 16,000 images), besides the last and the
+        best. Claims about other epochs are judged for other seeds only; the default covers the
+        exercise's.""",
         [4, 8, 12, 20],
         allowed="a list of epochs; [] for none",
     )
     program: Literal["xla", "graph"] | None = key(
         """How to compile an epoch. xla is several times faster for Dense and recurrent layers,
-        graph for convolutions, attention and Dropout. Results differ by rounding or, with random
-        layers, as between seeds.""",
+        graph for others. Results differ by rounding or, with random layers, as between seeds.""",
         absent="what suits the model",
         example="graph",
     )
@@ -370,8 +360,8 @@ class Range(Keys):
     )
     zero: bool | None = switch("Whether to include 0.")
     extend: bool | None = switch(
-        f"""Whether to add lambdas beyond an end, at most {MOST_DECADES} decades, while the best (by
-        `choose_by`) is there or may lie beyond in any set-up; 0 is no end (docs/variation.md)."""
+        f"""Whether to add lambdas, at most {MOST_DECADES} decades, while the best may lie beyond an
+        end (docs/variation.md)."""
     )
     now: Annotated[list[NotNegative], Some, Once] | None = Field(
         None, json_schema_extra={"readOnly": True}
@@ -432,8 +422,7 @@ class Seeds(Keys):
     split: Levels | None = levels("the stratified validation split")
     sample: Levels | None = levels("the choice of `dataset.train_size` images")
     until: Until | None = key(
-        """Adds seeds in rounds, from seeds 0 to 9 on, until a measure's intervals are narrow enough
-        at every lambda in every set-up.""",
+        "Adds seeds in rounds until a measure's intervals are narrow enough.",
         allowed="a mapping with measure, half_width and max_seeds",
     )
 
@@ -470,19 +459,16 @@ class Config(Keys):
     model: Model = Field({})
     training: Training = Field({})
     lambdas: Lambdas = key(
-        """The L2 strengths, as in Keras: lambda * sum(weights**2) is added to the loss. A lambda
-        added later trains only its own runs.
+        """The L2 strengths, as in Keras. A lambda added later trains only its own runs.
 
         A mapping is a range on a logarithmic scale: {from: 1e-6, to: 1e-4, per_decade: 2, zero:
-        true} is [0, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4]. With extend: true, the study adds lambdas until
-        the best is inside.""",
+        true} is [0, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4].""",
         [0, 1e-5, 1e-4, 1e-3, 1e-2],
         allowed="a list of numbers of at least 0, or a mapping with from, to, per_decade, zero and"
         " extend",
     )
     seeds: SeedsOfAnyKind = key(
-        """How often to train each lambda: 7 is seeds 0 to 6. A seed sets initial weights and batch
-        order, unless `variation` says otherwise.
+        """How often to train each lambda: 7 is seeds 0 to 6.
 
         A mapping crosses levels of the sources, as {weights: 4, order: 4, split: [0, 2]}, or adds
         seeds until intervals are narrow enough, as {until: {measure: gap_generalisation,
@@ -493,8 +479,7 @@ class Config(Keys):
     )
     variation: Annotated[list[Source], Some, Once] | None = key(
         """What a seed changes: the initial weights, the batch order, the validation split (if
-        stratified), the sample of
-        `dataset.train_size` training images. A crossed design names its own.""",
+        stratified), the sample of `dataset.train_size` images (docs/variation.md).""",
         allowed="a list of weights, order, split, sample",
         absent="[weights, order]",
         example=["weights", "order", "split"],
@@ -505,7 +490,7 @@ class Config(Keys):
     )
     choose_by: Literal["val_ce", "val_accuracy"] | None = key(
         """The best lambda has the lowest mean validation cross-entropy or the highest mean
-        validation accuracy, after the last epoch. The report also says where the other differs.""",
+        validation accuracy, after the last epoch.""",
         absent="val_ce",
         example="val_accuracy",
     )
@@ -519,9 +504,8 @@ class Config(Keys):
     )
     factors: dict[Any, Factor] | None = key(
         """What to vary besides lambda and seed: a key of dataset, validation, model or training
-        with a list of values, or a name of your own with levels that each change several keys (null
-        removes a key). This configuration, the base, and its variants are then the study's set-ups.
-        A new level trains only its own runs (docs/factors.md).""",
+        with a list of values, or a name of your own with levels that each change several keys
+        (docs/factors.md).""",
         allowed="a mapping of factors to their levels",
         example={
             "training.batch_size": [32, 128],
@@ -538,13 +522,11 @@ class Config(Keys):
         example="full",
     )
     allow_missing: bool | None = switch(
-        """Build tables and report from existing runs without training the rest. For one command:
-        --config allow_missing=true."""
+        """Build tables and report from existing runs without training the rest."""
     )
     allow_large: bool | None = switch("Allow more than 100,000 runs.")
     tensorboard: bool | None = switch(
-        """Also write histories for TensorBoard. To view them: tensorboard --logdir
-        results/STUDY/tensorboard."""
+        """Also write histories for TensorBoard, to results/<study>/tensorboard/."""
     )
 
     @model_validator(mode="after")
