@@ -112,22 +112,17 @@ def test_without_all_that_snakemake_does_not_promise_the_study_is_made_all_the_s
     assert project.trained() == {0, 1, 2, 3}
 
 
-def test_jobs_of_a_study_in_rounds_have_the_seeds_of_its_round(project):
+def test_jobs_have_the_seeds_of_the_round_and_the_numbers_of_the_command_line(project):
     forbid(project)
     project.change("tables/rounds", "import math\n", f"import math\n{CHECK}")
+    train = project.folder / "scripts" / "train.py"
+    train.write_text(train.read_text().replace("print(", "print(options.config); print(", 1))
     until = {"measure": "val_ce", "half_width": 0.1, "max_seeds": 4}
     project.configure(seeds={"until": until})
-    said = project.make(*AS_JOBS)
+    said = project.make(*AS_JOBS, "--config", "training={epochs: 2, batch_size: 50}")
     assert "4 runs to train, 0 kept" in said
     assert project.trained() == {0, 1, 2, 3}
     assert (project.folder / ".snakemake" / "at-work" / "tiny.round").read_text() == "4\n"
-
-
-def test_jobs_have_the_numbers_of_the_command_line(project):
-    forbid(project)
-    train = project.folder / "scripts" / "train.py"
-    train.write_text(train.read_text().replace("print(", "print(options.config); print(", 1))
-    project.make(*AS_JOBS, "--config", "training={epochs: 2, batch_size: 50}")
     for seed in range(4):
         log = project.folder / "logs" / "tiny" / "train" / "l2~0.001" / f"seed~{seed}.log"
         training = json.loads(log.read_text().splitlines()[0])["training"]

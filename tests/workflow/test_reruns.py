@@ -209,22 +209,12 @@ def test_the_plan_says_what_is_new_and_changes_nothing(project):
 # ---- run for real
 
 
-def test_an_added_lambda_is_all_that_is_trained(project):
-    before = project.times()
-    project.configure(lambdas=[0, 0.001, 0.03, "1e-1"])
-    project.make("aggregate")
-    after = project.times()
-    new = {path.relative_to(project.results).as_posix() for path in after.keys() - before.keys()}
-    assert new == {f"runs/l2~0.1/seed~{seed}/history.csv" for seed in range(3)}
-    assert before.items() <= after.items()
-    assert project.planned() == REPORT
-
-
-def test_of_an_added_seed_only_its_own_runs_are_measured(project):
+def test_an_added_seed_or_lambda_costs_its_own_runs(project):
     """A run's weights are damaged at first: what was measured before stays.
 
     Without one of the two files of a lambda, all of it is measured again.
     """
+    trained = project.times()
     measures = of_lambda(project, "0.03")
     predictions = measures.with_name("l2~0.03.predictions.npz")
     before, predicted = measures.read_bytes(), predictions.read_bytes()
@@ -247,10 +237,18 @@ def test_of_an_added_seed_only_its_own_runs_are_measured(project):
     weights.write_bytes(right)
     measures.write_bytes(before)
     predictions.unlink()
+    project.configure(seeds=[0, 1, 2, 5], lambdas=[0, 0.001, 0.03, "1e-1"])
     project.make("aggregate")
-    assert log_of_measuring(project, "0.03") == [
-        f"lambda 0.03, seed {seed}: measured" for seed in (0, 1, 2, 5)
-    ]
+    for l2 in ("0.03", "0.1"):
+        assert log_of_measuring(project, l2) == [
+            f"lambda {l2}, seed {seed}: measured" for seed in (0, 1, 2, 5)
+        ]
+    now = project.times()
+    assert trained.items() <= now.items()
+    new = {path.parent.relative_to(project.results / "runs") for path in now.keys() - trained}
+    added = {f"l2~{l2}/seed~5" for l2 in ("0", "0.001", "0.03")}
+    assert {str(path) for path in new} == added | {f"l2~0.1/seed~{n}" for n in (0, 1, 2, 5)}
+    assert project.planned() == REPORT
 
 
 def of_lambda(project, l2):

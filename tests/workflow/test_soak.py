@@ -35,7 +35,6 @@ KEYS = {
 def study(folder):
     """Return a project in `folder` with the study, of which nothing is made yet."""
     project = Project(folder)
-    project.preloaded = False
     project.shorten_report()
     project.configure(**KEYS)
     write_models(folder)
@@ -86,7 +85,8 @@ def struck(project, log, choose):
 @pytest.mark.slow
 def test_tables_are_as_if_nothing_had_been_killed(tmp_path):
     calm, project = study(tmp_path / "calm"), study(tmp_path / "struck")
-    calm.make()
+    calm.make("aggregate")
+    project.preloaded = False
     try:
         with open(tmp_path / "said", "ab") as log:
             kills = struck(project, log, random.Random(SEED))
