@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> None:
     output, beside = options.output, options.output.with_suffix(".csv")
     with faults_in_one_line("compare.py", output):
         if output.suffix != ".html":
-            raise ValueError(f"--output: {output} is not allowed; allowed: a name in .html")
+            raise ValueError(f"--output: {output} does not end in .html")
         studies = comparison.read_studies(options.folders)
         table = comparison.comparison_table(studies)
         page = comparison.to_html(studies, table, beside.name)

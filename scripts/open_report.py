@@ -39,9 +39,9 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(f"config: {error}")
     page = Path("results", study, "report", "report.html")
     if not page.exists():
-        sys.exit(f"{page} is not there yet: make study makes it")
+        sys.exit(f"{page} does not exist yet: run make study")
     if not has_display(os.environ, sys.platform) or not webbrowser.open(page.resolve().as_uri()):
-        print(f"No browser can be opened from here. The page needs no network: {page.resolve()}")
+        print(f"No browser can be opened here. Open this file: {page.resolve()}")
 
 
 if __name__ == "__main__":

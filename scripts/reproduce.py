@@ -156,7 +156,7 @@ def keep(results: Path, reference: Path) -> str:
     runs = read_tables(results, package)["runs"]
     found = environments(results, package, runs)
     if not found:
-        raise ReportError(f"{results}: has no runs, which say on what they were made")
+        raise ReportError(f"{results}: has no runs, whose records name the machine")
     package["resources"] = [part for part in package["resources"] if part["path"] not in LEFT_OUT]
     commit = _commit()  # before the former reference is replaced, which is a change by itself
     shutil.rmtree(reference, ignore_errors=True)

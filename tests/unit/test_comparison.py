@@ -300,7 +300,7 @@ class TestRefused:
         assert "lacks 4 of its 16 runs" in self.refused(folders[0], copy)
 
     def test_an_output_that_cannot_be(self, folders, tmp_path):
-        assert "allowed: a name in .html" in self.refused(*folders, output=tmp_path / "page.txt")
+        assert "does not end in .html" in self.refused(*folders, output=tmp_path / "page.txt")
         (tmp_path / "file").write_text("")
         assert "cannot be written" in self.refused(*folders, output=tmp_path / "file" / "a.html")
         assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -182,7 +182,7 @@ def test_a_path_takes_the_place_of_a_name():
         ({"lambdas": {"from": 0.1, "to": 1}}, "lambdas.per_decade: missing; allowed: a whole num"),
         (
             {"lambdas": RANGE | {"extend": True}, "seeds": {"until": UNTIL}},
-            "lambdas.extend: is given with seeds.until; allowed: one of the two",
+            "lambdas.extend: given together with seeds.until; allowed: only one of them",
         ),
         ({"lambdas": RANGE | {"extend": 2}}, "lambdas.extend: 2 is not allowed; allowed: true or"),
         ({"lambdas": 0.1}, "lambdas: 0.1 is not allowed; allowed: a list"),

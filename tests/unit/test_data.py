@@ -258,7 +258,7 @@ def test_a_stratified_split_has_every_class_in_proportion(labels, fraction):
         train, held_out = checked_rows(Parts({"y_train": labels}, 0, 0, None), config)
     except ConfigError as error:
         assert np.bincount(labels)[np.unique(labels)].min() < 1 / min(fraction, 1 - fraction) + 1
-        assert "in proportion none of class" in str(error)
+        assert "too few for one of class" in str(error)
         return
     assert len(train) == len(split_rows(0 * labels, "tail", fraction)[0])
     assert sorted([*train, *held_out]) == list(range(len(labels)))
@@ -355,13 +355,13 @@ def test_label_noise_leaves_all_but_the_training_labels(tmp_path):
         (
             [0] * 99 + [1],
             {"validation": {"split": "stratified"}},
-            "in proportion none of class 1",
+            "too few for one of class 1",
         ),
         ([0] * 90 + [1] * 10, {}, "validation.split: tail leaves no training row of class 1"),
         (
             [3] + [5] * 98 + [3],
             {"dataset": {"train_size": 20}, "validation": {"fraction": 0.5}},
-            "dataset.train_size: 20 takes 20 of 50 rows, in proportion none of class 3",
+            "dataset.train_size: 20 takes 20 of 50 rows, too few for one of class 3",
         ),
     ],
 )

@@ -329,7 +329,7 @@ def test_files_that_a_function_reads_are_part_of_the_data(tmp_path, function):
     (tmp_path / "key.csv").unlink()
     with pytest.raises(DataError, match=r"^dataset\.files: key\.csv: there is no such file$"):
         check_against_data(setup_of(dataset, "given"))
-    with pytest.raises(ConfigError, match=r"^dataset\.files: is given without dataset\.load"):
+    with pytest.raises(ConfigError, match=r"^dataset\.files: needs dataset\.load"):
         check({"dataset": {"files": ["key.csv"]}})
 
 
@@ -366,7 +366,7 @@ def test_a_function_that_cannot_be_used_is_refused(tmp_path, function, name, wor
 def test_a_function_takes_the_place_of_a_name_and_of_nothing_else():
     assert check({"dataset": {"load": "a.py:f", "name": "mnist"}})["dataset"] == {"load": "a.py:f"}
     with pytest.raises(
-        ConfigError, match=r"dataset\.load: is given with dataset\.path; allowed: one"
+        ConfigError, match=r"dataset\.load: given together with dataset\.path; allowed: only one"
     ):
         check({"dataset": {"load": "a.py:f", "path": "a.npz"}})
 
@@ -605,7 +605,7 @@ EARLY = {
     ),
     "too few for a test part": (
         table("a,kind\n" + "1,x\n" * 30 + "2,y\n"),
-        "dataset.test_fraction: 0.2 takes 7 of 31 rows, in proportion none of class y, which has 1",
+        "dataset.test_fraction: 0.2 takes 7 of 31 rows, too few for one of class y, which has 1",
     ),
 }
 """What is found before anything starts, and again where data are prepared."""

@@ -54,5 +54,5 @@ def test_the_page_is_opened_and_where_there_is_no_display_it_is_named(show):
 def test_a_page_that_is_not_there_and_a_file_of_no_use(show):
     done = show("mine.yaml", DISPLAY=":0")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"{PAGE} is not there yet: make study makes it\n"
+    assert done.stderr == f"{PAGE} does not exist yet: run make study\n"
     assert show("absent.yaml").stderr.startswith("config: absent.yaml: cannot be read")

@@ -538,13 +538,13 @@ class Config(Keys):
     def _about_data(self) -> Iterator[str]:
         """Yield the faults between keys of data and lambdas; each message begins with a key."""
         if self.dataset.path is not None and self.dataset.load is not None:
-            yield "dataset.load: is given with dataset.path; allowed: one of the two"
+            yield "dataset.load: given together with dataset.path; allowed: only one of them"
         if self.dataset.files is not None and self.dataset.load is None:
-            yield "dataset.files: is given without dataset.load; allowed: with it"
+            yield "dataset.files: needs dataset.load, which is missing"
         if isinstance(self.lambdas, Range):
             yield from self.lambdas.faults()
             if self.lambdas.extend and isinstance(self.seeds, Seeds) and self.seeds.until:
-                yield "lambdas.extend: is given with seeds.until; allowed: one of the two"
+                yield "lambdas.extend: given together with seeds.until; allowed: only one of them"
 
     def _about_training(self) -> Iterator[str]:
         """Yield the faults between keys of the network and its training."""
@@ -569,10 +569,10 @@ class Config(Keys):
         if model.regularizer == "decoupled" and "weight_decay" in options:
             yield (
                 'model.regularizer: "decoupled" is given, but the optimizer has a weight_decay of'
-                " its own; allowed: one of the two"
+                " its own; allowed: only one of them"
             )
         if model.arguments is not None and model.build is None:
-            yield "model.arguments: is given without model.build; allowed: with it"
+            yield "model.arguments: needs model.build, which is missing"
         if reserved := {"input_shape", "classes", "regularizer"} & set(model.arguments or ()):
             yield (
                 f"model.arguments: the study itself passes {min(reserved)} to the function;"

@@ -197,8 +197,8 @@ def _check_classes(
     if len(lacking):
         count = np.count_nonzero(labels == lacking[0])
         raise ConfigError(
-            f"{what} takes {len(part)} of {len(labels)} rows, in proportion none of class"
-            f" {_name(lacking[0], names)}, which has {count}; allowed: what leaves a row of every"
+            f"{what} takes {len(part)} of {len(labels)} rows, too few for one of class"
+            f" {_name(lacking[0], names)}, which has {count}; allowed: enough for one of every"
             " class"
         )
 

@@ -166,7 +166,7 @@ def _check_kind(location: Path) -> None:
         if form is FORMATS[".npz"] and (found := kind(location)):
             what, to_do = found
             raise DataError(
-                f"{location}: is {what}; {to_do}, or read it in a function of yours (dataset.load)"
+                f"{location}: is {what}; {to_do}, or read it with your own function (dataset.load)"
             )
         if form is not FORMATS["idx"]:
             return

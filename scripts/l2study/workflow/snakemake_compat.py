@@ -423,7 +423,7 @@ class _SparedTries:
             )
         if "node configuration is not available" in said and self._excluded != self._asked:
             self._excluded.intersection_update(self._asked)
-            return "no node is left for a job: trying nodes again that seemed bad"
+            return "no good node is left: trying again those that jobs avoided"
         return None
 
     def _say_refusal(self, info, said: str) -> None:
