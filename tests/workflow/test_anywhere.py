@@ -55,13 +55,31 @@ def work(tmp_path):
     return folder
 
 
-def snakemake(folder, *arguments, **environment):
-    """Run Snakemake in `folder` and return what it printed, after checking that it succeeded."""
+def start(folder, *arguments, **environment):
+    """Run Snakemake in `folder`, in a process of its own as a user does."""
     command = [str(Path(sys.executable).parent / "snakemake"), "--cores", "2", *arguments]
     own = {k: v for k, v in os.environ.items() if not k.startswith("L2STUDY")} | environment
-    done = subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True)
+    return subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True)
+
+
+def preload(folder, *arguments):
+    """Run Snakemake in `folder` in a process that has imported it, and TensorFlow."""
+    return preloaded.snakemake(["--cores", "1", *arguments], folder, dict(os.environ))
+
+
+def snakemake(folder, *arguments, run=preload, **environment):
+    """Run Snakemake and return what it printed, after checking that it succeeded."""
+    done = run(folder, *arguments, **environment)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
+
+
+def refused(folder, *arguments, **environment):
+    """Run Snakemake in `folder` and return the last line, after checking that it failed."""
+    done = start(folder, *arguments, **environment)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    return done.stderr.splitlines()[-1]
 
 
 def histories(results):
@@ -81,15 +99,23 @@ def assert_complete(results, finished):
     assert (results / "report" / "report.html").exists()
 
 
-def test_from_another_folder_with_a_clone_that_is_read_only(clone, work, finished):
-    command = ("-s", str(clone / "Snakefile"), "--configfile", "tiny.yaml")
+def test_from_and_into_another_folder_with_a_clone_that_is_read_only(clone, work, finished):
     before = sorted(clone.rglob("*"))
-    assert "4 runs to train, 0 kept" in snakemake(work, *command)
+    printed = snakemake(
+        clone, "--directory", str(work), "--configfile", str(work / "tiny.yaml"),
+        "--", "results/tiny/runs/l2~0/seed~1/run.json",
+    )  # fmt: skip
+    assert "1 run to train, 0 kept; other jobs: prepare, model\n" in printed
+    assert len(histories(work / "results" / "tiny")) == 1
+    assert (work / ".snakemake" / "at-work" / "tiny").exists()
+    # from there, it is the same study
+    command = ("-s", str(clone / "Snakefile"), "--configfile", "tiny.yaml")
+    assert "3 runs to train, 1 kept" in snakemake(work, *command, run=start)
     assert_complete(work / "results" / "tiny", finished)
     made = {path.name for path in work.iterdir()}
     assert made == {"tiny.npz", "tiny.yaml", "results", "logs", ".snakemake"}
     assert sorted(clone.rglob("*")) == before
-    # in the same place under another name, it is still the same study
+    # and in the same place under another name, too
     link = work.parent / "link"
     link.symlink_to(clone)
     assert "Nothing to be done" in snakemake(
@@ -100,35 +126,14 @@ def test_from_another_folder_with_a_clone_that_is_read_only(clone, work, finishe
     assert (work / "page.html").stat().st_size > 100_000
 
 
-def test_into_another_directory(clone, work):
-    printed = snakemake(
-        clone, "--directory", str(work), "--configfile", str(work / "tiny.yaml"),
-        "--", "results/tiny/runs/l2~0/seed~1/run.json",
-    )  # fmt: skip
-    assert "1 run to train, 0 kept; other jobs: prepare, model\n" in printed
-    assert len(histories(work / "results" / "tiny")) == 1
-    assert (work / ".snakemake" / "at-work" / "tiny").exists()
-
-
-def refused(folder, *arguments, **environment):
-    """Run Snakemake in `folder` and return the last line, after checking that it failed."""
-    command = [str(Path(sys.executable).parent / "snakemake"), "--cores", "2", *arguments]
-    done = subprocess.run(
-        command, cwd=folder, env=os.environ | environment, capture_output=True, text=True
-    )
-    assert done.returncode != 0
-    assert "Traceback" not in done.stderr
-    return done.stderr.splitlines()[-1]
-
-
 def test_a_folder_of_any_name_and_any_locale(tmp_path, work):
     """With PYTHONSAFEPATH, Python leaves out the folder of the program that it runs."""
     project = Project(tmp_path / "Übung 'c' $d e")
     about = {"LC_ALL": "C", "PYTHONSAFEPATH": "1"}
     data = "results/tiny/data.json"
-    snakemake(project.folder, "--configfile", "tiny.yaml", "--", data, **about)
+    snakemake(project.folder, "--configfile", "tiny.yaml", "--", data, run=start, **about)
     assert (project.folder / data).exists()
-    printed = snakemake(project.folder, "--configfile", "tiny.yaml", "--dry-run", **about)
+    printed = snakemake(project.folder, "--configfile", "tiny.yaml", "--dry-run")
     assert "rule train:" in printed and "rule prepare:" not in printed
     braces = project.folder.rename(tmp_path / "a {1}")
     for folder in (braces, work):
@@ -139,7 +144,7 @@ def test_a_folder_of_any_name_and_any_locale(tmp_path, work):
 def test_packages_on_pythonpath_that_would_replace_those_of_the_lock(tmp_path, work):
     """They are those of an environment module. Without them the folder may have anything."""
     command = ("-s", str(PROJECT / "Snakefile"), "--configfile", "tiny.yaml", "--dry-run")
-    snakemake(work, *command, PYTHONPATH=str(tmp_path))
+    snakemake(work, *command, run=start, PYTHONPATH=str(tmp_path))
     (tmp_path / "numpy").symlink_to(Path(np.__file__).parent)
     line = refused(work, *command, PYTHONPATH=str(tmp_path))
     assert line.startswith("PYTHONPATH has another numpy") and str(tmp_path) in line
@@ -147,6 +152,12 @@ def test_packages_on_pythonpath_that_would_replace_those_of_the_lock(tmp_path, w
 
 HOST = """
 configfile: "host.yaml"
+
+onstart:
+    print("the host starts")
+
+onsuccess:
+    print("the host succeeds")
 
 module l2:
     snakefile: "{clone}/Snakefile"
@@ -169,7 +180,7 @@ rule own:
 def test_as_a_module_beside_other_rules(work, finished, place, tmp_path):
     """Wherever the clone is: only a path that begins with `..` is safe from a prefix by itself.
 
-    A module preloads nothing. The process of the tests saves loading TensorFlow for each run.
+    A module preloads nothing: with the process of the tests, no run loads TensorFlow.
     """
     clone = {"beside": tmp_path / "clone", "below": work / "code" / "clone"}[place]
     Project(clone).shorten_report()
@@ -183,14 +194,16 @@ def test_as_a_module_beside_other_rules(work, finished, place, tmp_path):
     (work / "Snakefile").write_text(HOST.format(clone=os.path.relpath(clone, work)))
     if place == "below":
         runs = [f"sub/l2/results/tiny/runs/l2~{l2}/seed~0/run.json" for l2 in SMALL["lambdas"]]
-        snakemake(work, *runs, **preloaded.address())
+        snakemake(work, *runs)
         printed = snakemake(work, "--dry-run")
         assert "l2_aggregate" in printed
         assert "l2_train" not in printed
         (work / "layers.py").write_text("units = 5")
         assert len(re.findall("^rule l2_train:$", snakemake(work, "--dry-run"), re.M)) == 2
         return
-    snakemake(work, **preloaded.address())
+    printed = snakemake(work)
+    said = [line for line in printed.splitlines() if line.startswith("the host")]
+    assert said == ["the host starts", "the host succeeds"]
     assert_complete(work / "sub" / "l2" / "results" / "tiny", finished)
     assert (work / "sub" / "l2" / "logs" / "tiny" / "report.log").exists()
     assert (work / "own.txt").read_text() == "mine\n"
