@@ -38,6 +38,8 @@ STUDY = {
     "seeds": 2,
 }
 PLACES = ["", "setups/more~2", "setups/build~wide"]
+MADE = ("aggregate", "results/tiny/report/summary.md")
+"""Of the reports, that of the base."""
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +54,7 @@ def made(tmp_path_factory):
         (project.folder / f"{name}.py").write_text(text)
     project.configure(**STUDY)
     project.preloaded = False  # so that the process that trains starts in this folder
-    project.make()
+    project.make(*MADE)
     project.preloaded = True
     return project
 
@@ -91,7 +93,7 @@ def test_each_set_up_trains_and_describes_its_own_model(made):
         f"models.py:net (more 1), checksum {code}: layers Flatten, Dense and Dense, in " in summary
     )
     assert "sequential/dense/kernel" in summary
-    assert made.planned() == {}
+    assert made.planned(*MADE) == {}
 
 
 @pytest.mark.parametrize(
