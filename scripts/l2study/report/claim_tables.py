@@ -35,8 +35,9 @@ def verdict_table(study: Study) -> Rows:
         cells["Conclusion"] = Verdict(whole["conclusion"], changes)
         row = claim_text.decisive(rows)
         drawing = claim_drawings.estimate(row)
+        why = claim_text.note(row, claim, study)
         drawn = Drawn(row.estimand, claim_text.deciding(row), drawing)
-        cells["What decides"] = drawn if drawing else claim_text.note(row, claim, study)
+        cells["What decides"] = drawn if drawing and not why else why
         table.append(cells)
     return table
 
@@ -53,6 +54,7 @@ def claims_text(study: Study) -> str:
         epochs=study.config["training"]["epochs"],
         wide=wide,
         all_wide=not narrow,
+        at_chosen=(study.tables["claims"]["at"] == "chosen").any(),
     )
 
 

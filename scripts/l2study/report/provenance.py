@@ -36,7 +36,7 @@ def setup(study: Study) -> list[str]:
         layers=[one["class"] for one in study.model.get("layers", []) if one["class"] not in PLAIN],
         values=[minus(f"{value:g}") for value in study.data.get("values", [])],
         every_epoch=len(study.design.epochs) == study.config["training"]["epochs"] + 1,
-        evaluations=len(study.design.epochs),
+        evaluations=study.design.epochs,
         seeds=None if study.design.is_crossed else seed_list(study.design.seeds),
         changed=[WORDS[source] for source in study.design.differing],
     )

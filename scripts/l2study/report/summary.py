@@ -98,13 +98,13 @@ def claim_table(study: Study) -> Rows:
             cells["Number found"] = MISSING if pd.isna(found) else found
         changes = ", changes with the epoch" if whole["changes_with_epoch"] == "yes" else ""
         cells["Conclusion"] = whole["conclusion"] + changes
-        row = claim_text.decisive(rows)
+        row, why = claim_text.decisive(rows), claim_text.notes(rows, claim, study)
         needed = bounds(row.above, row.below, unit_of(row.measure, row.statistic))
         decides = f"{row.estimand}: {claim_text.deciding(row)}"
-        if whole["conclusion"] == "not judged":
-            decides = next(iter(claim_text.notes(rows, claim, study)), MISSING)
-        elif whole["conclusion"] == "open":
-            decides += f"; needs {needed}"
+        if whole["conclusion"] == "open":
+            decides = why[0] if why else f"{decides}; needs {needed}"
+        elif whole["conclusion"] == "not judged":
+            decides = why[0] if why else MISSING
         cells["Deciding estimate"] = decides
         elsewhere = everywhere.loc[everywhere["id"] == whole["id"], "conclusion"]
         if len(elsewhere) > 1:
