@@ -16,7 +16,7 @@ def project(tmp_path):
     return FakeTraining(tmp_path / "project")
 
 
-PATHLIB = "from pathlib import Path\n"
+IMPORT = "\n\nimport "
 
 CHECK = 'assert "--mode" not in __import__("sys").argv, "not in a job"\n'
 
@@ -29,7 +29,7 @@ def forbid(project):
     The Snakemake that a person has started has done all that.
     """
     for module in NOT_IN_A_JOB:
-        project.change(module, PATHLIB, PATHLIB + CHECK)
+        project.change(module, IMPORT, f"\n\n{CHECK}import ")
     pydantic = "    from pydantic import ValidationError"
     project.change("core/config", pydantic, f"    {CHECK}{pydantic}")
 
