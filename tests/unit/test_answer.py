@@ -14,6 +14,7 @@ from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds
 from l2study.report import answer
 from l2study.report.inputs import groups_of
 from l2study.report.study import Study
+from l2study.report.templates import line
 from l2study.tables.study_tables import tables_of
 from reported import said
 from synthetic import HARMFUL, HELPFUL, NOTHING, Effects, ledger_of, made_study
@@ -313,3 +314,22 @@ def test_decay_that_hardly_acts_is_told(changes, left):
     states = answer.of(study).state
     assert any("Decay alone leaves" in text for text, wrong in states if wrong) == bool(left)
     assert answer.decay_left(replace(study, data={})) is None
+
+
+@pytest.mark.parametrize(("lambdas", "asked"), [([0, 0.01], False), ([0.001, 0.01], True)])
+def test_a_study_without_lambda_0_is_told_to_add_it(lambdas, asked):
+    choice = {"grid": "inside", "metric": "val_ce", "next_l2": None}
+    text = line("state", part="grid", choice=choice, completed=lambdas, lost=[])
+    assert "By validation cross-entropy" in text
+    assert ("Without lambda 0" in text) == asked
+
+
+@pytest.mark.parametrize(
+    ("picks", "as_good", "unclear"),
+    [("0 to 0.1", None, True), ("0 to 0.1", {"low": 0}, False), (None, None, False)],
+)
+def test_lambdas_that_cannot_be_told_apart_are_in_the_headline(picks, as_good, unclear):
+    choice = {"l2": 0.01, "metric": "val_ce", "picks": picks, "as_good": as_good}
+    at_choice = {"test_accuracy": answer.Number(0.9, str)}
+    text = line("use", choice=choice, at_choice=at_choice, level=0.95, diverged=False)
+    assert ("from 0 to 0.1 is best is not clear: 95 % of resamples" in text) == unclear

@@ -12,6 +12,7 @@ from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES
 from l2study.core.wording import rounded
 from l2study.report import claim_drawings, claim_tables, claim_text
 from l2study.report.study import Study, verdicts
+from l2study.report.templates import line
 
 CLAIM = {"note": "Named: {here}.", "rows": [{"statistic": "mean", "measure": "val_ce",
          "needs": {"otherwise": "There is no rise."}}]}  # fmt: skip
@@ -283,3 +284,20 @@ def test_the_course_has_the_places_of_its_table(study):
     )
     assert found["bounds"] == pytest.approx([np.polyval(up, row.below)], abs=0.05)
     assert claim_drawings.course(study, claims["penalty"]) is None
+
+
+@pytest.mark.parametrize(
+    ("ledger", "words"),
+    [
+        ("exercise", "of a teaching exercise"),
+        ("general", "are general questions"),
+        ("laws", "laws that others have published"),
+        ("mine.yaml", "those of mine.yaml"),
+    ],
+)
+def test_where_claims_come_from_and_how_their_intervals_read(ledger, words):
+    facts = {"ledger": ledger, "epochs": 2, "wide": ["first", "other"], "all_wide": False}
+    text = line("claims", **facts, at_chosen=True)
+    assert words in text and 'those on "first" and "other" for other images too' in text
+    assert "do not count that it was chosen" in text
+    assert "was chosen" not in line("claims", **facts, at_chosen=False)
