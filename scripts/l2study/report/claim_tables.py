@@ -44,7 +44,7 @@ def verdict_table(study: Study) -> Rows:
 
 def claims_text(study: Study) -> str:
     """Return where the claims come from, in what set-up they are judged, and after which epoch."""
-    wide, narrow = [], []
+    rows, wide, narrow = study.tables["claims"], [], []
     for _, whole, claim in claim_text.claims(study):
         of = wide if whole["scope"] == SEEDS_AND_IMAGES else narrow
         of.append(claim.get("short", whole["claim"]))
@@ -54,7 +54,7 @@ def claims_text(study: Study) -> str:
         epochs=study.config["training"]["epochs"],
         wide=wide,
         all_wide=not narrow,
-        at_chosen=(study.tables["claims"]["at"] == "chosen").any(),
+        at_chosen=rows.loc[rows["at"] == "chosen", "low"].notna().any(),
     )
 
 
