@@ -8,9 +8,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from l2study.core.config import check
+from l2study.core.config import ConfigError, check
 from l2study.core.design import Setup
+from l2study.data.preparation import check_against_data, prepare
+from l2study.data.prepared import DataError
 
 PROJECT = Path(__file__).resolve().parents[1]
 CONFIG = {
@@ -57,6 +60,24 @@ def write_npz(path, rows=300, test_rows=90, seed=0):
 def set_up(**config):
     """Return the base set-up of a configuration with these keys; the others have their defaults."""
     return Setup.of(check(config))
+
+
+def refused(setup, folder, late=False):
+    """Return the one line in which data are refused, before a study and where they are prepared.
+
+    With `late`, only where they are prepared. Nothing is written to `folder`.
+    """
+    before, lines = sorted(folder.rglob("*")), set()
+    for action in (check_against_data, lambda setup: prepare(setup, folder / "new" / "data.json")):
+        if late and action is check_against_data:
+            action(setup)
+            continue
+        with pytest.raises((ConfigError, DataError)) as caught:
+            action(setup)
+        lines.add(str(caught.value))
+    (line,) = lines
+    assert line and len(line.splitlines()) == 1 and sorted(folder.rglob("*")) == before
+    return line
 
 
 def train_command(data, output, l2="0.001", seed=0, config=CONFIG, **others):

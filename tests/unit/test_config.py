@@ -109,7 +109,7 @@ def test_the_defaults_are_the_default_study():
             merged(STRATIFIED, {"variation": ["order", "split"]}),
         ),
         ({"training": {"learning_rate": 1}}, {"training": {"learning_rate": 1.0}}),
-        ({"dataset": {"train_size": None, "path": None}}, {}),
+        ({"dataset": {"train_size": None, "path": None, "label_noise": 0}}, {}),
         ({"model": {"regularizer": "l2"}}, {}),
         (
             {"training": {"optimizer": "sgd", "momentum": 0}},
@@ -134,10 +134,11 @@ def test_what_is_allowed_gets_its_canonical_form(change, canonical):
         assert found == check(found) == checked_before(config)
 
 
-def test_a_path_takes_the_place_of_a_name():
-    dataset = {"name": "cifar10", "path": "mine.npz", "train_size": 9}
-    config = check(DEFAULT | {"dataset": dataset})
-    assert config["dataset"] == {"path": "mine.npz", "train_size": 9}
+@pytest.mark.parametrize(
+    "own", [{"path": "mine.npz", "train_size": 9}, {"load": "a.py:f"}], ids=str
+)
+def test_a_path_or_a_function_takes_the_place_of_a_name(own):
+    assert check(DEFAULT | {"dataset": {"name": "cifar10"} | own})["dataset"] == own
 
 
 # ---- what is refused
@@ -155,6 +156,11 @@ def test_a_path_takes_the_place_of_a_name():
         ({"study": "a\n"}, r'study: "a\n" is not allowed; allowed: '),
         ({"dataset": {"name": "mnits"}}, 'dataset.name: "mnits" is not allowed; did you mean mn'),
         ({"dataset": {"name": "imdb"}}, 'dataset.name: "imdb" is word sequences of unequal leng'),
+        (
+            {"dataset": {"load": "a.py:f", "path": "a.npz"}},
+            "dataset.load: given together with dataset.path; allowed: only one",
+        ),
+        ({"dataset": {"files": ["key.csv"]}}, "dataset.files: needs dataset.load"),
         ({"validation": {"fraction": math.nan}}, "validation.fraction: NaN is not allowed; allo"),
         ({"model": {"hidden_units": [8, True]}}, "model.hidden_units[1]: true is not allowed; al"),
         ({"model": {"hidden_units": []}}, "model.hidden_units: [] leaves no kernel to regularise"),

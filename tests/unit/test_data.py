@@ -4,11 +4,11 @@ import json
 import os
 import re
 import resource
+import shutil
 import struct
 import subprocess
 import sys
 import types
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,9 +23,7 @@ from l2study.data.preparation import check_against_data, checked_rows, prepare, 
 from l2study.data.prepared import DataError, load
 from l2study.data.rows import chosen_rows, noisy_labels, split_rows, training_rows
 from l2study.data.sources import source_fingerprint
-from tiny import set_up
-
-ROOT = Path(__file__).resolve().parents[2]
+from tiny import PROJECT, refused, set_up
 
 # of the arrays of any copy of MNIST, as published with the embedded one
 MNIST_TEST_IMAGES = "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161"
@@ -81,12 +79,6 @@ def prepared(path, output, **changes):
     return load(output)
 
 
-def one_line(caught):
-    message = str(caught.value)
-    assert message and len(message.splitlines()) == 1
-    return message
-
-
 # ---- what is prepared
 
 
@@ -109,17 +101,6 @@ def test_the_rows_are_training_validation_test_in_file_order(tmp_path):
         np.testing.assert_array_equal(known.labels[part], content[f"y_{name}"][rows])
 
 
-def test_the_manifest_has_the_checksums_of_the_files(tmp_path):
-    path = write_npz(tmp_path / "mine.npz", arrays())
-    prepare(setup_of(path), tmp_path / "data.json")
-    manifest = json.loads((tmp_path / "data.json").read_text())
-    images = np.load(tmp_path / "data.images.npy")
-    labels = np.load(tmp_path / "data.labels.npy")
-    assert manifest["images_sha256"] == hashlib.sha256(images.tobytes()).hexdigest()
-    assert manifest["labels_sha256"] == hashlib.sha256(labels.tobytes()).hexdigest()
-    assert manifest["shape"] == [4, 3] and manifest["dtype"] == "uint8"
-
-
 def test_the_checksum_is_that_of_the_content_whatever_its_container(tmp_path):
     content = arrays()
     column = content | {"y_train": content["y_train"].astype(np.int64)[:, None]}
@@ -136,28 +117,6 @@ def test_the_checksum_is_that_of_the_content_whatever_its_container(tmp_path):
         for path in sources
     }
     assert len(found) == 1
-
-
-def test_the_checksum_changes_with_anything_that_training_sees(tmp_path):
-    content = arrays()
-    found = []
-
-    def add(content, **changes):
-        path = write_npz(tmp_path / "mine.npz", content)
-        found.append(prepared(path, tmp_path / "data.json", **changes).sha256)
-
-    add(content)
-    add(content, validation={"split": "stratified"})
-    add(content, validation={"fraction": 0.2})
-    add(content, dataset={"train_size": 20})
-    add(content, dataset={"label_noise": 0.2})
-    for name in content:
-        changed = {key: array.copy() for key, array in content.items()}
-        changed[name].flat[0] ^= 1
-        add(changed)
-    add(content | {name: content[name].astype(np.float32) for name in ("x_train", "x_test")})
-    add(content | {name: content[name].reshape(-1, 12) for name in ("x_train", "x_test")})
-    assert len(set(found)) == len(found) == 11
 
 
 @pytest.mark.parametrize(
@@ -186,7 +145,7 @@ def test_mnist_is_embedded_unchanged(tmp_path):
     # the sizes of the classes, from the MNIST literature
     counts = np.bincount(known.labels[: known.validation.stop])
     assert counts.tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
-    with np.load(ROOT / "resources" / "mnist.npz") as original:
+    with np.load(PROJECT / "resources" / "mnist.npz") as original:
         tail = original["y_train"][-6000:]
     np.testing.assert_array_equal(known.labels[known.validation], tail)
 
@@ -206,22 +165,11 @@ def test_a_file_that_is_not_the_original_is_refused(tmp_path, monkeypatch):
     prepare(config, tmp_path / "data.json")
     check_against_data(config)
     write_npz(tmp_path / "mnist.npz", arrays(seed=1))
-    for action in (lambda c: prepare(c, tmp_path / "other.json"), check_against_data):
-        with pytest.raises(DataError) as caught:
-            action(config)
-        message = one_line(caught)
-        assert "mnist.npz: its SHA-256" in message and checksums["mnist.npz"] not in message
-    assert not (tmp_path / "other.json").exists()
-
-
-@pytest.mark.parametrize("text", ["[]", None])
-def test_checksums_that_are_damaged_are_refused(tmp_path, text, monkeypatch):
-    embedded(tmp_path, arrays(), monkeypatch)
-    path = tmp_path / "checksums.json"
-    path.unlink() if text is None else path.write_text(text)
-    with pytest.raises(DataError) as caught:
-        prepare(set_up(), tmp_path / "data.json")
-    one_line(caught)
+    message = refused(config, tmp_path)
+    assert "mnist.npz: its SHA-256" in message and checksums["mnist.npz"] not in message
+    for text in ("[]", ""):
+        (tmp_path / "checksums.json").write_text(text)
+        assert "checksums.json: not a list of checksums" in refused(config, tmp_path)
 
 
 # ---- rows
@@ -268,35 +216,6 @@ def test_a_stratified_split_has_every_class_in_proportion(labels, fraction):
         assert 0 < np.sum(labels[held_out] == label) < members
 
 
-def test_a_stratified_split_is_random_shuffled_and_always_the_same():
-    labels = np.arange(600) % 3
-    train, held_out = split_rows(labels, "stratified", 0.1)
-    for part in (train, held_out):
-        # rows in random order have a rank correlation of 0 with their place, give or take
-        correlation = np.corrcoef(part, np.arange(len(part)))[0, 1]
-        assert abs(correlation) < 4 / np.sqrt(len(part))
-    assert held_out.mean() == pytest.approx(300, abs=4 * 173 / np.sqrt(60))
-    again = split_rows(labels, "stratified", 0.1)
-    np.testing.assert_array_equal(train, again[0])
-    np.testing.assert_array_equal(held_out, again[1])
-
-
-@pytest.mark.parametrize("split", ["tail", "stratified"])
-def test_train_size_takes_of_the_training_rows_only_and_keeps_their_order(split):
-    labels = np.array([0, 1, 1, 2] * 100)
-    whole = {"validation": {"split": split}}
-    train, held_out = chosen_rows(labels, check(whole))
-    few, same = chosen_rows(labels, check(whole | {"dataset": {"train_size": 40}}))
-    np.testing.assert_array_equal(same, held_out)
-    assert np.bincount(labels[few]).tolist() == [10, 20, 10]
-    place = {row: i for i, row in enumerate(train)}
-    places = [place[row] for row in few]
-    assert places == sorted(places) and len(set(places)) == 40
-    assert places != list(range(40))
-    every, _ = chosen_rows(labels, check(whole | {"dataset": {"train_size": len(train)}}))
-    np.testing.assert_array_equal(every, train)
-
-
 def noisy(labels, share, **dataset):
     """Return the training rows of a stratified split, and their labels with noise."""
     noise = {"label_noise": share} if share is not None else {}
@@ -305,7 +224,7 @@ def noisy(labels, share, **dataset):
     return train, noisy_labels(labels, train, config)
 
 
-@pytest.mark.parametrize("share", [0.001, 0.2, 0.25, 1 / 3, 0.999])
+@pytest.mark.parametrize("share", [0.001, 1 / 3, 0.999])
 @pytest.mark.parametrize("dataset", [{}, {"train_size": 777}])
 def test_label_noise_replaces_exactly_its_share_by_another_class(share, dataset):
     labels = np.array([1, 2, 2, 5] * 500)
@@ -335,29 +254,15 @@ def test_more_label_noise_keeps_what_less_has_replaced():
     assert np.count_nonzero(much != labels[train]) == 2 * count
 
 
-def test_label_noise_leaves_all_but_the_training_labels(tmp_path):
-    path = write_npz(tmp_path / "mine.npz", arrays())
-    clean = prepared(path, tmp_path / "clean.json")
-    known = prepared(path, tmp_path / "noisy.json", dataset={"label_noise": 0.3})
-    assert np.count_nonzero(known.labels != clean.labels) == round(0.3 * 27)
-    np.testing.assert_array_equal(known.labels[27:], clean.labels[27:])
-    np.testing.assert_array_equal(known.images, clean.images)
-    prepared(path, tmp_path / "none.json", dataset={"label_noise": 0})
-    assert (tmp_path / "none.json").read_bytes() == (tmp_path / "clean.json").read_bytes()
-
-
 @pytest.mark.parametrize(
     ("labels", "config", "words"),
     [
         ([0, 1] * 5, {"validation": {"fraction": 1e-17}}, "validation.fraction: 1e-17 of 10 rows"),
         ([0, 1] * 5, {"validation": {"fraction": 0.99}}, "leaves none for training"),
         ([0, 1] * 5, {"dataset": {"train_size": 10}}, "dataset.train_size: 10 is more than the 9"),
-        (
-            [0] * 99 + [1],
-            {"validation": {"split": "stratified"}},
-            "too few for one of class 1",
-        ),
+        ([0] * 99 + [1], {"validation": {"split": "stratified"}}, "too few for one of class 1"),
         ([0] * 90 + [1] * 10, {}, "validation.split: tail leaves no training row of class 1"),
+        ([0] * 80 + [1] * 20, {}, "validation.split: tail takes rows of class 1 alone"),
         (
             [3] + [5] * 98 + [3],
             {"dataset": {"train_size": 20}, "validation": {"fraction": 0.5}},
@@ -368,9 +273,8 @@ def test_label_noise_leaves_all_but_the_training_labels(tmp_path):
 def test_rows_that_cannot_be_chosen_are_refused(labels, config, words):
     with pytest.raises(ConfigError) as caught:
         checked_rows(Parts({"y_train": np.array(labels)}, 0, 0, None), check(config))
-    message = one_line(caught)
-    assert message.startswith(words) or words in message
-    assert "allowed: " in message
+    (message,) = str(caught.value).splitlines()
+    assert words in message and "allowed: " in message
 
 
 # ---- IDX
@@ -399,21 +303,17 @@ def test_idx_is_read_as_the_format_says(tmp_path, raw, expected, packed):
 
 
 @pytest.mark.parametrize("name", ["train-images.idx3-ubyte", "train-images-idx3-ubyte.gz"])
-def test_the_usual_names_of_idx_files_are_found(tmp_path, name):
+def test_the_usual_names_of_idx_files_are_found_and_unpacked_ones_come_first(tmp_path, name):
     content = arrays()
     folder = write_idx(tmp_path / "mine", content, packed=False)
     (folder / "train-images-idx3-ubyte").rename(folder / name)
+    write_idx(tmp_path / "other", arrays(seed=1))
+    shutil.copy(tmp_path / "other" / "t10k-images-idx3-ubyte.gz", folder)
     (folder / "train-images.png").write_bytes(b"something else")
     known = prepared(folder, tmp_path / "data.json")
-    np.testing.assert_array_equal(known.images[known.train], content["x_train"][:27])
-
-
-def test_an_unpacked_file_goes_before_a_packed_one(tmp_path):
-    folder = write_idx(tmp_path / "mine", arrays(seed=1), packed=True)
-    content = arrays()
-    write_idx(folder, content, packed=False)
-    known = prepared(folder, tmp_path / "data.json")
-    np.testing.assert_array_equal(known.images[known.train], content["x_train"][:27])
+    for part, rows in (("train", slice(0, 27)), ("test", slice(0, 9))):
+        of_part = known.images[getattr(known, part)]
+        np.testing.assert_array_equal(of_part, content[f"x_{part}"][rows])
 
 
 # ---- before anything starts
@@ -425,130 +325,15 @@ def test_of_a_download_only_the_number_of_images_is_known():
     assert training_count(check({})) == 54000
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"training": {"batch_size": 28}}, "training.batch_size: 28 is more than the 27 training"),
-        ({"dataset": {"train_size": 28}}, "dataset.train_size: 28 is more than the 27 rows"),
-    ],
-)
-def test_a_study_that_does_not_fit_its_data_is_refused(tmp_path, change, words):
+def test_a_study_that_does_not_fit_its_data_is_refused(tmp_path):
     path = write_npz(tmp_path / "mine.npz", arrays())
     check_against_data(setup_of(path, training={"batch_size": 27}))
-    with pytest.raises(ConfigError) as caught:
-        check_against_data(setup_of(path, **change))
-    assert one_line(caught).startswith(words)
-
-
-def test_validation_images_of_one_class_alone_are_refused(tmp_path):
-    given = arrays()
-    order = np.argsort(given["y_train"], kind="stable")
-    given |= {name: given[name][order] for name in ("x_train", "y_train")}
-    path = write_npz(tmp_path / "sorted.npz", given)
-    with pytest.raises(ConfigError) as caught:
-        check_against_data(setup_of(path))
-    highest = given["y_train"].max()
-    assert one_line(caught).startswith(
-        f"validation.split: tail takes rows of class {highest} alone; allowed: stratified"
-    )
-    check_against_data(setup_of(path, validation={"split": "stratified"}))
-
-
-# ---- data that is damaged or of the wrong kind
-
-
-def npz(**changes):
-    """Return a fault: some arrays of a valid data set are replaced by changes of them, or left out.
-
-    A change is None, or a function of the array.
-    """
-
-    def write(folder):
-        content = arrays()
-        for name, change in changes.items():
-            content[name] = change(content[name]) if change else None
-        return write_npz(folder / "mine.npz", {k: v for k, v in content.items() if v is not None})
-
-    return write
-
-
-def label(value):
-    def change(array):
-        array = array.astype(np.int64)
-        array[2] = value
-        return array
-
-    return change
-
-
-def cut(folder):
-    path = write_npz(folder / "mine.npz", arrays())
-    path.write_bytes(path.read_bytes()[:300])
-    return path
-
-
-def idx_fault(name, change):
-    def write(folder):
-        path = write_idx(folder / "mine", arrays(), packed=False) / name
-        path.write_bytes(change(path.read_bytes())) if change else path.unlink()
-        return path.parent
-
-    return write
-
-
-def nan(array):
-    array = array.astype(np.float64)
-    array[5, 0, 0] = np.nan
-    return array
-
-
-IMAGES, LABEL_FILE = "train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
-
-# fault, and what is said of it
-EARLY = {
-    "absent": (lambda folder: folder / "absent.npz", "absent.npz: there is no such file"),
-    "cut in the middle": (cut, "mine.npz: not a complete .npz file"),
-    "x_train missing": (npz(x_train=None), "mine.npz: has no array x_train; it holds y_train"),
-    "one-hot": (npz(y_train=lambda a: np.eye(3, dtype=int)[a]), "y_train has shape (30, 3)"),
-    "float labels": (npz(y_train=lambda a: a / 1), "y_train has type float64"),
-    "label 3 of 0 to 2": (npz(y_test=label(3)), "y_test has the label 3, in row 2 counted from 0"),
-    "one class": (npz(y_train=lambda a: 0 * a), "all labels in y_train are 0; allowed"),
-    "IDX magic": (idx_fault(IMAGES, lambda b: b"\1" + b[1:]), f"{IMAGES}: x_train cannot be read"),
-    "IDX cut": (idx_fault(IMAGES, lambda b: b[:-1]), "359 bytes of elements"),
-    "IDX file missing": (idx_fault(LABEL_FILE, None), f"no file for y_test; {LABEL_FILE}"),
-    "images 1-d": (npz(x_train=np.ravel), "x_train has shape (360,)"),
-    "no rows": (npz(x_test=lambda a: a[:0], y_test=lambda a: a[:0]), "y_test has shape (0,)"),
-    "complex": (npz(x_train=lambda a: a + 1j), "x_train has type complex128"),
-    "mixed": (npz(x_test=lambda a: a / 255), "x_test has type float64"),
-    "other shape": (npz(x_test=lambda a: a[:, :2]), "a row of x_test has shape (2, 3)"),
-    "fewer images": (npz(x_train=lambda a: a[1:]), "x_train has shape (29, 4, 3) and y_train (30"),
-}
-"""What is found before anything starts, and again where data are prepared."""
-
-LATE = {
-    "not finite": (npz(x_train=nan, x_test=nan), "x_train has a value that is not finite"),
-    "beyond 2^24": (
-        npz(x_train=lambda a: a + np.int64(2**24), x_test=lambda a: a.astype(int)),
-        "x_train has a whole number beyond 16777216, not exact as a 32-bit float, in row 0",
-    ),
-}
-"""What is found where data are prepared: the numbers in images are not read before."""
-
-
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("fault", [*EARLY, *LATE])
-def test_one_line_names_the_file_and_what_is_wrong(tmp_path, fault):
-    write, words = (EARLY | LATE)[fault]
-    config = setup_of(write(tmp_path))
-    with pytest.raises(DataError) as caught:
-        prepare(config, tmp_path / "out" / "data.json")
-    message = one_line(caught)
-    assert message.startswith(str(tmp_path)) and words in message
-    assert not (tmp_path / "out").exists()
-    if fault in EARLY:
-        with pytest.raises(DataError) as caught:
-            check_against_data(config)
-        assert one_line(caught) == message
+    for change, words in (
+        ({"training": {"batch_size": 28}}, "training.batch_size: 28 is more than the 27 training"),
+        ({"dataset": {"train_size": 28}}, "dataset.train_size: 28 is more than the 27 rows"),
+    ):
+        with pytest.raises(ConfigError, match=f"^{words}"):
+            check_against_data(setup_of(path, **change))
 
 
 def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
@@ -583,41 +368,62 @@ def test_damage_anywhere_is_a_data_error_or_harmless(tmp_path, place, damage, np
 @pytest.mark.parametrize("path", ["a\0b", "x" * 300, "x.npz/y"])
 def test_a_path_that_no_file_can_have_is_refused(tmp_path, path):
     (tmp_path / "x.npz").write_bytes(b"")
-    for action in (lambda c: prepare(c, tmp_path / "data.json"), check_against_data):
-        with pytest.raises(DataError) as caught:
-            action(setup_of(tmp_path / path))
-        one_line(caught)
+    refused(setup_of(tmp_path / path), tmp_path)
 
 
 # ---- what Keras downloads
 
-
-def fake_keras(monkeypatch, loader):
-    module = types.ModuleType("keras")
-    module.datasets = types.SimpleNamespace(cifar10=types.SimpleNamespace(load_data=loader))
-    monkeypatch.setitem(sys.modules, "keras", module)
+DOWNLOADED = set_up(dataset={"name": "cifar10"})
 
 
-def test_a_failing_download_says_what_to_do(tmp_path, monkeypatch):
+@pytest.fixture
+def keras_with(tmp_path, monkeypatch):
+    """A function: let Keras load cifar10 by this function, and keep what it downloads here."""
+
+    def put(load_data):
+        keras = types.SimpleNamespace(
+            datasets=types.SimpleNamespace(cifar10=types.SimpleNamespace(load_data=load_data)),
+            config=types.SimpleNamespace(keras_home=lambda: str(tmp_path)),
+        )
+        monkeypatch.setitem(sys.modules, "keras", keras)
+
+    return put
+
+
+@pytest.mark.parametrize(
+    ("error", "fault", "advice"),
+    [
+        (
+            Exception("URL fetch failure on https://x: None --\n [Errno -2] Name not known"),
+            "cifar10 could not be downloaded by Keras (URL fetch failure on https://x: None -- ",
+            "name them in dataset.path",
+        ),
+        (
+            EOFError("Compressed file ended"),
+            "what Keras has downloaded of cifar10 before is damaged (Compressed file ended)",
+            "delete the folder {folder}",
+        ),
+    ],
+    ids=["no network", "cut short"],
+)
+def test_a_failing_download_says_what_to_do(tmp_path, keras_with, error, fault, advice):
     def fails():
-        raise Exception("URL fetch failure on https://x: None --\n [Errno -2] Name not known")
+        raise error
 
-    fake_keras(monkeypatch, fails)
-    with pytest.raises(DataError) as caught:
-        prepare(set_up(dataset={"name": "cifar10"}), tmp_path / "data.json")
-    message = one_line(caught)
-    assert message.startswith("dataset.name: cifar10 could not be downloaded")
-    assert "Name not known" in message and "dataset.path" in message
+    folder = tmp_path / "datasets" / "cifar-10-batches-py-target"
+    folder.mkdir(parents=True)
+    keras_with(fails)
+    message = refused(DOWNLOADED, tmp_path, late=True)
+    assert message.startswith(f"dataset.name: {fault}")
+    assert message.endswith(advice.format(folder=folder))
 
 
-def test_what_keras_loads_is_prepared(tmp_path, monkeypatch):
+def test_what_keras_loads_is_prepared(tmp_path, keras_with):
     content = arrays(shape=(4, 4, 3))
     labels = {name: content[f"y_{name}"][:, None] for name in ("train", "test")}
-    fake_keras(
-        monkeypatch,
-        lambda: ((content["x_train"], labels["train"]), (content["x_test"], labels["test"])),
-    )
-    prepare(set_up(dataset={"name": "cifar10"}), tmp_path / "data.json")
+    parts = (content["x_train"], labels["train"]), (content["x_test"], labels["test"])
+    keras_with(lambda: parts)
+    prepare(DOWNLOADED, tmp_path / "data.json")
     known = load(tmp_path / "data.json")
     assert (known.source, known.shape, known.classes) == ("cifar10", (4, 4, 3), 3)
     np.testing.assert_array_equal(known.labels[known.test], content["y_test"])
@@ -651,7 +457,8 @@ def test_prepared_data_that_is_damaged_is_refused(tmp_path, name, change):
     path.unlink() if change is None else path.write_bytes(change(path.read_bytes()))
     with pytest.raises(DataError) as caught:
         load(tmp_path / "data.json")
-    assert one_line(caught).startswith(str(tmp_path / "data."))
+    (message,) = str(caught.value).splitlines()
+    assert message.startswith(str(tmp_path / "data."))
 
 
 # ---- what a workflow has to notice
@@ -675,21 +482,15 @@ def test_the_fingerprint_changes_with_the_files_alone(tmp_path):
 # ---- the program
 
 
-def program(*arguments, **options):
-    return subprocess.run(
-        [sys.executable, ROOT / "scripts" / "prepare.py", *arguments],
-        capture_output=True,
-        text=True,
-        **options,
-    )
-
-
 def test_the_program_says_why_it_cannot_write(tmp_path):
     """A limit on the size of files stands for a full disk: both cut a write short."""
     path = write_npz(tmp_path / "mine.npz", arrays(train=3000))
     config = json.dumps({"dataset": {"path": str(path)}})
-    result = program(
-        *("--config", config, "--output", tmp_path / "data.json"),
+    program = PROJECT / "scripts" / "prepare.py"
+    result = subprocess.run(
+        [sys.executable, program, "--config", config, "--output", tmp_path / "data.json"],
+        capture_output=True,
+        text=True,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
     )
     assert result.returncode == 1

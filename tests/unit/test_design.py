@@ -82,11 +82,13 @@ def test_a_further_round_adds_lambdas_to_every_set_up():
 
 
 def test_a_job_resolves_a_design_as_it_was_checked():
-    config = check({"factors": {"dataset.train_size": [1000], "training.epochs": [3, 9]}})
+    factors = {"dataset.train_size": [1000], "training.epochs": [3, 9], "dataset.scale": ["none"]}
+    config = check({"factors": factors})
     design = Design.of(config, checked=True)
     assert design == Design.of(config)
     assert [setup.place for setup in design.setups][:2] == ["", "/setups/train_size~1000"]
-    assert set(design.data) == {"", "/data/train_size~1000"}
+    assert set(design.data) == {"", "/data/train_size~1000", "/data/scale~none"}
+    assert design.base.levels == {"train_size": "all", "epochs": "50", "scale": "usual"}
     longest, *_ = next(group for group in design.sharing if design.base in group)
     assert longest.epochs[-1] == 50
 
@@ -99,6 +101,7 @@ def test_a_job_resolves_a_design_as_it_was_checked():
         ({"dataset": {"name": "fashion_mnist"}}, "general"),
         ({"model": {"hidden_units": [64]}}, "general"),
         ({"dataset": {"label_noise": 0.2}}, "general"),
+        ({"dataset": {"scale": "none"}}, "general"),
         ({"claims": "mine.yaml"}, "mine.yaml"),
     ],
     ids=str,

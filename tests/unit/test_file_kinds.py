@@ -3,9 +3,7 @@
 import gzip
 import pickle
 import shutil
-import sys
 import tarfile
-import types
 import zipfile
 
 import numpy as np
@@ -14,20 +12,12 @@ from test_data import arrays, write_idx
 
 from l2study.data import file_kinds
 from l2study.data.formats import fingerprint, read
-from l2study.data.prepared import DataError
-from l2study.data.sources import glance, read_arrays
+from l2study.data.sources import read_arrays
+from tiny import refused, set_up
 
 
-def refused(dataset):
-    """Return what is said of data, the same before anything starts and when they are prepared."""
-    messages = set()
-    for reader in (glance, read_arrays):
-        with pytest.raises(DataError) as caught:
-            reader(dataset)
-        messages.add(str(caught.value))
-    (message,) = messages
-    assert len(message.splitlines()) == 1
-    return message
+def said_of(path):
+    return refused(set_up(dataset={"path": str(path)}), path.parent)
 
 
 def csv(separator=","):
@@ -86,7 +76,7 @@ KINDS = {
 def test_a_file_that_is_no_npz_file_is_called_what_it_is(tmp_path, kind, name):
     make, what, to_do = KINDS[kind]
     make(tmp_path / name)
-    message = refused({"path": str(tmp_path / name)})
+    message = said_of(tmp_path / name)
     assert message.startswith(f"{tmp_path / name}: is ")
     assert what in message and to_do in message and "dataset.load" in message
 
@@ -97,12 +87,12 @@ def test_an_npz_file_is_none_of_these(tmp_path):
         assert file_kinds.kind(tmp_path / "data.npz") is None
     whole = (tmp_path / "data.npz").read_bytes()
     (tmp_path / "data.npz").write_bytes(whole[:200])
-    assert "not a complete .npz file" in refused({"path": str(tmp_path / "data.npz")})
+    assert "not a complete .npz file" in said_of(tmp_path / "data.npz")
 
 
 def test_a_folder_of_other_files_is_told_what_is_in_it(tmp_path):
     (tmp_path / "train.csv").write_text(csv())
-    message = refused({"path": str(tmp_path)})
+    message = said_of(tmp_path)
     assert "train.csv" in message and "single file" in message
 
 
@@ -139,17 +129,17 @@ def test_a_folder_without_a_file_in_it_is_absent(unpacked):
     for entry in list(unpacked.iterdir()):
         if "labels" in entry.name:
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-    assert "has no file for y_train" in refused({"path": str(unpacked)})
+    assert "has no file for y_train" in said_of(unpacked)
 
 
 # ---- arrays of other types
 
 
-def with_labels(tmp_path, change, **more):
+def with_labels(tmp_path, change):
     content = arrays()
-    content |= {name: change(content[name]) for name in ("y_train", "y_test")} | more
+    content |= {name: change(content[name]) for name in ("y_train", "y_test")}
     np.savez(tmp_path / "data.npz", **content)
-    return {"path": str(tmp_path / "data.npz")}
+    return tmp_path / "data.npz"
 
 
 @pytest.mark.parametrize(
@@ -161,17 +151,13 @@ def with_labels(tmp_path, change, **more):
         (lambda y: np.eye(3)[y], "numpy.argmax(y, axis=1)"),
         (lambda y: np.eye(3, dtype=int)[y], "numpy.argmax(y, axis=1)"),
         (lambda y: np.eye(3, dtype=bool)[y], "numpy.argmax(y, axis=1)"),
+        (lambda y: y + 0.5, "booleans; numbers between are no classes"),
     ],
-    ids=["floats", "bytes", "objects", "one-hot", "one-hot, whole", "one-hot, boolean"],
+    ids=["floats", "bytes", "objects", "one-hot", "one-hot, whole", "one-hot, boolean", "between"],
 )
 def test_labels_that_are_refused_are_told_how_they_become_classes(tmp_path, change, to_do):
-    message = refused(with_labels(tmp_path, change))
+    message = said_of(with_labels(tmp_path, change))
     assert "y_train" in message and message.endswith(to_do)
-
-
-def test_numbers_between_are_no_classes(tmp_path):
-    message = refused(with_labels(tmp_path, lambda y: y + 0.5))
-    assert "astype" not in message and "float64" in message
 
 
 @pytest.mark.parametrize(
@@ -180,49 +166,5 @@ def test_numbers_between_are_no_classes(tmp_path):
     ids=["from 1", "with gaps", "words", "booleans"],
 )
 def test_labels_that_are_read(tmp_path, change):
-    found = read_arrays(with_labels(tmp_path, change))
+    found = read_arrays({"path": str(with_labels(tmp_path, change))})
     np.testing.assert_array_equal(found["y_train"], change(arrays()["y_train"]))
-
-
-@pytest.mark.parametrize("kind", [np.int64, np.int16, bool, np.float64])
-def test_images_of_other_types_are_read_as_they_are(tmp_path, kind):
-    content = arrays()
-    own = {name: content[name].astype(kind) for name in ("x_train", "x_test")}
-    np.savez(tmp_path / "data.npz", **content | own)
-    found = read_arrays({"path": str(tmp_path / "data.npz")})
-    assert found["x_train"].dtype == np.float32
-    np.testing.assert_array_equal(found["x_train"], own["x_train"])
-
-
-# ---- what Keras has downloaded
-
-
-def keras_with(monkeypatch, tmp_path, load_data):
-    keras = types.SimpleNamespace(
-        datasets=types.SimpleNamespace(cifar10=types.SimpleNamespace(load_data=load_data)),
-        config=types.SimpleNamespace(keras_home=lambda: str(tmp_path)),
-    )
-    monkeypatch.setitem(sys.modules, "keras", keras)
-
-
-def test_a_download_that_is_cut_short_is_to_be_deleted(monkeypatch, tmp_path):
-    folder = tmp_path / "datasets" / "cifar-10-batches-py-target"
-    folder.mkdir(parents=True)
-
-    def cut_short():
-        raise EOFError("Compressed file ended before the end-of-stream marker was reached")
-
-    keras_with(monkeypatch, tmp_path, cut_short)
-    with pytest.raises(DataError) as caught:
-        read_arrays({"name": "cifar10"})
-    assert str(folder) in str(caught.value) and "delete" in str(caught.value)
-
-
-def test_without_a_network_nothing_is_to_be_deleted(monkeypatch, tmp_path):
-    def unreachable():
-        raise Exception("URL fetch failure on https://example.org: None -- unreachable")
-
-    keras_with(monkeypatch, tmp_path, unreachable)
-    with pytest.raises(DataError, match="could not be downloaded") as caught:
-        read_arrays({"name": "cifar10"})
-    assert "delete" not in str(caught.value)

@@ -9,14 +9,14 @@ import sys
 
 import numpy as np
 import pytest
+import test_data
 
-from l2study.core.config import ConfigError, check
-from l2study.core.design import Design
+from l2study.core.config import check
 from l2study.data.preparation import check_against_data, prepare, training_count
 from l2study.data.prepared import DataError, load
 from l2study.data.rows import set_aside
 from l2study.data.sources import source_fingerprint
-from tiny import PROJECT, set_up
+from tiny import PROJECT, refused, set_up
 
 RANDOM = np.random.default_rng(0)
 TABLE = "a,kind,b\n" + "".join(f"{i},{'xyz'[i % 3]},{i / 8}\n" for i in range(30))
@@ -135,16 +135,12 @@ def test_images_are_read_in_the_order_of_their_names(tmp_path):
     known, manifest = prepared(tmp_path, {"path": str(folder)} | TEST)
     assert (known.shape, known.scale, known.images.dtype) == ((4, 6, 3), 1 / 255, np.uint8)
     assert manifest["class_names"] == ["cat", "dog"]
-    again = prepared(tmp_path / "2", {"path": str(write_copy(folder, tmp_path / "copy"))} | TEST)
-    np.testing.assert_array_equal(again[0].images, known.images)
-
-
-def write_copy(folder, to):
-    """Write files again, in another order."""
-    for file in sorted(folder.rglob("*.*")):
-        write(to / file.relative_to(folder), file.read_bytes())
-    write(to / ".DS_Store", b"")
-    return to
+    copy = tmp_path / "copy"
+    for file in sorted(folder.rglob("*.*")):  # written in another order
+        write(copy / file.relative_to(folder), file.read_bytes())
+    write(copy / ".DS_Store", b"")
+    again, _ = prepared(tmp_path / "2", {"path": str(copy)} | TEST)
+    np.testing.assert_array_equal(again.images, known.images)
 
 
 @pytest.mark.parametrize("validation", ["val", "validation"])
@@ -329,8 +325,6 @@ def test_files_that_a_function_reads_are_part_of_the_data(tmp_path, function):
     (tmp_path / "key.csv").unlink()
     with pytest.raises(DataError, match=r"^dataset\.files: key\.csv: there is no such file$"):
         check_against_data(setup_of(dataset, "given"))
-    with pytest.raises(ConfigError, match=r"^dataset\.files: needs dataset\.load"):
-        check({"dataset": {"files": ["key.csv"]}})
 
 
 def test_a_function_may_return_what_keras_does(tmp_path, function):
@@ -352,23 +346,8 @@ def test_a_function_may_return_what_keras_does(tmp_path, function):
     ],
 )
 def test_a_function_that_cannot_be_used_is_refused(tmp_path, function, name, words):
-    setup = setup_of({"load": name})
-    with pytest.raises(DataError) as caught:
-        prepare(setup, tmp_path / "data.json")
-    assert str(caught.value).startswith(words) and len(str(caught.value).splitlines()) == 1
-    assert not (tmp_path / "data.json").exists()
-    if name.startswith("mein"):
-        with pytest.raises(DataError) as caught:
-            check_against_data(setup)
-        assert str(caught.value) == words
-
-
-def test_a_function_takes_the_place_of_a_name_and_of_nothing_else():
-    assert check({"dataset": {"load": "a.py:f", "name": "mnist"}})["dataset"] == {"load": "a.py:f"}
-    with pytest.raises(
-        ConfigError, match=r"dataset\.load: given together with dataset\.path; allowed: only one"
-    ):
-        check({"dataset": {"load": "a.py:f", "path": "a.npz"}})
+    runs = name not in ("mein.py:load", "mine.py:lod")
+    assert refused(setup_of({"load": name}), tmp_path, late=runs).startswith(words)
 
 
 # ---- scale
@@ -386,14 +365,6 @@ def test_numbers_are_divided_by_255_only_where_that_is_said_or_they_are_uint8(tm
     expected = {None: 1 / 255, "pixels": 1 / 255, "none": 1.0}
     assert {scale: found["uint8", scale] for scale in expected} == expected
     assert {scale: found["float", scale] for scale in expected} == expected | {None: 1.0}
-
-
-def test_the_scale_may_be_a_factor():
-    design = Design.of(check({"factors": {"dataset.scale": ["standardize", "none"]}}))
-    assert [setup.name for setup in design.setups] == ["base", "scale~standardize", "scale~none"]
-    assert design.base.levels == {"scale": "usual"} and len(design.data) == 3
-    # The figures of the exercise are for pixels from 0 to 1.
-    assert [setup.ledger for setup in design.setups] == ["exercise", "general", "general"]
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.float64])
@@ -428,12 +399,13 @@ def test_standardizing_is_by_the_training_rows_of_a_run(tmp_path, kind, variatio
     assert np.array_equal(first.images, second.images) == (variation is None)
 
 
-def test_what_is_not_standardized_stays_mapped(tmp_path):
-    known, _ = prepared(tmp_path, {"path": save(tmp_path / "a.npz", arrays(train=20, test=6))})
-    assert isinstance(known.images, np.memmap)
-
-
 # ---- faults
+
+
+def row_5(cells):
+    """Return the table with other cells in its row 5, of which the header is row 1."""
+    lines = TABLE.splitlines(keepends=True)
+    return "".join([*lines[:4], f"{cells}\n", *lines[5:]])
 
 
 def table(text, name="mine.csv", **keys):
@@ -441,9 +413,9 @@ def table(text, name="mine.csv", **keys):
     return lambda folder: {"path": str(write(folder / name, text))} | keys
 
 
-def changed(row, cells):
-    lines = TABLE.splitlines(keepends=True)
-    return "".join([*lines[: row - 1], cells + "\n", *lines[row:]])
+def parquet(folder):
+    path = write_parquet(folder / "mine.parquet", "a,b\n1,0.5\n2,0.0\n")
+    return {"path": str(path), "label": "b"} | TEST
 
 
 def images(change, **keys):
@@ -454,200 +426,194 @@ def images(change, **keys):
     return fault
 
 
-def parts(change=lambda content: content, keys=(), **rows):
-    return lambda folder: {"path": save(folder / "a.npz", change(arrays(**rows)))} | dict(keys)
+def image(content, **keys):
+    return images(lambda folder: write(folder / "cat" / "00.png", content), **keys)
 
 
-def parquet(folder):
-    path = write_parquet(folder / "mine.parquet", "a,b\n1,0.5\n2,0.0\n")
-    return {"path": str(path), "label": "b"} | TEST
+def parts(change=lambda content: content, keys=(), train=20, **rows):
+    def fault(folder):
+        return {"path": save(folder / "a.npz", change(arrays(train=train, **rows)))} | dict(keys)
+
+    return fault
 
 
-def cut_images(folder):
-    write(folder / "cat" / "00.png", (folder / "cat" / "00.png").read_bytes()[:-60])
+def groups(**changes):
+    return parts(lambda content: content | changes, train=40, test=12)
 
 
-def whole(values):
-    return changed(5, f"{values},x,2")
+def npz(**changes):
+    """Return a fault: these functions change arrays of a valid .npz file; None leaves one out."""
+
+    def fault(folder):
+        found = test_data.arrays()
+        for name, change in changes.items():
+            found[name] = change(found[name]) if change else None
+        there = {name: array for name, array in found.items() if array is not None}
+        return {"path": save(folder / "mine.npz", there)}
+
+    return fault
 
 
-EARLY = {
-    "an empty table": (table(""), "mine.csv: cannot be read as CSV: Empty CSV file"),
-    "a header alone": (table("a,kind\n"), "mine.csv: has no row"),
-    "a label alone": (table("kind\nx\ny\n"), "mine.csv: has no column but kind"),
-    "no label": (table(TABLE, label=None), "dataset.label: missing; allowed: the column of "),
-    "another label": (
-        table(TABLE, label="class"),
-        "dataset.label: there is no column class; allowed: the column of ",
+def cut(path, length):
+    path.write_bytes(path.read_bytes()[:length])
+
+
+def cut_npz(folder):
+    found = npz()(folder)
+    cut(folder / "mine.npz", 300)
+    return found
+
+
+def idx(name, change):
+    def fault(folder):
+        path = test_data.write_idx(folder / "mine", test_data.arrays(), packed=False) / name
+        path.write_bytes(change(path.read_bytes())) if change else path.unlink()
+        return {"path": str(path.parent)}
+
+    return fault
+
+
+def not_finite(array):
+    array = array.astype(np.float64)
+    array[5, 0, 0] = np.nan
+    return array
+
+
+TABLES = {
+    "": "mine.csv: cannot be read as CSV: Empty CSV file",
+    "a,kind\n": "mine.csv: has no row",
+    "kind\nx\ny\n": "mine.csv: has no column but kind",
+    row_5("1,x"): "Row #5: Expected 3 columns, got 2: 1,x",
+    row_5("none,x,2"): "no numbers in column a ('none' in row 5 (the header is row 1)); allowed:",
+    "a,kind,on\n1,x,2020-01-02\n": "no numbers in column on ('2020-01-02' in row 2 (the header",
+    row_5(",x,2"): "column a in row 5 (the header is row 1) has no value",
+    row_5("1,x,nan"): "column b in row 5 (the header is row 1) has no value",
+    row_5("1,,2"): "column kind in row 5 (the header is row 1) has no value",
+    "a,kind\n,x\n,y\n": "column a in row 2 (the header is row 1) has no value",
+    row_5("1,x,-inf"): "column b in row 5 (the header is row 1) has the value -inf",
+    row_5("1,x,1e39"): "has the value 1e+39; allowed: finite 32-bit",
+    row_5("16777217,x,2"): "has the value 16777217; allowed: whole numbers",
+    "a,kind\n1,x\n2,x\n": "mine.csv: all labels in y_train are x; allowed: two",
+    "a,a,kind\n1,2,x\n": "2 columns have the name a; allowed: each",
+    ",a,kind\n0,1,x\n": "column 1 has no name, as the row numbers that pandas",
+    "Unnamed: 0,a,kind\n0,1,x\n": "column 1 has the name Unnamed: 0, as the row numbers that",
+    "a;kind\n1;x\n": "mine.csv: has semicolons between the columns; allowed: commas",
+    TABLE.encode("utf-16"): "mine.csv: is in UTF-16; allowed: UTF-8",
+    "a,kind\n"
+    + "1,x\n" * 30
+    + "2,y\n": "dataset.test_fraction: 0.2 takes 7 of 31 rows, too few for"
+    " one of class y, which has 1",
+}
+"""Tables, and what is said of each."""
+
+GROUPED = "a,who,kind\n1,{},x\n2,{},y\n"
+IMAGES, LABELS = "train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
+
+EARLY = [(table(text), words) for text, words in TABLES.items()] + [
+    (table(TABLE, label=None), "dataset.label: missing; allowed: the column of "),
+    (table(TABLE, label="class"), "dataset.label: there is no column class; allowed: the column"),
+    (table(TABLE, "mine.parquet"), "mine.parquet: cannot be read as Parquet: "),
+    (table(gzip.compress(b"a\tkind\n1\tx\n"), "mine.csv.gz"), "has tabs between the columns; "),
+    (table(gzip.compress(TABLE.encode())[:60], "mine.csv.gz"), "Truncated compressed stream"),
+    (parquet, "column b has type double; allowed: whole numbers, or"),
+    (table(TABLE, group="whom"), "dataset.group: whom: there is no such column; allowed: a column"),
+    (table(TABLE, group="kind"), "dataset.group: kind: is dataset.label too; allowed: a column"),
+    (table("who,kind\np,x\nq,y\n", group="who"), "mine.csv: has no column but kind and who"),
+    (
+        table(GROUPED.format("p", ""), group="who"),
+        "column who in row 3 (the header is row 1) has no value",
     ),
-    "a ragged row": (table(changed(5, "1,x")), "Row #5: Expected 3 columns, got 2: 1,x"),
-    "a column of text": (
-        table(changed(5, "none,x,2")),
-        "mine.csv: no numbers in column a ('none' in row 5 (the header is row 1)); allowed:",
-    ),
-    "dates": (
-        table("a,kind,on\n1,x,2020-01-02\n"),
-        "mine.csv: no numbers in column on ('2020-01-02' in row 2 (the header is row 1)); allowed:",
-    ),
-    "no value": (table(changed(5, ",x,2")), "column a in row 5 (the header is row 1) has no value"),
-    "NaN": (table(changed(5, "1,x,nan")), "column b in row 5 (the header is row 1) has no value"),
-    "no values": (
-        table("a,kind\n,x\n,y\n"),
-        "column a in row 2 (the header is row 1) has no value",
-    ),
-    "infinite": (
-        table(changed(5, "1,x,-inf")),
-        "column b in row 5 (the header is row 1) has the value -inf",
-    ),
-    "beyond 32 bits": (
-        table(changed(5, "1,x,1e39")),
-        "has the value 1e+39; allowed: finite 32-bit",
-    ),
-    "beyond 2^24": (
-        table(whole(2**24 + 1)),
-        "column a in row 5 (the header is row 1) has the value 16777217; allowed: whole numbers",
-    ),
-    "one class": (
-        table("a,kind\n1,x\n2,x\n"),
-        "mine.csv: all labels in y_train are x; allowed: two",
-    ),
-    "no class in a row": (
-        table(changed(5, "1,,2")),
-        "column kind in row 5 (the header is row 1) has no value",
-    ),
-    "classes that are fractions": (parquet, "column b has type double; allowed: whole numbers, or"),
-    "cut gzip": (
-        table(gzip.compress(TABLE.encode())[:60], "mine.csv.gz"),
-        "mine.csv.gz: cannot be read as CSV: Truncated compressed stream",
-    ),
-    "a spreadsheet": (
-        lambda folder: {"path": str(write(folder / "mine.xlsx", TABLE))} | TEST,
-        "mine.xlsx: is text; let its name end in .csv",
-    ),
-    "no Parquet": (table(TABLE, "mine.parquet"), "mine.parquet: cannot be read as Parquet: "),
-    "two columns of one name": (
-        table("a,a,kind\n1,2,x\n"),
-        "2 columns have the name a; allowed: each",
-    ),
-    "row numbers": (
-        table(",a,kind\n0,1,x\n"),
-        "column 1 has no name, as the row numbers that pandas",
-    ),
-    "row numbers that pandas has read and written again": (
-        table("Unnamed: 0,a,kind\n0,1,x\n"),
-        "column 1 has the name Unnamed: 0, as the row numbers that pandas",
-    ),
-    "semicolons": (
-        table("a;kind\n1;x\n"),
-        "mine.csv: has semicolons between the columns; allowed: commas",
-    ),
-    "tabs in a compressed table": (
-        table(gzip.compress(b"a\tkind\n1\tx\n"), "mine.csv.gz"),
-        "mine.csv.gz: has tabs between the columns; allowed: commas",
-    ),
-    "UTF-16": (
-        table(TABLE.encode("utf-16")),
-        "mine.csv: is in UTF-16; allowed: UTF-8",
-    ),
-    "no image": (
+    (table(GROUPED.format(0.5, 1), group="who"), "column who has type double; allowed: whole"),
+    (
         images(lambda folder: write(folder / "cat" / "notes.txt", "")),
         "notes.txt: is no image; allowed in the folder of a class: files whose names end in .png,",
     ),
-    "text as image": (
-        images(lambda folder: write(folder / "cat" / "00.png", "PNG"), image_size=3),
-        "00.png: cannot be read as PNG or JPEG: cannot identify image file",
-    ),
-    "an empty class": (
-        images(lambda folder: (folder / "eel").mkdir()),
-        "eel: has no image; allowed:",
-    ),
-    "a file beside classes": (
+    (image("PNG", image_size=3), "00.png: cannot be read as PNG or JPEG: cannot identify image"),
+    (images(lambda folder: (folder / "eel").mkdir()), "eel: has no image; allowed:"),
+    (
         images(lambda folder: write(folder / "a.png", "")),
-        "a.png: is no folder; allowed here: a folder for each class",
+        "a.png: is no folder; allowed here: a fol",
     ),
-    "sizes": (
-        images(lambda folder: write(folder / "dog" / "03.png", png(np.zeros((9, 6), np.uint8)))),
-        "dog/03.png has 9 x 6 pixels and ",
-    ),
-    "a folder beside train": (
+    (image(png(np.zeros((9, 6), np.uint8))), "has 4 x 6 pixels and "),
+    (
         images(lambda folder: [(folder / name).mkdir() for name in ("train", "others")]),
         "cat: is beside ",
     ),
-    "x and y of unlike length": (
-        parts(lambda c: c | {"x_val": c["x_val"][1:]}, train=9, val=5, test=4),
-        "x_val has shape (4, 2, 2) and y_val (5, 1); allowed: as many rows in both",
-    ),
-    "x without y": (
-        parts(
-            lambda c: {n: a for n, a in medmnist(c).items() if n != "val_labels"}, train=9, val=5
-        ),
+    (lambda folder: {"path": str(folder / "absent.npz")}, "absent.npz: there is no such file"),
+    (cut_npz, "mine.npz: not a complete .npz file"),
+    (npz(x_train=None), "mine.npz: has no array x_train; it holds y_train"),
+    (
+        parts(lambda c: {n: a for n, a in medmnist(c).items() if n != "val_labels"}, val=5),
         "a.npz: has no array val_labels; it holds train_images, ",
     ),
-    "MedMNIST without test": (
-        parts(medmnist, train=20, val=9),
-        "dataset.test_fraction: missing, and ",
+    (npz(x_train=np.ravel), "x_train has shape (360,)"),
+    (npz(x_test=lambda a: a[:0], y_test=lambda a: a[:0]), "y_test has shape (0,)"),
+    (npz(x_train=lambda a: a + 1j), "x_train has type complex128"),
+    (npz(x_test=lambda a: a / 255), "x_test has type float64"),
+    (npz(x_test=lambda a: a[:, :2]), "a row of x_test has shape (2, 3)"),
+    (
+        parts(lambda c: c | {"x_val": c["x_val"][1:]}, val=5, test=4),
+        "x_val has shape (4, 2, 2) and y_val (5, 1); allowed: as many rows in both",
     ),
-    "a test part twice": (
-        parts(keys=TEST, train=20, test=9),
-        "a.npz has a test part; allowed: none, to use that",
-    ),
-    "a class that is only tested": (
-        parts(lambda c: c | {"y_test": c["y_test"] + 1}, train=20, test=9),
+    (
+        parts(lambda c: c | {"y_test": c["y_test"] + 1}, test=9),
         "y_test has the label 2, in row 1 counted from 0; allowed: the labels of y_train, 0, 1",
     ),
-    "a key of another format": (
-        parts(keys={"image_size": 8}, train=20, test=9),
-        "a.npz is an .npz file; allowed with a folder of images",
-    ),
-    "a key of a file": (
+    (parts(medmnist, val=9), "dataset.test_fraction: missing, and "),
+    (parts(keys=TEST, test=9), "a.npz has a test part; allowed: none, to use that"),
+    (parts(keys={"image_size": 8}, test=9), "a.npz is an .npz file; allowed with a folder of"),
+    (
         lambda folder: {"name": "iris", "label": "species"} | TEST,
         "dataset.label: is given, but iris is no file; allowed with a table",
     ),
-    "too few for a test part": (
-        table("a,kind\n" + "1,x\n" * 30 + "2,y\n"),
-        "dataset.test_fraction: 0.2 takes 7 of 31 rows, too few for one of class y, which has 1",
+    (
+        groups(groups_test=np.zeros(11, int)),
+        "groups_test has shape (11,), but y_test has 12 rows; allowed: (rows,)",
     ),
-}
-"""What is found before anything starts, and again where data are prepared."""
+    (groups(groups_train=np.array([1.0, np.nan] * 20)), "groups_train has no value in row 1, cou"),
+    (groups(groups_test=np.array(["a"] * 9 + [" "] * 3)), "groups_test has no value in row 9"),
+    (groups(groups_test=np.full(12, 0.5)), "groups_test has type float64; allowed: whole numbers"),
+    (groups(groups_val=np.zeros(12, int)), "has groups_val, but no val part; allowed: groups of"),
+    (groups(groups_test=np.array([None] * 12)), "groups_test cannot be read: Object arrays cannot"),
+    (idx(IMAGES, lambda raw: b"\1" + raw[1:]), f"{IMAGES}: x_train cannot be read"),
+    (idx(IMAGES, lambda raw: raw[:-1]), "359 bytes of elements"),
+    (idx(LABELS, None), f"no file for y_test; {LABELS}"),
+]
+"""Data, and what is said of them before anything starts, and where they are prepared."""
 
-LATE = {
-    "a cut image": (images(cut_images), "cat/00.png: cannot be read as PNG or JPEG: "),
-    "16 bits": (
-        images(
-            lambda folder: write(folder / "cat" / "00.png", png(np.zeros((4, 6), np.uint16))),
-        ),
+LATE = [
+    (
+        images(lambda folder: cut(folder / "cat" / "00.png", -60)),
+        "cat/00.png: cannot be read as PNG or JPEG: ",
+    ),
+    (
+        image(png(np.zeros((4, 6), np.uint16))),
         "00.png: has more than 8 bits for a pixel's colour (mode I;16); allowed: 8 bits",
     ),
-}
-"""What is found where data are prepared: only the beginning of an image is read before."""
+    (npz(x_train=not_finite, x_test=not_finite), "x_train has a value that is not finite"),
+    (
+        npz(x_train=lambda a: a + np.int64(2**24), x_test=lambda a: a.astype(int)),
+        "x_train has a whole number beyond 16777216, not exact as a 32-bit float, in row 0",
+    ),
+]
+"""What is found where data are prepared: of images only the beginning is read before."""
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("fault", [*EARLY, *LATE])
-def test_one_line_names_the_place_and_what_is_allowed_and_nothing_is_written(tmp_path, fault):
-    make, words = (EARLY | LATE)[fault]
-    dataset = make(tmp_path)
-    setup, before = setup_of(dataset), sorted(tmp_path.rglob("*"))
-    messages = []
-    for action in (check_against_data, lambda s: prepare(s, tmp_path / "out" / "data.json")):
-        if fault in LATE and action is check_against_data:
-            action(setup)
-            continue
-        with pytest.raises((ConfigError, DataError)) as caught:
-            action(setup)
-        messages.append(str(caught.value))
-    assert words in messages[0] and len(messages[0].splitlines()) == 1
-    assert set(messages) == {messages[0]}
-    assert sorted(tmp_path.rglob("*")) == before
+@pytest.mark.parametrize(("fault", "words"), EARLY + LATE, ids=[words for _, words in EARLY + LATE])
+def test_one_line_names_the_place_and_what_is_allowed_and_nothing_is_written(
+    tmp_path, fault, words
+):
+    setup = setup_of(fault(tmp_path))
+    assert words in refused(setup, tmp_path, late=(fault, words) in LATE)
 
 
-def test_a_validation_part_that_is_not_there_cannot_be_given(tmp_path):
+@pytest.mark.parametrize("name", ["mine", "cifar10"])
+def test_a_validation_part_that_is_not_there_cannot_be_given(tmp_path, name):
     mine = {"path": save(tmp_path / "a.npz", arrays(train=20, test=6))}
-    for dataset in (mine, {"name": "cifar10"}):
-        with pytest.raises(DataError) as caught:
-            check_against_data(setup_of(dataset, "given"))
-        assert "validation.split: given, but " in str(caught.value)
-        assert "has no validation part; allowed: tail, stratified" in str(caught.value)
+    dataset = mine if name == "mine" else {"name": name}
+    with pytest.raises(DataError, match=r"^validation\.split: given, but .* allowed: tail, strat"):
+        check_against_data(setup_of(dataset, "given"))
 
 
 def test_arrays_are_prepared_without_what_other_formats_need(tmp_path):

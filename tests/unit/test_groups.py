@@ -14,7 +14,7 @@ from l2study.core.predictions import PARTS, Predicted
 from l2study.core.scope_rows import SEEDS_AND_IMAGES
 from l2study.data.groups import groups_in
 from l2study.data.preparation import check_against_data, prepare
-from l2study.data.prepared import DataError, array_paths, load
+from l2study.data.prepared import array_paths, load
 from l2study.report import answer
 from l2study.report.study import read_results
 from l2study.tables import dose_response, laws
@@ -226,50 +226,6 @@ def test_a_column_of_a_table_has_the_groups_and_is_no_input(tmp_path):
     without = pd.read_csv(tmp_path / "a.csv").drop(columns="who").to_csv(index=False)
     plain, _ = of_table(tmp_path, without, group=None)
     assert "groups" not in plain and plain["sha256"] == manifest["sha256"]
-
-
-@pytest.mark.parametrize(
-    ("text", "keys", "words"),
-    [
-        (TABLE, {"group": "whom"}, "dataset.group: whom: there is no such column; allowed: a colu"),
-        (TABLE, {"group": "kind"}, "dataset.group: kind: is dataset.label too; allowed: a column"),
-        (TABLE.replace("p3", ""), {}, "column who in row 14 (the header is row 1) has no value"),
-        (TABLE.replace("p", "0."), {}, "column who has type double; allowed: whole numbers, or"),
-        ("who,kind\np1,x\np2,y\n", {}, "a.csv: has no column but kind and who"),
-    ],
-)
-def test_a_column_that_has_no_groups_is_refused(tmp_path, text, keys, words):
-    with pytest.raises(DataError) as caught:
-        of_table(tmp_path, text, **keys)
-    assert words in str(caught.value) and len(str(caught.value).splitlines()) == 1
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (
-            {"groups_test": np.zeros(11, int)},
-            "groups_test has shape (11,), but y_test has 12 rows; allowed: (rows,)",
-        ),
-        (
-            {"groups_train": np.array([1.0, np.nan] * 20)},
-            "groups_train has no value in row 1, counted from 0; allowed: a group for each row",
-        ),
-        ({"groups_test": np.array(["a"] * 9 + [" "] * 3)}, "groups_test has no value in row 9"),
-        ({"groups_test": np.full(12, 0.5)}, "groups_test has type float64; allowed: whole numbers"),
-        ({"groups_val": np.zeros(12, int)}, "has groups_val, but no val part; allowed: groups of"),
-        (
-            {"groups_test": np.array([None] * 12)},
-            "groups_test cannot be read: Object arrays cannot be loaded",
-        ),
-    ],
-)
-def test_groups_that_cannot_be_used_are_refused_before_anything_starts(tmp_path, change, words):
-    with pytest.raises(DataError) as caught:
-        prepared(tmp_path, arrays(train=40, test=12) | change, validation=TAIL)
-    assert words in str(caught.value) and len(str(caught.value).splitlines()) == 1
-    assert str(tmp_path / "a.npz") in str(caught.value) and not (tmp_path / "out").exists()
 
 
 # ---- from the manifest to tables and text
