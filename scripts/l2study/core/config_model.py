@@ -103,8 +103,8 @@ class Dataset(Keys):
 
     name: DataName | None = key(
         """A built-in data set. Keras downloads fashion_mnist (unless Debian's dataset-fashion-mnist
-        is installed), cifar10 and cifar100 on first use. digits, breast_cancer, wine and iris have
-        no test part.""",
+        is installed), cifar10 and cifar100. digits, breast_cancer, wine and iris come with
+        scikit-learn, without a test part.""",
         "mnist",
     )
     path: Annotated[str, Some] | None = key(
@@ -114,61 +114,57 @@ class Dataset(Keys):
         example="data/mine.npz",
     )
     load: Annotated[str, Function] | None = key(
-        """Your own function, without arguments, that returns the data, instead of `name`
-        (docs/data-and-models.md).""",
+        "A function that returns the data, instead of `name` (docs/data-and-models.md).",
         allowed="FILE.py:FUNCTION",
         example="data.py:load",
     )
     files: Annotated[list[Annotated[str, Some]], Some, Once] | None = key(
-        "Files and folders that `load` reads. A change in their content prepares the data again.",
+        "What `load` reads: a change of it prepares the data again.",
         allowed="a list of paths; only with dataset.load",
         example=["scans.npy"],
     )
     label: Annotated[str, Some] | None = key(
-        "The column of a table with the class. All others are inputs and must be numbers.",
+        "A table's column with the class. All others are inputs and must be numbers.",
         allowed="a column name; needed for a table, and only there",
         example="species",
     )
     group: Annotated[str, Some] | None = key(
-        """The column of a table with each row's group, such as a patient. Intervals for other
-        images are then for other groups.""",
+        "A table's column with each row's group, such as a patient (docs/data-and-models.md).",
         allowed="a column name; only for a table",
         absent="rows are independent",
         example="patient",
     )
     image_size: Size | None = key(
-        "Height and width in pixels to scale images in a folder to.",
+        "Height and width in pixels to scale images of a folder to.",
         allowed="a whole number above 0 for both, or [height, width]",
         absent="their own size",
         example=[32, 48],
     )
     color: Literal["rgb", "grayscale"] | None = key(
-        "How to read images in a folder: in colour or in gray.",
+        "How to read images of a folder.",
         absent="rgb",
         example="grayscale",
     )
     test_fraction: Share | None = key(
-        """The share of rows to set aside for testing, drawn with class proportions kept, the same
-        for all seeds and set-ups.""",
+        "The share of rows to set aside for testing, stratified by class, the same in all runs.",
         allowed="a number above 0 and below 1, if and only if the data have no test part",
         example=0.2,
     )
     scale: Literal["pixels", "standardize", "none"] | None = key(
-        """How to scale the inputs. pixels: divide by 255. standardize: mean 0 and standard
-        deviation 1 of each column or pixel over the run's training rows. none: as they are.""",
+        """pixels: divide inputs by 255. standardize: mean 0 and standard deviation 1 of each
+        column or pixel over the run's training rows. none: leave them.""",
         absent="pixels for unsigned 8-bit integers, else none",
         example="standardize",
     )
     train_size: Count | None = key(
-        """Train on this many rows only, drawn with class proportions kept, the same for all seeds
-        unless `variation` says otherwise.""",
+        """Train on this many rows only, stratified by class, the same for all seeds unless
+        `variation` says otherwise.""",
         allowed="a whole number from 1 to the number of training rows",
         absent="all",
         example=5000,
     )
     label_noise: float | None = key(
-        """The share of training labels to replace by another class: the same ones in all runs, and
-        those of a smaller share too.""",
+        "The share of training labels to replace by another class, the same ones in all runs.",
         absent="0",
         example=0.2,
         ge=0,
@@ -180,9 +176,9 @@ class Validation(Keys):
     """Which training rows to keep for validation."""
 
     split: Literal["tail", "stratified", "given"] = key(
-        """tail: the last, like Keras's `validation_split`. stratified: random ones with class
-        proportions kept, the same for all seeds unless `variation` says otherwise. given: the
-        data's own validation part.""",
+        """tail: the last, like Keras's `validation_split`. stratified: random ones of each
+        class, the same for all seeds unless `variation` says otherwise. given: the data's own
+        validation part.""",
         "tail",
     )
     fraction: Share = key("The share of training rows to keep. Ignored with `split: given`.", 0.1)
@@ -192,14 +188,13 @@ class Model(Keys):
     """The network: hidden Dense layers and a softmax output layer, or your own."""
 
     build: Annotated[str, Function] | None = key(
-        """Your own network: a function of `input_shape`, `classes` and `regularizer` that returns
-        an uncompiled Keras model (docs/your-model.md).""",
+        "A function that returns your own network (docs/your-model.md).",
         allowed="FILE.py:FUNCTION",
         absent="the built-in network",
         example="models.py:lenet",
     )
     arguments: dict[str, Any] | None = key(
-        "Further arguments of the function.",
+        "Its further arguments.",
         allowed="a mapping of names to values",
         example={"dropout": 0.5},
     )
@@ -217,8 +212,8 @@ class Model(Keys):
     ] = key("The activation of the hidden layers, by its Keras name.", "relu")  # fmt: skip
     regularize_output: bool = key("Whether L2 also acts on the output layer's kernel.", False)
     regularizer: Literal["l2", "decoupled"] | None = key(
-        """How lambda acts. l2: lambda * sum(weights**2) is added to the loss. decoupled: each step
-        subtracts learning_rate * 2 * lambda * weights instead, like Keras's weight_decay.""",
+        """l2: lambda * sum(weights**2) is added to the loss. decoupled: each step subtracts
+        learning_rate * 2 * lambda * weights instead, like Keras's weight_decay.""",
         absent="l2",
         example="decoupled",
     )
@@ -301,14 +296,12 @@ class Training(Keys):
         lt=1,
     )
     batch_size: Count = key(
-        """Images per training step. The exercise does not state its own; 200 comes closest
-        to its results.""",
+        "Images per training step.",
         200,
         allowed="a whole number from 1 to the number of training images",
     )
     epochs: Count = key(
-        """Passes through the training images. Without L2, validation cross-entropy rises again
-        within the default 50.""",
+        "Passes through the training images.",
         50,
     )
     evaluate_at: Epochs = key(
@@ -319,8 +312,7 @@ class Training(Keys):
     )
     predict_at: Annotated[list[Count], Once] = key(
         """Epochs whose predictions to keep (60 kB for 16,000 images), besides the last and the
-        best. Claims about other epochs are judged for other seeds only; the default covers the
-        exercise's.""",
+        best. Claims about other epochs are judged for other seeds only.""",
         [4, 8, 12, 20],
         allowed="a list of epochs; [] for none",
     )
@@ -351,9 +343,9 @@ class Range(Keys):
         le=1e6,
     )
     per_decade: int = key(
-        """Lambdas per decade, rounded as people write them: 1 gives powers of ten; 2 adds three
-        times these; 3 adds two and five times these instead; more have two digits. `from` and `to`
-        must be among them.""",
+        """Lambdas per decade, rounded: 1 gives powers of ten; 2 adds three times these; 3 adds
+        two and five times these instead; more have two digits. `from` and `to` must be among
+        them.""",
         ...,
         ge=1,
         le=MOST_PER_DECADE,
@@ -410,7 +402,7 @@ def levels(of: str) -> FieldInfo:
     """Return the key with the levels of a source of variation."""
     return key(
         f"Levels of {of}.",
-        allowed=f"a count from 1 to {MOST_LEVELS}, or a list of levels",
+        allowed=f"1 to {MOST_LEVELS}, or a list of levels",
     )
 
 
@@ -422,7 +414,7 @@ class Seeds(Keys):
     split: Levels | None = levels("the stratified validation split")
     sample: Levels | None = levels("the choice of `dataset.train_size` images")
     until: Until | None = key(
-        "Adds seeds in rounds until a measure's intervals are narrow enough.",
+        "Adds seeds in rounds.",
         allowed="a mapping with measure, half_width and max_seeds",
     )
 
@@ -459,7 +451,7 @@ class Config(Keys):
     model: Model = Field({})
     training: Training = Field({})
     lambdas: Lambdas = key(
-        """The L2 strengths, as in Keras. A lambda added later trains only its own runs.
+        """The L2 strengths, as in Keras.
 
         A mapping is a range on a logarithmic scale: {from: 1e-6, to: 1e-4, per_decade: 2, zero:
         true} is [0, 1e-6, 3e-6, 1e-5, 3e-5, 1e-4].""",
@@ -478,8 +470,7 @@ class Config(Keys):
         " order, split, sample or until",
     )
     variation: Annotated[list[Source], Some, Once] | None = key(
-        """What a seed changes: the initial weights, the batch order, the validation split (if
-        stratified), the sample of `dataset.train_size` images (docs/variation.md).""",
+        "What a seed changes (docs/variation.md).",
         allowed="a list of weights, order, split, sample",
         absent="[weights, order]",
         example=["weights", "order", "split"],
@@ -503,9 +494,8 @@ class Config(Keys):
         example="general",
     )
     factors: dict[Any, Factor] | None = key(
-        """What to vary besides lambda and seed: a key of dataset, validation, model or training
-        with a list of values, or a name of your own with levels that each change several keys
-        (docs/factors.md).""",
+        """What to vary besides lambda and seed (docs/factors.md): a key with a list of values,
+        or a name of your own with levels that each change several keys.""",
         allowed="a mapping of factors to their levels",
         example={
             "training.batch_size": [32, 128],
