@@ -1,7 +1,8 @@
 """How often 95 % intervals cover the truth, and 5 % tests reject it: the methods used, and others.
 
 Made-up studies of which the truth is known. The methods of this project stand beside those that it
-does not use, some of which fail. The tests check the former alone, with fewer studies.
+does not use, some of which fail. The tests hold the former against the same arithmetic done another
+way, and simulate few of them.
 
     python benchmarks/coverage.py > benchmarks/results/coverage.txt
 """

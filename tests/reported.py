@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from functools import cache
 
 import nbformat
@@ -136,6 +137,11 @@ def shown(*claims, **options) -> Study:
         tables["best"] = tables["best"].assign(setup="base")
         SHOWN[key] = Study("made-up", setup.config, tables, _captions())
     return SHOWN[key]
+
+
+def with_tables(study, **tables) -> Study:
+    """Return a study with these tables in place of its own."""
+    return replace(study, tables={**study.tables, **tables})
 
 
 def said(study) -> str:

@@ -218,6 +218,18 @@ def made_runs(**options) -> tuple[Setup, pd.DataFrame, pd.DataFrame, Images]:
     return setup, histories, runs, images_of(setup, predicted)
 
 
+def runs_table(lambdas: Iterable[float], **measures: np.ndarray) -> pd.DataFrame:
+    """Return a table of runs with these measures, each of shape (lambdas, seeds).
+
+    A run for which a value is NaN has diverged.
+    """
+    seeds = range(np.shape(next(iter(measures.values())))[1])
+    index = pd.MultiIndex.from_product([lambdas, seeds], names=["l2", "seed"])
+    table = pd.DataFrame({name: np.ravel(values) for name, values in measures.items()}, index)
+    lost = table.isna().any(axis=1)
+    return table.assign(status=np.where(lost, "diverged", "completed")).reset_index()
+
+
 def ledger_of(*ids: str) -> dict:
     """Return the exercise's ledger with the claims of these ids; with all if none is given."""
     ledger = exercise_ledger()

@@ -3,28 +3,26 @@
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from l2study.core.scope_rows import SEEDS
 from l2study.tables import choice
 from l2study.tables.choice import choices_of, lowest, one_standard_error
+from synthetic import runs_table
 
 
-def runs_of(val_ce, accuracy=0.9, diverged=()):
-    """Return runs of the given {l2: [val_ce per seed]}; validation accuracy falls with lambda."""
-    rows = [
-        {"l2": l2, "seed": seed, "val_ce": ce, "test_accuracy": accuracy + 0.01 * seed}
-        | {"val_accuracy": 0.9 - l2, "status": "completed"}
-        for l2, values in val_ce.items()
-        for seed, ce in enumerate(values)
-    ]
-    table = pd.DataFrame(rows)
-    for l2, seed in diverged:
-        here = (table["l2"] == l2) & (table["seed"] == seed)
-        table.loc[here, ["val_ce", "val_accuracy", "test_accuracy"]] = math.nan
-        table.loc[here, "status"] = "diverged"
-    return table
+def runs_of(val_ce):
+    """Return runs of the given {l2: [val_ce per seed]}, NaN where one diverged.
+
+    Validation accuracy falls with lambda.
+    """
+    ce = np.array([*val_ce.values()], float)
+    return runs_table(
+        [*val_ce],
+        val_ce=ce,
+        val_accuracy=0 * ce + 0.9 - np.reshape([*val_ce], (-1, 1)),
+        test_accuracy=0 * ce + 0.9 + 0.01 * np.arange(ce.shape[1]),
+    )
 
 
 def chosen(runs, reference=0.0, confidence=0.95, choose_by="val_ce"):
@@ -43,11 +41,9 @@ class TestPlaces:
         errors[1, 3] = 0.09
         assert one_standard_error(l2, mean, errors) == (1, 1)
 
-    def test_the_larger_lambda_of_a_tie(self):
+    def test_the_larger_lambda_of_a_tie_and_none_that_is_missing(self):
         assert lowest([0, 1, 2], np.array([1.0, 1.0 + 1e-15, 3.0])) == 1
         assert lowest([2, 1, 0], np.array([1.0, 1.0, 3.0])) == 0
-
-    def test_missing(self):
         assert lowest([0, 1], np.array([math.nan, 1.0])) == 1
         with pytest.raises(ValueError, match="no lambda"):
             lowest([0, 1], np.array([math.nan] * 2))
@@ -88,12 +84,12 @@ class TestTable:
         assert table.loc["best", "l2"] == 0 and table.loc["best", "mean"] == 0.9
 
     def test_a_lambda_that_diverged_is_not_chosen(self):
-        table = chosen(runs_of(self.VAL_CE, diverged=[(0.1, 1)]), 0.1)
+        table = chosen(runs_of(self.VAL_CE | {0.1: [0.9, math.nan]}), 0.1)
         assert table.loc["best", "l2"] == 0.2
         assert table.loc["reference", ["l2", "n", "diverged_seeds"]].tolist() == [0.1, 1, "1"]
 
     def test_no_lambda_to_choose(self):
-        table = chosen(runs_of({0.0: [1, 2]}, diverged=[(0.0, 0)]))
+        table = chosen(runs_of({0.0: [math.nan, 2]}))
         assert table.loc[["best", "one_standard_error"], "l2"].isna().all()
         assert table.loc["best", "n"] == 0
         assert table[["share", "l2_low", "l2_high"]].isna().all(axis=None)
@@ -110,10 +106,9 @@ class TestTable:
         narrow = chosen(runs, confidence=0.2).loc["best"]
         assert (narrow["l2_low"], narrow["l2_high"]) == (0.1, 0.1)
 
-    def test_one_seed_says_nothing_of_other_seeds(self):
+        # one seed says nothing of other seeds
         best = chosen(runs_of({0.0: [2], 0.1: [1]})).loc["best"]
-        assert best["l2"] == 0.1
-        assert not {"share", "l2_low"} & set(best.dropna().index)
+        assert best["l2"] == 0.1 and not {"share", "l2_low"} & set(best.dropna().index)
 
 
 def test_resamples_are_those_that_are_written_out():

@@ -1,6 +1,6 @@
 """Results as curves over lambda, and the lambdas that are as good as the best."""
 
-import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -14,6 +14,8 @@ from l2study.report import dose_text, figures
 from l2study.report.study import Study
 from l2study.tables import dose_response as dose
 from l2study.tables.image_intervals import Images
+from reported import with_tables
+from synthetic import runs_table
 from tiny import PROJECT
 
 LAMBDAS = [0.0, 1e-5, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2]
@@ -68,22 +70,6 @@ def study(truth, sd, seeds, seed=0):
     return pd.DataFrame(truth(dose.places(LAMBDAS)) + noise, columns=LAMBDAS)
 
 
-def test_every_lambda_of_the_range_is_as_good_in_nineteen_of_twenty_studies():
-    def truth(x):
-        return 0.5 + 0.02 * (x + 2.7) ** 2
-
-    best = min(truth(dose.grid(dose.places(LAMBDAS))))
-    held, width = [], []
-    for seed in range(300):
-        known = dose.points("val_ce", study(truth, 0.01, 6, seed), 0.95)
-        ends = dose.equivalent(known, int(known.mean.argmin()), "lower", 0.02)
-        chosen = truth(known.place[known.mean.argmin()])
-        held.append(max(truth(np.array(ends))) - chosen < 0.02 and chosen - best < 0.02)
-        width.append(ends[1] - ends[0])
-    assert np.mean(held) >= 0.95
-    assert np.mean(width) > 0.8  # decades, of 2 in truth
-
-
 class TestPoints:
     def test_the_band_at_a_trained_lambda_is_the_interval_of_its_mean(self):
         table = study(np.sin, 0.01, 8)
@@ -99,18 +85,13 @@ class TestPoints:
         difficulty = draw.random(count)
         lambdas = LAMBDAS[:4]
         label = np.zeros(count, np.uint8)
-        right = {
-            (l2, seed): difficulty < 0.9 + 0.01 * draw.normal()
-            for l2 in lambdas
-            for seed in range(seeds)
-        }
+        runs = list(itertools.product(lambdas, range(seeds)))
+        right = {run: difficulty < 0.9 + 0.01 * draw.normal() for run in runs}
         predicted = {
             run: dict.fromkeys(PARTS, Predicted(label, 1 - of_run, label.astype("f4") + 0.5))
             for run, of_run in right.items()
         }
-        table = pd.DataFrame(
-            {l2: [right[l2, seed].mean() for seed in range(seeds)] for l2 in lambdas}
-        )
+        table = pd.Series({run: of_run.mean() for run, of_run in right.items()}).unstack(0)
         for images in (Images(predicted), Images(predicted, crossed=("test",))):
             known = dose.points("val_accuracy", table, 0.95, images)
             # of a share of 0.9 of 400 images, 0.015, if these are drawn again
@@ -121,25 +102,12 @@ class TestPoints:
             assert apart < 0.012  # lambdas share their images
 
 
-def runs_of(tables, lost=()):
-    rows = pd.concat(
-        table.rename_axis("seed").melt(ignore_index=False, var_name="l2", value_name=name)
-        .reset_index().set_index(["l2", "seed"])
-        for name, table in tables.items()
-    )  # fmt: skip
-    runs = rows.groupby(level=[0, 1]).first().reset_index()
-    status = [
-        "diverged" if run in lost else "completed"
-        for run in zip(runs["l2"], runs["seed"], strict=True)
-    ]
-    return runs.assign(status=status)
-
-
 @pytest.fixture(scope="module")
 def runs():
     ce = study(lambda x: 0.5 + 0.02 * (x + 2.7) ** 2, 0.01, 6)
     right = study(lambda x: 0.9 - 0.01 * (x + 2.7) ** 2, 0.004, 6, 1)
-    return runs_of({"val_ce": ce, "val_accuracy": right, "test_accuracy": right - 0.01})
+    measures = {"val_ce": ce, "val_accuracy": right, "test_accuracy": right - 0.01}
+    return runs_table(LAMBDAS, **{name: table.T for name, table in measures.items()})
 
 
 class TestTables:
@@ -167,7 +135,7 @@ class TestTables:
         curve = dose.dose_tables(runs, 0.95)["dose_response"].query("measure == 'val_ce'")
         assert set(LAMBDAS) < set(curve["l2"])
         assert curve["l2"].is_monotonic_increasing and curve["l2"].is_unique
-        assert (curve["low"] <= curve["value"]).all() and (curve["value"] <= curve["high"]).all()
+        assert curve["value"].between(curve["low"], curve["high"]).all()
 
     def test_a_lambda_that_lost_a_run_is_left_out(self, runs):
         table = dose.dose_tables(
@@ -211,8 +179,8 @@ class TestFigure:
             assert place.get(x, y) == pytest.approx(y)
 
     def test_where_the_curve_does_not_hold_there_are_points_alone(self, shown):
-        tables = {"dose_response": pd.DataFrame(), "equivalence": pd.DataFrame()}
-        without = dataclasses.replace(shown, tables=shown.tables | tables)
+        nothing = pd.DataFrame()
+        without = with_tables(shown, dose_response=nothing, equivalence=nothing)
         drawing = figures.draw("dose_response", without)
         for ax in drawing.axes:
             assert "points alone" in ax.texts[-1].get_text()

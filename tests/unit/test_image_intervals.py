@@ -21,6 +21,18 @@ def crossed(seeds, images, *, seed=0.0, image=0.0, rest=1.0, mean=0.0, random_st
     return table + seed * draw.normal(size=(seeds, 1)) + image * draw.normal(size=images)
 
 
+def rest_of(seeds, images):
+    """Return a table in which neither seeds nor images differ in their means."""
+    table = crossed(seeds, images)
+    return table - table.mean(axis=0) - table.mean(axis=1, keepdims=True) + table.mean()
+
+
+def _rest(table):
+    """Return the variance that neither seeds nor images explain."""
+    rest = table - table.mean(axis=0) - table.mean(axis=1, keepdims=True) + table.mean()
+    return (rest**2).sum() / np.prod(np.array(table.shape) - 1)
+
+
 def wide(values, *parts, correction=0.0):
     """Return the mean of values with parts given as coefficient and table of seeds and images."""
     of_parts = [(coefficient, spread_of(table)) for coefficient, table in parts]
@@ -35,13 +47,8 @@ class TestCrossedMean:
     def test_is_that_of_the_components_by_statsmodels(self):
         seeds, images = 4, 9
         table = crossed(seeds, images, seed=0.5, image=2.0)
-        long = pd.DataFrame(
-            {
-                "x": table.ravel(),
-                "seed": np.repeat(np.arange(seeds), images),
-                "image": np.tile(np.arange(images), seeds),
-            }
-        )
+        index = pd.MultiIndex.from_product([range(seeds), range(images)], names=["seed", "image"])
+        long = pd.Series(table.ravel(), index, name="x").reset_index()
         anova = anova_lm(ols("x ~ C(seed) + C(image)", long).fit())
         of_seed, of_image, rest = anova["sum_sq"] / anova["df"]
         variances = [(of_seed - rest) / images, (of_image - rest) / seeds, rest]
@@ -70,38 +77,27 @@ class TestCrossedMean:
     def test_without_images_is_students(self):
         values = np.random.default_rng(0).normal(size=7)
         assert wide(values).interval(0.9) == pytest.approx(statistics.mean_interval(values, 0.9))
-        found = wide(values + 0.4)
+        found, student = wide(values + 0.4), statistics.mean_of(values + 0.4)
         assert found.df == 6
-        assert found.p_value() == pytest.approx(statistics.mean_of(values + 0.4).p_value())
-        assert found.equivalence(0.9) == pytest.approx(
-            statistics.mean_of(values + 0.4).equivalence(0.9)
-        )
+        assert found.p_value() == pytest.approx(student.p_value())
+        assert found.equivalence(0.9) == pytest.approx(student.equivalence(0.9))
 
     def test_images_that_differ_by_less_than_the_rest_count_for_nothing(self):
-        table = crossed(5, 8)
-        table -= table.mean(axis=0)
-        table -= table.mean(axis=1, keepdims=True)
-        found = one_part(table + np.arange(5)[:, None])
+        found = one_part(rest_of(5, 8) + np.arange(5)[:, None])
         expected = (2, math.sqrt(2.5 / 5), 4)
         assert (found.value, found.error, found.df) == pytest.approx(expected, abs=1e-9)
 
     def test_images_that_hardly_differ_by_more_than_the_rest_leave_the_degrees_of_the_seeds(self):
         # every seed has the same mean, and images differ a hair more than by chance
-        table = crossed(3, 500)
-        table -= table.mean(axis=0)
-        table -= table.mean(axis=1, keepdims=True)
-        rest = (table**2).sum() / (2 * 499)
+        table = rest_of(3, 500)
         of_images = np.random.default_rng(1).normal(size=500)
-        of_images *= math.sqrt(1.001 * rest / 3 / of_images.var(ddof=1))
+        of_images *= math.sqrt(1.001 * _rest(table) / 3 / of_images.var(ddof=1))
         found = one_part(table + of_images + 0.001 * np.arange(3)[:, None])
-        assert found.error**2 == pytest.approx(1e-6 / 3 + 0.001 * rest / 3 / 500, rel=1e-6)
-        assert found.df == 2
+        expected = 1e-6 / 3 + 0.001 * _rest(table) / 3 / 500
+        assert (found.error**2, found.df) == pytest.approx((expected, 2), rel=1e-6)
         # with fewer images than seeds, these have the fewest degrees
-        table = crossed(9, 3)
-        table -= table.mean(axis=0)
-        table -= table.mean(axis=1, keepdims=True)
-        rest = (table**2).sum() / (8 * 2)
-        of_images = math.sqrt(1.001 * rest / 9) * np.array([-1, 0, 1])
+        table = rest_of(9, 3)
+        of_images = math.sqrt(1.001 * _rest(table) / 9) * np.array([-1, 0, 1])
         assert one_part(table + of_images).df == 2
 
     def test_overlapping_training_sets_widen_the_share_of_the_seeds(self):
@@ -115,15 +111,13 @@ class TestCrossedMean:
         assert wider - of_images == pytest.approx(values.var(ddof=1) / 9)
 
     def test_few_seeds_and_images(self):
-        none = wide([]).interval(0.95)
-        assert none == pytest.approx((math.nan, math.nan, math.nan, 0), nan_ok=True)
         one = wide([0.7], (1.0, np.ones((1, 5))))
-        assert one.interval(0.95) == pytest.approx((0.7, math.nan, math.nan, 1), nan_ok=True)
-        assert math.isnan(one.p_value())
-        assert math.isnan(one.equivalence(0.1))
         # the spread of images is not known from a single one
-        single = wide([0.7, 0.8], (1.0, np.array([[0.7], [0.8]]))).interval(0.95)
-        assert single == pytest.approx((0.75, math.nan, math.nan, 2), nan_ok=True)
+        single = wide([0.7, 0.8], (1.0, np.array([[0.7], [0.8]])))
+        for found, value, n in ((wide([]), math.nan, 0), (one, 0.7, 1), (single, 0.75, 2)):
+            expected = (value, math.nan, math.nan, n)
+            assert found.interval(0.95) == pytest.approx(expected, nan_ok=True)
+        assert math.isnan(one.p_value()) and math.isnan(one.equivalence(0.1))
 
     def test_equal_values(self):
         same = np.ones((3, 4))
@@ -138,11 +132,6 @@ class TestCrossedMean:
         found = wide([0.5, 0.5, 0.5], (1.0, images))
         assert found.error**2 == pytest.approx(1 / 3 / 4)
         assert found.df == pytest.approx(3)
-
-
-def _rest(table):
-    rest = table - table.mean(axis=0) - table.mean(axis=1, keepdims=True) + table.mean()
-    return (rest**2).sum() / np.prod(np.array(table.shape) - 1)
 
 
 @pytest.mark.parametrize("random_state", range(5))

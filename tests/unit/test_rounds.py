@@ -14,43 +14,34 @@ def normal(size, seed=0):
     return np.random.default_rng(seed).standard_normal(size)
 
 
-def test_the_first_round_does_not_look():
-    assert rounds.rounds({"a": [], "b": []}, 0.1, 60, 0.95) == (FIRST, [])
-    assert rounds.rounds({"a": normal(9), "b": normal(10)}, 0.1, 60, 0.95) == (FIRST, [])
-    assert rounds.rounds({"a": []}, 0.1, 6, 0.95) == (6, [])
+def stein(values, half_width=0.5):
+    """Return how many seeds the second round has."""
+    t = stats.t.ppf(0.975, len(values) - 1)
+    return math.ceil((t * values.std(ddof=1) / half_width) ** 2)
 
 
-def test_the_second_round_is_steins():
-    values = normal(FIRST)
-    wanted, over = rounds.rounds({"a": values}, 0.5, 60, 0.95)
-    assert wanted == math.ceil((stats.t.ppf(0.975, FIRST - 1) * values.std(ddof=1) / 0.5) ** 2)
-    assert len(over) == 1
-
-
-def test_the_cell_that_varies_most_decides():
-    few, many = 0.1 * normal(FIRST), normal(FIRST)
-    alone = rounds.rounds({"many": many}, 0.5, 60, 0.95)[0]
-    assert rounds.rounds({"few": few, "many": many}, 0.5, 60, 0.95)[0] == alone > FIRST
-
-
-def test_narrow_intervals_end_it():
-    assert rounds.rounds({"a": 0.1 * normal(FIRST)}, 0.5, 60, 0.95)[0] == FIRST
-
-
-def test_the_end_is_at_most():
-    values = normal(30)
-    assert rounds.rounds({"a": values[:FIRST]}, 0.01, 30, 0.95)[0] == 30
-    wanted, over = rounds.rounds({"a": values}, 0.01, 30, 0.95)
-    assert wanted == 30 and [each.seeds for each in over] == [FIRST, 30]
-
-
-def test_diverged_runs_are_made_up_for():
-    values = normal(FIRST)
-    with_two = np.r_[values[:8], np.nan, np.nan]
-    wanted = rounds.rounds({"a": with_two}, 0.5, 60, 0.95)[0]
-    spread = values[:8].std(ddof=1)
-    assert wanted == math.ceil((stats.t.ppf(0.975, 7) * spread / 0.5) ** 2) + 2
-    assert rounds.rounds({"a": np.full(FIRST, np.nan)}, 0.5, 60, 0.95)[0] == 2 * FIRST
+@pytest.mark.parametrize(
+    ("cells", "half_width", "most", "wanted", "rounds_before"),
+    [
+        # the first round does not look
+        ({"a": [], "b": []}, 0.1, 60, FIRST, 0),
+        ({"a": normal(9), "b": normal(10)}, 0.1, 60, FIRST, 0),
+        ({"a": []}, 0.1, 6, 6, 0),
+        ({"a": normal(FIRST)}, 0.5, 60, stein(normal(FIRST)), 1),
+        # the cell that varies most decides
+        ({"a": 0.1 * normal(FIRST), "b": normal(FIRST)}, 0.5, 60, stein(normal(FIRST)), 1),
+        # narrow intervals end it, or the largest number of seeds
+        ({"a": 0.1 * normal(FIRST)}, 0.5, 60, FIRST, 1),
+        ({"a": normal(FIRST)}, 0.01, 30, 30, 1),
+        ({"a": normal(30)}, 0.01, 30, 30, 2),
+        # diverged runs are made up for
+        ({"a": np.r_[normal(8), np.nan, np.nan]}, 0.5, 60, stein(normal(8)) + 2, 1),
+        ({"a": np.full(FIRST, np.nan)}, 0.5, 60, 2 * FIRST, 1),
+    ],
+)
+def test_how_many_seeds_are_asked_for(cells, half_width, most, wanted, rounds_before):
+    found, over = rounds.rounds(cells, half_width, most, 0.95)
+    assert (found, len(over)) == (wanted, rounds_before)
 
 
 def test_values_that_are_there_already_give_the_same_rounds():
@@ -65,14 +56,3 @@ def test_values_that_are_there_already_give_the_same_rounds():
         n = wanted
     assert [each.seeds for each in over] == seen
     assert rounds.rounds({"a": values}, 0.4, 60, 0.95) == (wanted, over)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("needed", [12, 20, 40])
-def test_coverage_in_spite_of_looking(needed):
-    half_width, studies, held = 1.96 / math.sqrt(needed), 2000, 0
-    for values in normal((studies, 200)):
-        _, over = rounds.rounds({"a": values}, half_width, 200, 0.95)
-        last = over[-1].cells["a"]
-        held += abs(last.mean) <= last.half_width
-    assert held / studies >= 0.94

@@ -18,18 +18,39 @@ SLEEP = (
 DARWIN = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
 
 
-# shapes of a distribution, each with its variance
-SHAPES = {
-    "normal": (stats.norm(), 1),
-    "t5": (stats.t(5), 5 / 3),
-    "Laplace": (stats.laplace(), 2),
-    "uniform": (stats.uniform(), 1 / 12),
-    "gamma4": (stats.gamma(4), 4),
-}
-
-
 def normal(seed=0, size=10, **parameters):
     return np.random.default_rng(seed).normal(size=size, **parameters)
+
+
+@pytest.mark.parametrize(
+    ("function", "given"),
+    [
+        (statistics.variance_interval, ([], 0.95)),
+        (statistics.variance_interval, ([3.0], 0.95)),
+        (statistics.cohen_d_z, ([1, 1],)),
+        (statistics.cohen_d_z, ([1],)),
+        (statistics.sign_flip, ([],)),
+        (statistics.holm, ([math.nan, math.nan],)),
+        (statistics.equal_variances, ([], [])),
+        (statistics.equal_variances, ([1, 2], [2, 1])),
+        (statistics.equal_variances, ([1, 2, 3], [2, 3, 4])),
+        (statistics.equal_variances, ([1, 2, 3], [3, 2, 1])),
+        (statistics.mean_of([0.1]).equivalence, (0.1,)),
+        (statistics.mean_of([0.1, 0.2]).equivalence, (math.nan,)),
+        (statistics.correlation, ([1, 2], [2, 1])),
+        (statistics.correlation, ([1, 1, 1], [1, 2, 3])),
+        (statistics.rise_after_minimum, ([[1, 2, 3, 4]],)),
+        (statistics.rise_after_minimum, ([[1, 2], [3, 4]],)),
+        (ranks.page_trend, (np.ones((3, 1)),)),
+        (ranks.page_trend, (np.empty((0, 4)),)),
+        (ranks.kendall, ([1, 1, 1], [1, 2, 3], [0, 1, 2], 0.95)),
+        (ranks.kendall, ([], [], [], 0.95)),
+        (ranks.kendall_within, ([], [], [], [], 0.95)),
+    ],
+)
+def test_too_little_has_no_value(function, given):
+    found = np.atleast_1d(function(*given))[:3]  # the fourth of an estimate is a number of values
+    assert len(found) and np.isnan(found).all()
 
 
 class TestMeanInterval:
@@ -41,24 +62,15 @@ class TestMeanInterval:
         assert estimate[:3] == pytest.approx((values.mean(), low, high), rel=1e-12)
 
     def test_few_values(self):
-        assert statistics.mean_interval([], 0.95) == pytest.approx(
-            (math.nan, math.nan, math.nan, 0), nan_ok=True
-        )
-        assert statistics.mean_interval([2.5], 0.95) == pytest.approx(
-            (2.5, math.nan, math.nan, 1), nan_ok=True
-        )
-        # t(1) at 0.975 is 12.7062: 1.5 -+ 12.7062 * 0.5
-        assert statistics.mean_interval([1, 2], 0.95) == pytest.approx(
-            (1.5, 1.5 - 6.3531, 1.5 + 6.3531, 2), abs=1e-4
-        )
-
-    def test_equal_values_have_no_width(self):
-        assert statistics.mean_interval([0.1, 0.1, 0.1], 0.95) == (0.1, 0.1, 0.1, 3)
-
-    def test_coverage(self):
-        draws = normal(size=(2000, 10), loc=3, scale=2)
-        interval = statistics.mean_interval(draws, 0.95)
-        assert 0.93 < np.mean((interval.low <= 3) & (interval.high >= 3)) < 0.97
+        for values, expected in (
+            ([], (math.nan, math.nan, math.nan, 0)),
+            ([2.5], (2.5, math.nan, math.nan, 1)),
+            # t(1) at 0.975 is 12.7062
+            ([1, 2], (1.5, 1.5 - 12.7062 / 2, 1.5 + 12.7062 / 2, 2)),
+            ([0.1, 0.1, 0.1], (0.1, 0.1, 0.1, 3)),
+        ):
+            found = statistics.mean_interval(values, 0.95)
+            assert found == pytest.approx(expected, abs=1e-4, nan_ok=True)
 
 
 class TestManyAtOnce:
@@ -123,11 +135,7 @@ class TestVarianceInterval:
         estimate = statistics.variance_interval(values, 0.95)
         assert estimate == pytest.approx((squares / 9, *ends, 10), rel=1e-5)
 
-    def test_few_values(self):
-        for values in ([], [3.0]):
-            estimate = statistics.variance_interval(values, 0.95)
-            assert estimate.n == len(values)
-            assert np.isnan(estimate[:3]).all()
+    def test_equal_values(self):
         assert statistics.variance_interval([0.1, 0.1, 0.1], 0.95) == (0, 0, 0, 3)
 
     def test_a_confidence_near_one_has_an_interval_too(self):
@@ -135,14 +143,6 @@ class TestVarianceInterval:
         estimate = statistics.variance_interval([1, 2, 4, 7, 11], 1 - 1e-6)
         lower, upper = stats.chi2.interval(1 - 1e-6, 4)
         assert estimate[1:3] == pytest.approx((66 / upper, 66 / lower))
-
-    @pytest.mark.parametrize(("n", "draws"), [(10, 4000), (30, 4000)])
-    @pytest.mark.parametrize("shape", SHAPES)
-    def test_coverage(self, n, draws, shape):
-        distribution, variance = SHAPES[shape]
-        table = distribution.rvs(size=(draws, n), random_state=2)
-        interval = statistics.variance_interval(table, 0.95)
-        assert np.mean((interval.low <= variance) & (variance <= interval.high)) >= 0.9
 
     def test_up_to_four_values_with_quantiles_from_a_printed_table(self):
         # sum of squares 5; chi2(3) is 9.348 at 0.975 and 0.2158 at 0.025
@@ -155,26 +155,21 @@ class TestPairs:
         first, second = [1, math.nan, 3, 4, math.inf], [0.5, 1, math.nan, 1, math.inf]
         expected = [0.5, math.nan, math.nan, 3, math.nan]
         assert statistics.differences(first, second) == pytest.approx(expected, nan_ok=True)
-
-    def test_rounding_is_no_difference(self):
+        # rounding is no difference
         assert statistics.differences([0.3, 2], [0.1 + 0.2, 1]).tolist() == [0, 1]
 
-    def test_paired_t_of_sleep(self):
+    def test_paired_t(self):
         # published by R's t.test(paired = TRUE): t = 4.0621, p = 0.002833
         p = statistics.mean_of(statistics.differences(*SLEEP)).p_value()
         assert p == pytest.approx(0.002833, abs=5e-7)
-
-    def test_paired_t_without_spread_takes_the_limit(self):
+        # without spread it takes the limit
         assert statistics.mean_of([0, 0, 0]).p_value() == 1
         assert statistics.mean_of([0.1, 0.1, 0.1]).p_value() == 0
 
     def test_cohen_d_z(self):
         # sleep: mean 1.58, sd 1.229995 as published
-        assert statistics.cohen_d_z(statistics.differences(*SLEEP)) == pytest.approx(
-            1.58 / 1.229995, rel=1e-6
-        )
-        assert math.isnan(statistics.cohen_d_z([1, 1]))
-        assert math.isnan(statistics.cohen_d_z([1]))
+        found = statistics.cohen_d_z(statistics.differences(*SLEEP))
+        assert found == pytest.approx(1.58 / 1.229995, rel=1e-6)
 
     def test_probability_improvement(self):
         difference = [-1, -2, 0, 3]
@@ -199,29 +194,7 @@ class TestSignFlip:
     def test_ties_count_as_far(self):
         # of the 8 sums, those of +-0.3: 0.1 + 0.2 is not 0.3 in floating point
         assert statistics.sign_flip([0.1, 0.2, 0.0]) == 4 / 8
-        assert statistics.sign_flip([0, 0, 0]) == 1
-
-    def test_many_pairs_are_drawn(self):
-        values = np.random.default_rng(4).integers(-20, 30, size=24)
-        counts = {0: 1}
-        for value in values.tolist():
-            counts = {
-                total: counts.get(total - value, 0) + counts.get(total + value, 0)
-                for total in {t + s * value for t in counts for s in (1, -1)}
-            }
-        observed = abs(values.sum())
-        exact = sum(c for t, c in counts.items() if abs(t) >= observed) / 2**24
-        error = math.sqrt(exact * (1 - exact) / statistics.RANDOM_FLIPS)
-        assert 0.001 < exact < 0.999
-        assert statistics.sign_flip(values) == pytest.approx(exact, abs=4 * error)
-        assert statistics.sign_flip(values) == statistics.sign_flip(values)
-
-    def test_drawn_p_value_is_never_zero(self):
-        assert statistics.sign_flip([1.0] * 40) == 1 / (statistics.RANDOM_FLIPS + 1)
-
-    def test_no_difference(self):
-        assert math.isnan(statistics.sign_flip([]))
-        assert statistics.sign_flip([5.0]) == 1
+        assert statistics.sign_flip([0, 0, 0]) == statistics.sign_flip([5.0]) == 1
 
 
 class TestHolm:
@@ -236,16 +209,9 @@ class TestHolm:
         assert math.isnan(adjusted[0])
         assert adjusted[1:] == pytest.approx([0.03, 0.02])
         assert statistics.holm([]).size == 0
-        assert np.isnan(statistics.holm([math.nan, math.nan])).all()
 
 
 class TestEqualVariances:
-    @staticmethod
-    def pairs(shape, count, n=10, shared=0.7):
-        """Return made-up pairs of equal variances, shape (count, 2, n)."""
-        draw = SHAPES[shape][0].rvs(size=(count, 3, n), random_state=6)
-        return draw[:, :2] + shared * draw[:, 2:]
-
     def test_against_every_swap(self):
         rng = np.random.default_rng(5)
         shared = rng.normal(size=8)
@@ -259,41 +225,19 @@ class TestEqualVariances:
         assert 0.01 < expected < 0.5
         assert statistics.equal_variances(first, second) == pytest.approx(expected)
 
-    @pytest.mark.parametrize("shape", ["normal", "t5", "Laplace"])
-    def test_level(self, shape):
-        p_values = statistics.equal_variances(*self.pairs(shape, 2000).swapaxes(0, 1))
-        assert 0.03 < np.mean(p_values < 0.05) <= 0.08
-
-    def test_unequal_variances_are_found(self):
-        pairs = self.pairs("normal", 300) * np.array([[3], [1]])
-        assert np.mean(statistics.equal_variances(*pairs.swapaxes(0, 1)) < 0.05) > 0.7
-
-    def test_where_it_does_not_exist(self):
-        assert math.isnan(statistics.equal_variances([1, 2], [2, 1]))
-        assert math.isnan(statistics.equal_variances([1, 2, 3], [2, 3, 4]))
-        assert math.isnan(statistics.equal_variances([1, 2, 3], [3, 2, 1]))
-        assert math.isnan(statistics.equal_variances([], []))
-
 
 class TestEquivalence:
     @pytest.mark.parametrize("margin", [0.3, 1.0, 2.0, 3.0])
     def test_against_statsmodels(self, margin):
         expected = ttost_paired(*SLEEP, -margin, margin)[0]
         difference = statistics.differences(*SLEEP)
-        assert statistics.mean_of(difference).equivalence(margin) == pytest.approx(
-            expected, rel=1e-9
-        )
-        assert statistics.mean_of(-difference).equivalence(margin) == pytest.approx(
-            expected, rel=1e-9
-        )
+        for values in (difference, -difference):
+            found = statistics.mean_of(values).equivalence(margin)
+            assert found == pytest.approx(expected, rel=1e-9)
 
     def test_without_spread_it_takes_the_limit(self):
         assert statistics.mean_of([0, 0, 0]).equivalence(0.1) == 0
         assert statistics.mean_of([-0.2, -0.2]).equivalence(0.1) == 1
-
-    def test_where_it_does_not_exist(self):
-        assert math.isnan(statistics.mean_of([0.1]).equivalence(0.1))
-        assert math.isnan(statistics.mean_of([0.1, 0.2]).equivalence(math.nan))
 
 
 class TestPageTrend:
@@ -334,21 +278,12 @@ class TestPageTrend:
         table = np.vstack([self.RATINGS, [math.nan, 1, 2]])
         assert ranks.page_trend(table) == ranks.page_trend(self.RATINGS)
 
-    def test_too_little(self):
-        assert np.isnan(ranks.page_trend(np.ones((3, 1)))[:3]).all()
-        assert np.isnan(ranks.page_trend(np.empty((0, 4)))[:3]).all()
+    def test_one_row_has_a_correlation_alone(self):
         single = ranks.page_trend([[1, 2, 3]])
-        assert single.correlation == pytest.approx(1)
-        assert math.isnan(single.p_increasing)
+        assert single.correlation == pytest.approx(1) and math.isnan(single.p_increasing)
 
 
 class TestKendall:
-    def test_tau_is_scipy_s(self):
-        first, second = normal(seed=8, size=12), normal(seed=9, size=12).round(0)
-        estimate = ranks.kendall(first, second, np.arange(12) // 3, 0.95)
-        assert estimate.value == pytest.approx(stats.kendalltau(first, second).statistic)
-        assert estimate.n == 12
-
     def test_jackknife_written_out(self):
         first = np.array([1, 2, 3, 4, 5, 6.0])
         second = np.array([2, 1, 3, 5, 6, 4.0])
@@ -362,21 +297,9 @@ class TestKendall:
         half = 2.919986 * error  # t(2) at 0.95
         assert estimate[1:3] == pytest.approx((9 / 15 - half, min(1, 9 / 15 + half)), rel=1e-5)
 
-    @pytest.mark.slow
-    def test_coverage(self):
-        rng = np.random.default_rng(10)
-        rho, n = 0.5, 20
-        true = 2 / math.pi * math.asin(rho)  # of a bivariate normal
-        pairs = rng.multivariate_normal([0, 0], [[1, rho], [rho, 1]], size=(300, n))
-        intervals = [ranks.kendall(*pair.T, np.arange(n), 0.95) for pair in pairs]
-        assert 0.91 < np.mean([i.low <= true <= i.high for i in intervals]) < 0.99
-
-    def test_few_clusters_or_constant(self):
+    def test_few_clusters_have_no_interval(self):
         two = ranks.kendall([1, 2, 3, 4], [1, 2, 4, 3], [0, 0, 1, 1], 0.95)
-        assert two.value == pytest.approx(4 / 6)
-        assert math.isnan(two.low)
-        assert math.isnan(ranks.kendall([1, 1, 1], [1, 2, 3], [0, 1, 2], 0.95).value)
-        assert math.isnan(ranks.kendall([], [], [], 0.95).value)
+        assert two.value == pytest.approx(4 / 6) and math.isnan(two.low)
 
     def test_missing_values(self):
         first, second, clusters = [1, 2, math.nan, 4, 3], [1, 2, 9, 3, math.nan], [0, 1, 2, 3, 4]
@@ -409,8 +332,9 @@ class TestKendallWithin:
         first, second = normal(seed=8, size=12), normal(seed=9, size=12).round(0)
         seeds = np.arange(12) // 2
         one = ranks.kendall_within(first, second, np.zeros(12), seeds, 0.95)
-        assert one.n == 6
-        assert one[:3] == pytest.approx(ranks.kendall(first, second, seeds, 0.95)[:3])
+        kendall = ranks.kendall(first, second, seeds, 0.95)
+        assert one[:3] == pytest.approx(kendall[:3]) and (one.n, kendall.n) == (6, 12)
+        assert one.value == pytest.approx(stats.kendalltau(first, second).statistic)
 
     def test_a_group_that_is_constant_is_left_out(self):
         first = [1, 2, 3, 4, 1, 2, 3, 4]
@@ -420,12 +344,9 @@ class TestKendallWithin:
         alone = ranks.kendall_within(first[:4], second[:4], groups[:4], seeds[:4], 0.95)
         assert both == pytest.approx(alone)
 
-    def test_too_little(self):
-        groups, seeds = [0, 0, 1, 1], [0, 1, 0, 1]
-        two = ranks.kendall_within([1, 2, 3, 4], [1, 2, 5, 5], groups, seeds, 0.95)
-        assert two.value == 1
-        assert math.isnan(two.low)
-        assert math.isnan(ranks.kendall_within([], [], [], [], 0.95).value)
+    def test_few_seeds_have_no_interval(self):
+        two = ranks.kendall_within([1, 2, 3, 4], [1, 2, 5, 5], [0, 0, 1, 1], [0, 1, 0, 1], 0.95)
+        assert two.value == 1 and math.isnan(two.low)
 
 
 class TestRiseAfterMinimum:
@@ -449,39 +370,19 @@ class TestRiseAfterMinimum:
         curves = [[0.3, 0.1 + 0.2, 0.3], [0.1 + 0.2, 0.3, 0.1 + 0.2]]
         assert (statistics.rise_after_minimum(curves, width=1) == 0).all()
 
-    def test_too_little(self):
-        assert np.isnan(statistics.rise_after_minimum([[1, 2, 3, 4]])).tolist() == [True]
-        assert np.isnan(statistics.rise_after_minimum([[1, 2], [3, 4]])).all()
+    def test_few_epochs(self):
         assert statistics.rise_after_minimum(np.empty((0, 5))).shape == (0,)
         assert statistics.rise_after_minimum([[1, 2, 3]] * 3).tolist() == [0, 0, 0]
 
-    @staticmethod
-    def shown_to_rise(mean, studies=1000):
-        """Return the share of studies of ten noisy curves whose 95 % interval is above 0."""
-        noise = np.random.default_rng(3).normal(scale=0.002, size=(studies, 10, mean.size))
-        rises = np.array([statistics.rise_after_minimum(mean + curves) for curves in noise])
-        return np.mean(statistics.mean_interval(rises, 0.95).low > 0)
-
-    @pytest.mark.parametrize("epochs", [20, 50])
-    @pytest.mark.parametrize("depth", [0.0, 0.1])
-    def test_noise_alone_does_not_rise(self, epochs, depth):
-        assert self.shown_to_rise(depth * np.exp(-np.arange(epochs) / 4)) <= 0.05
-
-    @pytest.mark.parametrize("epochs", [20, 50])
-    def test_a_rise_is_found(self, epochs):
-        epoch = np.arange(epochs)
-        rise = 0.005 * np.clip((epoch - epochs / 2) / (epochs / 2 - 3), 0, 1)
-        assert self.shown_to_rise(0.05 * np.exp(-epoch / 3) + rise, 300) > 0.97
+    def test_noise_alone_does_not_rise(self):
+        noise = np.random.default_rng(3).normal(scale=0.002, size=(1000, 10, 50))
+        curve = 0.1 * np.exp(-np.arange(50) / 4)
+        rises = np.array([statistics.rise_after_minimum(curve + curves) for curves in noise])
+        assert np.mean(statistics.mean_interval(rises, 0.95).low > 0) <= 0.05
 
 
-class TestCorrelation:
-    def test_against_scipy(self):
-        first, second = normal(seed=12), normal(seed=13)
-        second[3] = math.nan
-        kept = np.delete(first, 3), np.delete(second, 3)
-        expected = stats.pearsonr(*kept).statistic
-        assert statistics.correlation(first, second) == pytest.approx(expected)
-
-    def test_where_it_does_not_exist(self):
-        assert math.isnan(statistics.correlation([1, 2], [2, 1]))
-        assert math.isnan(statistics.correlation([1, 1, 1], [1, 2, 3]))
+def test_correlation_against_scipy():
+    first, second = normal(seed=12), normal(seed=13)
+    second[3] = math.nan
+    expected = stats.pearsonr(np.delete(first, 3), np.delete(second, 3)).statistic
+    assert statistics.correlation(first, second) == pytest.approx(expected)
