@@ -38,12 +38,8 @@ def refusal(factors, **changes):
     return message
 
 
-def test_without_factors_the_base_is_the_configuration():
-    config = check({})
-    assert Design.of(config) == Design(config, (Setup("base", {}, config, {}),))
-
-
 def test_one_at_a_time_is_the_base_and_every_other_level_alone():
+    assert Design.of(check({})).setups == (Setup("base", {}, check({}), {}),)
     config = study()
     found = {setup.name: setup for setup in Design.of(config).setups}
     assert list(found) == [
@@ -138,16 +134,12 @@ def test_what_changes_nothing_beside_a_function_is_refused(models):
     assert "cannot be part of a folder's name" in message
 
 
-def test_values_that_leave_a_key_out_are_those_of_the_base():
+def test_the_level_of_the_base_is_that_which_equals_it():
     absent = {"dataset.label_noise": [0, 0.2], "model.regularizer": ["l2", "decoupled"]}
     assert names(study(absent)) == ["base", "label_noise~0.2", "regularizer~decoupled"]
     assert set_ups(study(absent))[0].levels == {"label_noise": "0", "regularizer": "l2"}
-
-
-def test_a_level_of_a_name_that_equals_the_base_names_the_base_s_level():
     images = {"500": {"dataset": {"train_size": 500}}, "all": {"dataset": {"train_size": None}}}
-    found = set_ups(study({"images": images}))
-    assert [setup.levels["images"] for setup in found] == ["all", "500"]
+    assert [one.levels["images"] for one in set_ups(study({"images": images}))] == ["all", "500"]
 
 
 def test_a_configuration_found_good_before_gives_the_same_set_ups():
@@ -158,13 +150,9 @@ def test_a_configuration_found_good_before_gives_the_same_set_ups():
 
 def test_runs_are_shared_by_set_ups_that_differ_in_epochs_alone():
     factors = {"training.epochs": [8, 60], "training.batch_size": [32]}
-    groups = Design.of(study(factors)).sharing
-    assert [[setup.name for setup in group] for group in groups] == [
-        ["epochs~60", "base", "epochs~8"],
-        ["batch_size~32"],
-    ]
-    groups = Design.of(study(factors, design="full")).sharing
-    assert [len(group) for group in groups] == [3, 3]
+    groups = [[setup.name for setup in group] for group in Design.of(study(factors)).sharing]
+    assert groups == [["epochs~60", "base", "epochs~8"], ["batch_size~32"]]
+    assert list(map(len, Design.of(study(factors, design="full")).sharing)) == [3, 3]
 
 
 @pytest.mark.parametrize(
@@ -197,18 +185,21 @@ def test_a_fault_is_one_line_with_factor_and_level(factors, words):
     assert words in refusal(factors, design=design)
 
 
-def test_the_rules_hold_in_every_set_up():
-    changes = {"validation": {"split": "stratified"}, "variation": ["split"]}
-    message = refusal({"validation.split": ["tail"]}, **changes)
-    assert "level tail: validation.split: tail keeps the same" in message
-    changes = {"dataset": {"train_size": 100}, "seeds": {"sample": 2}}
-    message = refusal({"dataset.train_size": [None]}, **changes)
-    assert "level null: dataset.train_size: missing" in message
-
-
-def test_a_data_set_is_no_level_where_a_path_takes_its_place():
-    message = refusal({"dataset.name": ["fashion_mnist"]}, dataset={"path": "mine.npz"})
-    assert "dataset.name is ignored where there is a dataset.path" in message
+@pytest.mark.parametrize(
+    ("factors", "changes", "words"),
+    [
+        ({"validation.split": ["tail"]},
+         {"validation": {"split": "stratified"}, "variation": ["split"]},
+         "level tail: validation.split: tail keeps the same"),
+        ({"dataset.train_size": [None]},
+         {"dataset": {"train_size": 100}, "seeds": {"sample": 2}},
+         "level null: dataset.train_size: missing"),
+        ({"dataset.name": ["fashion_mnist"]}, {"dataset": {"path": "mine.npz"}},
+         "dataset.name is ignored where there is a dataset.path"),
+    ],
+)  # fmt: skip
+def test_the_rules_hold_in_every_set_up(factors, changes, words):
+    assert words in refusal(factors, **changes)
 
 
 def test_a_combination_that_is_not_valid_is_named():

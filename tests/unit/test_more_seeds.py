@@ -16,27 +16,22 @@ def row(value, error, expect, *, n=10, verdict=OPEN, statistic="mean", **more):
     return Judged(given, 0.01, estimate, estimate, verdict, error=error, **more)
 
 
-def test_a_row_needs_what_a_paired_t_test_needs_for_its_distance_to_the_bound():
-    item = row(1.0, 0.5, {"above": 0})
-    expected = seeds_needed(0.5 * math.sqrt(10), 1.0, 0.95)
+@pytest.mark.parametrize(
+    ("item", "difference", "confidence"),
+    [
+        (row(1.0, 0.5, {"above": 0}), 1.0, 0.95),
+        # of two bounds the nearer one counts
+        (row(1.0, 0.5, {"above": 0, "below": 1.5}), 0.5, 0.95),
+        # outside the bounds, the stricter interval that contradicts
+        (row(-0.4, 0.5, {"above": 0, "below": 3}), 0.4, 0.99),
+        (row(1.2, 0.5, {"below": 1.05}, statistic="ratio"), math.log(1.2 / 1.05), 0.99),
+    ],
+)
+def test_a_row_needs_what_a_paired_t_test_needs_for_its_distance_to_the_bound(
+    item, difference, confidence
+):
+    expected = seeds_needed(0.5 * math.sqrt(10), difference, confidence)
     assert row_seeds(item, 0.95, 0.99) == expected > 10
-
-
-def test_of_two_bounds_the_nearer_one_counts():
-    item = row(1.0, 0.5, {"above": 0, "below": 1.5})
-    assert row_seeds(item, 0.95, 0.95) == seeds_needed(0.5 * math.sqrt(10), 0.5, 0.95)
-
-
-def test_outside_the_bounds_the_interval_that_contradicts_counts():
-    item = row(-0.4, 0.5, {"above": 0, "below": 3})
-    assert row_seeds(item, 0.95, 0.99) == seeds_needed(0.5 * math.sqrt(10), 0.4, 0.99)
-
-
-def test_a_ratio_is_taken_as_its_logarithm():
-    item = row(1.2, 0.1, {"below": 1.05}, statistic="ratio")
-    assert row_seeds(item, 0.95, 0.95) == seeds_needed(
-        0.1 * math.sqrt(10), math.log(1.2 / 1.05), 0.95
-    )
 
 
 def test_the_part_of_the_images_stays():
@@ -50,6 +45,7 @@ def test_the_part_of_the_images_stays():
     "item",
     [
         row(1.0, 0.1, {"above": 0}, verdict=WITHIN),
+        row(-1, 0.1, {"above": 0}, verdict=OUTSIDE),
         row(1.0, 0.5, {"above": 0}, note=Note("lowest_at_end", (0.0,))),
         row(1.0, math.nan, {"above": 0}),
     ],
@@ -75,7 +71,3 @@ def test_a_row_that_waits_for_something_else_leaves_a_claim_open():
     waits = row(1.0, 0.5, {"above": 0}, note=Note("lowest_at_end", (0.0,)))
     assert math.isnan(claim_seeds([waits, row(1.0, 0.5, {"above": 0})], 0.95))
     assert math.isnan(claim_seeds([row(1.0, 0.1, {"above": 0}, verdict=WITHIN)], 0.95))
-
-
-def test_a_row_outside_its_bounds_is_resolved():
-    assert math.isnan(row_seeds(row(-1, 0.1, {"above": 0}, verdict=OUTSIDE), 0.95, 0.95))

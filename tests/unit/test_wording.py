@@ -2,96 +2,83 @@ import math
 
 import pytest
 
-from l2study.core import wording
 from l2study.core.measures import MEASURES
+from l2study.core.wording import (
+    bounds,
+    fixed,
+    form_of,
+    interval,
+    number,
+    p_value,
+    percent,
+    possible,
+    rounded,
+    seed_list,
+    significant,
+    unit_of,
+    with_arguments,
+)
+
+GAP, ACCURACY, CE, NORM = (
+    MEASURES[name] for name in ("gap_reported", "test_accuracy", "test_ce", "weight_norm")
+)
+SGD = {"name": "sgd", "nesterov": True, "weight_decay": 0.01}
 
 
 @pytest.mark.parametrize(
-    ("value", "text"),
+    ("found", "text"),
     [
-        (0, "0"),
-        (0.000123456, "0.000123"),
-        (0.00001234, "1.23e−5"),
-        (999.6, "1000"),
-        (1e7, "1.00e7"),
-        (-2.345678, "−2.35"),
-        (math.nan, "–"),
-        (None, "–"),
+        (significant(0), "0"),
+        (significant(0.000123456), "0.000123"),
+        (significant(0.00001234), "1.23e−5"),
+        (significant(999.6), "1000"),
+        (significant(1e7), "1.00e7"),
+        (significant(-2.345678), "−2.35"),
+        (significant(math.nan), "–"),
+        (significant(None), "–"),
+        (number(-0.013612, 2, 100), "−1.36"),
+        (number(-0.00001, 2, 100), "0.00"),
+        (number(0.978, 2, 100), "97.80"),
+        (number(math.nan, 2, 100), "–"),
+        (interval(-0.0145, 0.02, fixed(2, 100)), "−1.45 to 2.00"),
+        (interval(math.nan, 1.0, rounded()), "–"),
+        (interval(None, None, rounded()), "–"),
+        (percent(0.95), "95 %"),
+        (percent(0.999), "99.9 %"),
+        (p_value(3e-5), "<0.0001"),
+        (p_value(0.0416), "0.042"),
+        (p_value(math.nan), "–"),
+        (seed_list([7]), "seed 7"),
+        (seed_list([7, 3]), "seeds 3, 7"),
+        (seed_list([9, 0, 3, 1, 2, 7, 8]), "seeds 0 to 3, 7, 8, 9"),
+        (seed_list(range(100, 600)), "seeds 100 to 599"),
+        (bounds(0, math.nan, GAP), "above 0"),
+        (bounds(math.nan, -0.001, GAP), "below −0.1 points"),
+        (bounds(0, 0.01, GAP), "above 0 and below 1 point"),
+        (bounds(math.nan, 1e-5, MEASURES["penalty_error"]), "below 1e−5"),
+        (bounds(math.nan, math.nan, CE), ""),
+        # only values and their differences have the unit of the measure
+        (unit_of("gap_reported", "difference").unit, "points"),
+        (unit_of("gap_reported", "trend").unit, ""),
+        (with_arguments(0.001), "0.001"),
+        (with_arguments("adam"), "adam"),
+        (with_arguments(SGD), "sgd (nesterov true, weight_decay 0.01)"),
+        # a number has the decimals that the half width of its interval justifies
+        (form_of(ACCURACY, 0.0025)(0.97871), "97.87"),
+        (form_of(ACCURACY, 0.025)(0.97871), "97.9"),
+        (form_of(ACCURACY, 1e-6)(0.97871), "97.87"),  # no more than two decimals in percent
+        (form_of(CE, 0.011)(0.0267), "0.027"),
+        (form_of(CE, 1e-9)(0.0267), "0.0267"),
+        (form_of(NORM, 12.0)(53.81), "54"),
+        (form_of(NORM, math.nan)(53.81), "53.8"),
+        (form_of(NORM, 0.0)(53.81), "53.8"),
     ],
 )
-def test_significant_digits(value, text):
-    assert wording.significant(value) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(-0.013612, "−1.36"), (-0.00001, "0.00"), (0.978, "97.80"), (math.nan, "–")],
-)
-def test_fixed_decimals(value, text):
-    assert wording.number(value, 2, 100) == text
+def test_words(found, text):
+    assert found == text
 
 
 def test_an_interval_leaves_out_what_cannot_be():
-    assert wording.possible("test_accuracy", 0.98, 1.0039) == (0.98, 1)
-    assert wording.possible("gap_reported", -1.2, -0.4) == (-1, -0.4)
-    assert all(map(math.isnan, wording.possible("test_accuracy", math.nan, math.nan)))
-
-
-def test_interval_needs_both_ends():
-    assert wording.interval(-0.0145, 0.02, wording.fixed(2, 100)) == "−1.45 to 2.00"
-    assert wording.interval(math.nan, 1.0, wording.rounded()) == "–"
-    assert wording.interval(None, None, wording.rounded()) == "–"
-
-
-def test_percent_and_p_values():
-    assert (wording.percent(0.95), wording.percent(0.999)) == ("95 %", "99.9 %")
-    assert [wording.p_value(p) for p in (3e-5, 0.0416, math.nan)] == ["<0.0001", "0.042", "–"]
-
-
-def test_seed_list():
-    assert wording.seed_list([7]) == "seed 7"
-    assert wording.seed_list([7, 3]) == "seeds 3, 7"
-    assert wording.seed_list([9, 0, 3, 1, 2, 7, 8]) == "seeds 0 to 3, 7, 8, 9"
-    assert wording.seed_list(range(100, 600)) == "seeds 100 to 599"
-
-
-@pytest.mark.parametrize(
-    ("above", "below", "measure", "text"),
-    [
-        (0, math.nan, "gap_reported", "above 0"),
-        (math.nan, -0.001, "gap_reported", "below −0.1 points"),
-        (0, 0.01, "gap_reported", "above 0 and below 1 point"),
-        (math.nan, 1e-5, "penalty_error", "below 1e−5"),
-        (math.nan, math.nan, "val_ce", ""),
-    ],
-)
-def test_bounds_have_their_unit(above, below, measure, text):
-    assert wording.bounds(above, below, MEASURES[measure]) == text
-
-
-def test_only_values_and_their_differences_have_the_unit_of_the_measure():
-    assert wording.unit_of("gap_reported", "difference").unit == "points"
-    assert wording.unit_of("gap_reported", "trend").unit == ""
-
-
-def test_a_name_is_written_with_its_arguments():
-    assert wording.with_arguments(0.001) == "0.001" and wording.with_arguments("adam") == "adam"
-    given = {"name": "sgd", "nesterov": True, "weight_decay": 0.01}
-    assert wording.with_arguments(given) == "sgd (nesterov true, weight_decay 0.01)"
-
-
-@pytest.mark.parametrize(
-    ("measure", "value", "half_width", "text"),
-    [
-        ("test_accuracy", 0.97871, 0.0025, "97.87"),
-        ("test_accuracy", 0.97871, 0.025, "97.9"),
-        ("test_accuracy", 0.97871, 1e-6, "97.87"),  # no more decimals than two in percent
-        ("test_ce", 0.0267, 0.011, "0.027"),
-        ("test_ce", 0.0267, 1e-9, "0.0267"),
-        ("weight_norm", 53.81, 12.0, "54"),
-        ("weight_norm", 53.81, math.nan, "53.8"),
-        ("weight_norm", 53.81, 0.0, "53.8"),
-    ],
-)
-def test_a_number_has_the_decimals_that_its_interval_justifies(measure, value, half_width, text):
-    assert wording.form_of(MEASURES[measure], half_width)(value) == text
+    assert possible("test_accuracy", 0.98, 1.0039) == (0.98, 1)
+    assert possible("gap_reported", -1.2, -0.4) == (-1, -0.4)
+    assert all(map(math.isnan, possible("test_accuracy", math.nan, math.nan)))
