@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from scipy import stats
 
 import reported
 from l2study.core.config import check
@@ -16,8 +15,8 @@ from l2study.report.inputs import groups_of
 from l2study.report.study import Study
 from l2study.report.templates import line
 from l2study.tables.study_tables import tables_of
-from reported import said
-from synthetic import HARMFUL, HELPFUL, NOTHING, Effects, ledger_of, made_study
+from reported import said, with_tables
+from synthetic import HELPFUL, NOTHING, Effects, ledger_of, made_study
 
 pytestmark = pytest.mark.slow  # makes the tables of many studies
 
@@ -43,10 +42,8 @@ def chosen_by(choose_by, **options):
 
 def without_other_images(study):
     """Return a study as if no predictions were kept, so that all intervals are for other seeds."""
-    return replace(study, tables=study.tables | {
-        name: for_seeds(study.tables[name])
-        for name in ("means", "contrasts", "choice") if name in study.tables
-    })  # fmt: skip
+    names = ("means", "contrasts", "choice")
+    return with_tables(study, **{name: for_seeds(study.tables[name]) for name in names})
 
 
 def strongest(study):
@@ -58,55 +55,37 @@ def by_measure(comparison):
     return {one["measure"]: one for one in comparison["differences"]}
 
 
-def expected(study, measure, l2=0.01, base=0.0):
-    """Return difference and interval as scipy has them."""
-    wide = study.tables["runs"].pivot_table(measure, "seed", "l2").dropna()
-    low, high = stats.ttest_rel(wide[l2], wide[base]).confidence_interval(0.95)
-    return (wide[l2] - wide[base]).mean(), low, high
+def numbers(number):
+    return [number.value, number.low, number.high]
 
 
 class TestComparison:
-    def test_intervals_for_other_seeds_are_those_of_a_paired_t_test(self):
-        study = without_other_images(shown())
-        compared = strongest(study)
-        assert (compared["l2"], compared["reference"], compared["n"]) == (0.01, 0, 6)
-        for one in compared["differences"]:
-            mean, low, high = expected(study, one["measure"])
-            assert one["kind"] == "lower"
-            found = one["change"].value, one["change"].low, one["change"].high
-            assert found == pytest.approx((-mean, -high, -low))
-            signed = one["signed"].value, one["signed"].low, one["signed"].high
-            assert signed == pytest.approx((mean, low, high))
-
-    def test_intervals_for_other_images_are_wider(self):
+    def test_differences_are_those_of_the_contrasts_for_other_images_too(self):
         study = shown()
+        contrasts = study.tables["contrasts"].query("l2 == 0.01 and scope == @SEEDS_AND_IMAGES")
+        rows = contrasts.set_index("measure")[["mean_difference", "low", "high"]]
         for measure, one in by_measure(strongest(study)).items():
-            mean, low, high = expected(study, measure)
-            assert one["change"].value == pytest.approx(-mean)
-            assert one["change"].low < -high and -low < one["change"].high
+            mean, low, high = rows.loc[measure].tolist()
+            assert numbers(one["signed"]) == [mean, low, high]
+            assert (one["kind"], numbers(one["change"])) == ("lower", [-mean, -high, -low])
 
     @pytest.mark.parametrize(
-        ("effects", "kinds"),
+        ("measure", "ends", "equivalent", "kind", "margin"),
         [
-            (Effects(), ["lower", "lower"]),
-            (HELPFUL, ["higher", "lower"]),
-            (HARMFUL, ["lower", "higher"]),
+            ("test_accuracy", [0.02, 0.01, 0.03], False, "higher", ""),
+            ("test_accuracy", [0.0002, 0.0001, 0.0003], True, "equivalent", "0.1 points"),
+            ("weight_norm", [0.1, -0.1, 0.3], False, "unclear", ""),
         ],
     )
-    def test_directions(self, effects, kinds):
-        compared = strongest(shown(effects=effects))
-        assert [one["kind"] for one in compared["differences"]] == kinds
+    def test_directions(self, measure, ends, equivalent, kind, margin):
+        found = answer.difference(measure, *ends, equivalent)
+        assert (found["kind"], found["margin"]) == (kind, margin)
+        assert numbers(found["change"]) == numbers(found["signed"]) == ends
 
-    def test_what_is_not_resolved_has_no_direction(self):
-        compared = strongest(shown(effects=NOTHING))
-        assert {one["kind"] for one in compared["differences"]} <= {"unclear", "equivalent"}
-
-    def test_equivalence_needs_a_margin(self):
+    def test_it_is_equivalent_if_the_contrasts_are(self):
         study = shown(effects=replace(NOTHING, spread=0.2))
         compared = answer.comparison(study, 0.01, ["test_accuracy", "weight_norm"])
-        found = {name: (one["kind"], one["margin"]) for name, one in by_measure(compared).items()}
-        assert found["test_accuracy"] == ("equivalent", "0.1 points")
-        assert found["weight_norm"] == ("unclear", "")
+        assert [one["kind"] for one in compared["differences"]] == ["equivalent", "unclear"]
 
     @pytest.mark.parametrize(
         ("options", "compared"),
@@ -145,11 +124,6 @@ class TestChoice:
             assert one["share"] == pytest.approx(row["share"], abs=0.005)
             assert one["picks"] == f"{l2_label(row['l2_low'])} to {l2_label(row['l2_high'])}"
 
-    def test_the_reference_is_not_compared_with_itself(self):
-        study = shown()
-        assert answer.choice(study)["l2"] == 0
-        assert answer.facts(study)["chosen"] is None
-
     def test_another_lambda_is_compared_with_the_reference(self):
         study = shown(diverged={(0, 2): 2})
         row, found = answer.own_best(study), answer.chosen(study)
@@ -160,6 +134,8 @@ class TestChoice:
         assert [change.low, change.high] == ends
         assert found["left_out"].value == row["test_accuracy_left_out"]
         assert answer.facts(study)["chosen"]["l2"] == found["l2"]
+        # the reference is not compared with itself
+        assert answer.choice(shown())["l2"] == 0 and answer.facts(shown())["chosen"] is None
 
     def test_where_every_lambda_has_a_diverged_run_none_is_chosen(self):
         diverged = {(0, 0): 1, (0.01, 1): 1}
@@ -179,9 +155,9 @@ class TestChoice:
             difference = found["other"]["difference"]
             assert difference["kind"] == ("higher" if choose_by == "val_ce" else "lower")
             assert difference["signed"].value == row["other_difference"]
-            values = [one.value for one in found["regret"] or ()]
-            names = ("test_accuracy_regret", "test_accuracy_regret_one_seed")
-            assert values in ([], [row[name] for name in names])
+            if found["regret"]:
+                names = ["test_accuracy_regret", "test_accuracy_regret_one_seed"]
+                assert [one.value for one in found["regret"]] == [row[name] for name in names]
 
     def test_another_choice_that_is_not_clearly_different_has_no_difference(self):
         row = pd.Series({"best_l2": 0.01, "other_l2": 0.1, "metric": "val_ce",
@@ -210,24 +186,15 @@ class TestNegativeGap:
         means = study.tables["means"].query("l2 == 0.01").set_index(["measure", "scope"])
         for kind, part in found["parts"].items():
             scope = SEEDS if kind == "lag" else SEEDS_AND_IMAGES
-            row = means.loc[(f"gap_{kind}", scope)]
-            assert (part.value, part.low, part.high) == (row["mean"], row["low"], row["high"])
+            row = means.loc[(f"gap_{kind}", scope), ["mean", "low", "high"]]
+            assert numbers(part) == row.tolist()
         assert found["signs"]["reported"] == -1
 
-    @pytest.mark.parametrize(
-        ("effects", "kind", "sign"),
-        [
-            ({"generalisation": (0.018, 0.012), "split": (-0.002, -0.03)}, "generalisation", 1),
-            ({"generalisation": (0.018, 0.0), "split": (-0.002, -0.03)}, "generalisation", 0),
-            ({"generalisation": (0.018, -0.012), "split": (-0.002, -0.03)}, "generalisation", -1),
-            ({"split": (0, 0.015), "generalisation": (0.018, -0.04)}, "split", 1),
-            ({"lag": (0, 0.004), "split": (0, -0.02)}, "lag", 1),
-            ({"lag": (0, 0.0), "split": (0, -0.02)}, "lag", 0),
-        ],
-    )
-    def test_signs(self, effects, kind, sign):
-        study = shown(effects=Effects(**effects), lambdas=[0, 0.01])
-        assert answer.negative_gap(study)["signs"][kind] == sign
+    @pytest.mark.parametrize(("with_l2", "sign"), [(0.012, 1), (0.0, 0), (-0.012, -1)])
+    def test_signs(self, with_l2, sign):
+        effects = Effects(generalisation=(0.018, with_l2), split=(-0.002, -0.03))
+        study = shown(effects=effects, lambdas=[0, 0.01])
+        assert answer.negative_gap(study)["signs"]["generalisation"] == sign
 
     def test_what_is_resolved_on_these_images_need_not_be_for_others(self):
         effects = Effects(generalisation=(0.018, 0.004))
@@ -287,8 +254,7 @@ class TestText:
 
 def test_data_without_a_finding_are_said_to_be_fine():
     rows = {"part": "test", "check": "largest class", "which": "7", "share": 0.5, "finding": "no"}
-    tables = dict(shown().tables) | {"data_check": pd.DataFrame([rows])}
-    fine = answer.of(replace(shown(), tables=tables)).state
+    fine = answer.of(with_tables(shown(), data_check=pd.DataFrame([rows]))).state
     old = answer.of(shown()).state
     assert len(fine) == len(old) + 1 and not any(wrong for _, wrong in fine)
 
@@ -303,13 +269,10 @@ def test_data_without_a_finding_are_said_to_be_fine():
     ],
 )
 def test_decay_that_hardly_acts_is_told(changes, left):
-    config = shown().config
-    config = config | {"lambdas": ["0", "0.5"]} | {"model": {"regularizer": "decoupled"}}
-    training = {"learning_rate": 0.001, "epochs": 9, "batch_size": 10}
-    training |= changes.pop("training", {})
-    training = config["training"] | training
-    setup = Setup.of(config | {"training": training} | changes)
-    study = replace(shown(), config=setup.config, data={"counts": {"train": 995}})
+    training = {"learning_rate": 0.001, "epochs": 9, "batch_size": 10} | changes.get("training", {})
+    config = {"lambdas": ["0", "0.5"], "model": {"regularizer": "decoupled"}} | changes
+    config = shown().config | config | {"training": shown().config["training"] | training}
+    study = replace(shown(), config=config, data={"counts": {"train": 995}})
     assert answer.decay_left(study) == (left and pytest.approx(left))
     states = answer.of(study).state
     assert any("Decay alone leaves" in text for text, wrong in states if wrong) == bool(left)

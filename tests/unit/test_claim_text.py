@@ -13,6 +13,7 @@ from l2study.core.wording import rounded
 from l2study.report import claim_drawings, claim_tables, claim_text
 from l2study.report.study import Study, verdicts
 from l2study.report.templates import line
+from reported import with_tables
 
 CLAIM = {"note": "Named: {here}.", "rows": [{"statistic": "mean", "measure": "val_ce",
          "needs": {"otherwise": "There is no rise."}}]}  # fmt: skip
@@ -56,11 +57,7 @@ def said(study, conclusion, *rows, claim=None, **whole):
     ("conclusion", "rows", "text"),
     [
         ("holds", [row("gap")], ""),
-        (
-            "fails",
-            [row("gap", 0.2, 0.1, 0.3, above=0.5)],
-            "The effect is above 0, but too small.",
-        ),
+        ("fails", [row("gap", 0.2, 0.1, 0.3, above=0.5)], "The effect is above 0, but too small."),
         ("fails", [row("gap", -2, -3, -1)], ""),
         ("open", [row("gap", 1, -1, 3, below=2)], ""),
         (
@@ -186,7 +183,7 @@ def test_what_would_resolve_a_claim_that_is_open(study, whole, text):
 def test_in_how_many_set_ups_the_conclusion_is_the_same(study):
     for others, text in ((["open", "holds"], "in 2 of 3 set-ups"), (["holds"], "in all 2 set-ups")):
         elsewhere = pd.DataFrame({"id": "made up", "conclusion": ["holds", *others]})
-        own = dataclasses.replace(study, tables=study.tables | {"verdicts": elsewhere})
+        own = with_tables(study, verdicts=elsewhere)
         assert said(own, "holds", row("gap")) == f"The conclusion is the same {text}."
 
 
@@ -208,7 +205,7 @@ def test_a_claim_has_a_row_with_its_figure_verdicts_and_what_decides(study):
 
 def test_that_a_claim_changes_with_the_epoch_stands_beneath_its_conclusion(study):
     claims = study.tables["claims"].assign(changes_with_epoch="yes")
-    changing = dataclasses.replace(study, tables=study.tables | {"claims": claims})
+    changing = with_tables(study, claims=claims)
     assert {cell.beneath for cell in cells(changing, "Conclusion")} == {"changes with the epoch"}
 
 
@@ -259,10 +256,11 @@ def test_a_drawing_has_the_interval_by_which_the_claim_is_judged():
 
 
 def test_an_estimate_without_interval_or_value():
-    trend = drawing(value=-1.0, low=math.nan, high=math.nan, above=math.nan, below=0.0)
+    nothing = {"low": math.nan, "high": math.nan}
+    trend = drawing(value=-1.0, above=math.nan, below=0.0, **nothing)
     assert trend["interval"] is None
     assert trend["needed"][0] == 0 < trend["at"] < trend["needed"][1]
-    assert drawing(value=math.nan, low=math.nan, high=math.nan) is None
+    assert drawing(value=math.nan, **nothing) is None
 
 
 def test_the_course_has_the_places_of_its_table(study):

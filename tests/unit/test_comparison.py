@@ -7,13 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import browsing
 import compare as command
 from aggregate import write_tables
+from browsing import launched, opened, overflow, scrolling
 from l2study.core.files import read_table
 from l2study.core.scope_rows import for_seeds
 from l2study.core.wording import fixed
 from l2study.report import comparison, style
+from reported import with_tables
+from requirements import require
 from synthetic import HARMFUL, IMAGES, write_study
 from tiny import PROJECT
 
@@ -67,55 +69,22 @@ def page(folders, tmp_path_factory):
     return output
 
 
-class TestNumbers:
-    def test_gaps_are_those_of_the_gap_table(self, studies, folders):
-        table = comparison.comparison_table(studies)
-        for folder, epoch in zip(folders, (3, 4), strict=True):
-            gap = for_seeds(read_table(folder / "tables" / "gap.csv"))
-            for kind in ("reported", "generalisation"):
-                expected = gap[(gap["gap"] == kind) & (gap["epoch"] == epoch)]
-                found = table[(table["study"] == folder.name) & (table["measure"] == f"gap_{kind}")]
-                for ours, theirs in {
-                    "l2": "l2", "n": "n", "mean": "mean", "low": "mean_low", "high": "mean_high",
-                }.items():  # fmt: skip
-                    np.testing.assert_array_equal(found[ours], expected[theirs])
-
-    def test_accuracy_and_cross_entropy_are_means_of_the_runs(self, studies, folders):
-        table = comparison.comparison_table(studies).set_index(["study", "measure", "l2"])
-        runs = read_table(folders[0] / "tables" / "runs.csv")
-        choice = for_seeds(read_table(folders[0] / "tables" / "choice.csv"))
-        choice = choice[choice["configured"] == "yes"].set_index("rule")
-        for measure in ("test_accuracy", "val_ce"):
-            for l2, cell in runs.groupby("l2"):
-                row = table.loc[("one", measure, l2)]
-                assert row["mean"] == pytest.approx(cell[measure].mean(), abs=1e-12)
-                assert row["low"] < row["mean"] < row["high"]
-                assert row["n"] == 4
-        best = choice.loc["best"]
-        row = table.loc[("one", "test_accuracy", best["l2"])]
-        assert (row["low"], row["high"]) == (best["low"], best["high"])
-        assert table.loc[("one", "val_ce", best["l2"])]["mean"] == best["mean"]
-
-    def test_a_lambda_has_rows_in_the_studies_that_have_it(self, studies):
-        table = comparison.comparison_table(studies)
-        assert set(table.loc[table["study"] == "one", "l2"]) == {0, 1e-4, 1e-2}
-        assert set(table.loc[table["study"] == "<other>", "l2"]) == {0, 5e-4, 1e-2, 1e-1}
-        assert len(table) == 7 * len(comparison.COMPARED)
-
-    def test_diverged_runs_are_counted_and_named(self, studies):
-        table = comparison.comparison_table(studies).set_index(["study", "measure", "l2"])
-        for measure in comparison.COMPARED:
-            assert table.loc[("<other>", measure, 0.01)]["n"] == 2
-            assert table.loc[("<other>", measure, 0.01)]["diverged_seeds"] == "5"
-            gone = table.loc[("<other>", measure, 0.1)]
-            assert (gone["n"], gone["diverged_seeds"]) == (0, "0 2 5")
-            assert gone[["mean", "low", "high"]].isna().all()
+def test_numbers_are_those_of_the_tables_of_means(studies, folders):
+    table = comparison.comparison_table(studies)
+    for folder in folders:
+        own = table[table["study"] == folder.name].set_index(["measure", "l2"])
+        means = for_seeds(read_table(folder / "tables" / "means.csv")).set_index(["measure", "l2"])
+        means = means.loc[list(comparison.COMPARED)]
+        assert list(own.index) == list(means.index)
+        for column in ("n", "mean", "low", "high"):
+            np.testing.assert_array_equal(own[column], means[column])
+    lost = own[own["diverged_seeds"] != ""].groupby("l2")[["n", "diverged_seeds"]].agg(set)
+    assert lost.to_numpy().tolist() == [[{2}, {"5"}], [{0}, {"0 2 5"}]]
 
 
 class TestWords:
     def test_differences_are_those_and_no_others(self, studies):
-        rows = [tuple(row.values()) for row in comparison.differences(studies)]
-        assert rows == [
+        assert [tuple(row.values()) for row in comparison.differences(studies)] == [
             ("training.epochs", "3", "4"),
             ("lambdas", "0, 0.0001, 0.01", "0, 0.0005, 0.01, 0.1"),
             ("seeds", "0 to 3", "0, 2, 5"),
@@ -146,7 +115,7 @@ def test_claims_of_one_name_but_other_words_are_kept_apart(studies):
     first, second = studies
     claims = second.tables["claims"]
     words = claims["claim"].mask(claims["id"] == "small-weights", "of another ledger")
-    changed = replace(second, tables={**second.tables, "claims": claims.assign(claim=words)})
+    changed = with_tables(second, claims=claims.assign(claim=words))
     before, after = (
         {row["Claim"]: row for row in comparison.verdicts([first, one])}
         for one in (second, changed)
@@ -214,28 +183,14 @@ class TestPage:
             chosen = [row[study.name].text for row in comparison.choices(studies)]
             assert chosen == [f"λ = {l2:g}" for l2 in choice["l2"]]
 
-    @pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium (Debian's package)")
     def test_in_a_browser(self, page):
-        from playwright.sync_api import sync_playwright
-
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(
-                executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-            )
+        with launched(require("chromium", "chromium")) as browser:
             for width in (320, 1280):
-                tab = browser.new_page(viewport={"width": width, "height": 900})
-                said, asked = [], []
-                tab.on("console", lambda message: said.append(message.text))  # noqa: B023
-                tab.on("request", lambda request: asked.append(request.url))  # noqa: B023
-                tab.goto(page.as_uri())
-                widths = "[document.documentElement.scrollWidth, document.images.length]"
-                assert tab.evaluate(widths) == [width, len(comparison.COMPARED)]
-                loaded = "[...document.images].every(i => i.complete && i.naturalWidth > 0)"
-                assert tab.evaluate(loaded)
-                assert width > 320 or browsing.scrolling(tab) == []
-                assert said == []
-                assert [url for url in asked if not url.startswith("data:")] == [page.as_uri()]
-            browser.close()
+                with opened(browser, page, width) as tab:
+                    assert overflow(tab) == 0
+                    loaded = "[...document.images].map(i => i.complete && i.naturalWidth > 0)"
+                    assert tab.evaluate(loaded) == [True] * len(comparison.COMPARED)
+                    assert width > 320 or scrolling(tab) == []
 
     def test_the_same_studies_give_the_same_bytes(self, page, folders, tmp_path):
         output = tmp_path / page.name
@@ -250,36 +205,34 @@ class TestRefused:
         assert len(str(error.value).splitlines()) == 1
         return str(error.value)
 
-    def copy(self, folder, place):
-        return shutil.copytree(folder, place / "copy")
+    @pytest.fixture
+    def copy(self, folders, tmp_path):
+        return shutil.copytree(folders[1], tmp_path / "copy")
 
-    def test_too_few_too_many_or_alike(self, folders, tmp_path):
+    def test_too_few_too_many_or_alike(self, folders, copy, tmp_path):
         assert "1 given; allowed: 2 to 6" in self.refused(folders[0])
         assert "7 given" in self.refused(*folders[:1] * 7)
-        assert "same results twice" in self.refused(folders[0], self.copy(folders[0], tmp_path))
+        assert "same results twice" in self.refused(folders[1], copy)
         other = shutil.copytree(folders[1], tmp_path / "one")
         assert "both folders are called one" in self.refused(folders[0], other)
 
     def test_another_confidence(self, folders, tmp_path):
         other = write(tmp_path / "ninety", FIRST | {"confidence": 0.9, "random_state": 1})
-        text = self.refused(folders[0], other)
-        assert "confidence 0.95 and 0.9" in text
+        assert "confidence 0.95 and 0.9" in self.refused(folders[0], other)
 
     def test_what_is_no_finished_study(self, folders, tmp_path):
         assert "no such folder" in self.refused(folders[0], tmp_path / "absent")
         assert "has no finished tables" in self.refused(folders[0], tmp_path)
 
-    def test_a_table_that_is_missing_or_of_another_time(self, folders, tmp_path):
-        copy = self.copy(folders[1], tmp_path)
+    def test_a_table_that_is_missing_or_of_another_time(self, folders, copy):
         path = copy / "tables" / "runs.csv"
         path.write_text(path.read_text() + "\n")
         assert f"{path}: is not what datapackage.json describes" in self.refused(folders[0], copy)
         path.unlink()
         assert f"{path}: cannot be read" in self.refused(folders[0], copy)
 
-    def test_tables_that_are_of_other_runs_or_of_none(self, folders, tmp_path):
+    def test_tables_that_are_of_other_runs_or_of_none(self, folders, copy, tmp_path):
         """As after `snakemake --until train` with other epochs. Tables alone can be compared."""
-        copy = self.copy(folders[1], tmp_path)
         path = copy / "runs" / "l2~0.0005" / "seed~2" / "run.json"
         record = json.loads(path.read_text())
         path.write_text(json.dumps(record | {"weights_sha256": "0" * 64}))
@@ -291,8 +244,7 @@ class TestRefused:
         command.main([str(folders[0]), str(copy), "--output", str(tmp_path / "page.html")])
         assert (tmp_path / "page.html").exists()
 
-    def test_runs_that_are_missing(self, folders, tmp_path):
-        copy = self.copy(folders[1], tmp_path)
+    def test_runs_that_are_missing(self, folders, copy):
         path = copy / "tables" / "datapackage.json"
         package = json.loads(path.read_text())
         package["config"]["seeds"] = [0, 2, 5, 6]

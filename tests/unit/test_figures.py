@@ -13,7 +13,7 @@ from scipy import optimize
 from l2study.core.scope_rows import SEEDS_AND_IMAGES, for_seeds, widest
 from l2study.report import figures, style
 from l2study.report.plot_helpers import completed, diverged_text, isotonic
-from reported import CAPTIONS, EDGE_CASES, shown
+from reported import CAPTIONS, EDGE_CASES, shown, with_tables
 
 pytestmark = pytest.mark.slow  # draws
 
@@ -25,10 +25,6 @@ LOST = (1e-4, 5)
 def study():
     lambdas, seeds = [0, 1e-4, 1e-2], [0, 1, 2, 5]
     return shown(lambdas=lambdas, seeds=seeds, epochs=4, diverged={LOST: 3})
-
-
-def changed(study, **tables):
-    return replace(study, tables={**study.tables, **tables})
 
 
 def panels(name, study, columns=1):
@@ -66,8 +62,16 @@ def at_end(study, kind):
     return table[(table["gap"] == kind) & (table["epoch"] == 4)].sort_values("l2")
 
 
-def test_every_figure_has_a_caption_and_every_caption_a_figure():
-    assert set(figures.FIGURES) == {path.stem for path in CAPTIONS.glob("*.rst")}
+@pytest.mark.parametrize(
+    ("names", "folder"),
+    [
+        (figures.FIGURES, "captions"),
+        (figures.ACROSS, "captions_across"),
+        (figures.CROSSED, "captions_crossed"),
+    ],
+)
+def test_every_figure_has_a_caption_and_every_caption_a_figure(names, folder):
+    assert set(names) == {path.stem for path in CAPTIONS.with_name(folder).glob("*.rst")}
 
 
 def test_the_files_of_a_figure_are_those_that_its_tables_are_made_from():
@@ -127,7 +131,7 @@ def test_gap_draws_means_intervals_and_seeds_at_their_lambda(study, panel, kind,
 
 def test_no_interval_goes_beyond_what_is_possible(study):
     means = study.tables["means"].assign(low=-0.5, high=1.5)
-    ax = panels("robustness", changed(study, means=means))[2]
+    ax = panels("robustness", with_tables(study, means=means))[2]
     (bars,) = [c.lines[2][0] for c in ax.containers if c.get_label().startswith("interval:")]
     ends = [segment[:, 1].tolist() for segment in bars.get_segments()]
     assert ends == [pytest.approx([0, 100])] * 3
@@ -196,7 +200,7 @@ def test_measures_are_drawn_against_lambda_in_their_unit(study, name, panel, mea
 def test_histograms_of_weights_are_shares_of_the_weights_of_a_lambda(study):
     (ax,) = panels("weight_histogram", study)
     table = study.tables["weight_histogram"]
-    twice = changed(study, weight_histogram=table.assign(count=2 * table["count"]))
+    twice = with_tables(study, weight_histogram=table.assign(count=2 * table["count"]))
     for drawing in (ax, *panels("weight_histogram", twice)):
         for step in drawing.patches:
             values, edges, _ = step.get_data()
@@ -222,7 +226,7 @@ def test_contrasts_draw_differences_and_fill_those_that_holm_keeps(study):
     rows = widest(study.tables["contrasts"], ["measure", "l2"])
     rows = rows.query("measure == 'test_accuracy'").sort_values("l2")
     p_holm = study.tables["contrasts"]["l2"].map({1e-4: 0.04, 1e-2: 0.06})
-    corrected = changed(study, contrasts=study.tables["contrasts"].assign(p_holm=p_holm))
+    corrected = with_tables(study, contrasts=study.tables["contrasts"].assign(p_holm=p_holm))
     ax = panels("contrasts", corrected)[2]
     lines = [item for item in ax.lines if item.get_label().startswith("test_accuracy")]
     points = np.array([item.get_xydata()[0] for item in lines])

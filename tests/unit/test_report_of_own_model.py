@@ -13,13 +13,15 @@ from l2study.core.measures import names
 from l2study.report import answer, curve_picker, figures, text_tables
 from l2study.report.study import Study
 from l2study.tables.study_tables import tables_of
+from reported import shown, with_tables
 
 MODEL = {"build": "models.py:words", "code": "0" * 64}
+SMALL = {"lambdas": [0, 0.01], "seeds": [0, 1], "epochs": 2}
 
 
 def study_of(missing):
     """Return a made-up study of such a model, without the measures in `missing`."""
-    config, runs = synthetic.made_study(lambdas=[0, 0.01], seeds=[0, 1], epochs=2)
+    config, runs = synthetic.made_study(**SMALL)
     config = config | {"model": MODEL}
     lower = HISTORY_COLUMNS.index("train_accuracy")
     runs = [
@@ -67,19 +69,17 @@ def test_the_lag_is_two_parts_in_the_figure_and_in_the_answer(study):
         assert sum(heights) == pytest.approx(100 * gap.loc["reported", l2])
     means = study.tables["means"].copy()
     means.loc[means["measure"] == "gap_reported", "high"] = -0.001
-    found = answer.of(replace(study, tables=study.tables | {"means": means}))
+    found = answer.of(with_tables(study, means=means))
     parts = found.facts["negative"]["parts"]
-    assert all(
-        parts[f"lag_{kind}"].interval in found.sentences[-1] for kind in ("averaging", "mode")
-    )
+    for kind in ("averaging", "mode"):
+        assert parts[f"lag_{kind}"].interval in found.sentences[-1]
 
 
 def test_parts_of_the_first_kernel_are_shown_only_where_an_input_is_always_zero():
-    setup, tables = synthetic.made_tables("penalty", lambdas=[0, 0.01], seeds=[0, 1], epochs=2)
-    image = Study("made-up", setup.config, tables, {})
-    means = tables["means"].copy()
+    image = shown(**SMALL)
+    means = image.tables["means"].copy()
     means.loc[means["measure"] == "weight_norm_never_lit", "mean"] = 0.0
-    table = replace(image, tables=tables | {"means": means})
+    table = with_tables(image, means=means)
     for study, parts in ((image, 3), (table, 1)):
         assert len(figures.draw("weight_norm", study).axes[1].get_legend().get_texts()) == parts
     assert image.measured - table.measured == {"weight_norm_lit", "weight_norm_never_lit"}
@@ -104,7 +104,7 @@ def test_averages_that_lag_behind_are_the_first_thing_that_the_answer_says(study
     means = study.tables["means"].copy()
     of_mode = means["measure"] == "gap_lag_mode"
     means.loc[of_mode, ["mean", "low", "high"]] *= -1
-    behind = replace(study, tables=study.tables | {"means": means})
+    behind = with_tables(study, means=means)
     headline = answer.of(behind).headline
     assert headline.startswith(warning) and "10.00 points" in headline
 
@@ -115,7 +115,6 @@ def test_what_only_the_epochs_leave_empty_has_rows_as_in_any_other_study(study):
     assert "val_ce_rise" in set(study.tables["contrasts"]["measure"])
 
 
-def test_nothing_is_said_of_a_model_that_has_all(study):
-    setup, tables = synthetic.made_tables("penalty", lambdas=[0, 0.01], seeds=[0, 1], epochs=2)
-    plain = replace(study, config=setup.config, tables=tables)
+def test_nothing_is_said_of_a_model_that_has_all():
+    plain = shown(**SMALL)
     assert text_tables.missing_sentence(plain) == text_tables.mode_sentences(plain) == ""

@@ -90,37 +90,30 @@ def test_the_summary_is_the_golden_text(made, tmp_path, monkeypatch):
 # --- tables ---------------------------------------------------------------------------------------
 
 
-def by_lambda(rows):
-    return {str(row["λ"]): row for row in rows}
-
-
 def ends(number):
     return [number.value, number.low, number.high]
 
 
 def test_lambda_table_repeats_the_tables(study):
-    runs, gap = study.tables["runs"], study.tables["gap"]
-    table = by_lambda(text_tables.lambda_table(study))
-    assert list(table) == ["0", "0.0001", "0.01"]
-    for l2, row in table.items():
-        complete = runs[(runs["l2"] == float(l2)) & (runs["status"] == "completed")]
-        for head, measure in {"Training %": "train_accuracy", "Validation %": "val_accuracy",
-                              "Test %": "test_accuracy",
-                              "Norm, weights under L2": "weight_norm"}.items():  # fmt: skip
-            assert row[head].value == pytest.approx(complete[measure].mean())
-        last = gap[(gap["l2"] == float(l2)) & (gap["epoch"] == 4)]
-        wide = widest(last, ["gap"]).set_index("gap")
-        assert set(wide.loc[["reported", "generalisation"], "scope"]) == {SEEDS_AND_IMAGES}
-        for head, kind in {
-            "Reported gap": "reported",
-            "Generalisation gap": "generalisation",
-        }.items():
-            assert ends(row[head]) == wide.loc[kind, ["mean", "mean_low", "mean_high"]].tolist()
+    runs, gap = study.tables["runs"].query("status == 'completed'"), study.tables["gap"]
+    rows = text_tables.lambda_table(study)
+    assert [str(row["λ"]) for row in rows] == ["0", "0.0001", "0.01"]
+    for head, measure in {"Training %": "train_accuracy", "Validation %": "val_accuracy",
+                          "Test %": "test_accuracy",
+                          "Norm, weights under L2": "weight_norm"}.items():  # fmt: skip
+        means = runs.groupby("l2")[measure].mean()
+        assert [row[head].value for row in rows] == pytest.approx(means.tolist())
+    last = widest(gap[gap["epoch"] == 4], ["gap", "l2"]).set_index("gap").sort_values("l2")
+    for kind in ("reported", "generalisation"):
+        found = [ends(row[f"{kind.capitalize()} gap"]) for row in rows]
+        wide = last.loc[kind]
+        assert set(wide["scope"]) == {SEEDS_AND_IMAGES}
+        assert found == wide[["mean", "mean_low", "mean_high"]].to_numpy().tolist()
 
 
 def test_weight_table_tells_what_is_regularised(study):
     heads = ["Regularised weights", "Output kernel (not regularised)", "Product over all kernels"]
-    row = by_lambda(text_tables.weight_table(study))["0.01"]
+    (row,) = (row for row in text_tables.weight_table(study) if str(row["λ"]) == "0.01")
     assert list(row)[1:] == [*heads, "Within ±0.1 (%)"]
     assert row["Within ±0.1 (%)"].text == "80.00"
     cell = study.tables["runs"].query("l2 == 0.01")

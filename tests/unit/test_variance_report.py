@@ -11,7 +11,7 @@ from l2study.report import figures, page, variance_text
 from l2study.report import study as reading
 from l2study.report.variance_figures import SHOWN
 from l2study.tables.variance import variance_table
-from reported import CAPTIONS, made_up, shown
+from reported import CAPTIONS, made_up, shown, with_tables
 
 DEVIATIONS = {"split": 0.002, "weights": 0.0006, "rest": 0.001}
 CROSSED = CAPTIONS.with_name("captions_crossed")
@@ -28,24 +28,18 @@ def study(plain):
     setup = crossed.setup(0.95, weights=4, order=4, split=4)
     runs = crossed.runs(setup, DEVIATIONS)
     return dataclasses.replace(
-        plain,
+        with_tables(plain, variance=variance_table(setup, runs), runs=runs),
         config=plain.config | setup.config,
-        tables={**plain.tables, "variance": variance_table(setup, runs), "runs": runs},
         captions=plain.captions | reading.read_captions(CROSSED),
     )
 
 
 def with_variance(study, **columns):
-    table = study.tables["variance"].assign(**columns)
-    return dataclasses.replace(study, tables={**study.tables, "variance": table})
+    return with_tables(study, variance=study.tables["variance"].assign(**columns))
 
 
 def draw(study):
     return figures.draw("variance", study)
-
-
-def test_every_figure_of_crossed_studies_has_a_caption():
-    assert set(figures.CROSSED) == {path.stem for path in CROSSED.glob("*.rst")}
 
 
 def test_captions_of_crossed_figures_are_read_for_crossed_studies(plain, tmp_path):
