@@ -1,7 +1,5 @@
 import math
 import shutil
-from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,7 +13,7 @@ from l2study.core.columns import HISTORY_COLUMNS
 from l2study.core.design import Design, Setup
 from l2study.core.files import read_table
 from l2study.core.measures import OPTIONAL, RUN_MEASURES
-from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES, for_seeds
+from l2study.core.scope_rows import SEEDS_AND_IMAGES, for_seeds
 from l2study.core.seeds import SOURCES
 from l2study.tables import build, power, statistics
 from l2study.tables.datapackage import absent_columns, as_described, read_descriptions
@@ -31,25 +29,13 @@ CHOSEN = [1, 3, 7]
 CROSSED = {"weights": [0, 2], "order": [1, 2, 3], "split": [0]}
 
 
-class Made(NamedTuple):
-    """A made-up study in memory: its set-up, its runs by (label of lambda, seed), its tables."""
+def made(**options):
+    """Return the tables of a made-up study."""
+    return synthetic.made_tables("penalty", "start", **options)[1]
 
-    setup: Setup
-    runs: dict
-    tables: dict
 
-    @classmethod
-    def of(cls, **options):
-        config, runs = synthetic.made_study(**options)
-        setup = Design.of(config, checked=True).base
-        by_name = {(run.l2, run.seed): run for run in runs}
-        return cls(setup, by_name, tables_of(setup, LEDGER, runs))
-
-    def history(self, l2, seed):
-        return pd.DataFrame(self.runs[l2, seed].history, columns=HISTORY_COLUMNS)
-
-    def last(self, l2, seeds, column):
-        return np.array([self.history(l2, seed)[column].iloc[-1] for seed in seeds])
+def history_of(tables, l2, seed):
+    return tables["histories"].query("l2 == @l2 and seed == @seed").set_index("epoch")
 
 
 def contrasts_of(**options):
@@ -59,16 +45,22 @@ def contrasts_of(**options):
 
 
 @pytest.fixture(scope="module")
-def study():
-    """A study with two diverged runs."""
-    return Made.of(diverged=LOST)
+def runs():
+    """The runs of a study of which two diverged."""
+    return synthetic.made_study(diverged=LOST)[1]
+
+
+@pytest.fixture(scope="module")
+def tables():
+    """The tables of the same study."""
+    return made(diverged=LOST)
 
 
 @pytest.fixture(scope="module")
 def both():
     """The tables of a study with chosen epochs, and of the same with every epoch."""
-    made = {"lambdas": [0, 0.01], "epochs": 12, "diverged": {(0.01, 3): 5}}
-    return [Made.of(**made, evaluate_at=at).tables for at in (CHOSEN, None)]
+    options = {"lambdas": [0, 0.01], "epochs": 12, "diverged": {(0.01, 3): 5}}
+    return [made(**options, evaluate_at=at) for at in (CHOSEN, None)]
 
 
 @pytest.fixture(scope="module")
@@ -105,50 +97,49 @@ class TestFiles:
 
 
 class TestRuns:
-    def test_measures_of_a_completed_run(self, study):
-        runs = study.tables["runs"].set_index(["l2", "seed"])
-        history, run = study.history("0.0001", 4), study.runs["0.0001", 4]
-        row = runs.loc[(0.0001, 4)]
-        end = history.iloc[-1]
-        assert (row["status"], row["epochs"]) == ("completed", 8)
-        for column in ("train_loss_running", "val_ce", "spectral_norm", "penalty"):
-            assert row[column] == end[column]
-        assert row["val_ce_min"] == history["val_ce"].min()
-        assert row["val_ce_min_epoch"] == history["val_ce"].idxmin() == 4
-        assert row["val_ce_creep"] == end["val_ce"] - history["val_ce"].min()
-        prechelt = 100 * (end["val_ce"] / history["val_ce"].min() - 1)
-        assert row["generalisation_loss"] == pytest.approx(prechelt, rel=1e-10)
-        assert row["gap_reported"] == end["train_accuracy_running"] - end["val_accuracy"]
-        assert row["gap_ce"] == end["val_ce"] - end["train_ce"]
-        for name, value in {**run.measured["measures"], **run.record["cost"]}.items():
-            assert row[name] == value
+    def test_measures_of_a_completed_run(self, runs, tables):
+        (run,) = (run for run in runs if (run.l2, run.seed) == ("0.0001", 4))
+        history = pd.DataFrame(run.history, columns=HISTORY_COLUMNS)
+        end, lowest = history.iloc[-1], history["val_ce"].min()
+        expected = {
+            "epochs": 8,
+            "val_ce_min": lowest,
+            "val_ce_min_epoch": 4,
+            "val_ce_creep": end["val_ce"] - lowest,
+            "generalisation_loss": 100 * (end["val_ce"] / lowest - 1),  # Prechelt's
+            "gap_reported": end["train_accuracy_running"] - end["val_accuracy"],
+            "gap_ce": end["val_ce"] - end["train_ce"],
+            **end[["train_loss_running", "val_ce", "spectral_norm", "penalty"]],
+            **run.measured["measures"],
+            **run.record["cost"],
+        }
+        row = tables["runs"].set_index(["l2", "seed"]).loc[(0.0001, 4)]
+        assert row["status"] == "completed"
+        assert row[list(expected)].to_dict() == pytest.approx(expected, rel=1e-10)
 
-    def test_rise_where_only_some_epochs_are_recorded(self, study):
-        found = list(study.runs.values())
-        histories = build.histories_table(found)
+    def test_rise_where_only_some_epochs_are_recorded(self, runs, tables):
+        histories = build.histories_table(runs)
         kept = histories[histories["epoch"].isin([0, 1, 2, 5, 8])].copy()
         # epoch 0 does not count, however low it is
         kept.loc[kept["epoch"] == 0, "val_ce"] = -100.0
-        runs = with_derived(kept, build.runs_table(found), None).set_index(["l2", "seed"])
-        curves = kept[(kept["l2"] == 0) & (kept["epoch"] > 0)].pivot(
-            index="seed", columns="epoch", values="val_ce"
-        )
+        found = with_derived(kept, build.runs_table(runs), None).query("l2 == 0")["val_ce_rise"]
+        curves = kept.query("l2 == 0 and epoch > 0").pivot_table("val_ce", "seed", "epoch")
         expected = statistics.rise_after_minimum(curves.to_numpy())
-        assert runs.loc[0.0, "val_ce_rise"].tolist() == pytest.approx(expected.tolist())
-        assert not np.allclose(expected, study.tables["runs"].query("l2 == 0")["val_ce_rise"])
+        assert found.tolist() == pytest.approx(expected.tolist())
+        assert not np.allclose(expected, tables["runs"].query("l2 == 0")["val_ce_rise"])
 
-    def test_a_diverged_run_has_status_and_cost_only(self, study):
-        runs = study.tables["runs"].set_index(["l2", "seed"])
+    def test_a_diverged_run_has_status_and_cost_only(self, tables):
+        runs = tables["runs"].set_index(["l2", "seed"])
         row = runs.loc[(0.01, 3)]
         assert (row["status"], row["epochs"]) == ("diverged", 1)
-        assert row[RUN_MEASURES].isna().all()
-        assert row[COSTS].notna().all()
+        assert row[RUN_MEASURES].isna().all() and row[COSTS].notna().all()
         assert (runs["status"] == "diverged").sum() == 2
-        assert len(study.tables["histories"].query("l2 == 0.01 and seed == 3")) == 2
+        assert len(history_of(tables, 0.01, 3)) == 2
 
     def test_measures_may_be_null_or_the_history_empty(self):
-        made = {"lambdas": [0], "seeds": [0, 1], "epochs": 1, "diverged": {(0, 0): 0}}
-        config, found = synthetic.made_study(**made)
+        config, found = synthetic.made_study(
+            lambdas=[0], seeds=[0, 1], epochs=1, diverged={(0, 0): 0}
+        )
         found[1].measured["measures"]["inactive_share"] = None
         runs = tables_of(Design.of(config, checked=True).base, LEDGER, found)["runs"]
         assert runs["inactive_share"].isna().all()
@@ -156,9 +147,9 @@ class TestRuns:
 
 
 class TestGap:
-    def test_against_arithmetic(self, study):
-        gap = for_seeds(study.tables["gap"]).set_index(["l2", "epoch", "gap"])
-        rows = [study.history("0.01", seed).loc[6] for seed in (0, 1, 2, 4, 5)]
+    def test_against_arithmetic(self, tables):
+        gap = for_seeds(tables["gap"]).set_index(["l2", "epoch", "gap"])
+        rows = [history_of(tables, 0.01, seed).loc[6] for seed in (0, 1, 2, 4, 5)]
         values = np.array([row["train_accuracy"] - row["test_accuracy"] for row in rows])
         row = gap.loc[(0.01, 6, "generalisation")]
         mean = statistics.mean_interval(values, 0.95)
@@ -169,15 +160,15 @@ class TestGap:
         assert row["sd"] == pytest.approx(values.std(ddof=1))
         assert row["diverged_seeds"] == "3"
 
-    def test_rows(self, study):
-        lambdas, gap = study.setup.config["lambdas"], study.tables["gap"]
-        # six kinds at epochs 1 to 8 and four of them at epoch 0
-        assert len(for_seeds(gap)) == len(lambdas) * (6 * 8 + 4)
+    def test_rows(self, tables):
+        gap = tables["gap"]
+        # four lambdas, six kinds at epochs 1 to 8 and four of them at epoch 0
+        assert len(for_seeds(gap)) == 4 * (6 * 8 + 4)
         at_start = {"generalisation", "split", "endpoint", "ce"}
         assert set(gap[gap["epoch"] == 0]["gap"]) == at_start
         # for other images too: all but the lag, at the last epoch
         wide = gap[gap["scope"] == SEEDS_AND_IMAGES]
-        assert len(wide) == len(gap) - len(for_seeds(gap)) == len(lambdas) * 5
+        assert len(wide) == len(gap) - len(for_seeds(gap)) == 4 * 5
         assert set(wide["gap"]) == {"reported", *at_start}
         assert (wide["epoch"] == 8).all()
         assert gap["l2"].is_monotonic_increasing
@@ -185,8 +176,9 @@ class TestGap:
 
     def test_one_run_or_none(self):
         diverged = {(0, 3): 1, (0.01, 3): 1, (0.01, 7): 2}
-        made = {"lambdas": [0, 0.01], "seeds": [3, 7], "epochs": 2, "diverged": diverged}
-        setup, histories, runs, images = synthetic.made_runs(**made)
+        setup, histories, runs, images = synthetic.made_runs(
+            lambdas=[0, 0.01], seeds=[3, 7], epochs=2, diverged=diverged
+        )
         absent = build.absent_measures(setup, runs)
         gap = build.gap_table(histories, runs, setup.epochs, 0.95, absent, images)
         alone, nobody = gap[gap["l2"] == 0], gap[gap["l2"] == 0.01]
@@ -195,8 +187,7 @@ class TestGap:
         assert len(alone) == len(nobody) + 5
         assert for_seeds(nobody).equals(nobody)
         rest = ["variance", "sd", "mean_low", "mean_high", "variance_low", "variance_high"]
-        assert (alone["n"] == 1).all()
-        assert alone["mean"].notna().all()
+        assert (alone["n"] == 1).all() and alone["mean"].notna().all()
         assert alone[rest].isna().all(axis=None)
         assert (nobody["n"] == 0).all()
         assert nobody[["mean", *rest]].isna().all(axis=None)
@@ -212,51 +203,51 @@ class TestChosenEpochs:
 
     def test_the_lowest_value_is_of_an_evaluated_epoch(self, both):
         chosen, full = both
-        history = chosen["histories"].query("l2 == 0 and seed == 2").set_index("epoch")["val_ce"]
-        runs = chosen["runs"].set_index(["l2", "seed"])
-        row = runs.loc[(0, 2)]
-        assert row["val_ce_min_epoch"] == history.idxmin() == 7
-        assert row["val_ce_min"] == history.min()
-        assert row["val_ce_creep"] == history[12] - history.min()
-        at_best = chosen["histories"].query("l2 == 0 and seed == 2 and epoch == 7")
-        assert row["test_accuracy_best"] == at_best["test_accuracy"].item()
-        assert (full["runs"].set_index(["l2", "seed"])["val_ce_min_epoch"].dropna() == 6).all()
+        history = history_of(chosen, 0, 2)
+        ce = history["val_ce"]
+        row = chosen["runs"].set_index(["l2", "seed"]).loc[(0, 2)]
+        assert row["val_ce_min_epoch"] == ce.idxmin() == 7
+        assert (row["val_ce_min"], row["val_ce_creep"]) == (ce.min(), ce[12] - ce.min())
+        assert row["test_accuracy_best"] == history.loc[7, "test_accuracy"]
+        assert (full["runs"]["val_ce_min_epoch"].dropna() == 6).all()
 
     @pytest.mark.parametrize(("end", "kept"), [(4, 3), (3, 2), (0, 0)])
     def test_a_diverged_run_keeps_the_evaluated_epochs_before(self, tmp_path, end, kept):
-        made = {"lambdas": [0], "seeds": [0, 1], "epochs": 12, "evaluate_at": CHOSEN}
-        config = synthetic.write_study(tmp_path, **made, diverged={(0, 1): end})
+        options = {"lambdas": [0], "seeds": [0, 1], "epochs": 12, "evaluate_at": CHOSEN}
+        config = synthetic.write_study(tmp_path, **options, diverged={(0, 1): end})
         run = synthetic.read_study(tmp_path, config)[1]
         assert run.history[:, 2].tolist() == [0, 1, 3, 7][:kept]
 
 
 class TestContrasts:
-    def test_against_scipy(self, study):
-        rows = for_seeds(study.tables["contrasts"]).set_index(["measure", "l2"])
-        seeds = [0, 1, 2, 4, 5]
-        first = study.last("0.01", seeds, "test_accuracy")
-        second = study.last("0", seeds, "test_accuracy")
-        row = rows.loc[("test_accuracy", 0.01)]
+    def test_against_scipy(self, tables):
+        wide = tables["runs"].pivot(index="seed", columns="l2", values="test_accuracy")
+        first, second = wide[[0.01, 0.0]].dropna().T.to_numpy()
         test = stats.ttest_rel(first, second)
         low, high = test.confidence_interval(0.95)
-        assert row["n"] == 5
-        assert row["mean_difference"] == pytest.approx((first - second).mean())
-        assert (row["low"], row["high"]) == pytest.approx((low, high))
-        assert row["p_t"] == pytest.approx(test.pvalue)
-        assert row["p_sign_flip"] == 2 / 2**5
-        assert row["d_z"] == pytest.approx(test.statistic / math.sqrt(5))
-        assert row["probability_improvement"] == 0
-        assert row["p_variance"] == statistics.equal_variances(first, second)
-        assert row["margin"] == 0.001
-        equivalent = ttost_paired(first, second, -0.001, 0.001)[0]
-        assert row["p_equivalent"] == pytest.approx(equivalent)
-        assert row["correlation"] == pytest.approx(np.corrcoef(first, second)[0, 1])
+        expected = {
+            "n": 5,
+            "mean_difference": (first - second).mean(),
+            "low": low,
+            "high": high,
+            "p_t": test.pvalue,
+            "p_sign_flip": 2 / 2**5,
+            "d_z": test.statistic / math.sqrt(5),
+            "probability_improvement": 0,
+            "p_variance": statistics.equal_variances(first, second),
+            "margin": 0.001,
+            "p_equivalent": ttost_paired(first, second, -0.001, 0.001)[0],
+            "correlation": np.corrcoef(first, second)[0, 1],
+            "reference_l2": 0,
+        }
+        rows = for_seeds(tables["contrasts"]).set_index(["measure", "l2"])
+        row = rows.loc[("test_accuracy", 0.01)]
+        assert row[list(expected)].to_dict() == pytest.approx(expected)
         assert row["diverged_seeds"] == "3"
-        assert row["reference_l2"] == 0
 
     def test_improvement_is_higher_accuracy_and_lower_cross_entropy(self):
-        made = {"lambdas": [0, 0.01], "seeds": range(3), "epochs": 3}
-        table = contrasts_of(**made, effects=synthetic.HELPFUL)
+        options = {"lambdas": [0, 0.01], "seeds": range(3), "epochs": 3}
+        table = contrasts_of(**options, effects=synthetic.HELPFUL)
         assert table.loc[table["scope"] == SEEDS_AND_IMAGES, "probability_improvement"].isna().all()
         share = for_seeds(table).set_index("measure")["probability_improvement"]
         assert (share[["train_accuracy", "test_accuracy", "test_accuracy_noise_0.3"]] == 1).all()
@@ -268,29 +259,18 @@ class TestContrasts:
 
     def test_a_reference_that_has_all_diverged(self):
         lost = {(0, 0): 1, (0, 1): 1}
-        made = {"lambdas": [0, 0.001, 0.01], "seeds": [0, 1], "epochs": 2}
-        table = contrasts_of(**made, diverged=lost)
+        options = {"lambdas": [0, 0.001, 0.01], "seeds": [0, 1], "epochs": 2}
+        table = contrasts_of(**options, diverged=lost)
         assert set(table["reference_l2"]) == {0.001}
         none = table[table["l2"] == 0]
         assert (none["n"] == 0).all() and (none["diverged_seeds"] == "0 1").all()
         assert none[["mean_difference", "p_t", "p_sign_flip", "p_holm"]].isna().all(axis=None)
         lost |= {(0.001, 0): 1, (0.001, 1): 1, (0.01, 0): 1, (0.01, 1): 1}
-        every = contrasts_of(**made, diverged=lost)
+        every = contrasts_of(**options, diverged=lost)
         assert (every["n"] == 0).all() and set(every["reference_l2"]) == {0}
 
-    def test_identical_runs_are_no_evidence(self):
-        nothing = replace(synthetic.NOTHING, spread=0)
-        table = contrasts_of(lambdas=[0, 0.01], seeds=range(3), epochs=2, effects=nothing)
-        both = table[table["measure"] == "test_accuracy"].set_index("scope")
-        assert len(both) == 2
-        for _, row in both.iterrows():
-            assert (row["mean_difference"], row["low"], row["high"], row["p_t"]) == (0, 0, 0, 1)
-        row = both.loc[SEEDS]
-        assert (row["p_sign_flip"], row["probability_improvement"]) == (1, 0.5)
-        assert row[["d_z", "p_variance"]].isna().all()
-
-    def test_a_measure_without_a_margin_is_not_shown_to_be_equivalent(self, study):
-        rows = study.tables["contrasts"].set_index("measure")
+    def test_a_measure_without_a_margin_is_not_shown_to_be_equivalent(self, tables):
+        rows = tables["contrasts"].set_index("measure")
         assert rows.loc["test_ce", ["margin", "p_equivalent"]].isna().all(axis=None)
         margins = rows["margin"].dropna()
         assert set(margins) == {0.001}
@@ -298,27 +278,18 @@ class TestContrasts:
         assert rows.loc[margins.index, "p_equivalent"].notna().all()
 
 
-class TestOtherTables:
-    def test_power(self, study):
-        table = study.tables["power"]
-        assert table["scope"].value_counts().to_list() == [3 * 3 * 3] * 2
-        table = for_seeds(table)
-        row = table.query("l2 == 0.0001 and gap == 'endpoint' and difference == 0.001").iloc[0]
-        gaps = [
-            study.last(l2, range(6), "train_accuracy") - study.last(l2, range(6), "val_accuracy")
-            for l2 in ("0.0001", "0")
-        ]
-        assert row["sd_difference"] == pytest.approx((gaps[0] - gaps[1]).std(ddof=1))
-        counts = table.groupby("l2")[["n", "diverged_seeds"]].agg(set)
-        assert counts.loc[0.0001].tolist() == [{6}, {""}]
-        assert counts.loc[0.01].tolist() == [{5}, {"3"}]
-        spread = statistics.variance_interval(gaps[0] - gaps[1], 0.95)
-        for seeds, variance in (
-            ("seeds", spread.value),
-            ("seeds_low", spread.low),
-            ("seeds_high", spread.high),
-        ):
-            assert row[seeds] == power.seeds_needed(math.sqrt(variance), 0.001, 0.95)
+def test_power(tables):
+    table = tables["power"]
+    assert table["scope"].value_counts().to_list() == [3 * 3 * 3] * 2
+    table = for_seeds(table)
+    counts = table.groupby("l2")[["n", "diverged_seeds"]].agg(set)
+    assert counts.loc[[0.0001, 0.01]].to_numpy().tolist() == [[{6}, {""}], [{5}, {"3"}]]
+    row = table.query("l2 == 0.0001 and gap == 'endpoint' and difference == 0.001").iloc[0]
+    gaps = tables["runs"].pivot(index="seed", columns="l2", values="gap_endpoint")
+    spread = statistics.variance_interval(gaps[0.0001] - gaps[0.0], 0.95)
+    assert row["sd_difference"] == pytest.approx(math.sqrt(spread.value))
+    found = row[["seeds", "seeds_low", "seeds_high"]].tolist()
+    assert found == [power.seeds_needed(math.sqrt(v), 0.001, 0.95) for v in spread[:3]]
 
 
 class TestMissing:
@@ -346,42 +317,28 @@ class TestMissing:
             write_tables(config, LEDGER_FILE, tmp_path, allow_missing=True)
 
 
-@pytest.fixture(scope="module")
-def crossed():
-    """A crossed study, and one of its independent runs alone."""
-    made = {"lambdas": [0, 0.01], "epochs": 2, "split": "stratified"}
-    return [Made.of(seeds=seeds, **made) for seeds in (CROSSED, [100, 202])]
-
-
-@pytest.fixture(scope="module")
-def by_split():
-    made = {"lambdas": [0, 0.01], "seeds": range(3), "epochs": 2}
-    return {split: Made.of(**made, split=split).tables for split in ("tail", "stratified")}
-
-
-class TestCrossed:
-    """Of a crossed study, the tables of statistics are those of its independent runs."""
-
-    def test_all_else_is_as_if_the_independent_runs_were_alone(self, crossed):
-        every, alone = (made.tables for made in crossed)
-        assert (every["choice"]["n"] <= 2).all()
-        of_all = {"histories", "runs", "weight_histogram", "variance", "means", "contrasts", "gap"}
-        of_all |= {"claims", "course"}
-        for name in set(every) - of_all:
-            pd.testing.assert_frame_equal(every[name], alone[name])
-        # what is not a mean stays that of the independent runs where the means are of all
-        means = every["means"].set_index("measure")
-        assert set(means.loc["test_accuracy", "n"]) == {6}
-        for name, column in (("gap", "variance"), ("contrasts", "p_sign_flip")):
-            pd.testing.assert_series_equal(every[name][column], alone[name][column])
+def test_tables_of_a_crossed_study_are_those_of_its_independent_runs_alone():
+    options = {"lambdas": [0, 0.01], "epochs": 2, "split": "stratified"}
+    every, alone = (made(seeds=seeds, **options) for seeds in (CROSSED, [100, 202]))
+    assert (every["choice"]["n"] <= 2).all()
+    of_all = {"histories", "runs", "weight_histogram", "variance", "means", "contrasts", "gap"}
+    of_all |= {"claims", "course"}
+    for name in set(every) - of_all:
+        pd.testing.assert_frame_equal(every[name], alone[name])
+    # what is not a mean stays that of the independent runs where the means are of all
+    means = every["means"].set_index("measure")
+    assert set(means.loc["test_accuracy", "n"]) == {6}
+    for name, column in (("gap", "variance"), ("contrasts", "p_sign_flip")):
+        pd.testing.assert_series_equal(every[name][column], alone[name][column])
 
 
 class TestExchangeable:
     """The gap that has a value only where chance alone says which images are validation."""
 
-    def test_it_is_training_less_validation_accuracy_of_a_random_split(self, by_split):
-        tables = by_split["stratified"]
-        runs, gap = tables["runs"], tables["gap"]
+    def test_it_is_that_of_training_and_validation_where_the_split_is_random(self):
+        options = {"lambdas": [0, 0.01], "seeds": range(3), "epochs": 2}
+        random, tail = (made(**options, split=split) for split in ("stratified", "tail"))
+        runs, gap = random["runs"], random["gap"]
         expected = runs["train_accuracy"] - runs["val_accuracy"]
         assert runs["gap_exchangeable"].tolist() == pytest.approx(expected.tolist())
         rows = [gap[gap["gap"] == kind].drop(columns="gap") for kind in
@@ -389,14 +346,10 @@ class TestExchangeable:
         # two lambdas, epochs 0, 1 and 2, and the last for other images too
         assert (len(for_seeds(rows[0])), len(rows[0])) == (6, 8)
         pd.testing.assert_frame_equal(*(own.reset_index(drop=True) for own in rows))
-
-    def test_it_is_nowhere_where_the_split_is_the_tail(self, by_split):
-        tables = by_split["tail"]
-        assert tables["runs"]["gap_exchangeable"].isna().all()
-        assert "exchangeable" not in set(tables["gap"]["gap"])
-        for name in ("contrasts", "means"):
-            random = set(by_split["stratified"][name]["measure"])
-            assert random - set(tables[name]["measure"]) == {"gap_exchangeable"}
+        assert tail["runs"]["gap_exchangeable"].isna().all()
+        for name, column in (("gap", "gap"), ("contrasts", "measure"), ("means", "measure")):
+            (only,) = set(random[name][column]) - set(tail[name][column])
+            assert only.removeprefix("gap_") == "exchangeable"
 
     def test_noisy_training_labels_take_its_value_away(self):
         config = synthetic.study_config([0], [0, 1], 2, split="stratified")
@@ -431,9 +384,8 @@ class TestModels:
         tables = self.tables_of(self.in_training_mode)
         gap = tables["gap"].pivot_table(index=["l2", "epoch"], columns="gap", values="mean")
         trained = gap.query("epoch > 0")
-        assert (trained["lag_averaging"] + trained["lag_mode"]).tolist() == pytest.approx(
-            trained["lag"].tolist()
-        )
+        both = trained["lag_averaging"] + trained["lag_mode"]
+        assert both.tolist() == pytest.approx(trained["lag"].tolist())
         assert gap["lag_mode"].loc[0].tolist() == pytest.approx([0, -0.1, -0.2, -0.3])
         for name in ("means", "contrasts", "variance"):
             assert set(OF_A_MODE[1:]) <= set(tables[name]["measure"]), name

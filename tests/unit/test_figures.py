@@ -89,15 +89,9 @@ def test_a_picture_is_the_same_whatever_a_matplotlibrc_says(study):
         assert picture() == usual
 
 
-# --- lambdas --------------------------------------------------------------------------------------
-
-
 def test_lambda_zero_has_a_place_left_of_the_logarithmic_axis():
     positions = style.lambda_positions([1e-2, 0, 1e-4])
     assert positions == {0: pytest.approx(-4.5), 1e-4: pytest.approx(-4), 1e-2: pytest.approx(-2)}
-
-
-# --- what is drawn is what the tables say ---------------------------------------------------------
 
 
 def test_curves_stand_at_the_evaluated_epochs_with_a_dot_where_some_are_left_out(study):
@@ -252,9 +246,6 @@ def test_creep_is_the_distance_from_each_runs_own_minimum(study):
         assert drawn(ax, "λ = 0.01") == pytest.approx(expected)
 
 
-# --- any study ------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("case", sorted(EDGE_CASES))
 def test_edge_cases_are_drawn(edge_case, case):
     study = edge_case(case)
@@ -281,9 +272,6 @@ def test_labels_are_moved_as_little_as_isotonic_regression_moves_them():
     for count in (1, 2, 5, 12):
         values = random.normal(size=count)
         assert isotonic(values) == pytest.approx(optimize.isotonic_regression(values).x, abs=1e-12)
-
-
-# --- files ----------------------------------------------------------------------------------------
 
 
 def test_picture_writes_both_kinds_and_shows_what_is_there(study, tmp_path):

@@ -40,9 +40,7 @@ def trained(one_thread):
 @pytest.fixture(scope="module")
 def network(trained):
     """The trained model with its data. Tests that change it put back what was there."""
-    from l2study.measuring.network import Network
-
-    return Network(trained[0], trained[1])
+    return new_network(*trained[:2])
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +67,14 @@ def jacobians(weights, x):
     )
 
 
+def new_network(model, data):
+    from l2study.measuring.network import Network
+
+    return Network(model, data)
+
+
 def linear(kernel, bias, images, labels, training_rows):
     """Return the network of a softmax regression with these weights, on data of float images."""
-    from l2study.measuring.network import Network
     from l2study.training.model import Task, build_model
 
     architecture = {"hidden_units": [], "activation": "relu", "regularize_output": True}
@@ -80,7 +83,7 @@ def linear(kernel, bias, images, labels, training_rows):
     model = build_model(task, 0.0, {})
     model.set_weights([kernel, bias])
     counts = {"train": training_rows, "validation": 0, "test": len(images) - training_rows}
-    return Network(model, Prepared(images, labels, counts, kernel.shape[1], 1.0, "", ""))
+    return new_network(model, Prepared(images, labels, counts, kernel.shape[1], 1.0, "", ""))
 
 
 def measures_of(network):
@@ -94,14 +97,12 @@ def test_every_measure_has_an_entry_in_the_registry(found):
 
 
 def test_another_run_s_weights_leave_no_trace(trained, network, found):
-    from l2study.measuring.network import Network
-
     model, data, *_ = trained
     own = model.get_weights()
     try:
         network.set_weights([3 * np.flip(w) for w in own])
         other = measures_of(network)
-        assert other == measures_of(Network(model, data))
+        assert other == measures_of(new_network(model, data))
     finally:
         network.set_weights(own)
     assert measures_of(network) == found
@@ -131,13 +132,13 @@ def test_sensitivity_is_exact(trained, found):
     p, exact = forward(weights, x)[2], jacobians(weights, x)
     softmax = [j @ (np.diag(q) - np.outer(q, q)) for j, q in zip(exact, p, strict=True)]
     gradients = [j @ (q - t) for j, q, t in zip(exact, p, y, strict=True)]
-    assert found["jacobian_norm"] == pytest.approx(np.mean([np.linalg.norm(j) for j in exact]))
-    assert found["softmax_jacobian_norm"] == pytest.approx(
-        np.mean([np.linalg.norm(j) for j in softmax]), rel=1e-5
-    )
-    assert found["loss_gradient_norm"] == pytest.approx(
-        np.mean([np.linalg.norm(g) for g in gradients]), rel=1e-5
-    )
+    for name, tables in (
+        ("jacobian_norm", exact),
+        ("softmax_jacobian_norm", softmax),
+        ("loss_gradient_norm", gradients),
+    ):
+        expected = np.mean([np.linalg.norm(table) for table in tables])
+        assert found[name] == pytest.approx(expected, rel=1e-5)
 
 
 def test_boundary_distance_is_the_smallest_margin_over_its_gradient(trained, network, found):
@@ -216,12 +217,10 @@ def test_expected_calibration_error_by_hand():
     assert expected_calibration_error(p, np.array([0, 1, 0])) == pytest.approx(expected)
 
 
-def test_weight_histogram_counts_every_regularised_weight(trained):
+def test_weight_histogram_counts_every_regularised_weight(trained, network):
     from l2study.measuring.functions import weight_histogram
-    from l2study.measuring.network import Network
 
-    model, data, _, _, weights = trained
-    found = weight_histogram(Network(model, data))
+    found, weights = weight_histogram(network), trained[4]
     all_weights = np.concatenate([weights[0].ravel(), weights[2].ravel()])
     assert len(found["edges"]) == len(found["counts"]) + 1
     assert sum(found["counts"]) == all_weights.size
@@ -231,13 +230,11 @@ def test_weight_histogram_counts_every_regularised_weight(trained):
 
 def test_other_data_are_measured_as_by_a_new_network(trained, network, found):
     """Other rows of the same shapes, and other limits: nothing is traced again."""
-    from l2study.measuring.network import Network
-
     model, data, images, labels, _ = trained
     changed = replace(data, images=images // 2, labels=labels[::-1].copy())
     try:
         network.set_data(changed)
-        assert measures_of(network) == measures_of(Network(model, changed)) != found
+        assert measures_of(network) == measures_of(new_network(model, changed)) != found
     finally:
         network.set_data(data)
     for name in ("sensitivity", "noise", "attack", "activity"):
@@ -246,16 +243,13 @@ def test_other_data_are_measured_as_by_a_new_network(trained, network, found):
 
 def test_a_layer_before_the_first_dense_one_is_part_of_the_sensitivity(trained, network):
     """A layer that doubles the images has the effect of doubled first weights."""
-    from l2study.measuring.network import Network
     from l2study.training.backend import keras
 
     model, data, *_, weights = trained
     flatten, *dense = model.layers
     layers = [keras.Input(SHAPE), flatten, keras.layers.Rescaling(2.0), *dense]
-    doubled, before = (
-        Network(keras.Sequential(layers), data).sensitivities[0],
-        network.sensitivities,
-    )
+    doubled = new_network(keras.Sequential(layers), data).sensitivities[0]
+    before = network.sensitivities[0]
     try:
         network.set_weights([2 * weights[0], *weights[1:]])
         assert doubled == pytest.approx(network.sensitivities[0], rel=1e-5)
@@ -283,25 +277,22 @@ def test_attacks_are_those_written_out_in_numpy(trained, monkeypatch):
     monkeypatch.setattr(network, "ATTACK_RADII", radii)
     x, y = images[150::3].reshape(-1, 12) / 255, labels[150::3]
     largest = images[:140].max() / 255
-    expected = {}
+    expected = {"fgsm": {}, "pgd": {}}
     for attack, size, steps in (("fgsm", 1, 1), ("pgd", 0.25, 10)):
-        expected[attack] = {}
         for radius in radii:
             changed = attacked(weights, x, y, radius, size * radius, steps, largest)
-            right = forward(weights, changed)[2].argmax(1) == y
-            expected[attack][radius] = right.mean()
+            expected[attack][radius] = (forward(weights, changed)[2].argmax(1) == y).mean()
     assert network.Network(model, data).attacks == expected
     assert expected["pgd"] != expected["fgsm"]
 
 
 def test_norms_of_all_kernels(trained, found):
     w1, _, w2, _, w3, _ = trained[4]
-    product = np.linalg.norm(w1) * np.linalg.norm(w2) * np.linalg.norm(w3)
     expected = {
         "weight_norm_never_lit": np.linalg.norm(w1[:2]),
         "weight_norm_lit": np.linalg.norm(w1[2:]),
         "output_kernel_norm": np.linalg.norm(w3),
-        "norm_product": product,
+        "norm_product": np.prod([np.linalg.norm(w) for w in (w1, w2, w3)]),
     }
     assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-6)
 

@@ -47,9 +47,6 @@ def marks(ax):
     return {line.get_label(): line for line in ax.lines if not line.get_label().startswith("_")}
 
 
-# --- names ----------------------------------------------------------------------------------------
-
-
 def test_levels_are_in_order_of_their_numbers_and_all_comes_last():
     assert ordered(["all", "500", "10000", "2000", "500"]) == ["500", "2000", "10000", "all"]
     assert ordered(["sgd", "1e-5", "0.001", "adam"]) == ["1e-5", "0.001", "adam", "sgd"]
@@ -61,9 +58,6 @@ def test_set_ups_are_crossed_only_if_all_levels_of_two_factors_are_combined():
     assert crossed(table.iloc[:-1]) is None
     assert crossed(set_ups.setups_table(set_ups.WHEN)) is None
     assert crossed(set_ups.setups_table(set_ups.ROBUSTNESS)) is None
-
-
-# --- figures --------------------------------------------------------------------------------------
 
 
 def test_verdict_map_has_a_mark_for_every_verdict_and_none_for_what_is_missing(one_at_a_time):
@@ -135,9 +129,6 @@ def test_benefit_of_other_set_ups_is_a_row_each(one_at_a_time):
         assert (line.get_mfc() == "white") == (row["resolved"] == "no")
 
 
-# --- sentences ------------------------------------------------------------------------------------
-
-
 def found(verdict, **options):
     study = study_of(set_ups.ROBUSTNESS, claims=["one"], verdict=verdict, **options)
     return setups_text.claim_in_setups(study, "one")
@@ -194,9 +185,6 @@ def test_a_lambda_that_a_next_round_trains_takes_the_same_command(full):
     assert "same command again" in again and "same command again" not in alone
 
 
-# --- tables ---------------------------------------------------------------------------------------
-
-
 def test_map_table_has_the_verdicts_and_leads_to_the_pages(full):
     rows = setups_text.map_table(full)
     assert len(rows) == 12
@@ -214,9 +202,6 @@ def test_set_up_without_runs_has_a_row_without_verdicts(one_at_a_time):
         (row,) = [r for r in table(one_at_a_time) if r["Set-up"].text == "optimizer sgd"]
         assert row["Set-up"].beneath == "no runs"
         assert set(map(str, list(row.values())[1:])) <= {"", "–"}
-
-
-# --- links to other set-ups -----------------------------------------------------------------------
 
 
 def test_addresses_from_the_base_and_from_another_set_up(full):
@@ -245,9 +230,6 @@ def test_one_set_up_has_neither_links_nor_overview():
     assert page.overview(study) is None
     assert "set-ups" not in page.header(study).data
     assert "setup" not in study.tables["runs"]
-
-
-# --- reading --------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
