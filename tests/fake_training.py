@@ -67,8 +67,6 @@ AS_JOBS = ("--workflow-profile", "profiles/here")
 class FakeTraining(Project):
     """A study of four runs, one lambda and four seeds, of which nothing but the runs is made."""
 
-    preloaded = False
-
     def __init__(self, folder: Path):
         super().__init__(folder)
         (folder / "scripts" / "train.py").write_text(TRAIN)

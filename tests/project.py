@@ -33,8 +33,8 @@ _NOT_COPIED = (".*", "results", "logs", "tests", "benchmarks")
 class Project:
     """A copy of the project in a folder of its own, made with its data unless it is there already.
 
-    With `preloaded`, Snakemake and the programs that train and measure are those of
-    tests/preloaded.py. A test that changes the code of these programs sets it to False.
+    With `preloaded`, `make`, `fail` and `program` run programs as tests/preloaded.py does; those
+    that train and measure are ours. A test that changes the code of these sets it to False.
     """
 
     preloaded = True
@@ -92,15 +92,10 @@ class Project:
         return Counter(re.findall(r"^(?:local)?rule (\w+):$", text, re.MULTILINE))
 
     def _run(self, arguments: tuple[str, ...], succeeds: bool) -> str:
-        if self.preloaded and not self._faults.exists():
-            command = self._command(arguments)
-            done = preloaded.snakemake(command, self.folder, self._environment())
-            status, printed = done.returncode, done.stdout + done.stderr
-        else:
-            started = self.start(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-            printed = b"".join(started.communicate()).decode()
-            status = started.returncode
-        assert (status == 0) == succeeds, printed
+        served = self._environment() | self._served()
+        started = self.start(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=served)
+        printed = b"".join(started.communicate()).decode()
+        assert (started.returncode == 0) == succeeds, printed
         return printed
 
     def start(self, *arguments: str, **options) -> subprocess.Popen:
@@ -112,11 +107,10 @@ class Project:
         return subprocess.Popen(
             [str(Path(sys.executable).parent / "snakemake"), *self._command(arguments)],
             cwd=self.folder,
-            env=self._environment(),
             process_group=0,
             # as in a terminal, even where the tests themselves were started with Ctrl-C ignored
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-            **options,
+            **{"env": self._environment()} | options,
         )
 
     def program(self, name: str, *arguments: str) -> subprocess.CompletedProcess:
@@ -124,6 +118,7 @@ class Project:
         return subprocess.run(
             [sys.executable, f"scripts/{name}.py", *arguments],
             cwd=self.folder,
+            env=os.environ | self._served(),
             capture_output=True,
             text=True,
         )
@@ -134,18 +129,22 @@ class Project:
         cores = [] if own_cores else ["--cores", "1" if self.preloaded else "2"]
         return [*arguments, *cores, "--configfile", "tiny.yaml"]
 
+    def _served(self) -> dict[str, str]:
+        """Return what the environment must have for programs to run preloaded, if they are to."""
+        return preloaded.environment(self._faults.exists()) if self.preloaded else {}
+
     def _environment(self) -> dict[str, str]:
         """Return the environment of a user, but for XLA's cache of compiled programs."""
         own = {k: v for k, v in os.environ.items() if not k.startswith("L2STUDY")}
         if self._faults.exists():
-            own["PYTHONPATH"] = str(PROJECT / "tests" / "fault_injection")
+            own["PYTHONPATH"] = str(PROJECT / "tests" / "at_start")
             own["INJECTED_FAULTS"] = str(self._faults)
         return own
 
     def inject(self, *faults: dict) -> None:
         """Let programs of studies that are started from now on meet these faults.
 
-        tests/fault_injection/sitecustomize.py says what a fault is.
+        tests/at_start/faults.py says what a fault is.
         """
         for old in self.folder.glob(f"{self._faults.stem}.*"):
             old.unlink()

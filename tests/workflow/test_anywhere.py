@@ -63,8 +63,8 @@ def start(folder, *arguments, **environment):
 
 
 def preload(folder, *arguments):
-    """Run Snakemake in `folder` in a process that has imported it, and TensorFlow."""
-    return preloaded.snakemake(["--cores", "1", *arguments], folder, dict(os.environ))
+    """Run Snakemake in `folder` on one core, and all that it starts, as tests/preloaded.py does."""
+    return start(folder, "--cores", "1", *arguments, **preloaded.environment())
 
 
 def snakemake(folder, *arguments, run=preload, **environment):

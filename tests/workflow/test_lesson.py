@@ -41,7 +41,7 @@ def folder(tmp_path_factory):
     executed = project.folder / EXECUTED
     executed.parent.mkdir(parents=True)
     with pytest.MonkeyPatch.context() as environment:
-        for name, value in preloaded.address().items():
+        for name, value in preloaded.environment().items():
             environment.setenv(name, value)
         papermill.execute_notebook(
             project.folder / "docs" / "lesson.ipynb",

@@ -1,8 +1,8 @@
 """Let a program meet a fault at a moment that a test has chosen, without a change to the program.
 
-Python imports this module at its start where this folder is on PYTHONPATH. The file that the
-environment variable INJECTED_FAULTS names holds a list of faults: `{"at": PATTERN, "do": ACTION,
-"once": true}`. PATTERN is a regular expression that is searched in a line of text, the moment:
+The environment variable INJECTED_FAULTS names a file with a list of faults: `{"at": PATTERN,
+"do": ACTION, "once": true}`. PATTERN is a regular expression that is searched in a line of text,
+the moment:
 
     open PATH MODE      just before a file is opened
     rename PATH         just before a file gets its final name
