@@ -54,11 +54,6 @@ def test_the_label_reads_back_as_the_same_number(number):
         assert l2_label(spelling) == l2_label(number)
 
 
-@given(COEFFICIENTS, COEFFICIENTS)
-def test_two_numbers_have_two_labels(a, b):
-    assert (l2_label(a) == l2_label(b)) == (a == b)
-
-
 @given(COEFFICIENTS)
 def test_the_label_is_plain_and_safe_in_a_path(number):
     mantissa, _, exponent = l2_label(number).partition("e")

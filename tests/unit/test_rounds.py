@@ -45,14 +45,17 @@ def test_how_many_seeds_are_asked_for(cells, half_width, most, wanted, rounds_be
 
 
 def test_values_that_are_there_already_give_the_same_rounds():
-    """A study that was finished gives the rounds that it had while it grew."""
-    values = normal(60, seed=3)
-    n, seen = FIRST, []
-    while True:
-        wanted, over = rounds.rounds({"a": values[:n]}, 0.4, 60, 0.95)
+    """A study that was finished gives the rounds that it had while it grew.
+
+    Its interval has the largest standard deviation that the end of a round has seen.
+    """
+    values, n, seen = normal(60), FIRST, []
+    while n not in seen:
         seen.append(n)
-        if wanted == n:
-            break
-        n = wanted
-    assert [each.seeds for each in over] == seen
-    assert rounds.rounds({"a": values}, 0.4, 60, 0.95) == (wanted, over)
+        n, over = rounds.rounds({"a": values[:n]}, 0.4, 60, 0.95)
+    assert [each.seeds for each in over] == seen == [10, 20, 21]
+    assert rounds.rounds({"a": values}, 0.4, 60, 0.95) == (n, over)
+    last, sd = over[-1].cells["a"], values[:20].std(ddof=1)
+    assert sd > values[:21].std(ddof=1)
+    half_width = stats.t.ppf(0.975, 20) * sd / math.sqrt(21)
+    assert last == pytest.approx((21, values[:21].mean(), sd, half_width))
