@@ -27,7 +27,7 @@ def stein(values, half_width=0.5):
         ({"a": [], "b": []}, 0.1, 60, FIRST, 0),
         ({"a": normal(9), "b": normal(10)}, 0.1, 60, FIRST, 0),
         ({"a": []}, 0.1, 6, 6, 0),
-        ({"a": normal(FIRST)}, 0.5, 60, stein(normal(FIRST)), 1),
+        ({"a": normal(FIRST)}, 0.3, 60, stein(normal(FIRST), 0.3), 1),
         # the cell that varies most decides
         ({"a": 0.1 * normal(FIRST), "b": normal(FIRST)}, 0.5, 60, stein(normal(FIRST)), 1),
         # narrow intervals end it, or the largest number of seeds

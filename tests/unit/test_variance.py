@@ -57,7 +57,7 @@ def test_a_source_of_one_level_is_none(study):
     assert of(table, "val_ce").index.tolist() == ["order", "split", "rest", "total"]
 
 
-def test_a_plain_study_has_the_total_alone(study):
+def test_a_plain_study_has_the_total_alone():
     runs = pd.DataFrame({"l2": 0.0, "seed": range(6), "status": "completed"})
     runs = runs.assign(**{name: [1, 2, 4, 7, 11, np.nan] for name in VARIANCE_MEASURES})
     runs.loc[4, "status"] = "diverged"
