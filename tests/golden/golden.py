@@ -94,6 +94,7 @@ CHANGES = {
     "not_asked": "reference_chosen",
     "figures": {  # why a figure of a study is drawn otherwise
         ("golden-diverging", "sensitivity"): "the key had other colours than the dots",
+        ("golden-diverging", "learning_curves"): "the key names the lines of diverged runs",
         ("golden-diverging", "benefit"): "a missing interval was an invisible line, now it is none",
         ("golden-factors", "benefit"): "intervals count that lambda was chosen",
         **{

@@ -263,6 +263,18 @@ def test_an_estimate_without_interval_or_value():
     assert drawing(value=math.nan, **nothing) is None
 
 
+def test_correlations_have_an_axis_in_common():
+    """Of the mean, and of what is not between -1 and 1, each has an axis of its own."""
+    values, unknown = (-1.0, -0.3, 0.9), {"low": math.nan, "high": math.nan}
+    for statistic, common in (("trend", True), ("within", True), ("mean", False)):
+        found = [drawing(value=value, statistic=statistic, **unknown) for value in values]
+        assert (len({str(one["bounds"]) for one in found}) == 1) == common
+        assert [text for _, text in found[0]["limits"]] == (["−1", "1"] if common else [])
+    low, high = (place for place, _ in drawing(statistic="trend", **unknown)["limits"])
+    at = [drawing(value=value, statistic="trend", **unknown)["at"] for value in values]
+    assert at == pytest.approx([low + (high - low) * (value + 1) / 2 for value in values], abs=0.01)
+
+
 def test_the_course_has_the_places_of_its_table(study):
     judged = study.tables["claims"].query("decisive == 'yes'")
     claims = {row.id: row for row in judged.itertuples()}

@@ -185,6 +185,8 @@ class TestFigure:
         for ax in drawing.axes:
             assert "points alone" in ax.texts[-1].get_text()
             assert "curve" not in {line.get_label() for line in ax.lines}
+        assert [len(figures.draw("dose_response", one).legends[0].get_texts())
+                for one in (shown, without)] == [3, 1]  # fmt: skip
 
 
 def test_the_report_says_the_range_and_which_curves_fail(runs):

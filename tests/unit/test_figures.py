@@ -173,6 +173,20 @@ def test_learning_curves_show_a_diverged_run_to_its_end(study):
     assert "diverged" not in {item.get_label() for item in axes[0, 0].lines}
 
 
+def keys(drawing):
+    return {text.get_text() for key in drawing.legends for text in key.get_texts()}
+
+
+def test_keys_name_what_is_drawn_and_nothing_else(study):
+    whole = shown(lambdas=[0, 1e-4], seeds=[0, 1], epochs=4)
+    assert "diverged" in keys(figures.draw("learning_curves", study))
+    assert "diverged" not in keys(figures.draw("learning_curves", whole))
+    best = study.tables["best"]
+    without = with_tables(study, best=best.assign(best_l2=np.nan))
+    assert "chosen by validation" in keys(figures.draw("accuracy_and_gap", study))
+    assert "chosen by validation" not in keys(figures.draw("accuracy_and_gap", without))
+
+
 @pytest.mark.parametrize(
     ("name", "panel", "measures"),
     [

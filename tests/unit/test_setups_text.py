@@ -129,6 +129,33 @@ def test_benefit_of_other_set_ups_is_a_row_each(one_at_a_time):
         assert (line.get_mfc() == "white") == (row["resolved"] == "no")
 
 
+@pytest.mark.parametrize("name", figures.ACROSS)
+def test_the_key_has_a_star_where_a_set_up_is_close_to_the_exercise(one_at_a_time, name):
+    setups = one_at_a_time.tables["setups"]
+    apart = with_tables(one_at_a_time, setups=setups.assign(matches_exercise="no"))
+    starred, plain = (
+        {line.get_marker() for line in figures.draw(name, study).legends[0].legend_handles}
+        for study in (one_at_a_time, apart)
+    )
+    assert "*" in starred and "*" not in plain
+
+
+def test_the_key_says_what_a_hollow_dot_is_where_there_is_one(one_at_a_time):
+    best = one_at_a_time.tables["best"]
+    for resolved, expected in (
+        (["yes"], ["blue"]),
+        (["no"], ["white"]),
+        (["yes", "no"], ["blue", "white"]),
+    ):
+        study = with_tables(
+            one_at_a_time, best=best.assign(resolved=np.resize(resolved, len(best)))
+        )
+        key = figures.draw("benefit", study).legends[0]
+        dots = [line for line in key.legend_handles if line.get_marker() == "o"]
+        fills = ["white" if line.get_mfc() == "white" else "blue" for line in dots]
+        assert fills == expected
+
+
 def found(verdict, **options):
     study = study_of(set_ups.ROBUSTNESS, claims=["one"], verdict=verdict, **options)
     return setups_text.claim_in_setups(study, "one")

@@ -1,6 +1,8 @@
 """The picture beside the answer: how accurate the network is at every lambda, and its gap."""
 
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from l2study.core.scope_rows import widest
 from l2study.core.wording import percent
@@ -36,8 +38,9 @@ def accuracy_and_gap(study: Study) -> Figure:
     drawing, axes = style.stacked_panels(len(PANELS), 1.45)
     chosen = study.best.set_index("setup")["best_l2"].get(study.setup)
     good = as_good(study).get(study.design.choose_by)
+    band = good and good["low"] < good["high"]
     for ax, (label, series) in zip(axes, PANELS.items(), strict=True):
-        if good and good["low"] < good["high"]:
+        if band:
             ends = dose_figures.places([good["low"], good["high"]], positions)
             ax.axvspan(*ends, color=style.ZERO_COLOUR, alpha=0.13, lw=0, label="as good")
         if chosen in positions:
@@ -54,6 +57,13 @@ def accuracy_and_gap(study: Study) -> Figure:
         plot.mark_diverged(ax, runs, positions)
         style.lambda_axis(ax, positions, label=ax is axes[-1])
     axes[-1].axhline(0, **style.ZERO_LINE)
+    keys = []
+    if chosen in positions:
+        keys.append(Line2D([], [], color="0.35", ls="--", lw=1, label="chosen by validation"))
+    if band:
+        keys.append(Patch(color=style.ZERO_COLOUR, alpha=0.13, lw=0, label="as good as that"))
+    if keys:
+        style.figure_key(drawing, keys)
     level = percent(study.design.confidence)
     axes[0].set_title(f"{level} intervals", fontsize=8.5, color="0.35", loc="right")
     return drawing

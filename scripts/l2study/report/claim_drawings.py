@@ -19,6 +19,9 @@ from l2study.report.study import Study
 WIDTH = 200
 """The width of the drawing of one estimate."""
 
+CORRELATIONS = ("trend", "association", "within")
+"""The statistics between -1 and 1. Their drawings have this as their axis, to be compared."""
+
 COURSE = (400, 160)
 """The width and the height of a course."""
 
@@ -63,18 +66,22 @@ def estimate(row: tuple) -> dict | None:
     """Return the drawing of a row of the table of claims; None where there is no estimate.
 
     `needed` are the ends of what the claim needs, and `said` is the same in words; `bounds` has
-    place and name of every bound, `at` is the place of the estimate, and `interval` has the ends of
-    that by which it is judged, None without one.
+    place and name of every bound, `limits` those of the ends of an axis that others have too, `at`
+    is the place of the estimate, and `interval` has the ends of that by which it is judged, None
+    without one.
     """
     if pd.isna(row.estimate):
         return None
     unit, limits = unit_of(row.measure, row.statistic), [row.above, row.below]
     low, high, _ = ends(row)
-    axis = Axis.over([row.estimate, low, high, *limits], 0, WIDTH)
+    ends_of_axis = [-1, 1] if row.statistic in CORRELATIONS else []
+    spare = 0.03 if ends_of_axis else 0.12
+    axis = Axis.over(ends_of_axis or [row.estimate, low, high, *limits], 0, WIDTH, spare)
     return {
         "needed": axis.between(*limits),
         "said": bounds(*limits, unit),
         "bounds": [(axis.at(x), minus(f"{unit.scale * x:g}")) for x in limits if pd.notna(x)],
+        "limits": [(axis.at(x), minus(f"{x:g}")) for x in ends_of_axis],
         "at": axis.at(row.estimate),
         "interval": None if pd.isna(low) else (axis.at(low), axis.at(high)),
         "width": WIDTH,

@@ -54,11 +54,12 @@ def dose_response(study: Study) -> Figure:
         plot.mark_diverged(ax, runs, positions)
         style.lambda_axis(ax, positions, label=ax is axes[-1])
     level = percent(study.config["confidence"])
-    keys = [
-        style.dot_key("mean", marker="D", ms=4, color="0.1"),
-        Patch(color=BLUE, alpha=0.25, label=f"curve, {level} band"),
-        Patch(color=style.ZERO_COLOUR, label="as good as the best"),
-    ]
+    keys = [style.dot_key("mean", marker="D", ms=4, color="0.1")]
+    drawn = {line.get_label() for ax in axes for line in ax.lines}
+    if "curve" in drawn:
+        keys.append(Patch(color=BLUE, alpha=0.25, label=f"curve, {level} band"))
+    if "as good" in drawn:
+        keys.append(Patch(color=style.ZERO_COLOUR, label="as good as the best"))
     style.figure_key(drawing, keys)
     return drawing
 

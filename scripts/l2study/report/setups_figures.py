@@ -58,9 +58,16 @@ def _mark(conclusion: str, size: float) -> dict:
     return {"marker": marker, "ms": size, "color": colour, "mfc": fill, "mew": edge}
 
 
-def _verdict_keys(found: pd.Series) -> list[Line2D]:
-    """Return the entries of a key for the conclusions that occur."""
-    return [style.dot_key(name, **_mark(name, 7)) for name in MARKS if name in set(found)]
+def _verdict_keys(found: pd.Series, near: list[str]) -> list[Line2D]:
+    """Return the entries of a key for the conclusions that occur, and for the star."""
+    keys = [style.dot_key(name, **_mark(name, 7)) for name in MARKS if name in set(found)]
+    return keys + _star_key(near)
+
+
+def _star_key(near: list[str]) -> list[Line2D]:
+    """Return the entry of a key for the star of the set-ups that are `near`, if there are any."""
+    look = {"marker": "*", "ms": 7, "color": "0.1"}
+    return [style.dot_key("close to the exercise's first losses", **look)] if near else []
 
 
 # --- the verdicts ---------------------------------------------------------------------------------
@@ -97,7 +104,7 @@ def verdict_map(study: Study) -> Figure:
     ax.spines[:].set_visible(False)
     size = (1, len(claims)) if across else (len(claims), 1)
     ax.add_patch(Rectangle((-0.5, -0.5), *size, color="0.5", alpha=0.12, lw=0, gid="base"))
-    keys = _verdict_keys(verdicts["conclusion"])
+    keys = _verdict_keys(verdicts["conclusion"], near)
     if (verdicts["figure_found"] == "yes").any():
         keys.append(style.dot_key("its number is found", **RING))
     drawing.legend(handles=keys, loc="outside lower left", ncols=3)
@@ -143,9 +150,13 @@ def _benefit_rows(
     ax.text(1.03, -0.9, "best λ", va="bottom", color="0.35", **right)
     _name_setups(ax, names, close(setups))
     ax.set_xlabel(f"Test accuracy at the best λ,\nminus that at {reference} (points)")
-    keys = [Line2D([], [], lw=2, label=f"{percent(confidence)} interval without 0", **mark)]
-    keys.append(Line2D([], [], lw=2, mfc="white", label="not resolved", **mark))
-    style.figure_key(drawing, keys)
+    resolved = best["resolved"].dropna().eq("yes")
+    keys = []
+    if resolved.any():
+        keys.append(Line2D([], [], lw=2, label=f"{percent(confidence)} interval without 0", **mark))
+    if not resolved.all():
+        keys.append(Line2D([], [], lw=2, mfc="white", label="not resolved", **mark))
+    style.figure_key(drawing, keys + _star_key(close(setups)), 3)
     return drawing
 
 
@@ -181,9 +192,10 @@ def _benefit_map(best: pd.DataFrame, tall: str, wide: str, reference: str) -> Fi
             text = _with_interval(text, row["best_l2_low"], row["best_l2_high"], lambda_text)
         _write(chosen, *place, text, size - 0.5, color="white" if dark else "0.1")
     worth.set_title(f"Test accuracy at the best λ, minus that at {reference} (points)")
-    chosen.set_title("Best λ")
+    others = "; below: lambdas that other seeds or images could choose"
+    chosen.set_title("Best λ" + (others if len(columns) <= 6 else ""))
     if (best["resolved"] != "yes").any():
-        hatched = Patch(fc="white", ec="0.6", hatch="////", lw=0, label="not resolved from 0")
+        hatched = Patch(fc="white", ec="0.6", hatch="////", lw=0, label="interval contains 0")
         style.figure_key(drawing, [hatched])
     return drawing
 
@@ -247,7 +259,7 @@ def specification(study: Study) -> Figure:
             _draw_curve(ax, claim, rows, setups)
     interval_key = f"{percent(study.config['confidence'])} interval"
     keys = [
-        *_verdict_keys(verdicts["conclusion"]),
+        *_verdict_keys(verdicts["conclusion"], close(setups)),
         Line2D([], [], color=style.GREY, lw=1.5, label=interval_key),
         Line2D([], [], color="0.1", lw=1.2, ls="--", label="what the claim needs"),
     ]

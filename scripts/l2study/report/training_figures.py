@@ -52,6 +52,9 @@ def learning_curves(study: Study) -> Figure:
         Line2D([], [], color="0.2", ls="--", label="validation"),
         Line2D([], [], color=style.GREY, ls=":", lw=1.1, label="training, running mean"),
     ]
+    if len(diverged):
+        keys.append(Line2D([], [], color=style.GREY, lw=0.7, marker="x", mec=style.RED,
+                           label="diverged"))  # fmt: skip
     style.figure_key(drawing, keys, loc="outside upper center")
     return drawing
 
