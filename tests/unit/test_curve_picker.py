@@ -74,6 +74,13 @@ def test_epochs_are_thinned_to_the_last_only_if_they_are_many(epochs, count):
     assert (min(kept), max(kept), len(kept)) == (0, max(epochs), count)
 
 
+def test_the_exchangeable_gap_can_be_picked_where_it_has_a_value():
+    drawn = shown(lambdas=[0, 1e-2], seeds=[0, 1], epochs=2, split="stratified")
+    gap = for_seeds(drawn.tables["gap"]).query("gap == 'exchangeable' and l2 == 0")["mean"]
+    found = measure(curve_picker.curves(drawn), "gap_exchangeable")["mean"][0]
+    assert found == pytest.approx((100 * gap).tolist(), abs=2e-3)
+
+
 def test_many_runs_are_left_out_and_counted(study, monkeypatch):
     # the exchangeable gap has no value in this study, whose split is the tail
     everything = 8 * 5 * (len(set(curve_picker.SHOWN) - set(OPTIONAL)) - 1)

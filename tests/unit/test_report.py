@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import nbformat
+import pandas as pd
 import papermill
 import pytest
 
@@ -109,6 +110,13 @@ def test_the_tables_are_enough_to_run_the_notebook_again(made, tmp_path):
     again = report.execute(NOTEBOOK, parameters, [], tmp_path)
     shown = [cell for cell in again.cells if cell.cell_type == "code" and cell.outputs]
     assert len(shown) > 20
+
+
+def test_page_shows_the_tables_numbers(made):
+    text = (made[0] / "report" / "report.html").read_text()
+    runs = pd.read_csv(made[0] / "tables" / "runs.csv")
+    for mean in runs.groupby("l2")["test_accuracy"].mean():
+        assert f">{100 * mean:.2f}</td>" in text
 
 
 def test_again_gives_the_same_bytes(made, tmp_path):
