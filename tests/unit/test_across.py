@@ -204,23 +204,22 @@ class TestInteractions:
         assert set(table["diverged_seeds"]) == {"0 1 3 5"}
 
 
-class TestDescriptions:
-    @pytest.mark.slow  # Frictionless reads every row
-    def test_frictionless_finds_nothing(self, study, tmp_path):
-        of_study, studied = study
-        own = {
-            "setups": across.setups_table(of_study, studied, LEDGER),
-            "interactions": across.interactions_table(of_study, studied),
-            "best": pd.concat(t["best"].assign(setup=n) for n, t in studied.items()),
-        }
-        tables = dict.fromkeys(datapackage.read_descriptions(FACTORS), pd.DataFrame()) | own
-        for name, table in datapackage.as_described(tables, FACTORS).items():
-            write_table(table, tmp_path / f"{name}.csv")
-            fields = datapackage.read_descriptions(FACTORS)[name]["schema"]["fields"]
-            datapackage.write_parquet(table, fields, tmp_path / f"{name}.parquet")
-        package = datapackage.data_package(of_study.config, {}, {}, tmp_path, FACTORS)
-        write_json(tmp_path / "datapackage.json", package)
-        assert validate(str(tmp_path / "datapackage.json")).flatten(["type", "message"]) == []
+@pytest.mark.slow  # Frictionless reads every row
+def test_frictionless_finds_nothing(study, tmp_path):
+    of_study, studied = study
+    own = {
+        "setups": across.setups_table(of_study, studied, LEDGER),
+        "interactions": across.interactions_table(of_study, studied),
+        "best": pd.concat(t["best"].assign(setup=n) for n, t in studied.items()),
+    }
+    tables = dict.fromkeys(datapackage.read_descriptions(FACTORS), pd.DataFrame()) | own
+    for name, table in datapackage.as_described(tables, FACTORS).items():
+        write_table(table, tmp_path / f"{name}.csv")
+        fields = datapackage.read_descriptions(FACTORS)[name]["schema"]["fields"]
+        datapackage.write_parquet(table, fields, tmp_path / f"{name}.parquet")
+    package = datapackage.data_package(of_study.config, {}, {}, tmp_path, FACTORS)
+    write_json(tmp_path / "datapackage.json", package)
+    assert validate(str(tmp_path / "datapackage.json")).flatten(["type", "message"]) == []
 
 
 class TestOverSetups:

@@ -211,19 +211,18 @@ class TestHolm:
         assert statistics.holm([]).size == 0
 
 
-class TestEqualVariances:
-    def test_against_every_swap(self):
-        rng = np.random.default_rng(5)
-        shared = rng.normal(size=8)
-        first, second = shared + rng.normal(size=8), 0.3 * shared + 0.6 * rng.normal(size=8)
-        centred = np.array([first - first.mean(), second - second.mean()])
-        distances = []
-        for swaps in itertools.product([False, True], repeat=8):
-            a, b = np.where(swaps, centred[::-1], centred)
-            distances.append(abs(np.square(a).sum() - np.square(b).sum()))
-        expected = np.mean(np.array(distances) >= distances[0] - 1e-9)
-        assert 0.01 < expected < 0.5
-        assert statistics.equal_variances(first, second) == pytest.approx(expected)
+def test_equal_variances_against_every_swap():
+    rng = np.random.default_rng(5)
+    shared = rng.normal(size=8)
+    first, second = shared + rng.normal(size=8), 0.3 * shared + 0.6 * rng.normal(size=8)
+    centred = np.array([first - first.mean(), second - second.mean()])
+    distances = []
+    for swaps in itertools.product([False, True], repeat=8):
+        a, b = np.where(swaps, centred[::-1], centred)
+        distances.append(abs(np.square(a).sum() - np.square(b).sum()))
+    expected = np.mean(np.array(distances) >= distances[0] - 1e-9)
+    assert 0.01 < expected < 0.5
+    assert statistics.equal_variances(first, second) == pytest.approx(expected)
 
 
 class TestEquivalence:
