@@ -1,6 +1,5 @@
 """What is found about prepared data, by hand, and what the report says of it."""
 
-import json
 import tracemalloc
 from dataclasses import replace
 
@@ -49,9 +48,12 @@ def said(*data, **options):
     return data_text.sentences(checked(*data), **options)
 
 
-def test_nothing_is_found_where_nothing_is():
-    assert findings(*made()) == {}
-    assert said(*made()) == []
+def test_nothing_is_found_where_nothing_is_and_a_number_that_never_varies_is_counted():
+    images, labels, about = made()
+    images[:, 2] = 3
+    assert findings(images, labels, about) == {}
+    assert said(images, labels, about) == []
+    assert row_of(checked(images, labels, about), "constant inputs", "train")["count"] == 1
 
 
 def test_classes_and_the_largest_of_each_part():
@@ -91,14 +93,6 @@ def test_inputs_that_are_all_the_same(part):
     assert "other scale" not in {name for name, *_ in found}
     (text,) = said(images, labels, about)  # what follows from it is not said as well
     assert text.startswith("No lambda")
-
-
-def test_a_number_that_never_varies_is_counted_and_no_finding():
-    images, labels, about = made()
-    images[:, 2] = 3
-    rows = checked(images, labels, about)
-    assert row_of(rows, "constant inputs", "train")["count"] == 1
-    assert findings(images, labels, about) == {}
 
 
 def test_one_row_alone_is_not_called_constant():
@@ -164,21 +158,16 @@ def test_copies_in_two_parts():
     images[80:83] = images[0]
     images[83] = images[70]
     images[84] = -images[5]
+    images[6], images[85] = 0.0, -0.0
     labels[:] = 0
     labels[:60:4], labels[60:80:4], labels[80::4] = 1, 1, 1
     about["classes"] = 2
     found = findings(images, labels, about)
-    assert found["copies", "test", "train"]["count"] == 3
+    assert found["copies", "test", "train"]["count"] == 4
     assert found["copies", "test", "val"]["count"] == 1
     assert ("copies", "val", "train") not in found
     texts = [text for text in said(images, labels, about) if "copies" in text]
-    assert texts[0].startswith("3 of the 20 test") and texts[1].startswith("1 of the 20 test")
-
-
-def test_zero_is_zero_whatever_its_sign():
-    images, labels, about = made()
-    images[0], images[80] = 0.0, -0.0
-    assert findings(images, labels, about)["copies", "test", "train"]["count"] == 1
+    assert texts[0].startswith("4 of the 20 test") and texts[1].startswith("1 of the 20 test")
 
 
 def test_rows_that_have_two_labels():
@@ -237,14 +226,9 @@ def test_memory_does_not_grow_with_the_data(tmp_path):
 # ---- with files
 
 
-def write(tmp_path, content):
-    path = tmp_path / "mine.npz"
-    np.savez(path, **content)
-    return path
-
-
 def prepared_rows(tmp_path, content, **config):
-    dataset = {"path": str(write(tmp_path, content))} | config.pop("dataset", {})
+    np.savez(tmp_path / "mine.npz", **content)
+    dataset = {"path": str(tmp_path / "mine.npz")}
     prepare(set_up(dataset=dataset, training={"batch_size": 1}, **config), tmp_path / "data.json")
     return check_prepared(tmp_path / "data.json")
 
@@ -268,15 +252,11 @@ def test_a_validation_part_that_is_not_used_is_a_finding(tmp_path):
     assert {row["check"] for row in given if row["finding"] == "yes"} == {"copies"}
 
 
-def test_arrays_that_are_not_read_are_a_finding(tmp_path):
-    rows = prepared_rows(tmp_path, arrays(x_valid=np.zeros(3), y_valid=np.zeros(3)))
+def test_arrays_that_are_not_read_are_a_finding_and_groups_are_read(tmp_path):
+    others = {"x_valid": np.zeros(3), "y_valid": np.zeros(3), "groups_test": np.arange(30)}
+    rows = prepared_rows(tmp_path, arrays(**others))
     assert [row["which"] for row in rows if row["finding"] == "yes"] == ["x_valid", "y_valid"]
     assert "x_valid and y_valid" in data_text.sentences(rows)[0]
-
-
-def test_groups_are_read(tmp_path):
-    rows = prepared_rows(tmp_path, arrays(groups_test=np.arange(30)))
-    assert not [row for row in rows if row["finding"] == "yes"]
 
 
 def test_arrays_that_were_deleted_are_said_to_be_so(tmp_path):
@@ -325,20 +305,18 @@ class TestAnswer:
         assert data_text.text(shown()) == []
         assert not data_text.withholds(shown())
 
-    def test_constant_inputs_withhold_it(self):
-        assert data_text.withholds(with_check(shown(), CONSTANT))
-
-    def test_networks_that_are_better_do_not(self):
-        study = with_check(shown(), largest(0.5))
-        assert data_text.no_better(study) is None
-        assert not data_text.withholds(study)
-
-    def test_networks_that_are_no_better_withhold_it(self):
-        study = with_check(shown(), largest(0.99))
-        assert data_text.withholds(study)
-        means = study.over_seeds["means"].query("measure == 'test_accuracy'")["mean"]
-        (text,) = data_text.text(study)
-        assert f"{100 * means.max():.3g} %" in text and "99 %" in text and "class 7" in text
+    @pytest.mark.parametrize(
+        ("row", "withheld"), [(CONSTANT, True), (largest(0.5), False), (largest(0.99), True)]
+    )
+    def test_constant_inputs_and_networks_that_are_no_better_withhold_it(self, row, withheld):
+        study = with_check(shown(), row)
+        assert data_text.withholds(study) == withheld
+        text = " ".join(data_text.text(study))
+        if row == largest(0.99):
+            means = study.over_seeds["means"].query("measure == 'test_accuracy'")["mean"]
+            assert f"{100 * means.max():.3g} %" in text and "99 %" in text and "class 7" in text
+        else:
+            assert data_text.no_better(study) is None
 
     def test_networks_that_are_not_shown_to_be_better_qualify_it(self):
         study = shown(effects=Effects(test_accuracy=(0.978, 0.978)), seeds=[0, 1, 2])
@@ -401,12 +379,3 @@ class TestAnswer:
         lost = {(l2, seed): 1 for l2 in (0, 0.01) for seed in (0, 1)}
         study = shown(lambdas=[0, 0.01], seeds=[0, 1], diverged=lost)
         assert not data_text.withholds(with_check(study, largest(0.99)))
-
-
-def test_a_row_that_is_read_from_json_says_the_same(tmp_path):
-    images, labels, about = made()
-    images[80] = images[0]
-    rows = checked(images, labels, about)
-    table = pd.DataFrame(rows).to_dict("records")
-    read = json.loads(json.dumps(rows))
-    assert data_text.sentences(rows) == data_text.sentences(read) == data_text.sentences(table)

@@ -14,23 +14,42 @@ import snakemake_executor_plugin_slurm
 from l2study.workflow import lock, slurm, snakemake_compat
 
 
+def answer(folder, monkeypatch, **scripts):
+    """Put these programs of a shell before others."""
+    for name, script in scripts.items():
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
 @pytest.fixture
 def queue(tmp_path, monkeypatch):
     """A file with the ids of the jobs in the queue, which squeue prints and scancel empties."""
     file = tmp_path / "queue"
     file.write_text("11\n12\n")
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    for name, script in {
-        "squeue": f'[ "$3" = --name=mine -o "$3" = --name=next ] && cat {file}',
-        "scancel": f'[ "$1" = --name=mine ] && : > {file}',
-    }.items():
-        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
-        (programs / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    answer(
+        tmp_path,
+        monkeypatch,
+        squeue=f'[ "$3" = --name=mine -o "$3" = --name=next ] && cat {file}',
+        scancel=f'[ "$1" = --name=mine ] && : > {file}',
+    )
     monkeypatch.chdir(tmp_path)
     yield file
     lock._held.clear()
+
+
+@pytest.fixture
+def said(monkeypatch):
+    """What is said of Slurm on the screen."""
+    lines = []
+    monkeypatch.setattr(snakemake_compat, "LOGGER", SimpleNamespace(warning=lines.append))
+    return lines
+
+
+def workflow_of(executor, **settings):
+    """Return what the adapters see of a workflow with this executor."""
+    scheduler = SimpleNamespace(_executor=executor)
+    return SimpleNamespace(scheduler=scheduler, executor_settings=SimpleNamespace(**settings))
 
 
 def leave(**changes):
@@ -72,14 +91,14 @@ def test_those_of_another_node_are_left_alone_until_it_gives_no_sign_of_life(que
 
 
 def test_those_that_do_not_end_are_refused(queue, tmp_path):
-    (tmp_path / "bin" / "scancel").write_text("#!/bin/sh\n")
+    (tmp_path / "scancel").write_text("#!/bin/sh\n")
     with pytest.raises(slurm.OrphansError, match=r"2 cancelled jobs .* scancel --name=mine$"):
         slurm.end("mine", seconds=0.1)
 
 
 def test_not_knowing_is_a_reason_to_refuse(queue, tmp_path):
     leave()
-    (tmp_path / "bin" / "squeue").write_text("#!/bin/sh\necho no\nexit 1\n")
+    (tmp_path / "squeue").write_text("#!/bin/sh\necho no\nexit 1\n")
     with pytest.raises(lock.OwnedError):
         lock.hold("lock", jobs="next")
     assert record()["jobs"] == "mine"
@@ -95,8 +114,7 @@ def test_a_job_that_was_cancelled_or_preempted_is_over(monkeypatch):
     monkeypatch.setattr(snakemake_executor_plugin_slurm, "query_job_status", query)
     plugin = snakemake_executor_plugin_slurm
     executor = plugin.Executor.__new__(plugin.Executor)
-    workflow = SimpleNamespace(scheduler=SimpleNamespace(_executor=executor))
-    snakemake_compat.see_every_end(workflow)
+    snakemake_compat.see_every_end(workflow_of(executor))
     states, seconds = asyncio.run(plugin.query_job_status("sacct", None))
     assert list(states.values()) == ["CANCELLED"] * 2 + ["RUNNING", "NODE_FAIL", "COMPLETED"]
     assert seconds == 0.5
@@ -108,9 +126,7 @@ def test_questions_come_in_equal_intervals():
     plugin = snakemake_executor_plugin_slurm
     executor = plugin.Executor.__new__(plugin.Executor)
     executor.next_seconds_between_status_checks = 180
-    settings = SimpleNamespace(init_seconds_before_status_checks=0.1)
-    scheduler = SimpleNamespace(_executor=executor)
-    snakemake_compat.ask_steadily(SimpleNamespace(scheduler=scheduler, executor_settings=settings))
+    snakemake_compat.ask_steadily(workflow_of(executor, init_seconds_before_status_checks=0.1))
     asyncio.run(asyncio.wait_for(executor.sleep(), 5))
 
 
@@ -128,7 +144,7 @@ class Submitter(snakemake_executor_plugin_slurm.Executor):
         self._failed_nodes, self.wait = set(excluded), True
         self.submitted, self.failed = [], []
         self.report_job_error = lambda info, msg=None, **others: self.failed.append((msg, others))
-        snakemake_compat.spare_tries(SimpleNamespace(scheduler=SimpleNamespace(_executor=self)))
+        snakemake_compat.spare_tries(workflow_of(self))
 
     def run_jobs(self, jobs):
         self.submitted += jobs
@@ -154,13 +170,11 @@ Submitter.__module__ = snakemake_compat.SLURM
 @pytest.fixture
 def ended(tmp_path, monkeypatch):
     """A function: a job whose end sacct tells as it says, and its log in Slurm."""
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setattr(snakemake_compat, "PAUSE", 0.0)
 
     def job(told, log=None):
-        sacct, logged = tmp_path / "sacct", tmp_path / "logged"
-        sacct.write_text(f"#!/bin/sh\n[ \"$1\" = --jobs=7 ] && echo '{told}'\n")
-        sacct.chmod(0o755)
+        answer(tmp_path, monkeypatch, sacct=f"[ \"$1\" = --jobs=7 ] && echo '{told}'")
+        logged = tmp_path / "logged"
         if log is not None:
             logged.write_text(log)
         return SimpleNamespace(job="job", external_jobid="7", aux={"slurm_logfile": logged})
@@ -198,10 +212,8 @@ def test_a_job_that_dies_on_every_node_fails_in_the_end(ended):
 
 
 def test_a_submission_without_an_answer_is_made_again_and_any_other_that_fails_has_failed(
-    ended, monkeypatch
+    ended, said
 ):
-    said = []
-    monkeypatch.setattr(snakemake_compat, "LOGGER", SimpleNamespace(warning=said.append))
     executor, info = Submitter(["n9"]), SimpleNamespace(job="job", external_jobid=None)
     for again in range(1, 2 * snakemake_compat.GOES):
         assert executor.tell(info, CONTACT) == (again, 0)
@@ -222,18 +234,16 @@ def test_a_submission_that_raises_is_one_that_fails(ended):
     assert executor.failed == [("A job cannot be submitted: no such account", {})]
 
 
-def test_nothing_is_submitted_when_the_study_is_at_its_end(ended):
+def test_nothing_is_submitted_at_the_end_of_a_study_or_where_that_cannot_be_looked_up(
+    ended, capsys
+):
     executor, info = Submitter(), ended("FAILED|n2")
     executor.wait = False
     assert executor.tell(info) == (0, 1)
     executor.wait, executor.run_jobs = True, None
     assert executor.tell(info, "why") == (0, 2)
     assert executor.failed[-1] == ("why", {"aux_logs": ["log"]})
-
-
-def test_an_end_that_cannot_be_looked_up_is_a_failure_and_that_is_said(ended, capsys):
-    executor, info = Submitter(), ended("FAILED|n2")
-    info.aux = None
+    info.aux, executor = None, Submitter()
     assert executor.tell(info) == (0, 1)
     assert "the job counts as failed" in capsys.readouterr().err
 
@@ -247,14 +257,6 @@ class Asked(dict):
     __getattr__ = dict.get
 
 
-def answer(folder, monkeypatch, **programs):
-    """Put programs that print these texts before others."""
-    for name, text in programs.items():
-        (folder / name).write_text(f"#!/bin/sh\nprintf '{text}'\n")
-        (folder / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-
-
 @pytest.mark.parametrize(
     ("partition", "asked", "given"),
     [
@@ -266,15 +268,13 @@ def answer(folder, monkeypatch, **programs):
     ],
 )
 def test_a_job_asks_for_no_more_time_than_its_partition_allows(
-    tmp_path, monkeypatch, partition, asked, given
+    tmp_path, monkeypatch, said, partition, asked, given
 ):
     partitions = "main* 2:00:00\\nshort 30:00\\nlong 2-00:30:00\\nfree infinite\\n"
-    answer(tmp_path, monkeypatch, sinfo=partitions)
-    plugin, said = snakemake_executor_plugin_slurm, []
-    monkeypatch.setattr(snakemake_compat, "LOGGER", SimpleNamespace(warning=said.append))
+    answer(tmp_path, monkeypatch, sinfo=f"printf '{partitions}'")
+    plugin = snakemake_executor_plugin_slurm
     monkeypatch.setattr(plugin, "get_submit_command", plugin.get_submit_command)
-    scheduler = SimpleNamespace(_executor=plugin.Executor.__new__(plugin.Executor))
-    snakemake_compat.heed_limits(SimpleNamespace(scheduler=scheduler))
+    snakemake_compat.heed_limits(workflow_of(plugin.Executor.__new__(plugin.Executor)))
     job = SimpleNamespace(resources=Asked(runtime=asked), threads=1, is_group=lambda: True)
     names = ("run_uuid", "slurm_logfile", "comment_str", "account", "workdir")
     about = dict.fromkeys(names, "x") | {"partition": f"-p {partition}" if partition else ""}
@@ -283,10 +283,10 @@ def test_a_job_asks_for_no_more_time_than_its_partition_allows(
     assert len(said) == (asked != given)
 
 
-def test_a_job_too_many_waits_for_others_of_the_study_and_fails_without_any(queue, monkeypatch):
+def test_a_job_too_many_waits_for_others_of_the_study_and_fails_without_any(
+    queue, said, monkeypatch
+):
     monkeypatch.setattr(snakemake_compat, "FULL_PAUSE", 0.0)
-    said = []
-    monkeypatch.setattr(snakemake_compat, "LOGGER", SimpleNamespace(warning=said.append))
     executor, info = Submitter(), SimpleNamespace(job="job", external_jobid=None)
     executor.run_uuid = "mine"
     refusal = "sbatch: error: Job violates accounting/QOS policy (job submit limit, user's size)"
@@ -297,19 +297,18 @@ def test_a_job_too_many_waits_for_others_of_the_study_and_fails_without_any(queu
     assert "job submit limit" in said[1]
 
 
-def test_why_jobs_wait_is_said_once_if_they_do_not_only_wait_their_turn(tmp_path, monkeypatch):
+def test_why_jobs_wait_is_said_once_if_they_do_not_only_wait_their_turn(
+    tmp_path, said, monkeypatch
+):
     text = "Priority\\nQOSMaxWallDurationPerJobLimit\\nQOSMaxWallDurationPerJobLimit\\nResources\\n"
-    answer(tmp_path, monkeypatch, squeue=text)
-    said, looks = [], iter([None] * 3)
-    monkeypatch.setattr(snakemake_compat, "LOGGER", SimpleNamespace(warning=said.append))
-    plain = snakemake_compat.time
+    answer(tmp_path, monkeypatch, squeue=f"printf '{text}'")
+    looks, plain = iter([None] * 3), snakemake_compat.time
     sleeping = SimpleNamespace(sleep=lambda _: next(looks), monotonic=plain.monotonic)
     monkeypatch.setattr(snakemake_compat, "time", sleeping)
     monkeypatch.setattr(threading, "excepthook", lambda about: None)  # no looks are left
     executor = Submitter()
     executor.run_uuid = "mine"
-    workflow = SimpleNamespace(scheduler=SimpleNamespace(_executor=executor))
-    snakemake_compat.say_why_jobs_wait(workflow)
+    snakemake_compat.say_why_jobs_wait(workflow_of(executor))
     for thread in threading.enumerate():
         if thread.name.endswith("(look)"):
             thread.join()

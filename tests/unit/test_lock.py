@@ -19,60 +19,14 @@ HOLD = "from l2study.workflow import lock; lock.hold('at/work'); print(flush=Tru
 
 
 @pytest.fixture
-def holder(tmp_path, monkeypatch):
-    """A process that holds the lock `at/work` in the working directory."""
+def start(tmp_path, monkeypatch):
+    """A function that starts a process which holds the lock `at/work` in the working directory."""
     monkeypatch.chdir(tmp_path)
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD],
-        env=os.environ | {"PYTHONPATH": SCRIPTS},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout.readline() == "\n"
-    yield process
-    lock._held.clear()
-    process.kill()
-    process.communicate()
-
-
-def test_a_living_holder_is_named(holder):
-    with pytest.raises(lock.OwnedError) as refused:
-        lock.hold("at/work")
-    assert f"process {holder.pid} on {platform.node()}" in str(refused.value)
-    assert "\n" not in str(refused.value)
-    lock.hold("at/another")
-
-
-def test_a_holder_that_was_killed_is_followed_without_help(holder):
-    holder.kill()
-    holder.wait()
-    assert lock.hold("at/work") is None
-    with open("at/work") as file:
-        assert json.load(file)["process"] == os.getpid()
-    with pytest.raises(lock.OwnedError, match=f"process {os.getpid()} "):
-        lock.hold("at/work")
-
-
-# ---- two nodes, of which each sees its own locks alone
-
-
-@pytest.fixture
-def elsewhere(tmp_path, monkeypatch):
-    """A function that starts a process on another node, with `BEAT` and `DEAD` as here."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(fcntl, "flock", lambda file, kind: None)
-    monkeypatch.setattr(lock, "BEAT", 0.2)
-    monkeypatch.setattr(lock, "DEAD", 3.0)
     started = []
 
-    def start():
-        there = "import fcntl; fcntl.flock = lambda file, kind: None"
-        there += "; from l2study.workflow import lock"
-        there += "; lock.BEAT, lock.DEAD, lock._HOST, lock._node = 0.2, 3.0, 'n2', lambda: '2'"
+    def start(before=""):
         process = subprocess.Popen(
-            [sys.executable, "-c", f"{there}\n{HOLD}"],
+            [sys.executable, "-c", f"{before}\n{HOLD}"],
             env=os.environ | {"PYTHONPATH": SCRIPTS},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -88,6 +42,41 @@ def elsewhere(tmp_path, monkeypatch):
     for process in started:
         process.kill()
         process.communicate()
+
+
+def test_a_living_holder_is_named(start):
+    holder = start()
+    with pytest.raises(lock.OwnedError) as refused:
+        lock.hold("at/work")
+    assert f"process {holder.pid} on {platform.node()}" in str(refused.value)
+    assert "\n" not in str(refused.value)
+    lock.hold("at/another")
+
+
+def test_a_holder_that_was_killed_is_followed_without_help(start):
+    holder = start()
+    holder.kill()
+    holder.wait()
+    assert lock.hold("at/work") is None
+    with open("at/work") as file:
+        assert json.load(file)["process"] == os.getpid()
+    with pytest.raises(lock.OwnedError, match=f"process {os.getpid()} "):
+        lock.hold("at/work")
+
+
+# ---- two nodes, of which each sees its own locks alone
+
+
+@pytest.fixture
+def elsewhere(start, monkeypatch):
+    """A function that starts a process on another node, with `BEAT` and `DEAD` as here."""
+    monkeypatch.setattr(fcntl, "flock", lambda file, kind: None)
+    monkeypatch.setattr(lock, "BEAT", 0.2)
+    monkeypatch.setattr(lock, "DEAD", 3.0)
+    there = "import fcntl; fcntl.flock = lambda file, kind: None"
+    there += "; from l2study.workflow import lock"
+    there += "; lock.BEAT, lock.DEAD, lock._HOST, lock._node = 0.2, 3.0, 'n2', lambda: '2'"
+    return lambda: start(there)
 
 
 def test_a_holder_on_another_node_gives_signs_of_life(elsewhere):

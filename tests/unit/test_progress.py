@@ -56,10 +56,7 @@ class Told:
         self.tell(LogEvent.RESOURCES_INFO, provided_resources={})
         self.tell(LogEvent.RUN_INFO, stats={"prepare": 1, "train": train, "all": 1, "total": 9})
         before = signal.getsignal(signal.SIGINT)
-        # A shell that starts the tests in the background has it ignored.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         self.display.start(lambda: (list(runs), scale))
-        self.ctrl_c = signal.getsignal(signal.SIGINT)
         signal.signal(signal.SIGINT, before)
 
     def tell(self, event, **about):
@@ -171,18 +168,6 @@ def test_a_failure_is_said_at_once_and_so_is_another_try(monkeypatch):
     assert "  train l2=0.1 seed=0: TIMEOUT again; nothing was logged\n    log: 0.log\n" in end
     assert "allow_missing" in end
     assert told.said().count("0 of 2 runs trained, 0 running, 1 failed") == 1
-
-
-def test_what_ctrl_c_ends_has_not_failed(monkeypatch):
-    told = Told(monkeypatch, 3)
-    told.begin(0, 1)
-    told.end(0)
-    with pytest.raises(KeyboardInterrupt):
-        told.ctrl_c(signal.SIGINT, None)
-    told.fail(1)
-    assert told.display.failures() == "Stopped. Run the same command again to continue."
-    assert "failed: " not in told.said()
-    assert told.said().endswith(" 1 of 3 runs trained\n")
 
 
 def test_jobs_of_a_group_are_counted_one_by_one(monkeypatch, tmp_path):

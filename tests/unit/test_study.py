@@ -37,54 +37,36 @@ def write(tmp_path, *files):
 # ---- reading
 
 
-def started(config, main=True, place=PROJECT, given=()):
+def started(config, main=True, place=PROJECT):
     """Read the study of a start of Snakemake."""
-    settings = SimpleNamespace(config_args=list(given))
+    settings = SimpleNamespace(config_args=[])
     workflow = SimpleNamespace(
         is_main_process=main, basedir=str(place), configfiles=[], config_settings=settings
     )
     return Study.read(check({}) | config, workflow)
 
 
-def test_the_command_line_is_read_as_a_file_is():
-    found = started(SMALL, given=["training={epochs: 7, batch_size: 100}", "study=tiny"])
-    assert found.design.base.config["training"]["epochs"] == 7
-    assert found.is_main and found.stands_alone
+UNTIL = {"measure": "val_ce", "half_width": 0.1, "max_seeds": 40}
+EXTENDED = {"from": 0.01, "to": 0.1, "per_decade": 1, "zero": True, "extend": True}
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("config", "first", "told", "words"),
     [
-        ({"lambda": 1}, "config: lambda: "),
-        ({"dataset": {"path": "absent.npz"}}, "config: "),
-        ({"claims": "absent"}, "config: claims: "),
+        ({"seeds": {"until": UNTIL}}, (2, 10), (17, (2, 17)), "seeds.until"),
+        ({"lambdas": EXTENDED}, (3, 2), (["0", "0.01", "0.1", "1"], (4, 2)), "lambdas.extend"),
     ],
 )
-def test_what_is_wrong_ends_all_in_one_line(changes, words):
-    with pytest.raises(SystemExit) as end:
-        started(SMALL | changes)
-    assert str(end.value).startswith(words) and "\n" not in str(end.value)
+def test_rounds_begin_with_the_first_and_jobs_are_told(tmp_path, config, first, told, words):
+    def size(study):
+        return len(study.design.base.lambdas), len(study.design.base.seeds)
 
-
-def test_seeds_in_rounds_begin_with_the_first_and_jobs_are_told(tmp_path):
-    until = {"seeds": {"until": {"measure": "val_ce", "half_width": 0.1, "max_seeds": 40}}}
-    assert len(started(SMALL | until).design.base.seeds) == 10
+    assert size(started(SMALL | config)) == first
     write(tmp_path, round_of("tiny"))
-    round_of("tiny").write_text("17\n")
-    assert len(started(SMALL | until, main=False).design.base.seeds) == 17
-    with pytest.raises(SystemExit, match="module; allowed"):
-        started(SMALL | until, place=tmp_path)
-
-
-def test_lambdas_in_rounds_begin_with_the_range_and_jobs_are_told(tmp_path):
-    own = {"from": 0.01, "to": 0.1, "per_decade": 1, "zero": True, "extend": True}
-    extended = SMALL | {"lambdas": own}
-    assert started(extended).design.base.lambdas == ["0", "0.01", "0.1"]
-    write(tmp_path, round_of("tiny"))
-    round_of("tiny").write_text('["0", "0.01", "0.1", "1"]\n')
-    assert [l2 for _, l2 in started(extended, main=False).runs][-1] == "1"
-    with pytest.raises(SystemExit, match=r"config: lambdas\.extend: does not work in a module"):
-        started(extended, place=tmp_path)
+    round_of("tiny").write_text(json.dumps(told[0]))
+    assert size(started(SMALL | config, main=False)) == told[1]
+    with pytest.raises(SystemExit, match=f"config: {words}: does not work in a module"):
+        started(SMALL | config, place=tmp_path)
 
 
 def test_results_without_records_are_not_touched(tmp_path):
@@ -101,31 +83,6 @@ def test_results_without_records_are_not_touched(tmp_path):
 # ---- jobs
 
 
-def test_a_stage_gets_its_keys_of_its_set_up_as_sorted_text():
-    text = study().settings("training", "seeds")
-    assert json.loads(text).keys() == {"training", "seeds"}
-    assert text == json.dumps(json.loads(text), sort_keys=True)
-    several = study(factors={"training.batch_size": [50]}).settings("training")
-    sizes = [
-        json.loads(several(job(place)))["training"]["batch_size"]
-        for place in ("", "/setups/batch_size~50")
-    ]
-    assert sizes == [200, 50]
-
-
-def test_what_is_made_of_the_runs_is_no_part_of_the_study():
-    plain, other = study(), study(allow_missing=True, tensorboard=True, allow_large=True)
-    assert plain.whole == other.whole
-    assert plain.settings("training") == other.settings("training")
-
-
-def test_seeds_of_a_crossed_design_are_those_of_the_runs():
-    found = study(seeds={"weights": 2, "order": 2})
-    assert json.loads(found.settings("seeds")) == {"seeds": [0, 1, 100, 101]}
-    assert found.sources(job(seed="100")) == "--sources weights=0,order=1"
-    assert study().sources(job(seed="1")) == ""
-
-
 def test_data_depend_on_what_a_seed_changes_of_them():
     split = {"validation": {"split": "stratified"}, "variation": ["weights", "split"]}
     plain, by_seed = (
@@ -133,13 +90,6 @@ def test_data_depend_on_what_a_seed_changes_of_them():
     )
     assert plain.keys() == {"dataset", "validation"}
     assert by_seed["variation"] == ["split"]
-
-
-def test_a_set_up_with_data_of_its_own_has_its_own_files():
-    file = study(factors={"dataset.train_size": [500]}).data_file("data.json")
-    assert file(job()) == "results/tiny/data.json"
-    own = file(job("/setups/train_size~500"))
-    assert own == "results/tiny/data/train_size~500/data.json"
 
 
 def test_runs_that_differ_in_epochs_share_training_the_longest_first(monkeypatch):
