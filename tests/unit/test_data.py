@@ -43,27 +43,21 @@ def arrays(train=30, test=9, shape=(4, 3), classes=3, seed=0):
     }
 
 
-def idx_bytes(array):
-    """Return an array as an IDX file, written out from the description of the format."""
-    codes = {"u1": 8, "i1": 9, "i2": 11, "i4": 12, "f4": 13, "f8": 14}
-    code = codes[array.dtype.str[1:]]
-    header = struct.pack(">BBBB", 0, 0, code, array.ndim)
-    sizes = b"".join(struct.pack(">I", size) for size in array.shape)
-    return header + sizes + array.astype(array.dtype.newbyteorder(">")).tobytes()
-
-
 def write_npz(path, content):
     np.savez_compressed(path, **content)
     return path
 
 
 def write_idx(folder, content, packed=True):
+    """Write arrays of uint8 as IDX files, by the description of the format."""
     folder.mkdir(exist_ok=True)
     names = {"x_train": "train-images", "y_train": "train-labels"}
     names |= {"x_test": "t10k-images", "y_test": "t10k-labels"}
     for name, start in names.items():
-        raw = idx_bytes(content[name])
-        path = folder / f"{start}-idx{content[name].ndim}-ubyte{'.gz' if packed else ''}"
+        array = content[name]
+        header = struct.pack(f">4B{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+        raw = header + array.tobytes()
+        path = folder / f"{start}-idx{array.ndim}-ubyte{'.gz' if packed else ''}"
         path.write_bytes(gzip.compress(raw) if packed else raw)
     return folder
 

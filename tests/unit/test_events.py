@@ -75,27 +75,21 @@ def test_every_column_has_a_section():
     assert all(command.SECTIONS.values())
 
 
-def test_a_file_that_is_written_again_takes_the_place_of_the_first(study, tmp_path):
+def test_files_take_the_place_of_former_ones_and_runs_that_are_not_there_are_left_out(
+    study, tmp_path
+):
     for _ in range(2):
-        write(study, tmp_path)
-    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 3
-
-
-def test_runs_that_are_not_there_are_left_out(study, tmp_path):
-    write(study, tmp_path, config='{"seeds": [2, 3]}')
-    assert [path.name for path in tmp_path.iterdir()] == ["seed~2"]
+        write(study, tmp_path, config='{"seeds": [2, 3]}')
+    (file,) = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert file.parent == tmp_path / "seed~2"
 
 
 @pytest.mark.parametrize(
-    ("l2", "config", "words"),
-    [
-        ("much", CONFIG, "--l2: 'much'"),
-        ("0.1", CONFIG, "has none of the runs"),
-    ],
+    ("l2", "words"), [("much", "--l2: 'much'"), ("0.1", "has none of the runs")]
 )
-def test_bad_input_is_one_line(study, tmp_path, l2, config, words):
+def test_bad_input_is_one_line(study, tmp_path, l2, words):
     with pytest.raises(SystemExit) as error:
-        write(study, tmp_path, l2, config)
+        write(study, tmp_path, l2)
     assert words in str(error.value)
     assert all(line.strip() for line in str(error.value).splitlines())
     assert list(tmp_path.iterdir()) == []

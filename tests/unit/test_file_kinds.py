@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from test_data import arrays, write_idx
 
-from l2study.data import file_kinds
 from l2study.data.formats import fingerprint, read
 from l2study.data.sources import read_arrays
 from tiny import refused, set_up
@@ -79,15 +78,6 @@ def test_a_file_that_is_no_npz_file_is_called_what_it_is(tmp_path, kind, name):
     message = said_of(tmp_path / name)
     assert message.startswith(f"{tmp_path / name}: is ")
     assert what in message and to_do in message and "dataset.load" in message
-
-
-def test_an_npz_file_is_none_of_these(tmp_path):
-    for save in (np.savez, np.savez_compressed):
-        save(tmp_path / "data.npz", **arrays())
-        assert file_kinds.kind(tmp_path / "data.npz") is None
-    whole = (tmp_path / "data.npz").read_bytes()
-    (tmp_path / "data.npz").write_bytes(whole[:200])
-    assert "not a complete .npz file" in said_of(tmp_path / "data.npz")
 
 
 def test_a_folder_of_other_files_is_told_what_is_in_it(tmp_path):

@@ -200,32 +200,25 @@ def test_a_function_returns_groups(tmp_path, monkeypatch):
     }
 
 
-TABLE = "a,who,kind,b\n" + "".join(f"{i},p{i // 4},{'xy'[i % 2]},{i // 4}\n" for i in range(40))
-
-
-def of_table(folder, text=TABLE, **keys):
-    """Prepare a table; its column b has the group once more, as a number."""
-    (folder / "a.csv").write_text(text)
-    dataset = {"path": str(folder / "a.csv"), "label": "kind", "group": "who"} | keys
-    setup = set_up(
-        dataset=dataset | {"test_fraction": 0.3}, validation=STRATIFIED, training={"batch_size": 1}
-    )
-    check_against_data(setup)
-    return prepare(setup, folder / "out" / "data.json"), load(folder / "out" / "data.json")
-
-
 def test_a_column_of_a_table_has_the_groups_and_is_no_input(tmp_path):
-    manifest, data = of_table(tmp_path)
-    assert data.shape == (2,) and manifest["class_names"] == ["x", "y"]
-    numbers = groups_in(manifest)
+    """Column b has the group once more, as a number."""
+    text = "a,who,kind,b\n" + "".join(f"{i},p{i // 4},{'xy'[i % 2]},{i // 4}\n" for i in range(40))
+    (tmp_path / "a.csv").write_text(text)
+    pd.read_csv(tmp_path / "a.csv").drop(columns="who").to_csv(tmp_path / "b.csv", index=False)
+    manifests = {}
+    for name, keys in (("b", {}), ("a", {"group": "who"})):
+        dataset = {"path": str(tmp_path / f"{name}.csv"), "label": "kind", "test_fraction": 0.3}
+        setup = set_up(dataset=dataset | keys, validation=STRATIFIED, training={"batch_size": 1})
+        check_against_data(setup)
+        manifests[name] = prepare(setup, tmp_path / "data.json")
+    data, numbers = load(tmp_path / "data.json"), groups_in(manifests["a"])
+    assert data.shape == (2,) and manifests["a"]["class_names"] == ["x", "y"]
     for part, rows in (("val", data.validation), ("test", data.test)):
         of_rows = data.images[rows, 1]
         expected = pd.factorize(np.char.mod("p%d", of_rows), sort=True)[0]
         np.testing.assert_array_equal(numbers[part], expected)
-    # the other two columns alone
-    without = pd.read_csv(tmp_path / "a.csv").drop(columns="who").to_csv(index=False)
-    plain, _ = of_table(tmp_path, without, group=None)
-    assert "groups" not in plain and plain["sha256"] == manifest["sha256"]
+    assert "groups" not in manifests["b"]
+    assert manifests["b"]["sha256"] == manifests["a"]["sha256"]
 
 
 # ---- from the manifest to tables and text

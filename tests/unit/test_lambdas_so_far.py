@@ -67,19 +67,6 @@ def test_a_range_that_is_wide_enough_is_left_alone(tmp_path):
     assert "wide enough" in lambdas_so_far.words(design, str(tmp_path))
 
 
-def test_two_decades_beyond_the_range_it_ends(tmp_path):
-    rising = replace(OVERFITTING, spread=0.0)
-    config = grown(tmp_path, (1e-5, 1e-4, 1e-3, 1e-2), rising)
-    design = extended(config, **{"from": 1e-5, "to": 1e-4})
-    now, over = lambdas_so_far.look(design, str(tmp_path))
-    assert now == ["1e-5", "0.0001", "0.001", "0.01"] == over[-1].lambdas
-    assert over[-1].ends == {"0.01": "base"}
-    assert (
-        "not extended further; to go on, change lambdas.from or lambdas.to"
-        in lambdas_so_far.words(design.in_round(now), str(tmp_path))
-    )
-
-
 @pytest.mark.parametrize(
     "lost", [run_folder("", "0.001", 3) / "run.json", predictions_file("", "0.001")]
 )

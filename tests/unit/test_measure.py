@@ -4,6 +4,7 @@ import itertools
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -110,32 +111,31 @@ def test_other_epochs_are_taken_in_although_the_weights_are_the_same(results):
     assert "test@1" in found[0]
 
 
-def test_the_same_weights_give_the_same_bytes(results):
-    files = [predictions_file(results, "0.001"), measures_file(results, "0.001")]
-    measure(results, seeds=[3])
-    measure(results)
-    before = [path.read_bytes() for path in files]
-    measure(results)
-    assert [path.read_bytes() for path in files] == before
-    files[1].unlink()
-    measure(results)
-    assert files[0].read_bytes() == before[0]
+@pytest.mark.parametrize(
+    ("damaged", "change", "anew"),
+    [
+        (measures_file, None, []),
+        (measures_file, Path.unlink, ["0", "3"]),
+        (measures_file, lambda path: path.write_text(""), ["0", "3"]),
+        (measures_file, lambda path: path.write_text('{"runs": {}}'), ["0", "3"]),
+        (predictions_file, Path.unlink, ["0", "3"]),
+    ],
+)
+def test_what_is_whole_stays_and_what_is_not_is_made_again(results, damaged, change, anew, capsys):
+    def files():
+        of_predictions = predictions_file(results, "0.001").read_bytes()
+        runs = json.loads(measures_file(results, "0.001").read_text())["runs"]
+        times = [run.pop("seconds") for run in runs.values()]
+        return (of_predictions, runs), times
 
-
-@pytest.mark.parametrize("damage", ["missing", "of one seed"])
-def test_predictions_that_are_not_those_of_the_measures_are_made_again(results, damage, capsys):
-    measure(results, seeds=[0])
-    path = predictions_file(results, "0.001")
-    of_one = path.read_bytes()
     measure(results)
-    whole = path.read_bytes()
-    if damage == "missing":
-        path.unlink()
-    else:
-        path.write_bytes(of_one)
+    (before, times), _ = files(), capsys.readouterr()
+    if change:
+        change(damaged(results, "0.001"))
     measure(results)
-    assert path.read_bytes() == whole
-    assert measured_anew(capsys.readouterr().out) == ["0", "3", "0", "3"]
+    assert measured_anew(capsys.readouterr().out) == anew
+    after, times_after = files()
+    assert after == before and (times_after == times) == (not change)
 
 
 def test_a_kill_between_the_two_files_leaves_nothing_that_looks_valid(results, monkeypatch, capsys):
@@ -168,17 +168,6 @@ def test_only_what_is_new_is_measured(results, capsys):
         for new, old in zip(predicted, of_first[part], strict=True):
             assert new.tolist() == old.tolist()
     assert measured_anew(capsys.readouterr().out) == ["3", "0"]
-
-
-@pytest.mark.parametrize("damage", ["", '{"runs": {}}'])
-def test_a_file_that_is_damaged_is_made_again(results, damage, capsys):
-    whole = measure(results)["runs"]
-    measures_file(results, "0.001").write_text(damage)
-    again = measure(results)["runs"]
-    assert [entry["measures"] for entry in again.values()] == [
-        entry["measures"] for entry in whole.values()
-    ]
-    assert measured_anew(capsys.readouterr().out) == ["0", "3"] * 2
 
 
 def test_other_code_measures_again(results, monkeypatch, capsys):

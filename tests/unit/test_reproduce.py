@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 
 import numpy as np
@@ -35,31 +36,38 @@ def place(studies, tmp_path):
     return tmp_path
 
 
+def written(path, **changes):
+    """Change keys of a JSON file."""
+    path.write_text(json.dumps(read_json(path) | changes))
+
+
 def another_processor(reference):
-    made = read_json(reference / "made.json")
-    made["processor"]["machine"] = "vax"
-    (reference / "made.json").write_text(json.dumps(made))
+    processor = read_json(reference / "made.json")["processor"]
+    written(reference / "made.json", processor=processor | {"machine": "vax"})
 
 
 def rewrite(folder, name, change):
     """Change a table and what the data package says of it, as one would who wants to cheat."""
     path = folder / "tables" / name
-    read, write = (
-        (pd.read_parquet, "to_parquet") if path.suffix == ".parquet" else (pd.read_csv, "to_csv")
-    )
-    table = read(path)
-    change(table)
-    getattr(table, write)(path, index=False)
-    package = read_json(folder / "tables" / "datapackage.json")
-    for part in package["resources"]:
+    if path.suffix == ".parquet":
+        table = pd.read_parquet(path)
+        change(table)
+        table.to_parquet(path, index=False)
+    else:
+        table = pd.read_csv(path)
+        change(table)
+        table.to_csv(path, index=False)
+    package = folder / "tables" / "datapackage.json"
+    resources = read_json(package)["resources"]
+    for part in resources:
         if part["path"] == name:
             part["hash"] = file_hash(path)
-    (folder / "tables" / "datapackage.json").write_text(json.dumps(package))
+    written(package, resources=resources)
 
 
-def refusal(*arguments):
+def refusal(place, study="made-up"):
     with pytest.raises((command.ReproductionError, command.ReportError)) as caught:
-        command.reproduce(*arguments)
+        command.reproduce(place / study, place / "reference")
     (line,) = str(caught.value).splitlines()
     return line
 
@@ -75,16 +83,13 @@ def test_a_reference_has_what_made_it_and_no_name_of_a_machine(studies):
     assert kept < there
 
 
-def test_the_same_histories_reproduce_it(place):
+def test_the_same_histories_reproduce_it_on_another_machine_too(place):
     said = command.reproduce(place / "made-up", place / "reference")
     assert said.endswith("all 15 histories equal the reference's byte for byte")
     means = pd.read_csv(place / "made-up" / "reproduction.csv")
     assert means["inside"].all()
     runs = pd.read_csv(place / "made-up" / "tables" / "runs.csv")
     assert len(means) == 3 * sum(name in runs for name in MEASURES)
-
-
-def test_they_do_on_another_machine_too(place):
     another_processor(place / "reference")
     said = command.reproduce(place / "made-up", place / "reference")
     assert said.endswith("instead of vax")
@@ -96,7 +101,7 @@ def test_a_history_that_differs_in_the_last_bit_does_not(place):
         table.loc[row, "val_ce"] = np.nextafter(table.loc[row, "val_ce"], 1)
 
     rewrite(place / "reference", "histories.parquet", change)
-    line = refusal(place / "made-up", place / "reference")
+    line = refusal(place)
     assert "the machine is of the same kind, and 1 of 15 histories differ" in line
     assert line.endswith("first at l2 0.0001, seed 3, epoch 2")
 
@@ -106,12 +111,12 @@ def test_nor_do_equal_histories_with_a_mean_that_was_changed(place):
         table.loc[table["l2"] == 0.01, "jacobian_norm"] += 1
 
     rewrite(place / "reference", "runs.csv", change)
-    line = refusal(place / "made-up", place / "reference")
+    line = refusal(place)
     assert "above all jacobian_norm at lambda 0.01 of base" in line
 
 
 def test_other_noise_reproduces_it_on_another_machine_only(place):
-    assert "machine is of the same kind" in refusal(place / "other", place / "reference")
+    assert "machine is of the same kind" in refusal(place, "other")
     another_processor(place / "reference")
     said = command.reproduce(place / "other", place / "reference")
     assert "means lie outside the joint 95 % interval, and chance allows" in said
@@ -124,51 +129,35 @@ def test_many_small_differences_do_not(place):
 
     another_processor(place / "reference")
     rewrite(place / "reference", "runs.csv", change)
-    outside, allowed = (
-        int(
-            refusal(place / "other", place / "reference")
-            .split(f"{before} ")[1]
-            .split()[0]
-            .strip(";")
-        )
-        for before in ("reference:", "chance allows")
-    )
+    numbers = re.search(r"reference: (\d+) .*chance allows (\d+)", refusal(place, "other"))
+    outside, allowed = map(int, numbers.groups())
     assert outside > allowed
 
 
 def test_a_table_that_is_not_the_one_described_is_refused(place):
     with open(place / "reference" / "tables" / "runs.csv", "a") as file:
         file.write("\n")
-    assert "runs.csv: is not what datapackage.json describes" in refusal(
-        place / "made-up", place / "reference"
-    )
+    assert "runs.csv: is not what datapackage.json describes" in refusal(place)
 
 
 def configured(folder, **keys):
     """Let the tables in a folder say that they are of another configuration."""
     path = folder / "tables" / "datapackage.json"
-    package = read_json(path)
-    package["config"] |= keys
-    path.write_text(json.dumps(package))
+    written(path, config=read_json(path)["config"] | keys)
 
 
 @pytest.mark.parametrize(
-    ("keys", "said"),
-    [
-        ({"training": {"epochs": 4}}, "they differ in training"),
-        ({"seeds": [0, 1]}, "they differ in seeds"),
-        ({"factors": {"a": {}}}, "they differ in factors"),
-    ],
+    ("key", "value"), [("training", {"epochs": 4}), ("seeds", [0, 1]), ("factors", {"a": {}})]
 )
-def test_another_study_is_refused(place, keys, said):
-    configured(place / "made-up", **keys)
-    assert refusal(place / "made-up", place / "reference").endswith(said)
+def test_another_study_is_refused(place, key, value):
+    configured(place / "made-up", **{key: value})
+    assert refusal(place).endswith(f"they differ in {key}")
 
 
 def test_other_data_are_refused(place):
-    path = place / "reference" / "tables" / "datapackage.json"
-    path.write_text(json.dumps(read_json(path) | {"data": {"base": {"sha256": "1"}}}))
-    assert "does not have the data of" in refusal(place / "made-up", place / "reference")
+    package = place / "reference" / "tables" / "datapackage.json"
+    written(package, data={"base": {"sha256": "1"}})
+    assert "does not have the data of" in refusal(place)
 
 
 def test_what_changes_no_run_is_no_other_study(place):
@@ -213,13 +202,10 @@ def test_the_joint_interval_is_welch_s():
     row = table.loc[(0, "val_ce")]
     a = ours.loc[ours["l2"] == 0, "val_ce"].dropna()
     b = reference.loc[reference["l2"] == 0, "val_ce"]
-    va, vb = a.var() / 4, b.var() / 5
-    df = (va + vb) ** 2 / (va**2 / 3 + vb**2 / 4)
-    half = stats.t.ppf(0.95, df) * np.sqrt(va + vb)
-    difference = a.mean() - b.mean()
+    expected = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.9)
     assert (row["n"], row["n_reference"]) == (4, 5)
-    assert row["difference"] == pytest.approx(difference)
-    assert (row["low"], row["high"]) == pytest.approx((difference - half, difference + half))
+    assert row["difference"] == pytest.approx(a.mean() - b.mean())
+    assert (row["low"], row["high"]) == pytest.approx(tuple(expected))
     assert (table["inside"] == ((table["low"] <= 0) & (table["high"] >= 0))).all()
 
 
