@@ -21,12 +21,6 @@ def build(l2=0.01, seed=0, input_shape=(28, 28), training=TRAINING, **architectu
     return build_model(Task(architecture, training, input_shape, 10), l2, {"weights": seed})
 
 
-def test_initial_weights_depend_on_the_seed_and_not_on_lambda():
-    weights = [build(l2, seed).get_weights() for l2, seed in [(0.0, 0), (0.5, 0), (0.0, 1)]]
-    assert all(np.array_equal(a, b) for a, b in zip(weights[0], weights[1], strict=True))
-    assert not np.array_equal(weights[0][0], weights[2][0])
-
-
 def test_initial_penalty_agrees_with_glorot():
     """Var(W) = 2 / (fan_in + fan_out), so E sum(W**2) = 2 * 784 * 128 / (784 + 128) = 220.07."""
     penalties = [float(build(l2=0.01, seed=seed).losses[0]) for seed in range(5)]
@@ -38,21 +32,18 @@ def test_layers_are_those_of_the_configuration():
 
     model = build(hidden_units=[20, 12], activation="tanh", input_shape=(4, 3, 2))
     dense = model.layers[1:]  # after Flatten
-    assert [layer.units for layer in dense] == [20, 12, 10]
-    assert [layer.activation.__name__ for layer in dense] == [
-        "tanh",
-        "tanh",
-        "softmax",
-    ]
+    found = [(layer.units, layer.activation.__name__) for layer in dense]
+    assert found == [(20, "tanh"), (12, "tanh"), (10, "softmax")]
     assert [tuple(kernel.shape) for kernel in regularized_kernels(model)] == [(24, 20), (20, 12)]
-    for regularizer in ("l2", "decoupled"):
-        with_output = build(hidden_units=[20], regularize_output=True, regularizer=regularizer)
-        assert [tuple(kernel.shape) for kernel in regularized_kernels(with_output)] == [
-            (784, 20),
-            (20, 10),
-        ]
-        without = build(hidden_units=[20], regularizer=regularizer)
-        assert [tuple(kernel.shape) for kernel in regularized_kernels(without)] == [(784, 20)]
+
+
+@pytest.mark.parametrize("regularizer", ["l2", "decoupled"])
+@pytest.mark.parametrize(("output", "shapes"), [(True, [(784, 9), (9, 10)]), (False, [(784, 9)])])
+def test_the_output_is_regularised_if_it_is_to_be(regularizer, output, shapes):
+    from l2study.training.model import regularized_kernels
+
+    model = build(hidden_units=[9], regularize_output=output, regularizer=regularizer)
+    assert [tuple(kernel.shape) for kernel in regularized_kernels(model)] == shapes
 
 
 @pytest.mark.parametrize("name", get_args(OptimizerName))
@@ -88,22 +79,3 @@ def test_a_schedule_and_arguments_are_those_of_the_configuration():
     wrong = {"optimizer": {"name": "adam", "beta_9": 1}, "learning_rate": 0.1}
     with pytest.raises(ValueError, match=r"^training.optimizer: adam: .*beta_9"):
         build(training=wrong)
-
-
-@pytest.mark.parametrize(
-    ("name", "extra", "expected"),
-    [
-        ("adam", {}, {}),
-        ("adamw", {}, {}),
-        ("sgd", {"momentum": 0.9}, {"momentum": 0.9}),
-        ("sgd", {}, {"momentum": 0.0}),
-        ("rmsprop", {"momentum": 0.3}, {"momentum": 0.3}),
-    ],
-)
-def test_optimizer_is_that_of_the_configuration(name, extra, expected):
-    training = {"optimizer": name, "learning_rate": 0.02, **extra}
-    optimizer = build(training=training, hidden_units=[4]).optimizer
-    assert type(optimizer).__name__.lower() == name
-    assert float(optimizer.learning_rate) == pytest.approx(0.02)
-    for key, value in expected.items():
-        assert getattr(optimizer, key) == value

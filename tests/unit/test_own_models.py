@@ -150,7 +150,9 @@ def test_decoupled_decay_is_that_of_the_regularised_weights_for_any_layer():
         engine = engine_of("recurrent", model=model, training=training)
         engine.train_epoch(order(0))
         weights[regularizer] = engine.model.get_weights()
-        assert (engine.evaluate()["penalty"] == 0) == (regularizer == "decoupled")
+        measured = engine.evaluate()
+        assert (measured["penalty"] == 0) == (regularizer == "decoupled")
+        assert measured["test_loss"] == pytest.approx(measured["test_ce"] + measured["penalty"])
     for ours, theirs in zip(*weights.values(), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6)
 
