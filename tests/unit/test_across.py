@@ -1,6 +1,5 @@
 import math
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -96,34 +95,27 @@ class TestSetups:
         ]
 
     @pytest.mark.parametrize(
-        ("found", "expected"),
+        ("found", "other", "expected"),
         [
-            ({}, "yes"),
-            ({"high": 1.098, "low": 0.416}, "yes"),
-            ({"high": 1.1}, "no"),
-            ({"low": 0.4155}, "no"),
-            ({"low": math.nan, "high": 2.0}, ""),
+            ({}, {}, "yes"),
+            ({"high": 1.098, "low": 0.416}, {}, "yes"),
+            ({"high": 1.1}, {}, "no"),
+            ({"low": 0.4155}, {}, "no"),
+            ({"low": math.nan, "high": 2.0}, {}, ""),
+            # a row that differs in one thing does not count
+            ({}, {"estimand": "the same rules after epoch 2"}, "yes"),
+            ({}, {"measure": "start_loss"}, "yes"),
+            ({}, {"l2": 0.001}, "yes"),
+            ({}, {"epoch": 2}, "yes"),
+            ({}, {"id": "penalty"}, "yes"),
         ],
     )
-    def test_close_to_the_figures_given(self, study, found, expected):
+    def test_close_to_the_figures_given(self, study, found, other, expected):
         claims = close(study[1]["base"]["claims"], **found)
+        if other:
+            own = claims[(claims["given"] == 0.9991) & (claims["measure"] == "first_running_loss")]
+            claims = pd.concat([claims, own.assign(estimate=99.0, **other)], ignore_index=True)
         assert across.matches_exercise(LEDGER, claims) == expected
-
-    @pytest.mark.parametrize(
-        "other",
-        [
-            {"estimand": "the same rules after epoch 2"},
-            {"measure": "start_loss"},
-            {"l2": 0.001},
-            {"epoch": 2},
-            {"id": "penalty"},
-        ],
-    )
-    def test_a_row_that_differs_in_one_thing_does_not_count(self, study, other):
-        claims = close(study[1]["base"]["claims"])
-        own = claims[(claims["given"] == 0.9991) & (claims["measure"] == "first_running_loss")]
-        claims = pd.concat([claims, own.assign(estimate=99.0, **other)], ignore_index=True)
-        assert across.matches_exercise(LEDGER, claims) == "yes"
 
     @pytest.mark.parametrize("name", ["setup", "best_l2"])
     def test_a_factor_does_not_have_the_name_of_another_column(self, name):
@@ -222,59 +214,52 @@ def test_frictionless_finds_nothing(study, tmp_path):
     assert validate(str(tmp_path / "datapackage.json")).flatten(["type", "message"]) == []
 
 
-class TestOverSetups:
-    """The law on set-ups that differ in the number of training images alone."""
+ROWS = {"base": 40_000, "images~500": 500, "images~5000": 5000, "images~800": 800}
+"""Of set-ups that differ in the number of training images alone."""
+APART = math.log10(2)
+"""How far, in decades, a best lambda of 8 / rows is from 4 / rows."""
+NONE = math.nan
 
-    LAMBDAS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-    ROWS: ClassVar = {"base": 40_000, "images~500": 500, "images~5000": 5000, "images~800": 800}
 
-    def judged(self, best, epochs=100):
-        """Return the claims of set-ups with `best` lambdas, the last trained for so many epochs."""
-        ledger = read_ledger(LAWS)
-        ledger["claims"] = [one for one in ledger["claims"] if one["id"] in ("transfer", "balance")]
-        config, runs = synthetic.made_study(lambdas=self.LAMBDAS, seeds=range(4), epochs=2)
-        levels = {
-            rows: {"dataset": {"train_size": rows}, "training": {"epochs": its}}
-            for rows, its in ((500, 160), (5000, 16), (800, epochs))
-        }
-        config |= {"training": config["training"] | {"batch_size": 100}}
-        design = Design.of(check(config | {"factors": {"images": levels}}))
-        one, studied = tables_of(design.base, ledger, runs), {}
-        assert set(one["claims"]["note"].dropna()) == {"no_value", "no_other_sizes"}
-        for setup, l2 in zip(design.setups, best, strict=True):
-            val_ce = 0.1 * np.log10(one["runs"]["l2"] / l2) ** 2
-            studied[setup.name] = one | {"runs": one["runs"].assign(val_ce=val_ce)}
-        found = across.judged_over_setups(design, studied, ledger, self.ROWS)
-        for claims in found.values():
-            assert claims["id"].drop_duplicates().tolist() == ["balance", "transfer"]
-        return pd.concat(found).query("id == 'transfer'").droplevel(1)
-
-    def test_all_sizes_agree(self):
-        claims = self.judged([4 / rows for rows in self.ROWS.values()])
-        whole = claims[claims["estimand"] == "overall"]["conclusion"]
-        assert whole.to_dict() == dict.fromkeys(self.ROWS, "holds")
-        off = claims[claims["statistic"] == "transfer"]["estimate"]
-        assert off.tolist() == pytest.approx([0] * 4, abs=1e-9)
-
-    def test_one_size_is_apart(self):
-        claims = self.judged([4 / 40_000, 4 / 500, 4 / 5000, 8 / 800])
-        off = claims[claims["statistic"] == "transfer"]["estimate"]
-        two = math.log10(2)
-        assert off.tolist() == pytest.approx([-two / 3] * 3 + [two])
-        apart = claims[claims["statistic"] == "transfer_spread"]
-        assert apart["estimate"].tolist() == pytest.approx([two] * 3 + [0], abs=1e-9)
-        whole = claims[claims["estimand"] == "overall"]["conclusion"]
-        assert whole["images~800"] == "fails"
-
-    def test_other_steps_do_not_compare(self):
-        claims = self.judged([4 / 40_000, 4 / 500, 4 / 5000, 8 / 800], epochs=101)
-        off = claims[claims["statistic"] == "transfer"]["estimate"]
-        assert off.iloc[:3].tolist() == pytest.approx([0] * 3, abs=1e-9)
-        assert claims.loc["images~800", "note"].iloc[0] == "no_other_sizes"
-
-    def test_best_at_an_end(self):
-        claims = self.judged([1e-5, 4 / 500, 4 / 5000, 4 / 800])
-        whole = claims[claims["estimand"] == "overall"]["conclusion"]
-        assert whole.tolist() == ["open", "holds", "holds", "holds"]
-        own = claims[claims["statistic"] == "transfer"]
-        assert own["note"].fillna("").tolist() == ["best_at_end", "", "", ""]
+@pytest.mark.parametrize(
+    ("best", "epochs", "off", "apart", "conclusions", "notes"),
+    [
+        # all sizes agree
+        ([4 / rows for rows in ROWS.values()], 100, [0] * 4, [0] * 4, ["holds"] * 4, []),
+        # one size is apart
+        ([4 / 40_000, 4 / 500, 4 / 5000, 8 / 800], 100, [-APART / 3] * 3 + [APART],
+         [APART] * 3 + [0], ["holds"] * 3 + ["fails"], []),
+        # a size that is trained for another number of steps does not compare
+        ([4 / 40_000, 4 / 500, 4 / 5000, 8 / 800], 101, [0, 0, 0, NONE],
+         [0, 0, 0, NONE], ["holds"] * 3 + ["not judged"], ["no_other_sizes"]),
+        # of the first, the best lambda is at an end of the grid
+        ([1e-5, 4 / 500, 4 / 5000, 4 / 800], 100, [NONE, 0, 0, 0],
+         [NONE, 0, 0, 0], ["open"] + ["holds"] * 3, ["best_at_end"]),
+    ],
+)  # fmt: skip
+def test_the_law_of_transfer_over_set_ups(best, epochs, off, apart, conclusions, notes):
+    ledger = read_ledger(LAWS)
+    ledger["claims"] = [one for one in ledger["claims"] if one["id"] in ("transfer", "balance")]
+    config, runs = synthetic.made_study(
+        lambdas=(1e-5, 1e-4, 1e-3, 1e-2, 1e-1), seeds=range(3), epochs=2
+    )
+    levels = {
+        rows: {"dataset": {"train_size": rows}, "training": {"epochs": its}}
+        for rows, its in ((500, 160), (5000, 16), (800, epochs))
+    }
+    config |= {"training": config["training"] | {"batch_size": 100}}
+    design = Design.of(check(config | {"factors": {"images": levels}}))
+    one, studied = tables_of(design.base, ledger, runs), {}
+    assert set(one["claims"]["note"].dropna()) == {"no_value", "no_other_sizes"}
+    for setup, l2 in zip(design.setups, best, strict=True):
+        val_ce = 0.1 * np.log10(one["runs"]["l2"] / l2) ** 2
+        studied[setup.name] = one | {"runs": one["runs"].assign(val_ce=val_ce)}
+    found = across.judged_over_setups(design, studied, ledger, ROWS)
+    for claims in found.values():
+        assert claims["id"].drop_duplicates().tolist() == ["balance", "transfer"]
+    claims = pd.concat(found).query("id == 'transfer'")
+    estimates = claims.set_index("statistic")["estimate"]
+    assert estimates["transfer"].tolist() == pytest.approx(off, abs=1e-9, nan_ok=True)
+    assert estimates["transfer_spread"].tolist() == pytest.approx(apart, abs=1e-9, nan_ok=True)
+    assert claims.query("estimand == 'overall'")["conclusion"].tolist() == conclusions
+    assert claims["note"].dropna().unique().tolist() == notes
