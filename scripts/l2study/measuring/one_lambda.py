@@ -28,10 +28,10 @@ def measure_lambda(setup: Setup, data_path: Path, l2: str, results: Path, thread
     """Write the measures and the predictions of every run of `l2` to the two files of its lambda.
 
     A run that the files already have is not measured again, as long as its weights and predictions,
-    the data, the code that measures and TensorFlow are the same. Runs without a record and diverged
-    ones have no measures, and neither has one whose record is damaged or of another study: the
-    tables name all of these at once. The measures name the checksum of the predictions, and are
-    written after them, so files that do not belong together are of no use to anybody.
+    the data, the code that measures and TensorFlow are the same. A run whose record is damaged or
+    of another study has no measures: the tables name all of these at once. The measures name the
+    checksum of the predictions, and are written after them, so files that do not belong together
+    are of no use to anybody.
 
     Raises:
         DamagedRunError: the weights or the predictions of a run are missing or damaged.

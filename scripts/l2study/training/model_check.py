@@ -47,19 +47,9 @@ _KEYS_OF_TRAINING = {"name", "learning_rate", "momentum"}
 def checked_model(config: Mapping, manifest: Path) -> dict:
     """Return what the model of a configuration is, as JSON can hold it.
 
-    The keys: `model` and `training`, the parts of the configuration that it was built for, without
-    `NOT_OF_MODEL`;
-    `input_shape` and `classes`; `layers`, each with `class`, `name`, `output_shape` (None where it
-    is not known) and `parameters`; `regularised`, the `path` and the `shape` of each weight that
-    lambda acts on; `parameters`, their number; `operations`, of floating point in a forward pass of
-    one input (None where unknown); `program`; `outputs`, probabilities or logits; `draws_random`
-    and `has_training_mode`; `optimizer`, its class; `same_start`, the paths of the weights of many
-    values that start alike whatever the seed, such as weights from elsewhere; and `sources`, the
-    text of the user's files. The last two are empty for the built-in network.
-
-    Args:
-        config: a canonical configuration; `model` and `training` are read.
-        manifest: of the prepared data.
+    `same_start` are the paths of the weights of many values that start alike whatever the seed,
+    such as weights from elsewhere, and `sources` is the text of the user's files: both are empty
+    for the built-in network.
 
     Raises:
         ValueError: no study can be made of the model, or its optimizer cannot be used.
@@ -109,8 +99,7 @@ def checked_model(config: Mapping, manifest: Path) -> dict:
 
 def first_inputs(manifest: Path) -> tuple[np.ndarray, int]:
     """Return the first rows of prepared data as a model sees them, float32, and how many classes
-    there are. Numbers that a run standardises are standardised by these rows.
-    """
+    there are. Numbers that a run standardises are standardised by these rows."""
     known = json.loads(Path(manifest).read_text(encoding="utf-8"))
     images = np.array(np.load(array_paths(manifest)[0], mmap_mode="r")[:_ROWS])
     if known.get("standardize"):
@@ -161,8 +150,7 @@ def _check_options(training: Mapping) -> None:
 
 def _parameters(function: Callable) -> tuple[list[str], bool, list[str]] | None:
     """Return the names of the arguments of a function, whether it takes any other, and which it
-    needs; None where Python cannot tell.
-    """
+    needs; None where Python cannot tell."""
     try:
         found = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
@@ -182,10 +170,7 @@ def _unknown(given: Iterable[str], known: Collection[str]) -> str | None:
 
 
 def _checked(function: Callable, name: str) -> Callable:
-    """Return a function of the user's that raises a UserCodeError where it returns no plain model.
-
-    `build_model` goes on with what it returns.
-    """
+    """Return a function of the user's with a check that what it returns is a plain model."""
 
     def checked(**arguments: object) -> keras.Model:
         model = function(**arguments)
@@ -218,11 +203,7 @@ def _check_shape(outputs: object, classes: int, name: str) -> None:
 
 
 def _built(task: Task, seed: int) -> tuple[keras.Model, dict[str, str]]:
-    """Return a model of the task, and checksums of its weights by their paths.
-
-    Raises:
-        UserCodeError: two weights have one path.
-    """
+    """Return a model of the task, and checksums of its weights by their paths."""
     model = build_model(task, 1.0, {"weights": seed, "order": seed})
     start = {}
     for weight in model.weights:
@@ -290,10 +271,8 @@ def _check_random_numbers(model: keras.Model, traits: Traits, task: Task, name: 
 
 
 def _without_state(model: keras.Model, shape: tuple[int, ...]) -> str | None:
-    """Return how a model draws random numbers that the states of its layers do not decide.
-
-    None where it draws none, as far as the graph tells.
-    """
+    """Return how a model draws random numbers that the states of its layers do not decide; None
+    where it draws none, as far as the graph tells."""
     traced = tf.function(lambda inputs: model(inputs, training=True), autograph=False)
     graph = traced.get_concrete_function(tf.TensorSpec([None, *shape], tf.float32)).graph
     own = {id(one.value) for one in model.variables}
@@ -327,15 +306,10 @@ def _try_optimizer(model: keras.Model) -> None:
 
 
 def _check_seeds(task: Task, model: keras.Model, start: dict[str, str], name: str) -> list[str]:
-    """Check that the start follows from the seed, and from nothing else.
+    """Check that the start follows from the seed, and from nothing else: `model` and `start` are
+    what `_built` returns for seed 0.
 
     Return the paths of the weights of more than two values that start alike whatever the seed.
-
-    Args:
-        task: what the model is built for.
-        model: as built with seed 0.
-        start: its checksums, see `_built`.
-        name: of the function.
     """
     again = _built(task, 0)[1]
     if again != start:
@@ -389,10 +363,8 @@ def _about(layer: keras.layers.Layer) -> dict:
 
 
 def _operations(model: keras.Model, shape: tuple[int, ...]) -> int | None:
-    """Return how many operations of floating point a forward pass of one input takes.
-
-    None where TensorFlow cannot tell: it counts those of a loop once.
-    """
+    """Return how many operations of floating point a forward pass of one input takes; None where
+    TensorFlow cannot tell: it counts those of a loop once."""
     profiler = tf.compat.v1.profiler
     tf.get_logger().setLevel("ERROR")  # it warns of a function that it uses itself
     program = tf.function(lambda inputs: model(inputs, training=False), autograph=False)

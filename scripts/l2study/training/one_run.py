@@ -36,16 +36,15 @@ def train(
 ) -> None:
     """Train the run (`l2`, `seed`) of `config` and write its files to the folder `output`.
 
-    A line is printed after every epoch, and every evaluated epoch is a row of the history. A run
-    whose loss is not finite, be it the running loss or an evaluated one, ends there. It keeps the
-    rows before, and its record says that it diverged.
+    A run whose loss is not finite, be it the running loss or an evaluated one, ends there. It keeps
+    the rows of its history before, and its record says that it diverged.
 
     Args:
         config: a canonical configuration; only `model` and `training` are read.
         data_path: the manifest of the prepared data.
         l2: the label of the coefficient.
         seed: of the run, by which it is known.
-        sources: the seed of every source that varies, of `l2study.core.seeds.SOURCES`.
+        sources: the seed of every source that varies.
         output: the folder of the run.
         threads: threads to compute with.
         shorter: numbers of epochs, fewer than those of `config`. What runs of so many epochs write

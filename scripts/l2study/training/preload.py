@@ -46,11 +46,8 @@ _PR_SET_PDEATHSIG = 1
 
 
 def announce() -> None:
-    """Let later jobs share a preloaded process that lives no longer than this process.
-
-    Does nothing where a process further up has announced one, or where the system is not Linux;
-    in the second case every job does its work itself.
-    """
+    """Let later jobs share a preloaded process that lives no longer than this process, unless one
+    further up has announced one. Not on other systems than Linux."""
     if not os.environ.get(ADDRESS) and hasattr(os, "pidfd_open"):
         # An address in Linux's abstract namespace is no file, so none is ever left behind.
         os.environ[ADDRESS] = f"l2study-{os.getpid()}-{os.urandom(8).hex()}"
@@ -72,9 +69,8 @@ def request(program: str, arguments: list[str], kind: list) -> int | None:
             the same folder and have the same environment.
 
     Returns:
-        The exit status; 128 plus the number of the signal if a signal has ended the child, as in a
-        shell. None where there is no preloaded process, or one of another interpreter: nothing has
-        been run then.
+        128 plus the number of the signal if a signal has ended the child, as in a shell. None where
+        there is no preloaded process, or one of another interpreter: nothing has been run then.
 
     Raises:
         ConnectionError: the preloaded process was killed while the child ran; so was the child.
@@ -110,11 +106,8 @@ def request(program: str, arguments: list[str], kind: list) -> int | None:
 
 
 def _connect(connection: socket.socket, address: str) -> None:
-    """Connect to the preloaded process at `address`, and start it first if nobody is there.
-
-    Raises:
-        OSError: it cannot be started, or the process that announced it has ended.
-    """
+    """Connect to the preloaded process at `address`, and start it first if nobody is there. That is
+    an OSError where the process that announced it has ended."""
     place = b"\0" + address.encode()
     try:
         connection.connect(place)
@@ -130,11 +123,7 @@ def _connect(connection: socket.socket, address: str) -> None:
 
 
 def _start(address: str) -> subprocess.Popen | None:
-    """Start the preloaded process at `address` and return it; None if there is one already.
-
-    Raises:
-        OSError: the process that announced it has ended.
-    """
+    """Start the preloaded process at `address` and return it; None if there is one already."""
     scripts, others = str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH")
     with contextlib.ExitStack() as open_files:
         owner = os.pidfd_open(int(address.split("-")[1]))
@@ -174,10 +163,8 @@ class _Child:
 
 
 def serve(listener: socket.socket, owner: int) -> None:
-    """Answer requests on `listener` until the process of the descriptor `owner` ends.
-
-    Ends at once where TensorFlow cannot be imported.
-    """
+    """Answer requests on `listener` until the process of the descriptor `owner` ends; not at all
+    where TensorFlow cannot be imported."""
     try:
         # Once, for all children: both are slow to load.
         import l2study.core.config_model

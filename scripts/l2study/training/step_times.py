@@ -22,12 +22,7 @@ def step_times(config: Mapping, manifest: Path, sources: Mapping[str, int]) -> d
 
     The keys: `train`, seconds of training by row and epoch; `evaluate`, seconds of one evaluation
     of all rows; `size`, bytes of the weights; and `rows`, how many the run is trained on. Compiling
-    does not count.
-
-    Args:
-        config: a canonical configuration; `model` and `training` are read.
-        manifest: of the prepared data.
-        sources: the seed of every source that varies.
+    does not count. `sources` has the seed of every source that varies.
     """
     configure(1)
     data = prepared.load(manifest, sources)
