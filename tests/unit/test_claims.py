@@ -336,8 +336,8 @@ class TestRules:
         ],
     )
     def test_what_changes_with_the_epoch_is_shown_to_be_the_opposite(self, elsewhere, changes):
-        found = [judge.Outcome(*one) for one in elsewhere]
-        assert judge.changes(judge.Outcome("yes", "fails"), found) == changes
+        here = judge.Outcome("yes", "fails")
+        assert judge.changes((here, judge.Outcome(*one)) for one in elsewhere) == changes
 
     def test_a_row_that_is_outside_only_before_the_adjustment_is_open_with_a_number_of_seeds(self):
         """The interval of seven seeds is 1.0019 to 1.1796, and that for two rows 0.983 to 1.199."""

@@ -85,7 +85,7 @@ def test_bootstraps_draw_groups():
     images = Images(predicted, groups={"val": groups})
     error = np.sqrt(spread_of(one.right[None], groups).within / len(groups))
     alone = np.sqrt(spread_of(one.right[None]).within / len(groups))
-    (first, *_) = images.resampled("right", lambdas, seeds, 2000)
+    (first, *_) = images.resampled("val", "right", lambdas, seeds, 2000)
     assert first.mean() == pytest.approx(right.mean(), abs=0.01)
     assert first[:, 0].std() == pytest.approx(error, rel=0.1) and error > 2 * alone
     table = pd.DataFrame({l2: [right.mean()] * 4 for l2 in lambdas})

@@ -94,7 +94,7 @@ class TestManyAtOnce:
             statistics.sign_flip,
             lambda values: statistics.correlation(values, values[..., ::-1] ** 2),
             lambda values: statistics.equal_variances(values, values[..., ::-1] ** 2),
-            lambda values: statistics.probability_improvement(values, higher_is_better=False),
+            statistics.probability_improvement,
         ],
     )
     def test_each_is_as_alone(self, function):
@@ -172,10 +172,10 @@ class TestPairs:
         assert found == pytest.approx(1.58 / 1.229995, rel=1e-6)
 
     def test_probability_improvement(self):
-        difference = [-1, -2, 0, 3]
-        assert statistics.probability_improvement(difference, higher_is_better=False) == 2.5 / 4
-        assert statistics.probability_improvement(difference, higher_is_better=True) == 1.5 / 4
-        assert math.isnan(statistics.probability_improvement([], higher_is_better=True))
+        difference = np.array([-1, -2, 0, 3])
+        assert statistics.probability_improvement(-difference) == 2.5 / 4
+        assert statistics.probability_improvement(difference) == 1.5 / 4
+        assert math.isnan(statistics.probability_improvement([]))
 
 
 class TestSignFlip:

@@ -41,6 +41,11 @@ class Measure:
     optional: bool = False
     column: Mapping[str, object] = field(default_factory=dict)
 
+    @property
+    def sign(self) -> int:
+        """-1 where a higher value is better, else 1: what is best is smallest, times this."""
+        return -1 if self.better == "higher" else 1
+
 
 def names(*places: str) -> list[str]:
     """Return the names of the measures that are computed in one of `places`, in their order."""

@@ -1,11 +1,8 @@
 """The tables that compare the set-ups of a study: what each is, and what differs between them.
 
-Here `studied` holds the tables of every set-up that has any, by its name, as `build`, `choice` and
-`claims` make them: without a column for the set-up. A set-up of which nothing is there has no key.
-Only the table of set-ups has a row for it.
-
-There is no test over set-ups, because they are chosen and not sampled. Every interval is for other
-seeds in the set-up that it is of, on the images of the study.
+`studied` has the tables of every set-up that has runs, by its name, without a column for the
+set-up. There is no test over set-ups, because they are chosen and not sampled: every interval is
+for other seeds in one set-up, on the images of the study.
 """
 
 import math
@@ -23,6 +20,7 @@ from l2study.tables.build import (
     by_lambda,
     diverged_seeds,
     independent,
+    levels,
 )
 from l2study.tables.claims import ALSO, claims_table
 from l2study.tables.laws import OVER_SETUPS, Sized
@@ -35,12 +33,7 @@ Studied = Mapping[str, Mapping[str, pd.DataFrame]]
 
 
 def setups_table(design: Design, studied: Studied, ledger: dict) -> pd.DataFrame:
-    """Return every set-up with its levels and its runs.
-
-    For every factor there is a column, named after it, with the label of its level. `missing` are
-    the promised runs that are neither completed nor diverged. `matches_exercise` is by what
-    the ledger names in `exercise_check`.
-    """
+    """Return every set-up, also those without runs, with its levels and its runs."""
     promised, rows = len(design.base.lambdas) * design.base.seed_count, []
     for setup in design.setups:
         tables = studied.get(setup.name)
@@ -61,11 +54,8 @@ def setups_table(design: Design, studied: Studied, ledger: dict) -> pd.DataFrame
 
 
 def matches_exercise(ledger: dict, claims: pd.DataFrame) -> str:
-    """Return whether a set-up comes close to the figures by which the ledger recognises its own.
-
-    yes if the estimate of every row in `exercise_check` lies within the bounds that the row holds,
-    else no; empty if the ledger has no such rows, or an estimate is missing.
-    """
+    """Return yes or no: whether the estimate of every row in the ledger's `exercise_check` lies
+    within its bounds. Empty if there is no such row, or an estimate is missing."""
     within = []
     for row in recognising_rows(ledger):
         found = _of_row(row, claims[claims["id"] == ledger["exercise_check"]["claim"]])
@@ -79,7 +69,7 @@ def matches_exercise(ledger: dict, claims: pd.DataFrame) -> str:
 
 
 def _of_row(row: dict, claim: pd.DataFrame) -> pd.Series:
-    """Return the estimates of a row of the ledger at its lambdas, from the rows of its claim."""
+    """Return the estimates of a row of the ledger, from the rows of its claim in the table."""
     own = ~claim["estimand"].str.startswith(ALSO)
     for column in ("statistic", "measure"):
         own &= claim[column] == row[column]
@@ -91,19 +81,12 @@ def _of_row(row: dict, claim: pd.DataFrame) -> pd.Series:
 
 
 def interactions_table(design: Design, studied: Studied) -> pd.DataFrame:
-    """Return how the effect of lambda in a set-up differs from that in the base.
-
-    One row per set-up but the base, measure of `COMPARED` that both have, and lambda but the
-    reference. The effect is the value at the lambda minus that at the reference, in the unit of the
-    measure. `effect`, `effect_in_base` and their `difference` are means over the `n` independent
-    seeds that completed at both lambdas in both set-ups; `low`, `high` and `p_t` are Student's for
-    the differences seed by seed. `p_holm` is `p_t` adjusted over the set-ups, for one measure and
-    lambda (Holm 1979).
+    """Return how the effect of lambda in a set-up differs from that in the base, seed by seed.
 
     A seed gives a set-up the weights and the order of batches that it gives the base, as far as
     the two can share them. Where they cannot, pairing gains nothing and costs nothing but degrees
-    of freedom. A set-up has rows for the lambdas that it and the base have; none if either lacks
-    the reference.
+    of freedom. Rows are for the independent seeds, the measures of `COMPARED` and the lambdas that
+    both have; none if either lacks the reference.
     """
     base, *others = design.setups
     pairs = [(other, base) for other in others if {other.name, base.name} <= set(studied)]
@@ -117,13 +100,12 @@ def interactions_table(design: Design, studied: Studied) -> pd.DataFrame:
 
 
 def _interactions(setups: tuple[Setup, Setup], runs: list[pd.DataFrame]) -> pd.DataFrame:
-    """Return the rows of a set-up, without `p_holm`: of the first against the second, the base."""
+    """Return the rows of the first set-up against the second, the base, without `p_holm`."""
     setup, base = setups
     runs = [independent(table, base) for table in runs]
-    lambdas, seeds = (
-        sorted(set.intersection(*(set(table[column]) for table in runs)))
-        for column in ("l2", "seed")
-    )
+    (lambdas, seeds), (of_base, seeds_of_base) = map(levels, runs)
+    lambdas = [l2 for l2 in lambdas if l2 in of_base]
+    seeds = [seed for seed in seeds if seed in seeds_of_base]
     others = [l2 for l2 in lambdas if l2 != base.reference]
     if base.reference not in lambdas or not others:
         return pd.DataFrame()
@@ -158,15 +140,11 @@ def _interactions(setups: tuple[Setup, Setup], runs: list[pd.DataFrame]) -> pd.D
 
 
 def _effects(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Return the effect in a set-up, that in the base, and the first minus the second.
+    """Return the effect in a set-up, that in the base, and the first minus the second, shape
+    (3, measures, lambdas, seeds); all NaN where one of the four values is missing.
 
-    Args:
-        values: shape (2, measures, lambdas, seeds), of the set-up and of the base; NaN if missing.
-        reference: shape (2, measures, 1, seeds), the same at the reference lambda.
-
-    Returns:
-        Shape (3, measures, lambdas, seeds). Where one of the four values is missing, all three are.
-        Mere rounding is 0, as in `statistics.differences`.
+    Mere rounding is 0, as in `statistics.differences`. `values` has the shape (2, measures,
+    lambdas, seeds), of the set-up and of the base, and `reference` (2, measures, 1, seeds).
     """
     of_setup, of_base = values - reference
     difference = of_setup - of_base
@@ -178,13 +156,9 @@ def _effects(values: np.ndarray, reference: np.ndarray) -> np.ndarray:
 def judged_over_setups(
     design: Design, studied: Studied, ledger: dict, rows: Mapping[str, int | None]
 ) -> dict[str, pd.DataFrame]:
-    """Return the claims of every set-up, those that are on several set-ups judged by the others.
+    """Return the claims of every set-up, those on several set-ups judged again, by all of these.
 
-    Args:
-        design: of the study.
-        studied: the tables of every set-up. Its claims have been judged by its own runs alone.
-        ledger: from `read_ledger`.
-        rows: how many rows the runs of a set-up are trained on, None if that is not known.
+    `rows` says how many rows the runs of a set-up are trained on, None if that is not known.
     """
     claims = {name: tables["claims"] for name, tables in studied.items()}
     over = [
@@ -192,15 +166,20 @@ def judged_over_setups(
         for claim in ledger["claims"]
         if any(row["statistic"] in OVER_SETUPS for row in claim["rows"])
     ]
+    if not over:
+        return claims
     ids = [claim["id"] for claim in ledger["claims"]]
     there = [setup for setup in design.setups if rows.get(setup.name) and setup.name in studied]
-    cells = {one.name: by_lambda(independent(studied[one.name]["runs"], one)) for one in there}
-    for setup in there if over else ():
+    sized = {
+        one.name: Sized(rows[one.name], by_lambda(independent(studied[one.name]["runs"], one)))
+        for one in there
+    }
+    for setup in there:
         alike = _but_rows(setup, rows)
         others = [one for one in there if one is not setup and _but_rows(one, rows) == alike]
         if not others:
             continue
-        sizes = [Sized(rows[one.name], cells[one.name]) for one in (setup, *others)]
+        sizes = [sized[one.name] for one in (setup, *others)]
         tables = studied[setup.name]
         histories, runs = (independent(tables[name], setup) for name in ("histories", "runs"))
         judged = claims_table(
@@ -219,10 +198,8 @@ def judged_over_setups(
 
 
 def _but_rows(setup: Setup, rows: Mapping[str, int | None]) -> dict:
-    """Return what set-ups have in common that differ in the number of training rows alone.
-
-    That is the number of steps, and the configuration but for the epochs that make it up.
-    """
+    """Return what set-ups have in common that differ in the number of training rows alone: the
+    number of steps, and the configuration but for the epochs that make it up."""
     config = {part: setup.config[part] for part in ("dataset", "validation", "model")}
     config["dataset"] = config["dataset"] | {"train_size": None}
     given = setup.config["training"]

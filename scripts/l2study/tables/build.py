@@ -4,13 +4,12 @@ Losses (`train_loss`, `val_loss`, `train_loss_running`) contain the penalty, whi
 by definition, and `penalty` is nothing else: none of them is compared between lambdas. The tables
 of comparisons have cross-entropies, accuracies, gaps, norms and the end-of-run measures instead.
 
-A diverged run is in histories.csv with the epochs it kept and in runs.csv with its status and cost.
 Every mean, interval and comparison is of completed runs, and the table names the seeds left out.
 schemas/tables.yaml says what the columns are.
 """
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -24,6 +23,7 @@ from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES
 from l2study.core.seeds import SOURCES
 from l2study.tables import statistics
 from l2study.tables.image_intervals import NO_IMAGES, Images
+from l2study.tables.statistics import Mean
 
 COMPARED = [name for name, measure in MEASURES.items() if measure.compared]
 """The measures by which lambdas are compared."""
@@ -52,9 +52,8 @@ def without_value(setup: Setup) -> set[str]:
 def absent_measures(setup: Setup, runs: pd.DataFrame) -> set[str]:
     """Return the measures that no run of a set-up has, which its tables have no rows of.
 
-    Those are the ones of `without_value`, and those that its model cannot have: measures of
-    `OPTIONAL` and, if it is one of the user's own, of its weights and what follows from them. What
-    only the choice of epochs leaves without a value has rows, as for any other model.
+    Those are the ones of `without_value`, and those that its model cannot have. What only the
+    choice of epochs leaves without a value has rows, as for any other model.
     """
     own = "build" in setup.config["model"]
     of_weights = [
@@ -68,7 +67,7 @@ def absent_measures(setup: Setup, runs: pd.DataFrame) -> set[str]:
 
 
 def histories_table(runs: list[Run]) -> pd.DataFrame:
-    """Return all rows of all runs, in their order; NaN in the columns that a run does not have."""
+    """Return all rows of all runs; NaN in the columns that a run does not have."""
     width = len(ALL_COLUMNS)
     padded = [
         np.pad(run.history, ((0, 0), (0, width - run.history.shape[1])), constant_values=math.nan)
@@ -78,14 +77,8 @@ def histories_table(runs: list[Run]) -> pd.DataFrame:
     return table.astype({"seed": int, "epoch": int})
 
 
-def runs_table(runs: list[Run], absent: Collection[str] = ()) -> pd.DataFrame:
-    """Return one row per run: measures at its last epoch, and what it cost.
-
-    The seed of every source that varies is in a column of its own. The measures in `absent` are
-    NaN, see `without_value`. `epochs` is the last epoch kept. `val_ce_creep` is the last validation
-    cross-entropy minus the smallest of all evaluated epochs, `generalisation_loss` the same in
-    percent of the smallest (Prechelt 1998). All measures of a diverged run are NaN.
-    """
+def runs_table(runs: list[Run]) -> pd.DataFrame:
+    """Return one row per run: what it cost, and measures at its last epoch unless it diverged."""
     rows = []
     for run in runs:
         row = {"l2": float(run.l2), "seed": run.seed, "status": run.record["status"]}
@@ -93,7 +86,7 @@ def runs_table(runs: list[Run], absent: Collection[str] = ()) -> pd.DataFrame:
         row |= {"epochs": int(run.history[-1, _EPOCH]) if len(run.history) else None}
         row |= run.record["cost"] | {"seconds_measures": run.measured.get("seconds", 0.0)}
         if run.record["status"] == "completed":
-            row |= _measures(run) | dict.fromkeys(absent, math.nan)
+            row |= _measures(run)
         rows.append(row)
     sources = [f"seed_{source}" for source in SOURCES]
     first = ["l2", "seed", *sources, "status", "epochs", *RUN_MEASURES]
@@ -122,7 +115,7 @@ def _measures(run: Run) -> dict[str, float]:
 
 
 def independent(table: pd.DataFrame, setup: Setup) -> pd.DataFrame:
-    """Return the rows of runs that share no level of a source."""
+    """Return the rows of runs that share no level of a source: all, but in a crossed design."""
     return table[table["seed"].isin(setup.independent_seeds)].reset_index(drop=True)
 
 
@@ -142,7 +135,7 @@ def arranged(
     return table.to_numpy(float).T.reshape(len(measures), len(lambdas), len(seeds))
 
 
-def _levels(runs: pd.DataFrame) -> tuple[list[float], list[int]]:
+def levels(runs: pd.DataFrame) -> tuple[list[float], list[int]]:
     """Return the lambdas and the seeds of runs, ascending."""
     return sorted(set(runs["l2"])), sorted(set(runs["seed"]))
 
@@ -150,6 +143,11 @@ def _levels(runs: pd.DataFrame) -> tuple[list[float], list[int]]:
 def completed(runs: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of completed runs."""
     return runs[runs["status"] == "completed"]
+
+
+def of_completed(histories: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the histories of completed runs."""
+    return histories.merge(completed(runs)[["l2", "seed"]], on=["l2", "seed"])
 
 
 def _rows(**levels: Sequence) -> pd.DataFrame:
@@ -165,6 +163,25 @@ def _in_order(tables: Iterable[pd.DataFrame], keys: Sequence[str], of: Sequence)
     )
 
 
+def measure_of(row: dict) -> str:
+    """Return the measure that a row of the tables gap, means or contrasts is about."""
+    return row["measure"] if "measure" in row else f"gap_{row['gap']}"
+
+
+def _for_images(
+    rows: pd.DataFrame, values: np.ndarray, seeds: Sequence[int], images: Images
+) -> Iterator[tuple[dict, Mean]]:
+    """Yield the rows that are means over images, each with its mean for other images too.
+
+    `values` has the shape (..., seeds), and as many of these as there are rows.
+    """
+    values = values.reshape(len(rows), len(seeds))
+    for row, of_seeds in zip(rows.to_dict("records"), values, strict=True):
+        places = row["l2"], row.get("reference_l2")
+        if mean := images.mean(measure_of(row), pd.Series(of_seeds, seeds), *places):
+            yield row | {"scope": SEEDS_AND_IMAGES}, mean
+
+
 def gap_table(
     histories: pd.DataFrame,
     runs: pd.DataFrame,
@@ -173,22 +190,17 @@ def gap_table(
     absent: Collection[str] = (),
     images: Images = NO_IMAGES,
 ) -> pd.DataFrame:
-    """Return mean and variance of every gap over the completed runs.
+    """Return mean and variance of every gap over the completed runs, after each of `epochs`.
 
-    One row per lambda, epoch of `epochs` and kind of gap, without those of the measures in
-    `absent`; at epoch 0 none for the kinds that need a running mean. `epochs` are those evaluated,
-    ascending. The runs are the same at every epoch, so a curve has no survivors' bias. A lambda
-    whose runs have all diverged has its rows, with n = 0.
-
-    At the last epoch, a gap that is a mean over `images` has a second row, whose interval of the
-    mean is for other images too; what is said of the variance over seeds stands in the first alone.
-    Beside it, `variance_images` is what drawing the images of one run again would give.
+    These are all that are evaluated, ascending. The runs are the same at every epoch, so a curve
+    has no survivors' bias. A lambda whose runs have all diverged has its rows, with n = 0. The
+    measures in `absent` have none.
     """
     kinds = [kind for kind in GAPS if f"gap_{kind}" not in absent]
-    kept = histories.merge(completed(runs)[["l2", "seed"]], on=["l2", "seed"])
-    kept = {l2: cell.sort_values(["epoch", "seed"]) for l2, cell in kept.groupby("l2")}
+    kept = of_completed(histories, runs).groupby("l2")
+    kept = {l2: cell.sort_values(["epoch", "seed"]) for l2, cell in kept}
     tables = []
-    for l2 in _levels(runs)[0]:
+    for l2 in levels(runs)[0]:
         cell = kept.get(l2, histories[:0])
         seeds = sorted(set(cell["seed"]))
         gaps = [cell[first] - cell[second] for first, second in map(GAPS.get, kinds)]
@@ -208,15 +220,15 @@ def gap_table(
             scope=SEEDS,
             variance_images=math.nan,
         )
+        at_end = table.index[-len(kinds) :]
+        table.loc[at_end, "variance_images"] = [
+            images.variance(f"gap_{kind}", l2, seeds) for kind in kinds
+        ]
+        shared = table.loc[at_end, ["l2", "epoch", "gap", "n", "mean", "diverged_seeds"]]
         wide = []
-        for row, of_kind in zip(table.index[-len(kinds) :], values[-1], strict=True):
-            measure = f"gap_{table.loc[row, 'gap']}"
-            table.loc[row, "variance_images"] = images.variance(measure, l2, seeds)
-            if mean := images.mean(measure, pd.Series(of_kind, seeds), l2):
-                ends = mean.interval(confidence)
-                found = {"mean_low": ends.low, "mean_high": ends.high, "scope": SEEDS_AND_IMAGES}
-                shared = ["l2", "epoch", "gap", "n", "mean", "diverged_seeds"]
-                wide.append(table.loc[row, shared].to_dict() | found)
+        for row, mean in _for_images(shared, values[-1], seeds, images):
+            ends = mean.interval(confidence)
+            wide.append(row | {"mean_low": ends.low, "mean_high": ends.high})
         empty = [kind for kind in kinds if GAPS[kind][0] in EMPTY_AT_START]
         tables.append(table[(table["epoch"] > 0) | ~table["gap"].isin(empty)])
         tables.append(pd.DataFrame(wide, columns=table.columns).astype(table.dtypes))
@@ -231,10 +243,9 @@ def means_table(
 ) -> pd.DataFrame:
     """Return mean and interval of `measures` over the completed runs.
 
-    One row per lambda and measure, and a second one for other images where the measure is a mean
-    over `images`. A lambda whose runs have all diverged has its rows, with n = 0.
+    A lambda whose runs have all diverged has its rows, with n = 0.
     """
-    measures, (lambdas, seeds) = list(measures), _levels(runs)
+    measures, (lambdas, seeds) = list(measures), levels(runs)
     values = arranged(completed(runs), measures, lambdas, seeds)
     mean = statistics.mean_interval(values, confidence)
     table = _rows(measure=measures, l2=lambdas).assign(
@@ -242,12 +253,9 @@ def means_table(
     )
     table["diverged_seeds"] = table["l2"].map({l2: diverged_seeds(runs, l2) for l2 in lambdas})
     wide = []
-    for row, of_seeds in zip(table.to_dict("records"), values.reshape(-1, len(seeds)), strict=True):
-        if not MEASURES[row["measure"]].images:
-            continue
-        if mean := images.mean(row["measure"], pd.Series(of_seeds, seeds), row["l2"]):
-            ends = mean.interval(confidence)
-            wide.append(row | {"low": ends.low, "high": ends.high, "scope": SEEDS_AND_IMAGES})
+    for row, mean in _for_images(table, values, seeds, images):
+        ends = mean.interval(confidence)
+        wide.append(row | {"low": ends.low, "high": ends.high})
     tables = [table.assign(scope=SEEDS), pd.DataFrame(wide)]
     return _in_order(tables, ["l2", "measure", "scope"], measures)
 
@@ -259,22 +267,12 @@ def contrasts_table(
     absent: Collection[str] = (),
     images: Images = NO_IMAGES,
 ) -> pd.DataFrame:
-    """Return every lambda against the reference, paired by seed.
+    """Return every lambda against the reference, paired by seed, in the measures of `COMPARED`.
 
-    One row per lambda and measure of `COMPARED` but those in `absent`; the difference is the value
-    at the lambda minus that at the reference. Where that has no completed run, the smallest lambda
-    that has one takes its place. A measure that is a mean over `images` has a second row per
-    lambda, for other images too. It has the mean, the interval and the p-values of t-tests; the
-    other columns are of seeds alone.
-
-    `p_holm` is `p_t` adjusted over the lambdas of a measure in a scope, `p_variance_holm` is
-    `p_variance`. `probability_improvement` is the share of seeds that are better at the lambda,
-    ties one half; NaN for a measure without a better side. `correlation` is that of the pairs:
-    pairing makes the interval narrower where it is above 0. `p_equivalent` is that of two one-sided
-    tests that the difference is within `margin` (NaN for a measure without one). `low`, `high` and
-    `p_equivalent` are not adjusted.
+    Where the reference has no completed run, the smallest lambda that has one takes its place. The
+    measures in `absent` have no rows.
     """
-    lambdas, seeds = _levels(runs)
+    lambdas, seeds = levels(runs)
     left = sorted(set(completed(runs)["l2"])) or [reference]
     reference = reference if reference in left else left[0]
     others = [l2 for l2 in lambdas if l2 != reference]
@@ -287,12 +285,9 @@ def contrasts_table(
     mean = statistics.mean_of(difference)
     ends = mean.interval(confidence)
     table = _rows(measure=measures, l2=others).assign(reference_l2=reference)
-    margin = np.array([margin_of(measure) for measure in measures])[:, None]
-    better = np.array([MEASURES[measure].better for measure in measures])[:, None]
-    lower, higher = (
-        statistics.probability_improvement(difference, higher_is_better=higher)
-        for higher in (False, True)
-    )
+    known = [MEASURES[measure] for measure in measures]
+    margin = np.array([one.margin for one in known], float)[:, None]
+    up = np.array([-one.sign if one.better else math.nan for one in known])[:, None, None]
     found = {
         "n": mean.n,
         "mean_difference": mean.value,
@@ -301,9 +296,7 @@ def contrasts_table(
         "p_t": mean.p_value(),
         "p_sign_flip": statistics.sign_flip(difference),
         "d_z": statistics.cohen_d_z(difference),
-        "probability_improvement": np.select(
-            [better == "lower", better == "higher"], [lower, higher], math.nan
-        ),
+        "probability_improvement": statistics.probability_improvement(up * difference),
         "p_variance": statistics.equal_variances(values, base),
         "correlation": statistics.correlation(values, base),
         "margin": np.broadcast_to(margin, mean.n.shape),
@@ -314,29 +307,15 @@ def contrasts_table(
     table = table.assign(diverged_seeds=table["l2"].map(lost), scope=SEEDS)
     wide = []
     shared = ["measure", "l2", "reference_l2", "n", "mean_difference", "margin", "diverged_seeds"]
-    for row, of_pairs in zip(
-        table[shared].to_dict("records"), difference.reshape(-1, len(seeds)), strict=True
-    ):
-        if not MEASURES[row["measure"]].images:
-            continue
-        if mean := images.mean(row["measure"], pd.Series(of_pairs, seeds), row["l2"], reference):
-            ends = mean.interval(confidence)
-            wide.append(
-                row
-                | {"low": ends.low, "high": ends.high, "p_t": mean.p_value()}
-                | {"p_equivalent": mean.equivalence(row["margin"]), "scope": SEEDS_AND_IMAGES}
-            )
+    for row, mean in _for_images(table[shared], difference, seeds, images):
+        ends = mean.interval(confidence)
+        tests = {"p_t": mean.p_value(), "p_equivalent": mean.equivalence(row["margin"])}
+        wide.append(row | {"low": ends.low, "high": ends.high} | tests)
     table = _in_order([table, pd.DataFrame(wide)], ["measure", "scope", "l2"], measures)
     families = table.groupby(["measure", "scope"])
     for p, adjusted in (("p_t", "p_holm"), ("p_variance", "p_variance_holm")):
         table[adjusted] = families[p].transform(statistics.holm)
     return table
-
-
-def margin_of(measure: str) -> float:
-    """Return the size of a difference that does not matter; NaN for a measure without one."""
-    margin = MEASURES[measure].margin
-    return math.nan if margin is None else margin
 
 
 def by_lambda(runs: pd.DataFrame) -> dict[float, pd.DataFrame]:
@@ -367,10 +346,8 @@ def histogram_table(runs: list[Run]) -> pd.DataFrame:
 
 
 def regularised_kernels(runs: list[Run]) -> list[tuple[int, int]] | None:
-    """Return the shapes of the kernels that carry the regulariser, or None if no run says.
-
-    None for a model of the user's own too, whose weights begin as its layers say.
-    """
+    """Return the shapes of the kernels that carry the regulariser; None if no run says, and for a
+    model of the user's own, whose weights begin as its layers say."""
     for run in runs:
         if "build" in run.record["config"]["model"]:
             return None

@@ -5,7 +5,7 @@ Conventions are those of `statistics`.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -29,7 +29,7 @@ COLUMNS = (
     "test_accuracy_mean", "low", "high", "n", "diverged_seeds", "share", "l2_low", "l2_high",
     "grid", "next_l2",
 )  # fmt: skip
-"""Those of the table `choice`."""
+"""Those of the table `choice`, also where no lambda can be chosen."""
 
 RULES = ("best", "one_standard_error", "reference")
 
@@ -37,15 +37,8 @@ RULES = ("best", "one_standard_error", "reference")
 def lowest(l2: Sequence[float], loss: np.ndarray) -> np.ndarray:
     """Return the place of the lambda with the smallest loss, the larger lambda of a tie.
 
-    Args:
-        l2: the lambdas, shape (lambdas,).
-        loss: what is to be small, shape (..., lambdas); values that differ by rounding are a tie.
-
-    Returns:
-        Shape (...).
-
-    Raises:
-        ValueError: no loss of a choice is finite.
+    `l2` has the shape (lambdas,), `loss` (..., lambdas) and what is returned (...). Losses that
+    differ by rounding are a tie. If no loss of a choice is finite, that is a ValueError.
     """
     loss = np.where(np.isfinite(loss), loss, math.inf)
     least = loss.min(axis=-1, keepdims=True)
@@ -65,13 +58,7 @@ def one_standard_error(
     has the standard error of the best's mean in its place. But lambdas share seeds and images, so
     that what all of them have in common says nothing of which is better.
 
-    Args:
-        l2: the lambdas, shape (lambdas,).
-        loss: the mean of what is to be small, shape (..., lambdas).
-        errors: of the difference of every two, shape (lambdas, lambdas); NaN counts as 0.
-
-    Returns:
-        Two arrays of shape (...).
+    `errors` are those of the difference of every two, shape (lambdas, lambdas); NaN counts as 0.
     """
     best = lowest(l2, loss)
     own = np.take_along_axis(np.asarray(loss, float), best[..., None], -1)
@@ -86,18 +73,17 @@ def _largest(l2: Sequence[float], among: np.ndarray) -> np.ndarray:
 
 
 class Picks(NamedTuple):
-    """The best lambdas in bootstrap samples of the seeds, and perhaps of the images.
-
-    `best` has shape (samples,), and `means` are those that it is chosen by, small ones being good,
-    shape (samples, lambdas). `counts` says how often each seed is in a sample, shape (samples,
-    seeds). `alone` is what each seed picks by itself, shape (samples of the images, seeds): one
-    sample where the images are not drawn again.
-    """
+    """The best lambdas in bootstrap samples of the seeds, and perhaps of the images."""
 
     best: np.ndarray
+    """Shape (samples,)."""
     means: np.ndarray
+    """What they are chosen by, small ones being good, shape (samples, lambdas)."""
     counts: np.ndarray
+    """How often each seed is in a sample, shape (samples, seeds)."""
     alone: np.ndarray
+    """What each seed picks by itself, shape (samples of the images, seeds): one sample where the
+    images are not drawn again."""
 
 
 NO_PICKS = Picks(np.empty(0), *(np.empty((0, 0)) for _ in range(3)))
@@ -105,19 +91,11 @@ NO_PICKS = Picks(np.empty(0), *(np.empty((0, 0)) for _ in range(3)))
 
 
 def resampled_means(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean of every lambda in bootstrap samples of the seeds, and these samples.
+    """Return the `means` and `counts` of `Picks`, in samples that are always the same (Efron 1979).
 
-    The samples are the same seeds for every lambda, and the same at every call (Efron 1979). Where
-    `values` come in samples of the images, these are drawn again as well: the pigeonhole bootstrap
-    (Owen 2007, Annals of Applied Statistics 1, 386-411).
-
-    Args:
-        values: shape (lambdas, 1, seeds), or (lambdas, RESAMPLES, seeds) in samples of the images.
-            Finite, at least two seeds.
-
-    Returns:
-        The means, shape (RESAMPLES, lambdas), and how often each seed is in a sample, shape
-        (RESAMPLES, seeds).
+    `values` have the shape (lambdas, 1, seeds), or (lambdas, RESAMPLES, seeds) in samples of the
+    images. With these, it is the pigeonhole bootstrap (Owen 2007, Annals of Applied Statistics 1,
+    386-411).
     """
     n = values.shape[-1]
     counts = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
@@ -135,6 +113,7 @@ class Choice:
     runs: pd.DataFrame
     metric: str
     images: Images = NO_IMAGES
+    _picks: dict[str, Picks] = field(default_factory=dict)
 
     @cached_property
     def cells(self) -> dict[float, pd.DataFrame]:
@@ -144,7 +123,7 @@ class Choice:
     @property
     def sign(self) -> int:
         """1 if the metric is to be small, -1 if large."""
-        return 1 if MEASURES[self.metric].better == "lower" else -1
+        return MEASURES[self.metric].sign
 
     @cached_property
     def eligible(self) -> list[float]:
@@ -161,10 +140,8 @@ class Choice:
         return self.eligible[lowest(self.eligible, np.array(loss))]
 
     def difference(self, measure: str, l2: float, against: float, scope: str) -> Mean:
-        """Return the mean of a measure at a lambda less that at another, paired by seed.
-
-        For other images too where `scope` says so and predictions are kept.
-        """
+        """Return the mean of a measure at a lambda less that at another, paired by seed; for other
+        images too where `scope` says so and predictions are kept."""
         pairs = paired_differences(self.cells, measure, l2, against)
         wide = None
         if scope == SEEDS_AND_IMAGES and l2 != against:
@@ -186,16 +163,9 @@ class Choice:
         own = self.runs[self.runs["l2"].isin(self.eligible)]
         return own.pivot(index="seed", columns="l2", values=self.metric).dropna()
 
-    @cached_property
-    def _picks(self) -> dict[str, Picks]:
-        return {}
-
     def picks(self, scope: str) -> Picks:
-        """Return what is picked in bootstrap samples of `by_seed`.
-
-        With images where `scope` says so, unless the validation images differ between seeds: then
-        they are drawn again with the seeds.
-        """
+        """Return what is picked in bootstrap samples of `by_seed`, and of images where `scope` says
+        so. Where validation images differ between seeds, they are drawn again with these."""
         if scope not in self._picks:
             self._picks[scope] = self._resampled(scope)
         return self._picks[scope]
@@ -207,8 +177,8 @@ class Choice:
         values = self.by_seed.to_numpy(float).T[:, None, :]
         if scope == SEEDS_AND_IMAGES:
             (quantity,) = MEASURES[self.metric].images
-            again = self.images.resampled(quantity, lambdas, seeds, RESAMPLES)
-            values = values if again is None else np.stack(list(again))
+            again = self.images.resampled("val", quantity, lambdas, seeds, RESAMPLES)
+            values = values if again is None else again
         means, counts = resampled_means(self.sign * values)
         alone = lowest(lambdas, np.moveaxis(self.sign * values, 0, -1))
         best = lowest(lambdas, means)
@@ -251,20 +221,10 @@ def chosen_lambda(choice: pd.DataFrame) -> float:
 
 
 def choice_table(choices: Sequence[Choice], reference: float, confidence: float) -> pd.DataFrame:
-    """Return the choice of lambda by every metric, from `choices_of`.
+    """Return the choice of lambda by every metric, from `choices_of`, and by every rule.
 
-    Rows `best`, `one_standard_error` and `reference` for each; `configured` says which metric is
-    that of the study. The interval is that of the mean test accuracy, which decides nothing.
-    `difference` is that of the metric to the best lambda, paired by seed, with its standard error.
-    Without a lambda to choose, or without the reference, the row has no values.
-
-    `share` is the share of bootstrap samples of the seeds in which the rule picks this lambda, and
-    `l2_low` to `l2_high` is the percentile interval of the picked lambda. The reference is not
-    picked and has none, nor have fewer than two seeds. `grid` and `next_l2` say whether the grid is
-    wide enough for the best, see `lambda_grid`.
-
-    With images, a rule that has a lambda has a second row: interval, standard error and samples are
-    for other images too, and so the one-standard-error lambda may be another.
+    Without a lambda to choose, or without the reference, the row has no values. For other images
+    too, the one-standard-error lambda may be another.
     """
     table = []
     for own in choices:
@@ -286,8 +246,7 @@ def choice_table(choices: Sequence[Choice], reference: float, confidence: float)
 def _row_of(own: Choice, l2: float, scope: str, confidence: float) -> dict | None:
     """Return what is known of a lambda; None if nothing is that the row for seeds has not."""
     if l2 not in own.cells:
-        nothing = {"l2": math.nan, "n": 0, "diverged_seeds": ""}
-        return nothing if scope == SEEDS else None
+        return {"l2": math.nan, "n": 0, "diverged_seeds": ""} if scope == SEEDS else None
     cell = own.cells[l2]
     accuracy = statistics.mean_of(cell["test_accuracy"])
     if scope == SEEDS_AND_IMAGES:

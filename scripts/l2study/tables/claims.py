@@ -53,23 +53,16 @@ def claims_table(
 ) -> pd.DataFrame:
     """Return every row of every claim with estimate, bounds and verdict.
 
-    The last row of a claim has what is said of the whole, `figure_found` and `conclusion`; its
-    `estimand` is `overall`. Before it are the same by the same rules after other epochs, where the
-    ledger asks for them. `decisive` is yes for the row that the conclusion rests on, and `explains`
-    for the one that says where a figure comes from, from which the conclusion fails. `scope` says
-    what the interval of a row is for, and that of the whole what the claim is judged for. Of the
-    whole, `figure_found_seeds` and `conclusion_seeds` are for other seeds on the same images, and
-    `seeds_needed` is how many seeds would resolve a conclusion that is open.
+    The last row of a claim, `overall`, has what is said of the whole. Before it is the same by the
+    same rules after other epochs, where the ledger asks for them.
 
     Args:
         ledger: from `read_ledger`.
-        histories: the table of all histories.
-        runs: the table of all runs, with the derived measures.
+        histories, runs: the tables of all runs, with the derived measures.
         choice: from `choice.choice_table`.
         epochs: those that are evaluated in a completed run.
         confidence: of the intervals.
-        images: what the runs predict; a claim on means over images is judged for other images too
-            where it can be.
+        images: what the runs predict.
         crossed: of a crossed design, how all runs are crossed, and the tables of their histories
             and of them; `histories` and `runs` have those that share no level of a source.
         sizes: see `Sample`.
@@ -126,14 +119,14 @@ def _claim(claim: dict, sample: Sample, decided_at: list[float]) -> list[dict]:
         if item is explains:
             row["explains"] = "yes"
         rows.append(row)
-    changed, unknown = set(), found.conclusion == NOT_JUDGED
+    compared, unknown = [], found.conclusion == NOT_JUDGED
     in_scope = sample if scope == SEEDS_AND_IMAGES or unknown else without
     for epoch in (epoch for epoch in claim.get("also_after", []) if epoch in sample.evaluated):
         then = judge_claim(after(claim, epoch), in_scope, decided_at)
         found_then = outcome(then)
         first = decisive(then, found_then.conclusion)
         # without predictions after that epoch, both are compared for other seeds alone
-        changed.add(changes(found if scope_of(then) == scope else by_seeds, [found_then]))
+        compared.append((found if scope_of(then) == scope else by_seeds, found_then))
         row = _row(first) | {
             "estimand": f"{ALSO} epoch {epoch}",
             "detail": f"what decides is the {first.estimand}",
@@ -146,7 +139,7 @@ def _claim(claim: dict, sample: Sample, decided_at: list[float]) -> list[dict]:
     whole = {
         "estimand": OVERALL,
         **found._asdict(),
-        "changes_with_epoch": next((one for one in ("yes", OPEN, "no") if one in changed), None),
+        "changes_with_epoch": changes(compared),
         "scope": scope,
         "figure_found_seeds": by_seeds.figure_found,
         "conclusion_seeds": by_seeds.conclusion,
@@ -192,7 +185,6 @@ def _row(item: Judged) -> dict:
 
 
 def _noted(note: Note | None) -> dict:
-    """Return the columns of a note."""
     if note is None:
         return {"note": None, "note_lambdas": None, "note_epoch": None}
     lambdas = " ".join(map(l2_label, note.lambdas))
@@ -203,16 +195,9 @@ def row_seeds(item: Judged, confidence: float, strict_confidence: float) -> floa
     """Return how many seeds resolve a row of the ledger, see `power.seeds_needed`.
 
     The row is resolved once its interval is on one side of the bound that is nearest to the
-    estimate. The estimate and its spread are taken for the truth, so this is a plan and no promise.
-
-    Args:
-        item: the row.
-        confidence: of the interval that supports a row.
-        strict_confidence: of the wider interval by which a row is outside its bounds.
-
-    Returns:
-        Infinite if no number of seeds does. NaN for a row that is resolved, or is kept from it by
-        something else than the width of an interval of a mean.
+    estimate; outside all bounds, the wider interval of `strict_confidence` counts. The estimate and
+    its spread are taken for the truth, so this is a plan and no promise. NaN for a row that is
+    resolved, or is kept from it by something else than the width of an interval of a mean.
     """
     if item.verdict != OPEN or item.note or not item.error > 0:
         return math.nan

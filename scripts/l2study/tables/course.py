@@ -8,7 +8,7 @@ import pandas as pd
 from l2study.core.measures import MEASURES
 from l2study.core.scope_rows import SEEDS, SEEDS_AND_IMAGES
 from l2study.tables import statistics
-from l2study.tables.build import completed
+from l2study.tables.build import of_completed
 from l2study.tables.crossed import Crossing, widest_mean
 from l2study.tables.image_intervals import NO_IMAGES, Images
 from l2study.tables.judge import adjusted_confidence
@@ -28,23 +28,13 @@ def course_table(
     """Return the estimate that every claim rests on, after each evaluated epoch but 0.
 
     A claim has a course if that estimate is a mean, or a difference of two lambdas, of a measure
-    which the histories have. An epoch has a row for other seeds, and a second one for other images
-    too where predictions of it are kept. The interval is that by which the claim would be judged:
-    an estimate outside its bounds has the one that is adjusted for the number of estimates.
-
-    Args:
-        claims: from `claims.claims_table`.
-        histories, runs: the tables of histories and runs.
-        confidence: of the intervals.
-        images: what the runs predict.
-        crossed: see `claims.claims_table`.
+    which the histories have. `claims` is the table of `claims.claims_table`, with whose arguments
+    the others are given.
     """
     few, crossing = sorted(set(runs["seed"])), None
     if crossed:
         crossing, histories, runs = crossed
-    done = completed(runs)[["l2", "seed"]]
-    kept = histories[histories["epoch"] > 0].merge(done, on=["l2", "seed"])
-    rows = []
+    kept, rows = of_completed(histories[histories["epoch"] > 0], runs), []
     for claim in claims[claims["decisive"] == "yes"].itertuples():
         needed = MEASURES[claim.measure].difference or (claim.measure,)
         has = claim.statistic in ("mean", "difference") and {*needed} <= {*kept.columns}

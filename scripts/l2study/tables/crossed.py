@@ -21,7 +21,7 @@ from l2study.core.design import Setup
 from l2study.core.measures import GAPS
 from l2study.core.scope_rows import SEEDS_AND_IMAGES
 from l2study.tables import statistics
-from l2study.tables.build import arranged, completed
+from l2study.tables.build import arranged, completed, measure_of, of_completed
 from l2study.tables.image_intervals import NO_IMAGES, Images
 from l2study.tables.statistics import Mean
 from l2study.tables.variance import mean_squares
@@ -32,15 +32,10 @@ Tables = Mapping[str, pd.DataFrame]
 def grand_mean(values: np.ndarray) -> Mean:
     """Return the mean of a balanced crossed design with its standard error for new levels.
 
-    The variance is never taken for less than the largest mean square of a source alone gives, since
-    a difference of mean squares may come out near 0 or below. Degrees of freedom are those of
-    Satterthwaite (1946), and never fewer than the source with the fewest levels has.
-
-    Args:
-        values: an array with an axis for every source, of one run each.
-
-    Raises:
-        ValueError: a source has fewer than two levels, or a value is not finite.
+    `values` are as for `mean_squares`. The variance is never taken for less than the largest mean
+    square of a source alone gives, since a difference of mean squares may come out near 0 or below.
+    Degrees of freedom are those of Satterthwaite (1946), and never fewer than the source with the
+    fewest levels has.
     """
     squares, runs = mean_squares(values), np.size(values)
     sizes = np.array([len(one) for one in squares.sets])
@@ -53,13 +48,14 @@ def grand_mean(values: np.ndarray) -> Mean:
 
 
 class Crossing(NamedTuple):
-    """All runs of a crossed design: their seeds, the last source changing fastest, the numbers of
-    levels of the sources in that order, and how many splits there are.
-    """
+    """All runs of a crossed design."""
 
     seeds: list[int]
+    """The last source changes fastest."""
     shape: tuple[int, ...]
+    """The numbers of levels of the sources, in that order."""
     splits: int
+    """How many levels the split has."""
 
     @property
     def whole(self) -> bool:
@@ -86,13 +82,9 @@ def widest_mean(
 ) -> tuple[pd.Series, Mean, int | None]:
     """Return the values that a mean is of, this mean, and how many splits they have.
 
-    Of a crossed design, it is of all runs, unless one is missing, and else of the runs that share
-    no level. Of these alone the number of splits is None, as of a design that is not crossed.
-
-    Args:
-        few: by seed, of the runs that share no level of a source.
-        every: of all runs.
-        crossing: how they are crossed; None for another design.
+    Of a crossed design, it is of all runs (`every`), unless one is missing, and else of the runs
+    that share no level (`few`). Of these alone the number of splits is None, as of a design that is
+    not crossed.
     """
     if crossing:
         of_all = every.reindex(crossing.seeds)
@@ -110,31 +102,31 @@ def with_all_runs(
 ) -> dict[str, pd.DataFrame]:
     """Return the tables means, contrasts and gap of a crossed design, with means of all its runs.
 
-    Their means, intervals, t-tests and `n` are then of every run. What else stands in a row stays
-    that of the runs that share no level: variances, exchange tests, effect sizes. A row stays as it
-    is where a run is missing or has diverged, and its `n` says so.
-
-    Args:
-        tables: these three, of the runs that share no level.
-        setup: the set-up.
-        histories: of all runs.
-        runs: all runs.
-        images: the predictions of all runs.
+    Their means, intervals, t-tests and `n` are then of every run; variances, exchange tests and
+    effect sizes stay those of the runs that share no level, of which `tables` are. A row stays as
+    it is where a run is missing or has diverged, and its `n` says so.
     """
     design = crossing_of(setup, sorted(set(runs["seed"])))
     if not design.whole:
         return dict(tables)
     complete = completed(runs)
-    kept = histories.merge(complete[["l2", "seed"]], on=["l2", "seed"])
-    names = {"means": ("mean", "low", "high"), "gap": ("mean", "mean_low", "mean_high")}
-    names["contrasts"] = ("mean_difference", "low", "high")
-    last, gaps = kept["epoch"].max() if len(kept) else 0, _gaps(kept, design)
+    names = {
+        "means": ("mean", "low", "high"),
+        "contrasts": ("mean_difference", "low", "high"),
+        "gap": ("mean", "mean_low", "mean_high"),
+    }
+    after = {
+        place: cell.set_index("seed").reindex(design.seeds)
+        for place, cell in of_completed(histories, runs).groupby(["l2", "epoch"])
+    }
 
     def values(row: dict, l2: float) -> np.ndarray:
-        if "gap" in row and row["epoch"] != last:
-            return gaps.get((row["gap"], l2, row["epoch"]), np.array([math.nan]))
-        measure = row.get("measure", f"gap_{row.get('gap')}")
-        return arranged(complete, [measure], [l2], design.seeds)[0, 0]
+        if "gap" not in row:
+            return arranged(complete, [row["measure"]], [l2], design.seeds)[0, 0]
+        if (l2, row["epoch"]) not in after:
+            return np.array([math.nan])
+        first, second = (after[l2, row["epoch"]][name] for name in GAPS[row["gap"]])
+        return (first - second).to_numpy()
 
     found = {}
     for name, table in tables.items():
@@ -146,29 +138,13 @@ def with_all_runs(
                 of_runs = statistics.differences(of_runs, values(row, against))
             mean = design.mean(of_runs)
             if mean is not None and row["scope"] == SEEDS_AND_IMAGES:
-                measure = row.get("measure", f"gap_{row.get('gap')}")
-                of_seed = pd.Series(of_runs, design.seeds)
-                mean = images.mean(measure, of_seed, row["l2"], against, mean, design.splits)
+                of_seed, places = pd.Series(of_runs, design.seeds), (row["l2"], against)
+                mean = images.mean(measure_of(row), of_seed, *places, mean, design.splits)
             rows.append(row if mean is None else row | _cells(mean, setup, names[name], row))
         found[name] = pd.DataFrame(rows, columns=table.columns).astype(table.dtypes)
     if len(found["contrasts"]):
         families = found["contrasts"].groupby(["measure", "scope"])
         found["contrasts"]["p_holm"] = families["p_t"].transform(statistics.holm)
-    return found
-
-
-def _gaps(kept: pd.DataFrame, design: Crossing) -> dict[tuple, np.ndarray]:
-    """Return every gap in the order of the seeds, by kind, lambda and epoch."""
-    found = {}
-    for kind, (first, second) in GAPS.items():
-        if not {first, second} <= set(kept):  # only some models have them
-            continue
-        values = kept.assign(value=kept[first] - kept[second])
-        table = values.pivot(index=["l2", "epoch"], columns="seed", values="value")
-        table = table.reindex(columns=design.seeds)
-        found |= {
-            (kind, *place): row for place, row in zip(table.index, table.to_numpy(), strict=True)
-        }
     return found
 
 

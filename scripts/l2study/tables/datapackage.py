@@ -41,52 +41,39 @@ def absent_columns(tables: Mapping[str, pd.DataFrame]) -> set[str]:
 def read_descriptions(factors: Sequence[str] = (), absent: Collection[str] = ()) -> dict[str, dict]:
     """Return what `schemas/tables.yaml` says of every table, by its name.
 
-    A table is a mapping with `description`, `parquet` (whether it is written as Parquet too),
-    `schema`, a Frictionless Table Schema whose fields are in the order of the columns, and
-    perhaps more. A field has, beyond the standard, a `unit` where it is a number with one. Each of
-    `factors`, the names of the study's factors, is a column of the table of set-ups. The measures
-    in `absent` are no columns, see `absent_columns`.
+    A table has `description`, `parquet` (whether it is written as Parquet too) and `schema`, a
+    Frictionless Table Schema whose fields are in the order of the columns. A field may have a
+    `unit`, beyond the standard. `factors` are the names of the study's factors, and `absent` the
+    measures without a column, see `absent_columns`.
     """
     content = read_yaml(SCHEMA)
     shared = content["columns"] | {
         name: {"description": measure.description, **measure.column}
         for name, measure in MEASURES.items()
     }
-    for table, listed in {
-        "histories": {"measures": names("history")},
-        "runs": {"measures": RUN_MEASURES, "derived": names("derived")},
-    }.items():
-        content["tables"][table]["columns"] = {
-            name: own
-            for key, own in content["tables"][table]["columns"].items()
-            for name in listed.get(key, [key])
-            if name not in absent
-        }
-    content["tables"]["histories"]["required"] += set(names("history")) - {
-        *EMPTY_AT_START,
-        *OPTIONAL,
+    stands_for = {
+        ("histories", "measures"): names("history"),
+        ("runs", "measures"): RUN_MEASURES,
+        ("runs", "derived"): names("derived"),
+        ("setups", "factors"): factors,
     }
-    columns = {}
-    for key, own in content["tables"]["setups"]["columns"].items():
-        for name in factors if key == "factors" else ():
-            columns[name] = own | {"description": own["description"].format(factor=name)}
-        columns |= {} if key == "factors" else {key: own}
-    content["tables"]["setups"]["columns"] = columns
-    return {
-        name: {
+    always = set(names("history")) - {*EMPTY_AT_START, *OPTIONAL}
+    content["tables"]["histories"]["required"] += always
+    described = {}
+    for name, table in content["tables"].items():
+        fields = [
+            _field(column, own or shared[column], column in table["required"])
+            for key, own in table["columns"].items()
+            for column in stands_for.get((name, key), [key])
+            if column not in absent
+        ]
+        keys = {key: table[key] for key in _KEYS if key in table}
+        described[name] = {
             "description": table["description"].strip(),
             "parquet": table.get("parquet", False),
-            "schema": {
-                "fields": [
-                    _field(column, own or shared[column], column in table["required"])
-                    for column, own in table["columns"].items()
-                ],
-                "missingValues": [""],
-                **{key: table[key] for key in _KEYS if key in table},
-            },
+            "schema": {"fields": fields, "missingValues": [""], **keys},
         }
-        for name, table in content["tables"].items()
-    }
+    return described
 
 
 def _field(name: str, column: dict, required: bool) -> dict:
@@ -95,7 +82,7 @@ def _field(name: str, column: dict, required: bool) -> dict:
     return {
         "name": name,
         "type": column.get("type", "number"),
-        "description": column["description"].strip(),
+        "description": column["description"].strip().replace("{factor}", name),
         **({"unit": column["unit"]} if "unit" in column else {}),
         **({"constraints": constraints} if constraints else {}),
     }
@@ -106,25 +93,19 @@ def as_described(
 ) -> dict[str, pd.DataFrame]:
     """Return `tables` with the columns and the types of schemas/tables.yaml, in its order.
 
-    A column that a table lacks is empty in all its rows. Those in `absent` are left out.
-
-    Raises:
-        DescriptionError: the tables are not those described, a table has a column that is not, or
-            lacks one that must not be empty.
+    A column that a table lacks is empty in all its rows. A DescriptionError says which table or
+    column is not described, or must not be empty.
     """
     descriptions, described = read_descriptions(factors, absent), {}
     _same("the tables", set(tables), set(descriptions))
-    for name in descriptions:
-        fields, table = (
-            descriptions[name]["schema"]["fields"],
-            tables[name].drop(columns=absent, errors="ignore"),
-        )
-        columns = [field["name"] for field in fields]
-        needed = {field["name"] for field in fields if field.get("constraints", {}).get("required")}
-        there = set(table) | (set(columns) - needed if len(table) else set(columns))
-        _same(f"the columns of {name}", there, set(columns))
-        whole = [field["name"] for field in fields if field["type"] == "integer"]
-        described[name] = table.reindex(columns=columns).astype(dict.fromkeys(whole, "Int64"))
+    for name, description in descriptions.items():
+        fields = {field["name"]: field for field in description["schema"]["fields"]}
+        table = tables[name].drop(columns=absent, errors="ignore")
+        needed = [one for one in fields if "required" in fields[one].get("constraints", {})]
+        may_lack = set(fields).difference(needed if len(table) else ())
+        _same(f"the columns of {name}", set(table) | may_lack, set(fields))
+        whole = [one for one in fields if fields[one]["type"] == "integer"]
+        described[name] = table.reindex(columns=list(fields)).astype(dict.fromkeys(whole, "Int64"))
     return described
 
 
@@ -138,8 +119,7 @@ def _same(what: str, found: set[str], described: set[str]) -> None:
 def write_parquet(table: pd.DataFrame, fields: list[dict], path: str | os.PathLike) -> None:
     """Write `table` as Parquet, whole or not at all; equal tables give equal bytes.
 
-    Numbers are float64, whole numbers int64, missing values null. Every column carries its
-    description and unit. `fields` are those of a Table Schema, see `read_descriptions`.
+    Every column carries its description and unit. `fields` are those of `read_descriptions`.
     """
     schema = pa.schema(
         pa.field(
@@ -165,18 +145,11 @@ def data_package(
 ) -> dict:
     """Return the Data Package (version 1 of the standard) of the tables in `folder`.
 
-    Beyond the standard it has `config`, the study's configuration, `data`, the manifest of the
-    prepared data of every set-up, `weights_sha256`, which tells whether the tables are of the runs
-    beside them, and `predictions`, where what every run predicts for each image is. The standard
-    allows no file outside `folder` as a resource.
-
-    Args:
-        config: a canonical configuration.
-        data: the content of data.json by the name of the set-up; may be empty.
-        weights: `weights_checksum` of the runs of every set-up.
-        folder: holds every table as CSV, and those that are to be as Parquet.
-        factors: the names of the study's factors.
-        absent: measures that have no column, see `absent_columns`.
+    Beyond the standard it has `config`, the study's canonical configuration, `data`, the content of
+    every set-up's data.json, `weights_sha256`, which tells whether the tables are of the runs
+    beside them, and `predictions`: the standard allows no file outside `folder` as a resource.
+    `weights` has the `weights_checksum` of the runs of every set-up, and `factors` and `absent` are
+    those of `read_descriptions`.
     """
     resources = []
     for name, table in read_descriptions(factors, absent).items():
@@ -218,12 +191,8 @@ def file_hash(path: Path) -> str:
 
 
 def predictions(data: Mapping[str, Mapping]) -> dict:
-    """Return where the predictions of set-ups are, and what the arrays are.
-
-    Args:
-        data: the content of data.json by the name of the set-up. Where classes have names, these
-            are in the description too, in the order of their numbers.
-    """
+    """Return where the predictions of set-ups are, and what the arrays are; where classes have
+    names, these too, in the order of their numbers. `data` is that of `data_package`."""
     names = {setup: own["class_names"] for setup, own in data.items() if "class_names" in own}
     return {
         "description": "What every completed run predicts for each validation and test image, with"

@@ -12,6 +12,7 @@ import pandas as pd
 from l2study.core.columns import ALL_COLUMNS
 from l2study.core.measures import GAPS, names
 from l2study.tables import statistics
+from l2study.tables.build import of_completed
 
 DERIVED_MEASURES = names("derived")
 EPOCH_MEASURES = [*names("history", "gap"), "gap_lag_split"]
@@ -34,55 +35,51 @@ def with_derived(
 ) -> pd.DataFrame:
     """Return `runs` with `DERIVED_MEASURES` as further columns.
 
-    A diverged run has none of them but `penalty_error`, which needs no last epoch. Without a row of
-    its epoch, a measure of `EPOCH_OF` is NaN.
-    Without the shapes of the regularised `kernels`, `penalty_start_ratio` is NaN.
+    A diverged run has none of them but `penalty_error`, which needs no last epoch. Without the
+    shapes of the regularised `kernels`, `penalty_start_ratio` is NaN.
     """
-    table = runs.set_index(["l2", "seed"])
-    histories = histories.set_index(["l2", "seed"])
-    squares = histories.index.get_level_values("l2") * histories["weight_norm"] ** 2
+    table, by_run = runs.set_index(["l2", "seed"]), histories.set_index(["l2", "seed"])
+    squares = by_run.index.get_level_values("l2") * by_run["weight_norm"] ** 2
     errors = pd.concat(
         [
-            (histories[loss] - histories[ce] - squares).abs() / histories[loss].clip(lower=1)
+            (by_run[loss] - by_run[ce] - squares).abs() / by_run[loss].clip(lower=1)
             for loss, ce in (("train_loss", "train_ce"), ("val_loss", "val_ce"))
         ],
         axis=1,
     ).max(axis=1)
-    start = histories[histories["epoch"] == 0]
-    first = histories[histories["epoch"] == 1]
+    start, first = (by_run[by_run["epoch"] == epoch] for epoch in (0, 1))
     expected = expected_square_norm(kernels) if kernels else math.nan
     l2 = table.index.get_level_values("l2").to_numpy()
     table["penalty_error"] = errors.groupby(level=["l2", "seed"]).max()
-    with np.errstate(divide="ignore", invalid="ignore"):
-        table["penalty_start_ratio"] = start["penalty"].reindex(table.index) / (l2 * expected)
     table["start_loss"] = start["train_loss"]
     table["start_penalty"] = start["penalty"]
     table["first_running_loss"] = first["train_loss_running"]
-    completed = histories[histories.index.isin(table.index[table["status"] == "completed"])]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        table["penalty_start_ratio"] = table["start_penalty"] / (l2 * expected)
+    trained = of_completed(histories[histories["epoch"] > 0], runs)
     for column in ("val_ce", "val_loss"):
-        table[f"{column}_rise"] = _rise(completed, column)
+        table[f"{column}_rise"] = _rise(trained, column)
     table["creep_hidden"] = table["val_ce_rise"] - table["val_loss_rise"]
     for name in DERIVED_MEASURES:
         if name.startswith("accuracy_lost_"):
             noisy = name.replace("accuracy_lost", "test_accuracy_noise")
             table[name] = table["test_accuracy"] - table[noisy]
-    best = histories.set_index("epoch", append=True)
+    best = by_run.set_index("epoch", append=True)
     places = pd.MultiIndex.from_frame(
         table.reset_index()[["l2", "seed", "val_ce_min_epoch"]].fillna(-1), names=best.index.names
     )
     for name in ("test_accuracy", "test_ce"):
         table[f"{name}_best"] = best[name].reindex(places).to_numpy()
     table["gap_lag_split"] = table["gap_lag"] + table["gap_split"]
-    of_completed = [name for name in DERIVED_MEASURES if name != "penalty_error"]
-    table.loc[table["status"] != "completed", of_completed] = math.nan
+    others = [name for name in DERIVED_MEASURES if name != "penalty_error"]
+    table.loc[table["status"] != "completed", others] = math.nan
     return table.reset_index()
 
 
 def _rise(histories: pd.DataFrame, column: str) -> pd.Series:
-    """Return the rise of `column` after its minimum, by (l2, seed), without epoch 0."""
-    trained = histories[histories["epoch"] > 0].reset_index()
+    """Return the rise of `column` after its minimum, by (l2, seed)."""
     rises = [pd.Series(dtype=float)]
-    for l2, cell in trained.groupby("l2"):
+    for l2, cell in histories.groupby("l2"):
         curves = cell.pivot(index="seed", columns="epoch", values=column)
         rise = statistics.rise_after_minimum(curves.to_numpy())
         rises.append(pd.Series(rise, pd.MultiIndex.from_product([[l2], curves.index])))
@@ -94,8 +91,7 @@ def measured_at(epoch: int, histories: pd.DataFrame, runs: pd.DataFrame) -> pd.D
 
     A gap that has no value in `runs`, which has that of the last epoch, has none here either.
     """
-    completed = runs.loc[runs["status"] == "completed", ["l2", "seed"]]
-    kept = histories[histories["epoch"] == epoch].merge(completed, on=["l2", "seed"])
+    kept = of_completed(histories[histories["epoch"] == epoch], runs)
     kept = kept.reindex(columns=kept.columns.union(ALL_COLUMNS, sort=False))
     kept = kept.assign(**{f"gap_{kind}": kept[a] - kept[b] for kind, (a, b) in GAPS.items()})
     kept = kept.assign(gap_lag_split=kept["gap_lag"] + kept["gap_split"])

@@ -27,7 +27,8 @@ from scipy.interpolate import PchipInterpolator
 from l2study.core.measures import MEASURES
 from l2study.tables import statistics
 from l2study.tables.build import completed
-from l2study.tables.image_intervals import NO_IMAGES, Images, by_group, drawn_again, sizes_of
+from l2study.tables.choice import lowest
+from l2study.tables.image_intervals import NO_IMAGES, Images
 
 DOSE_MEASURES = ("val_ce", "val_accuracy", "test_accuracy")
 """What has a curve. The first two choose lambda."""
@@ -52,23 +53,21 @@ LEAST_LAMBDAS = 4
 
 
 class Points(NamedTuple):
-    """The means of a measure, and what they are in bootstrap samples of seeds and images.
-
-    `place` is the logarithm of every lambda, ascending, shape (lambdas,); so are `mean` and
-    `error`, the standard error over seeds. `drawn` has shape (samples, lambdas), and `factor` is
-    how many of its standard deviations are the half of an interval.
-    """
+    """The means of a measure, and what they are in bootstrap samples of seeds and images."""
 
     place: np.ndarray
+    """The logarithm of every lambda, ascending, shape (lambdas,); so are the next two."""
     mean: np.ndarray
     error: np.ndarray
+    """The standard error over seeds."""
     drawn: np.ndarray
+    """The means in the samples, shape (samples, lambdas)."""
     factor: float
+    """How many standard deviations of these are the half of an interval."""
 
     def without(self, one: int) -> "Points":
         """Return the same without a lambda."""
-        place, mean, error, drawn = (np.delete(values, one, -1) for values in self[:4])
-        return Points(place, mean, error, drawn, self.factor)
+        return Points(*(np.delete(values, one, -1) for values in self[:4]), self.factor)
 
 
 def places(lambdas: Sequence[float]) -> np.ndarray:
@@ -80,23 +79,15 @@ def places(lambdas: Sequence[float]) -> np.ndarray:
 
 
 def points(
-    measure: str,
-    table: pd.DataFrame,
-    confidence: float,
-    images: Images = NO_IMAGES,
+    measure: str, table: pd.DataFrame, confidence: float, images: Images = NO_IMAGES
 ) -> Points:
     """Return the means of a measure with their bootstrap samples.
 
     The samples are of the seeds, the same for every lambda, and of the images, or of their groups,
     as well where predictions are known (the pigeonhole bootstrap, Owen 2007, Annals of Applied
     Statistics 1, 386-411). With n seeds the spread of such samples is too small by (n - 1) / n,
-    which `factor` makes good.
-
-    Args:
-        measure: its name.
-        table: its values, a row per seed (at least two) and a column per lambda; finite.
-        confidence: of the intervals.
-        images: the predictions.
+    which `factor` makes good. `table` has the values, all finite, with a row for each of at least
+    two seeds and a column per lambda.
     """
     values, seeds = table.to_numpy(float), len(table)
     counts = np.random.default_rng(0).multinomial(seeds, [1 / seeds] * seeds, size=RESAMPLES)
@@ -111,22 +102,16 @@ def points(
     return Points(places(table.columns), values.mean(axis=0), error, drawn, float(factor))
 
 
-def _of_images(measure: str, table: pd.DataFrame, images: Images) -> list[np.ndarray] | None:
-    """Return by how much other images change every run, shape (samples, seeds) for each lambda."""
+def _of_images(measure: str, table: pd.DataFrame, images: Images) -> np.ndarray | None:
+    """Return by how much other images change every run, shape (lambdas, samples, seeds)."""
     ((quantity, coefficients),) = MEASURES[measure].images.items()
     ((part, _),) = coefficients.items()
     lambdas, seeds = table.columns.tolist(), table.index.tolist()
-    if part not in images.crossed or not images.known(lambdas, seeds):
+    again = images.resampled(part, quantity, lambdas, seeds, RESAMPLES)
+    if again is None:
         return None
-    groups, shares, found = images.groups.get(part), None, []
-    for l2 in lambdas:
-        of_image = images.table(part, quantity, [l2], seeds)
-        if shares is None:
-            counts, total = drawn_again(sizes_of(of_image.shape[1], groups), RESAMPLES)
-            shares = counts / total
-        apart = of_image - of_image.mean(axis=1, keepdims=True)
-        found.append(shares @ by_group(apart, groups).T)
-    return found
+    own = [images.table(part, quantity, [l2], seeds).mean(axis=1) for l2 in lambdas]
+    return again - np.array(own)[:, None]
 
 
 def interpolated(known: Points, at: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -150,14 +135,12 @@ def _bend(place: np.ndarray, mean: np.ndarray, at: np.ndarray) -> np.ndarray:
 
 
 class Cell(NamedTuple):
-    """A lambda that was left out: how far off its prediction is, and by how much it may be.
-
-    `error` is the standard error over seeds of the mean that was left out.
-    """
+    """A lambda that was left out: how far off its prediction is, and by how much it may be."""
 
     off: float
     half: float
     error: float
+    """The standard error over seeds of the mean that was left out."""
 
 
 def left_out(known: Points) -> list[Cell]:
@@ -195,24 +178,17 @@ def checked(cells: Sequence[Cell]) -> Check:
     return Check(len(off), errors, float(np.mean(np.abs(off) <= half)))
 
 
-def equivalent(known: Points, best: int, better: str, margin: float) -> tuple[float, float]:
+def equivalent(known: Points, best: int, sign: int, margin: float) -> tuple[float, float]:
     """Return between which places every lambda is less than `margin` worse than a given one.
 
     From the given one outward, as far as the upper end of the interval of the difference stays
     below the margin. To stop at the first that does not keeps the chance of one wrong lambda on
     either side within half of what the confidence leaves: of both, the range as a whole holds with
-    the confidence of the intervals. The given lambda was chosen on the same data, which
-    makes it look better than it is, and the range too narrow.
-
-    Args:
-        known: the means.
-        best: the rank of the lambda that is compared with.
-        better: "lower" or "higher".
-        margin: above 0.
+    the confidence of the intervals. The given lambda, of the rank `best`, was chosen on the same
+    data, which makes it look better than it is, and the range too narrow.
     """
     at = grid(known.place)
     value, drawn, bound = interpolated(known, at)
-    sign = 1 if better == "lower" else -1
     worse = sign * (value - known.mean[best])
     spread = np.std(drawn - known.drawn[:, best : best + 1], axis=0)
     within = worse + np.hypot(known.factor * spread, bound) < margin
@@ -233,10 +209,7 @@ def dose_tables(
 ) -> dict[str, pd.DataFrame]:
     """Return the tables `dose_response` and `equivalence` of a set-up.
 
-    The first has the curve of every measure that passes the check, the second a row for every
-    measure: the check, and the range of lambdas that are as good as the best. A lambda at which a
-    run diverged is not among them. Both are empty for fewer than `LEAST_LAMBDAS` lambdas, or two
-    seeds.
+    Both are without lambdas at which a run diverged.
     """
     curves, ranges = [], []
     lost = set(runs.loc[runs["status"] != "completed", "l2"])
@@ -273,10 +246,9 @@ def _range(measure: str, known: Points, lambdas: np.ndarray) -> dict:
     """Return the best lambda and the range of those as good; nothing for what chooses no lambda."""
     if measure not in MARGINS:
         return {}
-    better = MEASURES[measure].better
-    badness = known.mean if better == "lower" else -known.mean
-    best = int(np.flatnonzero(badness == badness.min())[-1])  # the larger lambda of a tie
-    ends = equivalent(known, best, better, MARGINS[measure])
+    sign = MEASURES[measure].sign
+    best = int(lowest(lambdas, sign * known.mean))
+    ends = equivalent(known, best, sign, MARGINS[measure])
     low, high = _lambdas(np.array(ends), known, lambdas)
     return {"best_l2": lambdas[best], "margin": MARGINS[measure], "low_l2": low, "high_l2": high}
 

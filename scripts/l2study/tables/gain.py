@@ -1,8 +1,7 @@
 """What the chosen lambda is worth on the test images, and what it costs to choose as one did.
 
-Conventions are those of `statistics`. A best lambda is chosen on validation images of the runs that
-are then tested, so chance in a run that lowers its validation loss may raise its test accuracy,
-even though no test image decides.
+A best lambda is chosen on validation images of the runs that are then tested, so chance in a run
+that lowers its validation loss may raise its test accuracy, even though no test image decides.
 """
 
 import math
@@ -14,7 +13,7 @@ import pandas as pd
 from l2study.core.lambda_grid import PICKED
 from l2study.core.measures import MEASURES
 from l2study.tables import statistics
-from l2study.tables.build import completed, margin_of
+from l2study.tables.build import completed
 from l2study.tables.choice import Choice, lowest
 
 WORTH = ("test_accuracy", "test_ce")
@@ -30,29 +29,17 @@ COLUMNS = (
     ),
     *("resolved", "other_l2", "other_difference", "other_low", "other_high", "metrics_differ"),
 )
-"""Those of the table `best`."""
+"""Those of the table `best`, also where no lambda can be chosen."""
 
 
 def best_table(
     choices: Sequence[Choice], choice: pd.DataFrame, reference: float, confidence: float
 ) -> pd.DataFrame:
-    """Return what each metric chooses in a set-up and what that is worth: a row for each.
+    """Return what each metric chooses in a set-up, and what that is worth: a row for each.
 
-    The lambda is that of the rule `best` in `choice`, the table of `choices`, with its resamples
-    and its place in the grid. `test_accuracy_difference` and `test_ce_difference` are the values
-    there less those at `reference_l2`, paired by seed, with intervals of `counting_choice`. Where
-    the reference has no completed run, the smallest lambda that has one takes its place. `resolved`
-    is yes where the interval in accuracy excludes 0. Where the best is the reference, the
-    differences are 0 without an interval, and nothing is resolved. Where no lambda can be chosen,
-    only `n` is given, as 0.
-
-    `..._left_out` are the differences by `left_out`, and `..._regret` and `..._regret_one_seed`
-    come from `regret`.
-
-    `other_l2` is what the other metric chooses, with the test accuracy there less that at
-    `best_l2`. `metrics_differ` is yes where the whole interval of that is beyond the margin of test
-    accuracy, to either side. The estimate alone is not enough: at lambdas that are about as good,
-    the noise of ten seeds is often larger than the margin.
+    `choice` is the table of `choices`. Where no lambda can be chosen, only `n` is given, as 0.
+    `metrics_differ` is by an interval, since the estimate is not enough: at lambdas that are about
+    as good, the noise of ten seeds is often larger than the margin.
     """
     known = choice[choice["rule"] == "best"].drop_duplicates("metric", keep="last")
     known = known.set_index("metric")
@@ -62,8 +49,7 @@ def best_table(
         found = known.loc[own.metric]
         row = {"metric": own.metric, "configured": found["configured"], "n": 0}
         if pd.notna(own.best):
-            row |= {"best_l2": own.best, "best_l2_low": found["l2_low"]}
-            row |= {"best_l2_high": found["l2_high"]}
+            row |= {f"best_{name}": found[name] for name in ("l2", "l2_low", "l2_high")}
             row |= {name: found[name] for name in ("share", "grid", "next_l2")}
             row |= _gain(own, reference, confidence)
             row |= _against(own, other.best, confidence)
@@ -85,9 +71,8 @@ def counting_choice(
 ) -> statistics.Estimate:
     """Return by how much a measure differs between the chosen lambda and another.
 
-    The interval counts that lambda was chosen, with the same runs. It holds for each lambda that is
-    picked in more than the share `PICKED` of the resamples at once, by Bonferroni's correction, so
-    for whichever of them is chosen. Where one lambda is picked, that is Student's interval.
+    The interval counts that lambda was chosen, with the same runs: by Bonferroni's correction, it
+    holds at once for all that are `picked_often`, so for whichever of them is chosen.
     benchmarks/coverage.py has coverages.
     """
     level = 1 - (1 - confidence) / picked_often(own)
@@ -115,10 +100,9 @@ def regret(own: Choice, measure: str) -> tuple[float, float]:
     """Return by how much a choice is expected to fall short of the best of the lambdas tried.
 
     The first number is of choosing by the mean of as many seeds as there are, the second of
-    choosing by one seed. Both are in the unit of `measure`, of the test images. Each choice is of a
-    bootstrap sample of `Choice.picks`, or of one seed, and is measured by the seeds that took no
-    part in it: the leave-one-out bootstrap (Efron and Tibshirani 1997, JASA 92, 548-560, there for
-    the error of a prediction). So a seed does not judge its own choice. The best lambda is that
+    choosing by one seed. Each choice is of a bootstrap sample of `Choice.picks`, or of one seed,
+    and is measured by the seeds that took no part in it: the leave-one-out bootstrap (Efron and
+    Tibshirani 1997, JASA 92, 548-560, there for the error of a prediction). The best lambda is that
     with the best mean of `measure` over all seeds. It looks better than it is, by chance, so that
     the regret is rather too large than too small; where all lambdas are alike it is 0, and what is
     given is as large as noise. benchmarks/coverage.py has simulations. NaN for fewer than three
@@ -127,21 +111,15 @@ def regret(own: Choice, measure: str) -> tuple[float, float]:
     again, seeds = own.picks(own.widest), len(own.by_seed)
     if seeds < 3:
         return math.nan, math.nan
-    sign = 1 if MEASURES[measure].better == "lower" else -1
-    loss = sign * tested(own, measure)
+    loss = MEASURES[measure].sign * tested(own, measure)
     short = loss - loss[:, [lowest(own.eligible, loss.mean(axis=0))]]
     outside = again.counts == 0
     some = outside.any(axis=1)
     means = outside[some] @ short / outside[some].sum(axis=1, keepdims=True)
-    as_chosen = means[np.arange(some.sum()), places_of(own, again.best[some])]
     of_others = (short.sum(axis=0) - short) / (seeds - 1)
-    by_one = of_others[np.arange(seeds), places_of(own, again.alone)]
+    best, alone = (np.searchsorted(own.eligible, of) for of in (again.best[some], again.alone))
+    as_chosen, by_one = means[np.arange(len(best)), best], of_others[np.arange(seeds), alone]
     return float(as_chosen.mean()), float(by_one.mean())
-
-
-def places_of(own: Choice, lambdas: np.ndarray) -> np.ndarray:
-    """Return the places of lambdas among those that may be chosen."""
-    return np.searchsorted(own.eligible, lambdas)
 
 
 def tested(own: Choice, measure: str) -> np.ndarray:
@@ -170,7 +148,7 @@ def _gain(own: Choice, reference: float, confidence: float) -> dict:
 def _against(own: Choice, l2: float, confidence: float) -> dict:
     """Return how the test accuracy at the other metric's lambda differs from that at the own."""
     more = own.difference("test_accuracy", l2, own.best, own.widest).interval(confidence)
-    margin = margin_of("test_accuracy")
+    margin = MEASURES["test_accuracy"].margin
     row = {"other_l2": l2, "other_difference": more.value}
     row["metrics_differ"] = "yes" if more.low > margin or more.high < -margin else "no"
     return row | ({} if l2 == own.best else {"other_low": more.low, "other_high": more.high})

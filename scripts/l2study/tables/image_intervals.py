@@ -18,7 +18,7 @@ Predictions are kept of the final weights and of some earlier epochs, see `Image
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -34,22 +34,20 @@ from l2study.tables.statistics import Mean
 
 
 class Spread(NamedTuple):
-    """How a table of seeds and images is spread; NaN where it has too few of them.
-
-    `image` and `rest` are the mean squares of the two-way table, `within` is the mean over seeds of
-    the variance over images, and `groups` the effective number of groups: that of images where each
-    is a group of its own.
-    """
+    """How a table of seeds and images is spread; NaN where it has too few of them."""
 
     images: int
     groups: float
+    """The effective number of groups: that of images where each is a group of its own."""
     image: float
     rest: float
+    """The mean squares of the two-way table."""
     within: float
+    """The mean over seeds of the variance over images."""
 
 
 def spread_of(table: np.ndarray, groups: np.ndarray | None = None) -> Spread:
-    """Return how a table of seeds and images is spread.
+    """Return how a table, shape (seeds, images), is spread.
 
     Sums over the deviations of a group from the mean of its seed take the place of the deviations
     of images (Liang and Zeger 1986, Biometrika 73, 13-22): the variance of a mean over N images is
@@ -58,17 +56,15 @@ def spread_of(table: np.ndarray, groups: np.ndarray | None = None) -> Spread:
     than their number says, so K = N^2 / (sum over groups of the squared number of images), which is
     how many groups of one size would weigh as much (Kish 1965, Survey Sampling, section 8.2).
 
-    Args:
-        table: shape (seeds, images).
-        groups: the number of each image's group, counted from 0; None if all are independent.
+    `groups` is the number of each image's group, counted from 0; None if all are independent.
     """
     table = np.asarray(table, float)
     seeds, images = table.shape
-    sizes = sizes_of(images, groups)
+    sizes = _sizes(images, groups)
     effective = images**2 / float(sizes @ sizes) if images else 0.0
     if seeds < 1 or len(sizes) < 2:
         return Spread(images, effective, math.nan, math.nan, math.nan)
-    apart = by_group(table - table.mean(axis=1, keepdims=True), groups)
+    apart = _by_group(table - table.mean(axis=1, keepdims=True), groups)
     factor = effective / (effective - 1) / images
     within = factor * float(np.vdot(apart, apart)) / seeds
     if seeds < 2:
@@ -80,30 +76,22 @@ def spread_of(table: np.ndarray, groups: np.ndarray | None = None) -> Spread:
     return Spread(images, effective, image, rest, within)
 
 
-def sizes_of(images: int, groups: np.ndarray | None) -> np.ndarray:
-    """Return how many images each group has, as floats; 1 for each image without groups."""
+def _sizes(images: int, groups: np.ndarray | None) -> np.ndarray:
+    """Return how many images each group has; 1 for each image without groups."""
     return np.ones(images) if groups is None else np.bincount(groups).astype(float)
 
 
-def by_group(table: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+def _by_group(table: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
     """Return the sums over the images of each group, shape (seeds, groups)."""
     return table if groups is None else np.stack([np.bincount(groups, row) for row in table])
 
 
-def drawn_again(sizes: np.ndarray, samples: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return how often each group is in bootstrap samples of all groups, shape (samples, groups),
-    and how many images every sample has, shape (samples, 1); always the same samples.
-    """
-    counts = _counts(len(sizes), samples)
-    return counts, (counts @ sizes)[:, None]
-
-
 @lru_cache(maxsize=1)
-def _counts(count: int, samples: int) -> np.ndarray:
-    """Return how often each of `count` groups is in bootstrap samples, shape (samples, count)."""
+def _drawn_again(groups: int, samples: int) -> np.ndarray:
+    """Return how often each group is in bootstrap samples of all, shape (samples, groups)."""
     draw = np.random.default_rng(1)
-    drawn = (draw.integers(0, count, size=count) for _ in range(samples))
-    return np.stack([np.bincount(one, minlength=count) for one in drawn], dtype=float)
+    drawn = (draw.integers(0, groups, size=groups) for _ in range(samples))
+    return np.stack([np.bincount(one, minlength=groups) for one in drawn], dtype=float)
 
 
 def wide_mean(
@@ -137,8 +125,8 @@ def wide_mean(
             else 0. The training sets of two splits overlap, so their results go together, and
             s_y^2 / S is too small. It is multiplied by 1 + S * correction (Nadeau and Bengio 2003).
             Validation images then differ between seeds: they are no part, s_y^2 has their share.
-        narrow: the mean for other seeds alone, where it is not that of independent runs. Its error
-            and degrees of freedom take the place of s_y / sqrt(S) and S - 1.
+        narrow: the mean for other seeds alone, where runs are not independent: its error and
+            degrees of freedom take the place of s_y / sqrt(S) and S - 1.
         splits: how many splits there are; S if left out.
     """
     narrow = statistics.mean_of(values) if narrow is None else narrow
@@ -161,12 +149,10 @@ def wide_mean(
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """The predictions of completed runs after one epoch, the last one unless it is said.
-
-    `predictions` are by lambda and seed, and then by the names of `predictions.part_at`.
-    """
+    """The predictions of completed runs after one epoch."""
 
     predictions: Mapping[tuple[float, int], Mapping[str, Predicted]]
+    """By lambda and seed, and then by the names of `predictions.part_at`."""
     crossed: Sequence[str] = PARTS
     """The parts whose images are the same for every seed."""
     correction: float = 0.0
@@ -179,7 +165,7 @@ class Images:
     """What many measures and claims ask for again, and what takes long to compute."""
 
     def at(self, epoch: int | str | None) -> "Images":
-        """Return the same after another epoch; none is known where they were not kept."""
+        """Return the predictions after another epoch, of which none may be kept."""
         return replace(self, epoch=epoch)
 
     def table(
@@ -198,9 +184,8 @@ class Images:
     def _parts(
         self, measure: str, lambdas: Sequence[float], seeds: Sequence[int]
     ) -> list[tuple[float, Spread]] | None:
-        """Return coefficient and spread of every part; None if only other seeds can be spoken of:
-        the measure is no mean over images, or a prediction is not there.
-        """
+        """Return coefficient and spread of every part; None if the measure is no mean over images,
+        or a prediction is not there."""
         images = self.at(MEASURES[measure].epoch or self.epoch)
         if not MEASURES[measure].images or not len(seeds) or not images.known(lambdas, seeds):
             return None
@@ -238,14 +223,8 @@ class Images:
     ) -> Mean | None:
         """Return the mean of a measure for other seeds and other images; None if there is none.
 
-        Everything that has a wider interval has it from here.
-
-        Args:
-            measure: its name.
-            values: the measure of every run, or its difference from `against`, indexed by seed.
-            l2: the lambda of the runs.
-            against: the lambda that is compared with.
-            narrow, splits: see `wide_mean`.
+        `values` has the measure of every run at `l2`, or its difference from `against`, by seed.
+        `narrow` and `splits` are those of `wide_mean`.
         """
         values = values[np.isfinite(values.to_numpy(float))]
         lambdas = (l2,) if against is None else (l2, against)
@@ -255,39 +234,35 @@ class Images:
         return wide_mean(values.to_numpy(float), parts, self.correction, narrow, splits)
 
     def variance(self, measure: str, l2: float, seeds: Sequence[int]) -> float:
-        """Return the variance of a run's measure if only its images, or groups, were drawn again.
-
-        The sum over parts of c^2 * (mean over seeds of the variance over images) / N. The seeds of
-        a study share their images, so that their variance may well be below this. NaN if that is
-        not known.
-        """
+        """Return the variance of a run's measure if only its images, or groups, were drawn again:
+        the sum over parts of c^2 * (mean over seeds of the variance over images) / N."""
         parts = self._parts(measure, (l2,), seeds)
         if not parts or any(part.groups <= 1 for _, part in parts):
             return math.nan
         return sum(coefficient**2 * part.within / part.images for coefficient, part in parts)
 
     def resampled(
-        self, quantity: str, lambdas: Sequence[float], seeds: Sequence[int], samples: int
-    ) -> Iterator[np.ndarray] | None:
-        """Yield for each of `lambdas` the mean of a quantity over the validation images, of every
-        run in bootstrap samples of these images, or of their groups: shape (samples, seeds). None
-        if the seeds do not share the images.
+        self,
+        part: str,
+        quantity: str,
+        lambdas: Sequence[float],
+        seeds: Sequence[int],
+        samples: int,
+    ) -> np.ndarray | None:
+        """Return the mean of a quantity over the images of a part, in bootstrap samples of these or
+        of their groups: shape (lambdas, samples, seeds). None if the seeds do not share the images.
 
         The samples are the same for every lambda, and others than those of the seeds.
         """
-        if "val" not in self.crossed or not self.known(lambdas, seeds):
+        if part not in self.crossed or not self.known(lambdas, seeds):
             return None
-        return self._resampled(quantity, lambdas, seeds, samples)
-
-    def _resampled(
-        self, quantity: str, lambdas: Sequence[float], seeds: Sequence[int], samples: int
-    ) -> Iterator:
-        groups, drawn = self.groups.get("val"), None
+        groups, means = self.groups.get(part), []
         for l2 in lambdas:
-            table = self.table("val", quantity, [l2], seeds)
-            drawn = drawn or drawn_again(sizes_of(table.shape[1], groups), samples)
-            counts, images = drawn
-            yield counts @ by_group(table, groups).T / images
+            table = self.table(part, quantity, [l2], seeds)
+            sizes = _sizes(table.shape[1], groups)
+            counts = _drawn_again(len(sizes), samples)
+            means.append(counts @ _by_group(table, groups).T / (counts @ sizes)[:, None])
+        return np.stack(means)
 
 
 NO_IMAGES = Images({})
@@ -301,11 +276,8 @@ def images_of(
 ) -> Images:
     """Return the predictions of a study, with what is shared between its seeds.
 
-    `groups` are those of `Images`.
-
     Where the split varies with the seed, only the test images are the same for every seed, and
-    training sets overlap: see `correction` of `wide_mean`. In a crossed design with one level of
-    the split, all runs share it.
+    training sets overlap: see `correction` of `wide_mean`.
     """
     if not predictions or "split" not in setup.differing:
         return Images(predictions, groups=groups or {})

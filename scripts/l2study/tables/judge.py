@@ -33,11 +33,10 @@ HOLDS, FAILS = "holds", "fails"
 
 
 class AllRuns(NamedTuple):
-    """All runs of a crossed design, and how they are crossed."""
+    """All runs of a crossed design: how they are crossed, and the rest as in `Sample`."""
 
     crossing: Crossing
     cells: dict[float, pd.DataFrame]
-    """As in `Sample`, of all runs; so is `at_epoch`."""
     at_epoch: dict[int, dict[float, pd.DataFrame]]
 
 
@@ -127,11 +126,8 @@ def judge_claim(claim: dict, sample: Sample, decided_at: Sequence[float] = ()) -
     for other images, and otherwise seeds for all rows. A measure that is no mean over images, such
     as a norm, has an interval for other seeds in either case.
 
-    Args:
-        claim: an entry of the ledger.
-        sample: the runs.
-        decided_at: of the rows for every lambda, those at these lambdas decide. If the study has
-            none of these lambdas, or none are given, all rows do.
+    Of the rows for every lambda, those at the lambdas `decided_at` decide. If the study has none of
+    these, or none are given, all do.
     """
     judged = _judge_rows(claim, sample, decided_at)
     if any(_only_for_seeds(item) for item in judged if item.decides != BESIDE):
@@ -179,7 +175,7 @@ def _only_for_seeds(item: Judged) -> bool:
 
 
 def scope_of(judged: Iterable[Judged]) -> str:
-    """Return what a claim is judged for: other images, too, if a row that decides is."""
+    """Return what a claim is judged for: other images too, if a row that decides is."""
     wide = any(item.scope == SEEDS_AND_IMAGES for item in judged if item.decides != BESIDE)
     return SEEDS_AND_IMAGES if wide else SEEDS
 
@@ -208,20 +204,16 @@ def _all_of(verdicts: list[str], within: str, outside: str) -> str:
     return within if set(verdicts) == {WITHIN} else OPEN
 
 
-def changes(here: Outcome, elsewhere: Iterable[Outcome]) -> str | None:
-    """Return whether a claim comes out otherwise elsewhere: yes, no or open; None if unknown.
-
-    yes needs the opposite to be shown: that one is open and the other is not is no difference.
-    """
-    opposite, pairs = {frozenset((FOUND, NOT_FOUND)), frozenset((HOLDS, FAILS))}, set()
-    for other in elsewhere:
-        pairs |= {frozenset(pair) for pair in zip(here, other, strict=True) if None not in pair}
-    pairs = {pair for pair in pairs if NOT_JUDGED not in pair}
-    if not pairs:
+def changes(compared: Iterable[tuple[Outcome, Outcome]]) -> str | None:
+    """Return whether a claim comes out otherwise in the second of two outcomes, of any pair: yes if
+    the opposite is shown, else no or open; None if unknown."""
+    pairs = {frozenset(pair) for both in compared for pair in zip(*both, strict=True)}
+    known = {pair for pair in pairs if not pair & {None, NOT_JUDGED}}
+    if not known:
         return None
-    if pairs & opposite:
+    if known & {frozenset((FOUND, NOT_FOUND)), frozenset((HOLDS, FAILS))}:
         return "yes"
-    return OPEN if any(OPEN in pair for pair in pairs) else "no"
+    return OPEN if any(OPEN in pair for pair in known) else "no"
 
 
 def decisive(judged: Iterable[Judged], conclusion: str) -> Judged:
@@ -250,11 +242,8 @@ def cause(judged: Iterable[Judged], found: Outcome) -> Judged | None:
 
 
 def clearance(item: Judged) -> tuple[float, float]:
-    """Return how far an estimate lies within its bounds, in half widths of its interval and as is.
-
-    On the scale on which the interval is symmetric: logarithms for a ratio. Without an interval
-    the first is infinite.
-    """
+    """Return how far an estimate lies within its bounds, in half widths of its interval and as is,
+    on the scale of `_symmetric`. Without an interval the first is infinite."""
     value, low, high, above, below = _symmetric(item)
     within = min(value - above, below - value)
     half = (high - low) / 2
@@ -264,10 +253,8 @@ def clearance(item: Judged) -> tuple[float, float]:
 
 
 def to_bound(item: Judged) -> tuple[float, bool]:
-    """Return how far the estimate is from its nearest bound, and whether it is within all bounds.
-
-    On the scale on which its interval is symmetric.
-    """
+    """Return how far the estimate is from its nearest bound, on the scale of `_symmetric`, and
+    whether it is within all bounds."""
     value, _, _, above, below = _symmetric(item)
     distances = value - above, below - value
     if min(distances) > 0:
@@ -276,7 +263,8 @@ def to_bound(item: Judged) -> tuple[float, bool]:
 
 
 def _symmetric(item: Judged) -> tuple[float, float, float, float, float]:
-    """Return estimate, ends and bounds on the scale on which the interval is symmetric."""
+    """Return estimate, ends and bounds on the scale on which the interval is symmetric: logarithms
+    for a ratio."""
     expect = item.row["expect"]
     ends = expect.get("above", -math.inf), expect.get("below", math.inf)
     numbers = (*item.estimate[:3], *ends)
@@ -359,10 +347,8 @@ def _too_little(row: dict, sample: Sample) -> Note | None:
 
 
 def _judge(row: dict, l2: float | None, sample: Sample, strict: float) -> Judged:
-    """Return what a row comes to, before it is known what it decides.
-
-    `strict` is the confidence of the interval by which the row is outside its bounds.
-    """
+    """Return what a row comes to; `strict` is the confidence of the interval by which it is outside
+    its bounds."""
     measure, cells = row["measure"], sample.cells
     found = Judged(row, l2, Estimate())
     if lacking := _lacking(row, l2, sample):
@@ -392,7 +378,7 @@ def _judge(row: dict, l2: float | None, sample: Sample, strict: float) -> Judged
 
 
 Interval = Callable[[float], Estimate]
-"""What has an estimate with its interval at a confidence."""
+"""What gives an estimate with its interval at a confidence."""
 
 
 def _estimator(
@@ -416,19 +402,18 @@ def _estimator(
         case "slope":
             mean = statistics.mean_of(laws.slopes(cells, measure))
             return mean.interval, {"error": mean.error}
-        case "transfer" | "transfer_spread":
-            values = laws.OVER_SETUPS[row["statistic"]](sample.sizes, measure)
-            mean = statistics.mean_of(values)
+        case "transfer" | "transfer_spread" as law:
+            mean = statistics.mean_of(laws.OVER_SETUPS[law](sample.sizes, measure))
             return mean.interval, {"error": mean.error}
-        case "independent_errors" | "disagreement":
-            estimate = laws.over_images(row["statistic"], l2, sample.images)
-            return estimate, {"scope": SEEDS_AND_IMAGES}
+        case "independent_errors" | "disagreement" as law:
+            return laws.over_images(law, l2, sample.images), {"scope": SEEDS_AND_IMAGES}
     runs = pd.concat(cells.values())
-    values = [runs[row["with"]], runs[measure]]
+    values = runs[row["with"]], runs[measure]
     if row["statistic"] == "association":
         return (lambda confidence: ranks.kendall(*values, runs.index, confidence)), {}
-    values.append(runs["l2"])
-    return (lambda confidence: ranks.kendall_within(*values, runs.index, confidence)), {}
+    return (
+        lambda confidence: ranks.kendall_within(*values, runs["l2"], runs.index, confidence)
+    ), {}
 
 
 def _mean(
@@ -440,43 +425,33 @@ def _mean(
     the epoch of the row are known. Of a crossed design it is that of all runs, if none is missing.
     How many more of these would narrow it depends on their sources, so it has no error.
     """
+    measure, last = row["measure"], max(sample.evaluated)
     against = float(row["against"]) if "against" in row else None
-    few, every, crossing = _values(row, l2, against, cells), None, None
+
+    def by_seed(cells: dict[float, pd.DataFrame]) -> pd.Series:
+        if row["statistic"] == "mean":
+            return cells[l2][measure]
+        return paired_differences(cells, measure, l2, against)
+
+    every, crossing = None, None
     if crossed := sample.all_runs:
         of_all = crossed.at_epoch[row["epoch"]] if "epoch" in row else crossed.cells
-        every, crossing = _values(row, l2, against, of_all), crossed.crossing
-    values, narrow, splits = widest_mean(few, every, crossing)
-    wide = _images(row, sample).mean(row["measure"], values, l2, against, narrow, splits)
+        every, crossing = by_seed(of_all), crossed.crossing
+    values, narrow, splits = widest_mean(by_seed(cells), every, crossing)
+    epoch = row.get("epoch", last)
+    images = sample.images if epoch == last else sample.images.at(epoch)
+    wide = images.mean(measure, values, l2, against, narrow, splits)
     mean, more = wide or narrow, {"scope": SEEDS_AND_IMAGES} if wide else {}
     if splits is None:
         more |= {"error": mean.error, "floor": max(mean.error**2 - narrow.error**2, 0.0)}
     return mean.interval, more
 
 
-def _values(
-    row: dict, l2: float, against: float | None, cells: dict[float, pd.DataFrame]
-) -> pd.Series:
-    """Return the values of a mean, or the paired differences of one, by seed."""
-    measure = row["measure"]
-    if row["statistic"] == "mean":
-        return cells[l2][measure]
-    return paired_differences(cells, measure, l2, against)
-
-
-def _images(row: dict, sample: Sample) -> Images:
-    """Return what the runs predict after the epoch of a row, which is the last if it names none."""
-    last = max(sample.evaluated)
-    epoch = row.get("epoch", last)
-    return sample.images if epoch == last else sample.images.at(epoch)
-
-
 def _trend(
     cells: dict[float, pd.DataFrame], measure: str, expect: dict, confidence: float, strict: float
 ) -> dict:
-    """Return estimate, verdict and p-value of Page's test of a measure's trend over lambda.
-
-    A lambda without a value is left out, and a seed without a value at one of the others.
-    """
+    """Return estimate, verdict and p-value of Page's test of a measure's trend over lambda, without
+    the lambdas that have no value, and the seeds that have none at one of the others."""
     table = pd.concat({l2: cells[l2][measure] for l2 in cells}, axis=1)
     table = table.dropna(axis=1, how="all").dropna().to_numpy()
     page = ranks.page_trend(table)

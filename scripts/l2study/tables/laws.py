@@ -34,33 +34,21 @@ def with_laws(
 ) -> pd.DataFrame:
     """Return `runs` with the measures of laws as further columns.
 
-    All are NaN where optimiser, regulariser or model are not those that the law is about.
-
-    `val_accuracy_max_epoch` is the first evaluated epoch with the highest validation accuracy, of
-    plain SGD; NaN where fewer than `LEAST_EVALUATED` epochs after the first step are evaluated.
-
-    The others are of weights. Each compares a run with that of the same seed at lambda 0. It is NaN
-    at lambda 0 and without such a run.
+    All are NaN where optimiser, regulariser or model are not those that the law is about. Those of
+    weights compare a run with that of the same seed at lambda 0, and are NaN there.
 
     `never_lit_decay`: only the penalty acts on the weights of inputs that are 0 in all training
     images. SGD with L2, whose penalty is lambda |w|^2, and decoupled decay with any optimiser
-    multiply them by 1 - 2 rate lambda in each step. This is the logarithm of the share of their
-    norm that is left, over that of (1 - 2 rate lambda)^steps.
+    multiply them by 1 - 2 rate lambda in each step.
 
     `never_lit_left`: an adaptive optimiser with L2 pulls them to zero instead, at every lambda.
-    This is the share of their norm that is left.
 
     `balance_decay`: gradient flow keeps the squared norm of what goes into ReLU units less that of
     what goes out of them (Du, Hu and Lee 2018, NeurIPS). With L2 on both it falls as
-    exp(-4 rate lambda steps) under SGD (Kobayashi, Akram and von Oswald 2024, NeurIPS). This is the
-    logarithm of the share of it that is left, over -4 rate lambda steps; of one hidden layer, and
+    exp(-4 rate lambda steps) under SGD (Kobayashi, Akram and von Oswald 2024, NeurIPS). It is known
     only where at least `LEAST_BALANCE` should be left.
 
-    Args:
-        histories: all rows of all runs.
-        runs: with the measures of the final weights.
-        setup: the set-up of the runs.
-        training_rows: how many rows a run is trained on, None if that is not known.
+    `training_rows` is how many rows a run is trained on, None if that is not known.
     """
     table = runs.set_index(["l2", "seed"])
     l2 = table.index.get_level_values("l2").to_numpy(float)
@@ -119,9 +107,7 @@ def independent_errors(right: np.ndarray, confidence: float) -> Estimate:
     the law. Both are means over the lambdas. The interval is Student's of the jackknife over seeds,
     of the logarithm (Miller 1974, Biometrika 61, 1-15); the many images take next to no part in it.
 
-    Args:
-        right: 1.0 where a run is right about an image, else 0.0, shape (lambdas, seeds, images).
-        confidence: of the interval.
+    `right` is 1.0 where a run is right about an image, else 0.0, shape (lambdas, seeds, images).
     """
     n, images = right.shape[1:]
     expected = right.var(axis=1, ddof=1).mean() / images if n > 1 else math.nan
@@ -150,11 +136,8 @@ def disagreement(
     `wide_mean`, for other seeds and images, of the logarithm: of its pseudo-values by the jackknife
     over seeds (Miller 1974, Biometrika 61, 1-15), and linearised over images.
 
-    Args:
-        predicted: classes, shape (lambdas, seeds, images).
-        label: the right classes, shape (images,).
-        confidence: of the interval.
-        groups: see `spread_of`.
+    `predicted` are classes, shape (lambdas, seeds, images), `label` the right ones, shape
+    (images,), and `groups` those of `spread_of`.
     """
     n = predicted.shape[1]
     wrong = (predicted != label).mean(axis=0)
@@ -180,10 +163,8 @@ OVER_IMAGES = ("independent_errors", "disagreement")
 
 
 def over_images(law: str, l2: float | None, images: Images) -> Callable[[float], Estimate]:
-    """Return what gives the estimate of a law of `OVER_IMAGES` at a confidence, of test images.
-
-    Of the runs at `l2`, or if that is None at all lambdas with predictions; with the seeds that all
-    of these have.
+    """Return what gives the estimate of a law of `OVER_IMAGES` at a confidence, of test images: of
+    the runs at `l2`, or if that is None at all lambdas with predictions, and the seeds in common.
     """
     known = sorted(images.predictions)
     lambdas = sorted({one for one, _ in known if l2 in (one, None)})
@@ -199,14 +180,8 @@ def over_images(law: str, l2: float | None, images: Images) -> Callable[[float],
 
 
 def slopes(cells: dict[float, pd.DataFrame], measure: str) -> pd.Series:
-    """Return, by seed, the slope of the logarithm of a measure over that of lambda, above 0.
-
-    By least squares, of the seeds that have a value above 0 at all of at least two lambdas.
-
-    Args:
-        cells: the runs of every lambda, indexed by seed.
-        measure: the column.
-    """
+    """Return, by seed, the slope of the logarithm of a measure over that of lambda, above 0, by
+    least squares: of the seeds that have a value above 0 at all of at least two lambdas."""
     table = pd.concat({l2: cell[measure] for l2, cell in cells.items() if l2 > 0}, axis=1)
     table = table[(table > 0).all(axis=1)]
     if table.shape[1] < 2 or table.empty:
@@ -229,28 +204,19 @@ def transfer(sizes: Sequence[Sized], measure: str) -> pd.Series:
     epoch) in epochs, is about the same for any number of training images (Wang and Aitchison 2025,
     "How to set AdamW's weight decay as you scale model and dataset size", ICML, arXiv 2405.13698).
     So with batches of one size, lambda times images stays the same. From the geometric mean of that
-    product over the other sizes follows the best lambda of the first one.
+    product over the other `sizes` follows the best lambda of the first one. The best lambda is by
+    the mean of `measure` over seeds; a size with that at an end of those tried is left out.
 
-    A size whose best lambda is at an end of those tried is left out.
-
-    Args:
-        sizes: the set-up that is predicted, and others.
-        measure: what the best lambda is the best by, as a mean over seeds.
-
-    Returns:
-        Pseudo-values of the jackknife over the seeds that all sizes have, whose mean and Student
-        interval are those of the estimate (Miller 1974, Biometrika 61, 1-15). Empty for fewer than
-        three seeds, and if a best lambda or two to predict it from are not known.
+    Returned are pseudo-values of the jackknife over the seeds that all sizes have, whose mean and
+    Student interval are those of the estimate (Miller 1974, Biometrika 61, 1-15); none for fewer
+    than three seeds, and if a best lambda or two to predict it from are not known.
     """
     return _jackknifed(sizes, measure, lambda places: places[0] - places[1:].mean())
 
 
 def transfer_spread(sizes: Sequence[Sized], measure: str) -> pd.Series:
-    """Return by how many decades the best lambda times images differs at most among other sizes.
-
-    Whoever predicts has these sizes alone, and cannot predict from products that are far apart.
-    Otherwise as `transfer`.
-    """
+    """Return by how many decades the best lambda times images differs at most among other sizes,
+    from which `transfer` cannot predict if they are far apart. Otherwise as that."""
     return _jackknifed(sizes, measure, lambda places: np.ptp(places[1:]))
 
 
@@ -265,7 +231,7 @@ def _jackknifed(
     tables = [pd.DataFrame({l2: cell[measure] for l2, cell in one.cells.items()}) for one in sizes]
     tables = [table.dropna() for table in tables]
     seeds = sorted(set.intersection(*(set(table.index) for table in tables)))
-    sign = -1 if MEASURES[measure].better == "higher" else 1
+    sign = MEASURES[measure].sign
 
     def products(seeds: Sequence[int]) -> np.ndarray:
         places = [best_place(sign * table.loc[seeds].mean()) for table in tables]
@@ -281,12 +247,9 @@ def _jackknifed(
 
 
 def best_place(means: pd.Series) -> float:
-    """Return log10 of the lambda where a curve is lowest; NaN if that is at an end.
+    """Return log10 of the lambda above 0 where a curve is lowest; NaN if that is at an end.
 
     It is the vertex of the parabola through the lowest mean and its neighbours on both sides.
-
-    Args:
-        means: by ascending lambda. One at 0 has no logarithm and is left out.
     """
     means = means[means.index > 0]
     lowest = int(np.argmin(means.to_numpy()))

@@ -22,17 +22,8 @@ PICKS, PICKS_ANOTHER, OPPOSITE_SIGN = "picks", "picks another", "opposite sign"
 def one_seed_table(
     runs: pd.DataFrame, choice: pd.DataFrame, reference: float, confidence: float
 ) -> pd.DataFrame:
-    """Return how many seeds alone say what.
-
-    A seed `picks` the lambda at which its own metric that the study chooses by is best after the
-    last epoch (the larger lambda of a tie), of those at which it completed. `picks another` counts
-    the seeds that pick another lambda than `l2`, which all seeds together choose. Both are of the
-    seeds that have a run at every lambda; there are no such rows for a study of one lambda.
-
-    `opposite sign` counts the seeds whose difference of the measure, at `l2` minus at the
-    reference, has the sign that the mean difference has not. A seed without a difference is not
-    among them. There is no row where the mean has no sign, or where the study lacks the reference.
-    """
+    """Return how many seeds alone say what, see schemas/tables.yaml; of a tie, a seed picks the
+    larger lambda."""
     (metric,) = choice.loc[choice["configured"] == "yes", "metric"].unique()
     cells, picks, chosen = by_lambda(runs), _picks(runs, metric), chosen_lambda(choice)
     lambdas = list(cells) if len(cells) > 1 and not picks.empty else []
@@ -75,5 +66,5 @@ def _picks(runs: pd.DataFrame, metric: str) -> pd.Series:
     lambdas = own.columns.to_numpy(float)
     if own.empty:
         return pd.Series(dtype=float)
-    sign = 1 if MEASURES[metric].better == "lower" else -1
-    return pd.Series(lambdas[lowest(lambdas, sign * own.to_numpy())], own.index)
+    places = lowest(lambdas, MEASURES[metric].sign * own.to_numpy())
+    return pd.Series(lambdas[places], own.index)

@@ -1,8 +1,6 @@
-"""How many seeds a question needs, and how many images.
+"""How many seeds a question needs, and how many images."""
 
-Conventions are those of `statistics`.
-"""
-
+import bisect
 import itertools
 import math
 from typing import NamedTuple
@@ -29,12 +27,8 @@ def t_power(effect: float, df: float, confidence: float) -> float:
 
     Two-sided at 1 - confidence: the upper tail of the noncentral t distribution. The lower one, a
     significant difference of the wrong sign, is left out: it adds next to nothing, and scipy has no
-    value for it where the effect is large.
-
-    Args:
-        effect: the difference in standard errors of its estimate.
-        df: the degrees of freedom of that standard error.
-        confidence: of the interval that belongs to the test.
+    value for it where the effect is large. `effect` is the difference in standard errors of its
+    estimate, which have `df` degrees of freedom.
     """
     # differences that are equal but for rounding have an effect for which scipy has no value, and
     # scipy.special has none for many around 40
@@ -44,23 +38,12 @@ def t_power(effect: float, df: float, confidence: float) -> float:
 def seeds_needed(
     sd: float, difference: float, confidence: float, power: float = POWER, floor: float = 0.0
 ) -> float:
-    """Return the smallest number of pairs at which a paired t-test resolves `difference`.
+    """Return the smallest number of pairs at which a paired t-test resolves `difference`, above 0.
 
     Two-sided at 1 - confidence, with at least `power`. The variance of a mean of n pairs is
-    sd^2 / n + floor, with degrees of freedom by Satterthwaite, as those of `floor` are many.
-
-    Args:
-        sd: standard deviation of the differences of pairs.
-        difference: the true difference, above 0.
-        confidence: of the interval that belongs to the test.
-        power: the chance to find the difference.
-        floor: the part of the variance that more pairs do not make smaller, that of the images.
-
-    Returns:
-        At least 2; infinite if no number is enough; NaN if `sd` is not a number.
-
-    Raises:
-        ValueError: `difference` is not positive.
+    sd^2 / n + floor, with degrees of freedom by Satterthwaite, as those of `floor` are many: it is
+    the part that more pairs do not make smaller, that of the images. At least 2; infinite if no
+    number is enough; NaN if `sd` is not a number.
     """
     if not difference > 0:
         raise ValueError(f"difference {difference!r} is not above 0")
@@ -80,48 +63,33 @@ def seeds_needed(
     high = 2
     while not enough(high):
         high *= 2
-    low = high // 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return float(high)
+    return float(bisect.bisect_left(range(high), True, lo=high // 2 + 1, key=enough))
 
 
-def least_resolvable(floor: float, confidence: float, power: float = POWER) -> float:
-    """Return the smallest difference that infinitely many pairs resolve with at least `power`.
-
-    Only `floor`, the part of the variance of the images, is left of the variance of the mean, and
-    (z(confidence) + z(power)) * sqrt(floor) are needed.
-    """
-    return (statistics.student(confidence, _MANY) + special.ndtri(power)) * math.sqrt(floor)
+def least_resolvable(floor: float, confidence: float) -> float:
+    """Return the smallest difference that infinitely many pairs resolve with the power `POWER`:
+    (z(confidence) + z(POWER)) * sqrt(floor), since the images alone still add to the variance."""
+    return (statistics.student(confidence, _MANY) + special.ndtri(POWER)) * math.sqrt(floor)
 
 
 class Plan(NamedTuple):
-    """How many seeds resolve a difference, and where no number does, with how many more images.
-
-    `seeds` is infinite where images leave too much open. Then `images` leave half of what may be
-    open to the seeds, and `seeds_with_images` are the seeds needed with them; NaN elsewhere.
-    """
+    """How many seeds resolve a difference, and where no number does, with how many more images."""
 
     seeds: float
+    """Infinite where images leave too much open."""
     images: float = math.nan
+    """Then these leave half of what may be open to the seeds; NaN elsewhere."""
     seeds_with_images: float = math.nan
 
 
 def plan(
     sd: float, difference: float, confidence: float, floor: float = 0.0, images: float = math.nan
 ) -> Plan:
-    """Return the plan for a true difference.
+    """Return the plan for a true difference, as `seeds_needed`.
 
+    `floor` is what so many `images` add to the variance of a mean; NaN if their number is to stay.
     The spread over seeds stays as it is with more images, which is a little too large. A study
     must resolve the difference for other seeds alone, too, as `image_intervals.wide_mean` says.
-
-    Args:
-        sd: standard deviation of the differences of pairs.
-        difference: above 0.
-        confidence: of the interval that belongs to the test.
-        floor: the variance that the images add to a mean of pairs.
-        images: how many images that is with; NaN if the images stay.
     """
 
     def seeds(part: float) -> float:
@@ -140,15 +108,8 @@ def power_table(
 ) -> pd.DataFrame:
     """Return how many seeds a paired t-test needs to resolve a difference in a gap.
 
-    One row per lambda, kind of `POWER_GAPS` and difference of `POWER_DIFFERENCES` (fractions), at
-    power `POWER`, two-sided at 1 - confidence, from the observed spread `sd_difference` of the `n`
-    paired differences to the reference. `seeds_low` and `seeds_high` are the seeds needed at the
-    ends of Bonett's interval of that spread: a bootstrap over seeds would be too narrow. No rows if
-    the study does not have the reference.
-
-    A second row plans for the interval for other images too, where there is one. Images leave an
-    error that no number of seeds makes smaller, so that differences below `least_difference` need
-    more images as well, see `plan`.
+    `seeds_low` and `seeds_high` are the seeds needed at the ends of Bonett's interval of the
+    spread: a bootstrap over seeds would be too narrow.
     """
     cells = by_lambda(runs)
     lambdas = [l2 for l2 in cells if l2 != reference] if reference in cells else []

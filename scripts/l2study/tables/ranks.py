@@ -1,7 +1,4 @@
-"""Statistics of ranks: trends over lambdas, and associations of two measures over runs.
-
-Conventions are those of `statistics`.
-"""
+"""Statistics of ranks: trends over lambdas, and associations of two measures over runs."""
 
 import math
 import warnings
@@ -28,11 +25,7 @@ def rank_correlations(table: np.ndarray) -> np.ndarray:
 
     Spearman's without ties; ties get their mean rank, as in Page's test, whose L of one row it is
     on a scale from -1 to 1: 12 L / (k (k^2 - 1)) - 3 (k + 1) / (k - 1).
-
-    Args:
-        table: complete rows, at least two columns.
     """
-    table = np.asarray(table, float)
     k = table.shape[1]
     page_l = stats.rankdata(table, axis=1) @ np.arange(1, k + 1)
     return 12 * page_l / (k * (k**2 - 1)) - 3 * (k + 1) / (k - 1)
@@ -88,11 +81,9 @@ def kendall_within(
     What the groups have in common does not count. Values of one cluster (the runs of one seed) are
     not independent, in one group or in several. So the jackknife leaves out one cluster at a time,
     in all groups at once: mean -+ t(m-1) * se over the m clusters, se^2 = (m-1)/m * sum of squared
-    deviations of the leave-one-out means, the jackknife of a U-statistic (Arvesen 1969). Cut to
-    [-1, 1]. `n` is the number of clusters.
-
-    A group where one variable is constant or has fewer than two pairs is left out. Below three
-    clusters there is no interval.
+    deviations of the leave-one-out means, the jackknife of a U-statistic (Arvesen 1969). `n` is the
+    number of clusters; below three there is no interval. A group where one variable is constant or
+    has fewer than two pairs is left out.
     """
     values = np.stack([np.asarray(one, float) for one in (first, second, groups)])
     there = np.isfinite(values[:2]).all(axis=0)

@@ -22,11 +22,8 @@ SWAPS = 999
 
 
 def different_histories(ours: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
-    """Return where histories first differ from the reference's, by setup, l2, seed and epoch.
-
-    A row for each run whose history is not the same to the last bit. Both are tables of histories
-    of the same runs. The column `seconds` is not looked at.
-    """
+    """Return where histories first differ from the reference's, by setup, l2, seed and epoch: a row
+    for each run whose history is not the same to the last bit, but for the column `seconds`."""
     at = [*RUN, "epoch"]
     columns = [name for name in ALL_COLUMNS if name not in (*at, "seconds")]
     first, second = (table.set_index(at).reindex(columns=columns) for table in (ours, reference))
@@ -39,12 +36,11 @@ def different_histories(ours: pd.DataFrame, reference: pd.DataFrame) -> pd.DataF
 
 
 def compared_means(ours: pd.DataFrame, reference: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """Return every mean over seeds beside the reference's.
+    """Return every mean over seeds beside the reference's, a row per set-up, lambda and measure.
 
-    A row per set-up, lambda and measure, with the columns setup, l2, measure, n, mean, n_reference,
-    mean_reference, difference, low, high, p_holm and inside. `low` and `high` are the joint
-    interval of the difference, for means of two samples whose variances may differ (Welch 1947).
-    A mean is inside if it holds 0. `p_holm` is Welch's p-value, adjusted over all rows.
+    `low` and `high` are the joint interval of the difference, for means of two samples whose
+    variances may differ (Welch 1947). A mean is inside if it holds 0. `p_holm` is Welch's p-value,
+    adjusted over all rows.
     """
     cells, names = ours.set_index(RUN[:2]).index.unique().sort_values(), _measures(ours, reference)
     first, second = _values(ours, names), _values(reference, names)
@@ -107,8 +103,7 @@ def _values(runs: pd.DataFrame, names: list[str]) -> np.ndarray:
 
 def _outside(first: np.ndarray, second: np.ndarray, confidence: float) -> np.ndarray:
     """Return whether the joint interval of the means over the last axis leaves out 0, or one of
-    them has no values and the other has.
-    """
+    them has no values and the other has."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         p = stats.ttest_ind_from_stats(*_summary(first), *_summary(second), equal_var=False).pvalue

@@ -21,8 +21,7 @@ from l2study.tables import statistics
 class Known(NamedTuple):
     """What is known of a cell at the end of a round, by the values of its `n` completed runs.
 
-    `mean` -+ `half_width` is the interval with the largest spread so far, `sd`. For fewer than two
-    values it is infinitely wide.
+    `mean` -+ `half_width` is the interval with the largest spread so far, `sd`.
     """
 
     n: int
@@ -44,13 +43,8 @@ class Round(NamedTuple):
 
 
 def at_end_of(values: Sequence[float], before: float, confidence: float) -> Known:
-    """Return what is known of a cell at the end of a round.
-
-    Args:
-        values: of all runs so far; those that are not finite are left out.
-        before: the largest standard deviation at the ends of earlier rounds, or 0.
-        confidence: of the interval.
-    """
+    """Return what is known of a cell at the end of a round, after which the largest standard
+    deviation at the end of an earlier one was `before`, or 0."""
     values = statistics.finite(values)
     n = len(values)
     if n < 2:
@@ -61,11 +55,8 @@ def at_end_of(values: Sequence[float], before: float, confidence: float) -> Know
 
 
 def seeds_for(last: Known, half_width: float, confidence: float) -> int:
-    """Return how many seeds a cell needs in all; as many as it has if they are enough.
-
-    As in Stein (1945), that is the square of t * sd over the half width that is wanted, with t for
-    the runs that there are.
-    """
+    """Return how many seeds a cell needs in all; as many as it has if they are enough. As in Stein
+    (1945), that is (t sd / half_width)^2, with t for the runs that there are."""
     if last.half_width <= half_width:
         return last.n
     if last.n < 2:
@@ -79,16 +70,10 @@ def rounds(
 ) -> tuple[int, list[Round]]:
     """Return how many seeds the study needs now, and its rounds that are over.
 
-    The first round has `FIRST_ROUND` seeds, or `max_seeds` if that is less. Every further one has
-    what the cell that needs most asks for. There are no more once every interval is narrow enough,
-    or with `max_seeds` seeds.
-
-    Args:
-        cells: the values of every cell (a set-up and a lambda), in the order of the seeds, as far
-            as their runs are there; NaN for a run that has diverged.
-        half_width: no interval of a cell is to be wider than this to either side.
-        max_seeds: seeds.
-        confidence: of the intervals.
+    Every round after the first has what the cell that needs most asks for. There are no more once
+    no interval is wider than `half_width` to either side, or with `max_seeds` seeds. `cells` has
+    the values of every set-up and lambda, in the order of the seeds, as far as their runs are
+    there; NaN for a run that has diverged.
     """
     there = min((len(values) for values in cells.values()), default=0)
     wanted, over, sds = min(FIRST_ROUND, max_seeds), [], dict.fromkeys(cells, 0.0)
@@ -110,9 +95,7 @@ def rounds_table(
 ) -> pd.DataFrame:
     """Return what every round of a study tells of every lambda.
 
-    No rows for a study whose seeds do not come in rounds. `low` to `high` is the interval that
-    holds in spite of the looking, `half_width` half of its width, and `wanted` how wide that may
-    be: in `until`, see `Setup.until`. `runs` are the tables of every set-up, by its name.
+    `until` is that of `Setup.until`, and `runs` are the tables of every set-up, by its name.
     """
     if until is None:
         return pd.DataFrame()

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from l2study.core.measures import GAPS
-from l2study.tables.build import arranged, completed
+from l2study.tables.build import arranged, completed, levels
 
 
 class Pooled(NamedTuple):
@@ -51,12 +51,10 @@ def pooled_sd(values: np.ndarray, confidence: float) -> Pooled:
 def spread_table(
     runs: pd.DataFrame, confidence: float, absent: Collection[str] = ()
 ) -> pd.DataFrame:
-    """Return the pooled standard deviation of every gap after the last epoch, but those `absent`.
-
-    It is over the lambdas at which every seed has a value: the others would leave other seeds.
-    """
+    """Return the pooled standard deviation of every gap after the last epoch, but those `absent`,
+    over the lambdas at which every seed has a value: the others would leave other seeds."""
     kinds = [kind for kind in GAPS if f"gap_{kind}" not in absent]
-    lambdas, seeds = sorted(set(runs["l2"])), sorted(set(runs["seed"]))
+    lambdas, seeds = levels(runs)
     tables = arranged(completed(runs), [f"gap_{kind}" for kind in kinds], lambdas, seeds)
     rows = []
     for kind, table in zip(kinds, tables, strict=True):

@@ -127,7 +127,7 @@ def _moments(values: ArrayLike) -> tuple[ArrayLike, ArrayLike, ArrayLike]:
 
 
 def student(confidence: float, df: ArrayLike) -> ArrayLike:
-    """Return how many standard errors Student's t interval has on either side."""
+    """Return how many standard errors a t interval has on either side."""
     return special.stdtrit(df, (1 + confidence) / 2)
 
 
@@ -139,11 +139,7 @@ def variance_interval(values: ArrayLike, confidence: float) -> Estimate:
     share 1 / (2 sqrt(n - 4)) (Bonett 2006, Computational Statistics and Data Analysis 50, 775-782).
     Up to four values there is no share to trim: there, and where n is not above 2 z, it is the
     chi-square interval (n-1) s^2 / chi2((1 +- c)/2), which supposes normal values.
-    benchmarks/coverage.py compares it with others.
-
-    Args:
-        values: shape (..., n), all finite. Values that are all alike have variance 0, from 0 to 0.
-        confidence: of the interval.
+    benchmarks/coverage.py compares it with others. Here `values` are to be finite.
     """
     values = np.asarray(values, float)
     n = values.shape[-1]
@@ -166,10 +162,8 @@ def variance_interval(values: ArrayLike, confidence: float) -> Estimate:
 
 
 def share_interval(count: int, n: int, confidence: float) -> Estimate:
-    """Return the share `count` of `n` with Wilson's interval (Wilson 1927, JASA 22, 209-212).
-
-    It is never empty, also where the share is 0 or 1. NaN for none of none.
-    """
+    """Return the share `count` of `n` with Wilson's interval (Wilson 1927, JASA 22, 209-212), which
+    is never empty, also where the share is 0 or 1."""
     if n == 0:
         return Estimate()
     ends = stats.binomtest(count, n).proportion_ci(confidence, method="wilson")
@@ -255,21 +249,13 @@ def _range(values: np.ndarray) -> np.ndarray:
     )
 
 
-def probability_improvement(difference: ArrayLike, *, higher_is_better: bool) -> ArrayLike:
-    """Return the share of paired differences that are improvements; a difference of 0 counts half.
-
-    An improvement is above 0 if higher is better, else below. NaN without a difference.
-    """
-    signs = np.sign(difference) if higher_is_better else -np.sign(difference)
-    return (1 + _moments(signs)[1]) / 2
+def probability_improvement(improvement: ArrayLike) -> ArrayLike:
+    """Return the share of pairs whose improvement is above 0; one of 0 counts half."""
+    return (1 + _moments(np.sign(improvement))[1]) / 2
 
 
 def holm(p_values: ArrayLike) -> np.ndarray:
-    """Return Holm's adjusted p-values; missing ones stay missing and do not count as tests.
-
-    The i-th smallest of m is multiplied by m - i + 1, at least as large as the one before, at most
-    1 (Holm 1979).
-    """
+    """Return Holm's adjusted p-values (Holm 1979); missing ones do not count as tests."""
     p_values = np.asarray(p_values, float)
     adjusted = np.full(p_values.shape, math.nan)
     order = np.argsort(p_values)[: np.isfinite(p_values).sum()]
@@ -287,12 +273,8 @@ def rise_after_minimum(curves: np.ndarray, width: int = SMOOTHING) -> np.ndarray
     then the values within a half are independent given the place, as Student's interval supposes.
     Of equal minima it is the latest.
 
-    Args:
-        curves: shape (seeds, epochs), of one lambda, finite.
-        width: epochs in a mean.
-
-    Returns:
-        NaN for fewer than two seeds, and for curves that are shorter than `width`.
+    `curves` are of one lambda, finite, shape (seeds, epochs). NaN for fewer than two seeds, and for
+    curves that are shorter than `width`.
     """
     curves = np.asarray(curves, float)
     seeds, epochs = curves.shape

@@ -46,22 +46,22 @@ def write_tables(config: dict, ledger: Path, results: Path, *, allow_missing: bo
         DescriptionError: the tables are not as schemas/tables.yaml describes them.
     """
     design, claims = Design.of(config, checked=True), read_ledger(ledger)
-    studied, data, checks, weights, faults = {}, {}, {}, {}, []
+    studied, data, rows, checks, weights, faults = {}, {}, {}, {}, {}, []
     for setup in design.setups:
         manifest = Path(f"{results}{setup.data_place}") / "data.json"
-        data[setup.name] = read_json(manifest) if manifest.exists() else {}
+        data[setup.name] = given = read_json(manifest) if manifest.exists() else {}
+        rows[setup.name] = given.get("counts", {}).get("train")
         check = manifest.with_name(DATA_CHECK)
         checks[setup.name] = pd.DataFrame(read_json(check) if check.exists() else [])
         try:
             place = Path(f"{results}{setup.place}")
-            measured, given = names("weights"), data[setup.name]
-            runs = read_runs(place, setup, given, measured, allow_missing=allow_missing)
+            runs = read_runs(place, setup, given, names("weights"), allow_missing=allow_missing)
         except DamagedRunError as fault:
             faults.append(str(fault))
             continue
         if runs:
-            rows = given.get("counts", {}).get("train")
-            studied[setup.name] = tables_of(setup, claims, runs, rows, groups_in(given))
+            of_one = tables_of(setup, claims, runs, rows[setup.name], groups_in(given))
+            studied[setup.name] = of_one
             weights[setup.name] = weights_checksum(run.record for run in runs)
             # They take most of the memory, and writing the tables takes more.
             del runs
@@ -69,7 +69,6 @@ def write_tables(config: dict, ledger: Path, results: Path, *, allow_missing: bo
         raise DamagedRunError("\n".join(faults))
     if not studied:
         raise DamagedRunError(f"{results}: has none of the runs of the study")
-    rows = {name: given.get("counts", {}).get("train") for name, given in data.items()}
     for name, judged in across.judged_over_setups(design, studied, claims, rows).items():
         studied[name]["claims"] = judged
     tables = {
@@ -105,20 +104,15 @@ def tables_of(
 ) -> dict[str, pd.DataFrame]:
     """Return every table of one set-up by its name, of its runs.
 
-    The tables `histories`, `runs` and `weight_histogram` have all runs. The others are of the
-    independent runs alone, which are all but in a crossed design. There, runs share initial
-    weights, an order or a split, and are alike for that reason. Counted as if they were
-    independent, they would make every interval too narrow. The means, contrasts and gaps of a
-    crossed design are of all runs, by its mean squares, and so are the claims on means and
-    differences, see `crossed`.
+    In a crossed design, runs share initial weights, an order or a split. Counted as if they were
+    independent, they would make every interval too narrow. So tables are of the independent runs
+    alone, or of all by their mean squares, see `crossed`.
     """
     reference, confidence = setup.reference, setup.confidence
     histories = build.histories_table(found)
-    valueless = build.without_value(setup)
-    runs = build.runs_table(found, valueless)
-    runs = with_derived(histories, runs, build.regularised_kernels(found))
+    runs = with_derived(histories, build.runs_table(found), build.regularised_kernels(found))
     runs = with_laws(histories, runs, setup, training_rows)
-    runs[list(valueless)] = math.nan
+    runs[list(build.without_value(setup))] = math.nan
     absent = build.absent_measures(setup, runs)
     tables = {
         "histories": histories,

@@ -42,34 +42,31 @@ _SHARES = np.linspace(0, 1, 1001)
 
 
 class Component(NamedTuple):
-    """A component of variance, or the total of all, each with its interval.
-
-    `sources` are those whose combination it belongs to. `share` is the part of the total, NaN where
-    the total is 0. `negative` says that the estimate was below 0 and is set to 0.
-    """
+    """A component of variance, or the total of all, each with its interval."""
 
     source: str
     sources: tuple[str, ...]
+    """Those whose combination it belongs to."""
     variance: float
     low: float
     high: float
     share: float
+    """Of the total; NaN where that is 0."""
     share_low: float
     share_high: float
     negative: bool
+    """Whether the estimate was below 0 and is set to 0."""
 
 
 class MeanSquares(NamedTuple):
-    """The mean squares of a crossed design, one for every set of its sources but the empty one.
-
-    `sets` are tuples of axes, the smaller first; `df` are the degrees of freedom; `runs` is c(A),
-    the number of runs at one combination of the levels of a set.
-    """
+    """The mean squares of a crossed design, one for every set of its sources but the empty one."""
 
     sets: list[tuple[int, ...]]
+    """As tuples of axes, the smaller first."""
     df: np.ndarray
     mean: np.ndarray
     runs: np.ndarray
+    """c(A), the number of runs at one combination of the levels of a set."""
 
 
 def mean_squares(values: np.ndarray) -> MeanSquares:
@@ -97,11 +94,8 @@ def mean_squares(values: np.ndarray) -> MeanSquares:
 
 
 def component_sources(sources: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Return the names of all components of a design, and of the total, with their sources.
-
-    In the order of `components`: `weights`, `order`, `weights x order`, and so on. The combination
-    of all sources is the rest.
-    """
+    """Return the names of all components of a design, and of the total, with their sources:
+    `weights`, `order`, `weights x order`, and so on. That of all sources is the rest."""
     sizes = range(1, len(sources))
     sets = [s for size in sizes for s in itertools.combinations(sources, size)]
     return {" x ".join(s): s for s in sets} | dict.fromkeys((REST, TOTAL), tuple(sources))
@@ -112,15 +106,7 @@ def components(values: np.ndarray, sources: Sequence[str], confidence: float) ->
 
     The total is the variance of one new run, at new levels of all sources. It is the sum of the
     estimates before negative ones are set to 0, which keeps it free of bias. So the components may
-    add up to more.
-
-    Args:
-        values: shape (levels of the first source, levels of the second, ...), one run in each.
-        sources: the names of the sources, in the order of the axes.
-        confidence: of the intervals.
-
-    Raises:
-        ValueError: a source has fewer than two levels, or a value is not finite.
+    add up to more. `values` are as for `mean_squares`, and `sources` are the names of their axes.
     """
     squares = mean_squares(values)
     # what every mean square (column) counts in the estimate of every component (row)
@@ -178,10 +164,7 @@ def _factors(df: tuple[int, ...], confidence: float) -> tuple[np.ndarray, np.nda
 def variance_table(setup: Setup, runs: pd.DataFrame) -> pd.DataFrame:
     """Return the variance of a new run and its components, by lambda, measure and source.
 
-    One row per lambda, measure of `VARIANCE_MEASURES` and source: the name of a component, `rest`
-    or `total`. A measure that only some models have has no rows where no run has it. `levels` are
-    those of every source behind the row, such as "4 x 4"; `n` counts runs.
-    The interval of a plain study's total is Bonett's, see `statistics.variance_interval`.
+    A measure that only some models have has no rows where no run has it.
     """
     absent = [name for name in OPTIONAL if name not in runs or runs[name].isna().all()]
     measures = [name for name in VARIANCE_MEASURES if name not in absent]
@@ -216,18 +199,13 @@ def _of_measure(setup: Setup, values: pd.Series) -> list[dict]:
 
 
 def balanced(runs: pd.DataFrame, sources: Sequence[str]) -> pd.DataFrame:
-    """Return the runs of a crossed design of some of the levels in which no run is missing.
+    """Return the runs of a crossed design of some of the levels in which no run is missing; none if
+    a source would have fewer than two levels.
 
     The level with the largest share of lost runs is left out, of whichever source that has more
     than two levels, until the rest is complete: of equal ones the last level of the last source.
-    What is left out makes the estimates those of runs that complete.
-
-    Args:
-        runs: one row per run, with a column of levels for every source.
-        sources: at least one.
-
-    Returns:
-        Nothing if a source would have fewer than two levels.
+    What is left out makes the estimates those of runs that complete. `runs` has a column of levels
+    for every source.
     """
     while True:
         counts = {source: runs[source].value_counts() for source in sources}
