@@ -83,6 +83,13 @@ def test_results_without_records_are_not_touched(tmp_path):
 # ---- jobs
 
 
+def test_a_stage_gets_the_keys_and_the_data_of_its_set_up():
+    assert json.loads(study().settings("seeds")) == {"seeds": [0, 1]}
+    found, own = study(factors={"dataset.train_size": [500]}), job("/setups/train_size~500")
+    assert json.loads(found.settings("dataset")(own))["dataset"]["train_size"] == 500
+    assert found.data_file("data.json")(own) == "results/tiny/data/train_size~500/data.json"
+
+
 def test_data_depend_on_what_a_seed_changes_of_them():
     split = {"validation": {"split": "stratified"}, "variation": ["weights", "split"]}
     plain, by_seed = (
