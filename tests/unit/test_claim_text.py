@@ -309,5 +309,5 @@ def test_where_claims_come_from_and_how_their_intervals_read(ledger, words):
     facts = {"ledger": ledger, "epochs": 2, "wide": ["first", "other"], "all_wide": False}
     text = line("claims", **facts, at_chosen=True)
     assert words in text and 'those on "first" and "other" for other images too' in text
-    assert "do not count that it was chosen" in text
-    assert "was chosen" not in line("claims", **facts, at_chosen=False)
+    assert "at the chosen lambda" in text
+    assert "chosen" not in line("claims", **facts, at_chosen=False)

@@ -20,7 +20,7 @@ USUAL = ("weights", "order")
 
 WORDS = {
     "weights": "the initial weights",
-    "order": "the order of the batches",
+    "order": "the batch order",
     "split": "the validation split",
     "sample": "the choice of training images",
 }

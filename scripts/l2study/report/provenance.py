@@ -60,12 +60,12 @@ def _plain(value: object) -> str:
 
 
 def versions_line(study: Study) -> str:
-    """Return the versions of what trained the runs, and of what made the tables, in one line."""
+    """Return the versions of what trained the runs, in one line."""
     kinds = ("Python", "TensorFlow", "Keras")
     trained = dict.fromkeys(
         ", ".join(f"{kind} {row[kind]}" for kind in kinds if kind in row) for row in versions(study)
     )
-    return "; ".join([*filter(None, trained), f"tables with {report_versions()}"])
+    return "; ".join(filter(None, trained))
 
 
 def report_versions() -> str:
