@@ -28,12 +28,8 @@ def pooled_sd(values: np.ndarray, confidence: float) -> Pooled:
     tr(S) / L is like a chi-square with (n - 1) tr(S)^2 / tr(S^2) degrees of freedom (Box 1954,
     Annals of Mathematical Statistics 25, 290-302, theorem 3.1). That is fewer than L (n - 1) where
     lambdas go together over seeds, and where their variances differ. S of few seeds makes it a
-    little too small and the interval too wide. Values are supposed to be normal. A test and
-    benchmarks/coverage.py have coverages.
-
-    Args:
-        values: shape (lambdas, seeds), finite.
-        confidence: of the interval.
+    little too small and the interval too wide. `values`, shape (lambdas, seeds), are finite and
+    supposed to be normal. benchmarks/coverage.py has coverages.
     """
     lambdas, seeds = values.shape
     if seeds < 2 or not lambdas:
