@@ -60,7 +60,7 @@ def measured(command: list[str], folder: Path, turns: int) -> dict[str, float]:
 def config_of(runs: int) -> dict:
     """Return the configuration of a study of so many runs."""
     lambdas = [0] + [10.0**-power for power in range(LAMBDAS - 1, 0, -1)]
-    training = {"epochs": EPOCHS, "evaluate_at": "all"}
+    training = {"epochs": EPOCHS, "evaluate_at": "all", "predict_at": []}
     seeds = runs // LAMBDAS
     return {"study": "scale", "lambdas": lambdas, "seeds": seeds, "training": training}
 
