@@ -23,13 +23,13 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parent
 
 
-def environment(with_faults: bool = False) -> dict[str, str]:
+def environment(trains_itself: bool = False) -> dict[str, str]:
     """Return what the environment must have for programs to run preloaded.
 
-    Those that train do not where they are to meet injected faults: their process imported them.
+    Those that train and measure do not if the study `trains_itself`.
     """
     own = _process()[1]
-    return {k: v for k, v in own.items() if not (with_faults and k.startswith("L2STUDY"))}
+    return {k: v for k, v in own.items() if not (trains_itself and k.startswith("L2STUDY"))}
 
 
 @cache

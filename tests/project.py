@@ -33,11 +33,12 @@ _NOT_COPIED = (".*", "results", "logs", "tests", "benchmarks")
 class Project:
     """A copy of the project in a folder of its own, made with its data unless it is there already.
 
-    With `preloaded`, `make`, `fail` and `program` run programs as tests/preloaded.py does; those
-    that train and measure are ours. A test that changes the code of these sets it to False.
+    `make`, `fail` and `program` run programs as tests/preloaded.py does. Its process trains and
+    measures too, unless the study `trains_itself`: a test that changes the code of these, or kills
+    them, sets it to True, and so does one with faults.
     """
 
-    preloaded = True
+    trains_itself = False
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -92,7 +93,7 @@ class Project:
         return Counter(re.findall(r"^(?:local)?rule (\w+):$", text, re.MULTILINE))
 
     def _run(self, arguments: tuple[str, ...], succeeds: bool) -> str:
-        served = self._environment() | self._served()
+        served = self._environment() | preloaded.environment(self._is_alone())
         started = self.start(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=served)
         printed = b"".join(started.communicate()).decode()
         assert (started.returncode == 0) == succeeds, printed
@@ -101,8 +102,8 @@ class Project:
     def start(self, *arguments: str, **options) -> subprocess.Popen:
         """Start Snakemake on tiny.yaml, in a process group of its own as a terminal does.
 
-        On two cores of this machine, or on one if preloaded, unless `arguments` say otherwise or
-        name the profile of a cluster.
+        On two cores of this machine, or on one if the process of all tests trains, unless
+        `arguments` say otherwise or name the profile of a cluster.
         """
         return subprocess.Popen(
             [str(Path(sys.executable).parent / "snakemake"), *self._command(arguments)],
@@ -118,20 +119,20 @@ class Project:
         return subprocess.run(
             [sys.executable, f"scripts/{name}.py", *arguments],
             cwd=self.folder,
-            env=os.environ | self._served(),
+            env=os.environ | preloaded.environment(self._is_alone()),
             capture_output=True,
             text=True,
         )
 
     def _command(self, arguments: tuple[str, ...]) -> list[str]:
         own_cores = {"--cores", "--workflow-profile"} & set(arguments)
-        # with two, preloaded training is compiled in two processes, while other tests wait
-        cores = [] if own_cores else ["--cores", "1" if self.preloaded else "2"]
+        # with two, runs are compiled in two processes, while other tests wait
+        cores = [] if own_cores else ["--cores", "2" if self._is_alone() else "1"]
         return [*arguments, *cores, "--configfile", "tiny.yaml"]
 
-    def _served(self) -> dict[str, str]:
-        """Return what the environment must have for programs to run preloaded, if they are to."""
-        return preloaded.environment(self._faults.exists()) if self.preloaded else {}
+    def _is_alone(self) -> bool:
+        """Return whether a process of this study's own trains."""
+        return self.trains_itself or self._faults.exists()
 
     def _environment(self) -> dict[str, str]:
         """Return the environment of a user, but for XLA's cache of compiled programs."""

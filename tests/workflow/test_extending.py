@@ -32,7 +32,7 @@ def apply(project, path, block):
 def extended(tmp_path_factory):
     """The study of a copy with every example of the page."""
     project = Project(tmp_path_factory.mktemp("extended"))
-    project.preloaded = False
+    project.trains_itself = True
     project.shorten_report()
     changed = set()
     pattern = r"^`([\w./]+)`$|^```(\w+)\n(.*?)^```$"

@@ -82,7 +82,7 @@ def test_killed_at_many_moments_and_restarted_without_flags(project, finished):
 
     Where Snakemake alone is killed, runs end with it and all other jobs come to their end.
     """
-    project.preloaded = False  # such a process waits a while for more work
+    project.trains_itself = True  # the process of all tests waits a while for more work
     project.shorten_report()
     for victim, moments in KILLS:
         project.inject(*({"at": moment, "do": "wait", "once": True} for moment in moments))

@@ -23,7 +23,6 @@ def test_a_range_is_extended_in_rounds_one_of_which_is_killed(tmp_path):
     first = project.times()
 
     # killed while it trains the second run of the second round
-    project.preloaded = False
     project.inject({"at": r"rename \S*l2~0.1/seed~1/history.csv", "do": "wait"})
     snakemake = project.start("--cores", "1", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_until(lambda: project.met_all_faults() or snakemake.poll() is not None)
@@ -31,7 +30,6 @@ def test_a_range_is_extended_in_rounds_one_of_which_is_killed(tmp_path):
     project.kill()
     snakemake.wait()
     project.remove_faults()
-    project.preloaded = True
 
     plan = project.program("plan", "--cores", "2", "--configfile", "tiny.yaml").stdout
     assert "6 runs: 5 kept, 1 to train" in plan

@@ -53,9 +53,9 @@ def made(tmp_path_factory):
     for name, text in files.items():
         (project.folder / f"{name}.py").write_text(text)
     project.configure(**STUDY)
-    project.preloaded = False  # so that the process that trains starts in this folder
+    project.trains_itself = True  # so that the process that trains starts in this folder
     project.make(*MADE)
-    project.preloaded = True
+    project.trains_itself = False
     return project
 
 

@@ -86,7 +86,7 @@ def struck(project, log, choose):
 def test_tables_are_as_if_nothing_had_been_killed(tmp_path):
     calm, project = study(tmp_path / "calm"), study(tmp_path / "struck")
     calm.make("aggregate")
-    project.preloaded = False
+    project.trains_itself = True
     try:
         with open(tmp_path / "said", "ab") as log:
             kills = struck(project, log, random.Random(SEED))
