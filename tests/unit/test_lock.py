@@ -79,6 +79,7 @@ def elsewhere(start, monkeypatch):
     return lambda: start(there)
 
 
+@pytest.mark.slow  # waits for one sign, and for want of more
 def test_a_holder_on_another_node_gives_signs_of_life(elsewhere):
     holder = elsewhere()
     time.sleep(lock.DEAD + 0.5)
