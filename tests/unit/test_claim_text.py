@@ -67,8 +67,8 @@ def said(study, conclusion, *rows, claim=None, **whole):
         ),
         (
             "not judged",
-            [row("gap", verdict="not judged", note="lambdas_missing", note_lambdas="0.1 1")] * 2,
-            "To judge this, add lambda 0.1 and 1 to the study.",
+            [row("gap", verdict="not judged", note="lambdas_missing", note_lambdas="0 0.1 1")] * 2,
+            "To judge this, add lambda 0, 0.1 and 1 to the study.",
         ),
         (
             "not judged",
@@ -306,8 +306,8 @@ def test_the_course_has_the_places_of_its_table(study):
     ],
 )
 def test_where_claims_come_from_and_how_their_intervals_read(ledger, words):
-    facts = {"ledger": ledger, "epochs": 2, "wide": ["first", "other"], "all_wide": False}
+    facts = {"ledger": ledger, "epochs": 2, "wide": ["a", "b", "c"], "all_wide": False}
     text = line("claims", **facts, at_chosen=True)
-    assert words in text and 'those on "first" and "other" for other images too' in text
+    assert words in text and 'those on "a", "b" and "c" for other images too' in text
     assert "at the chosen lambda" in text
     assert "chosen" not in line("claims", **facts, at_chosen=False)
