@@ -9,7 +9,7 @@
 # make config                   write config.yaml, its schema and its page from config_model.py
 # make lesson                   execute docs/lesson.ipynb into a page
 # make check                    check style, and run fast unit tests (a minute)
-# make test                     run all tests (about 18 minutes on two cores)
+# make test                     run all tests (about 14 minutes on two cores)
 # make golden                   compare small studies and reference/ with version 1.0
 # make test-deps                install Debian packages for tests: Slurm, MariaDB, Chromium
 # make setup                    install the packages into .venv (once, a minute)
