@@ -22,8 +22,8 @@ from l2study.core.wording import fixed
 from l2study.report import claim_tables, claim_text, provenance, summary, text_tables
 from l2study.report.study import read_study
 from l2study.report.table_cells import Number, markdown_table
-from reported import CAPTIONS, EDGE_CASES, add_across, shown, write_results
-from synthetic import write_study
+from reported import CAPTIONS, EDGE_CASES, add_across, shown, with_tables, write_results
+from synthetic import HELPFUL, write_study
 from tiny import PROJECT
 from words import words
 
@@ -152,6 +152,15 @@ def test_claim_table_has_estimates_and_bounds_in_the_unit_of_the_reader():
     (estimate,) = row["Estimate"].texts
     assert estimate.startswith(f"{100 * expected['estimate']:.2f} points (".replace("-", "−"))
     assert "lambda 0.01 seed 3" in row["Estimand"].beneath
+
+
+def test_that_a_choice_is_not_counted_is_said_whatever_the_words_of_the_ledger(tmp_path):
+    effects = dataclasses.replace(HELPFUL, val_ce_min=(0.16, 0.08))
+    study = read_study(write_results(tmp_path, effects=effects), tmp_path, CAPTIONS)
+    other = study.tables["claims"].replace({"estimand": {"chosen": "picked"}}, regex=True)
+    for claims, expected in ((other, True), (other.assign(at="every"), False)):
+        text = summary.summary(with_tables(study, claims=claims))
+        assert ("do not count that validation chose it" in text) == expected
 
 
 def test_markdown_table_escapes_bars_and_aligns_numbers():

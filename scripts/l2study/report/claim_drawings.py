@@ -75,8 +75,10 @@ def estimate(row: tuple) -> dict | None:
     unit, limits = unit_of(row.measure, row.statistic), [row.above, row.below]
     low, high, _ = ends(row)
     ends_of_axis = [-1, 1] if row.statistic in CORRELATIONS else []
-    spare = 0.03 if ends_of_axis else 0.12
-    axis = Axis.over(ends_of_axis or [row.estimate, low, high, *limits], 0, WIDTH, spare)
+    if ends_of_axis:
+        axis = Axis.over(ends_of_axis, 0, WIDTH, spare=0.03)
+    else:
+        axis = Axis.over([row.estimate, low, high, *limits], 0, WIDTH)
     return {
         "needed": axis.between(*limits),
         "said": bounds(*limits, unit),

@@ -44,7 +44,7 @@ def verdict_table(study: Study) -> Rows:
 
 def claims_text(study: Study) -> str:
     """Return where the claims come from, in what set-up they are judged, and after which epoch."""
-    rows, wide, narrow = study.tables["claims"], [], []
+    wide, narrow = [], []
     for _, whole, claim in claim_text.claims(study):
         of = wide if whole["scope"] == SEEDS_AND_IMAGES else narrow
         of.append(claim.get("short", whole["claim"]))
@@ -54,8 +54,13 @@ def claims_text(study: Study) -> str:
         epochs=study.config["training"]["epochs"],
         wide=wide,
         all_wide=not narrow,
-        at_chosen=rows.loc[rows["at"] == "chosen", "low"].notna().any(),
+        at_chosen=at_chosen(study.tables["claims"]),
     )
+
+
+def at_chosen(rows: pd.DataFrame) -> bool:
+    """Return whether a row of the table of claims has an interval at the lambda that is chosen."""
+    return rows.loc[rows["at"] == "chosen", "low"].notna().any()
 
 
 def details(study: Study) -> list[dict]:

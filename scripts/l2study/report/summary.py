@@ -14,7 +14,7 @@ from l2study.core.wording import (
     lambda_text,
     unit_of,
 )
-from l2study.report import answer, claim_text, provenance, setups_text, text_tables
+from l2study.report import answer, claim_tables, claim_text, provenance, setups_text, text_tables
 from l2study.report.navigation import tables_folder
 from l2study.report.setup_names import words
 from l2study.report.study import Study
@@ -42,12 +42,14 @@ MOST_SET_UPS = 20
 def summary(study: Study) -> str:
     """Return the Markdown summary of a study, which can be read on its own."""
     several, found = setups_text.has_overview(study), answer.of(study)
+    deciding = study.tables["claims"].query("decisive == 'yes'")
     text = TEMPLATES.get_template("page/summary.md.j2").render(
         study=study,
         answer=found,
         across=setups_text.answer(study) if several else None,
         lambdas=lambda_table(study, (found.facts["choice"] or {}).get("l2")),
         claims=claim_table(study),
+        at_chosen=claim_tables.at_chosen(deciding),
         set_ups=setup_table(study) if several else [],
         most=MOST_SET_UPS,
         setup=provenance.setup(study),

@@ -103,9 +103,8 @@ def _interactions(setups: tuple[Setup, Setup], runs: list[pd.DataFrame]) -> pd.D
     """Return the rows of the first set-up against the second, the base, without `p_holm`."""
     setup, base = setups
     runs = [independent(table, base) for table in runs]
-    (lambdas, seeds), (of_base, seeds_of_base) = map(levels, runs)
-    lambdas = [l2 for l2 in lambdas if l2 in of_base]
-    seeds = [seed for seed in seeds if seed in seeds_of_base]
+    pairs = zip(*map(levels, runs), strict=True)
+    lambdas, seeds = (sorted(set(own) & set(others)) for own, others in pairs)
     others = [l2 for l2 in lambdas if l2 != base.reference]
     if base.reference not in lambdas or not others:
         return pd.DataFrame()

@@ -113,7 +113,7 @@ class Choice:
     runs: pd.DataFrame
     metric: str
     images: Images = NO_IMAGES
-    _picks: dict[str, Picks] = field(default_factory=dict)
+    _picks: dict[str, Picks] = field(default_factory=dict, init=False)
 
     @cached_property
     def cells(self) -> dict[float, pd.DataFrame]:
